@@ -1,0 +1,24 @@
+//! Tare weighs LLM requests on both sides, client (gross) and server (net), request by request, and
+//! says where every millisecond of the difference went.
+//!
+//! The modules in reading order, along the way the data flows:
+//!
+//! - [`record`]: the rows that flow between the stages; [`metric`]: the dictionary of what is
+//!   measured; [`clock`] and [`units`]: instants, and numbers with units
+//! - [`config`]: YAML and flags become one resolved configuration
+//! - [`workload`]: what to send
+//! - [`load`]: when and how; over [`net`], sockets and stamps
+//! - [`ingest`]: what the server says while the load runs: scrapes, log, spans
+//! - [`store`]: rows to append-only streams and Parquet, and back
+//! - [`correlate`]: both sides become one table
+//! - [`stats`]: plain numbers in, estimates with intervals out
+//! - [`report`] and [`plot`]: tables, files and figures
+//! - [`server`]: what differs between inference servers, as data
+//! - [`mock`]: the embedded vLLM look-alike with a known truth
+//! - [`run`]: the pipeline, the only file that sees all stages; [`verbs`]: one file per verb;
+//!   [`cli`]: the command line; [`error`]: errors, hints, exit codes
+
+pub mod clock;
+pub mod metric;
+pub mod record;
+pub mod units;

@@ -1,0 +1,367 @@
+//! The rows that flow between the stages: what one finished request, one token event, one scrape,
+//! one log line and one span look like. A stage reaches another only through these types or through
+//! the run folder. This file must not know how a row is made, stored or drawn.
+//!
+//! Field names are column names: they end in their unit; instants are `_unix_ns`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::UnixNs;
+
+/// How a request ended. Only `Ok` is a success.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// The answer came whole: `finish_reason` or `[DONE]` was seen.
+    Ok,
+    /// An HTTP status of 400 or more.
+    HttpError,
+    /// No connection, or it broke before the first byte of the answer.
+    ConnectError,
+    /// The per-request time limit passed.
+    Timeout,
+    /// The stream ended without `finish_reason` or `[DONE]`, however cleanly.
+    Cut,
+    /// The server reported an error inside the stream.
+    StreamError,
+    /// The answer was not what the API promises (HTTP, chunking, JSON).
+    DecodeError,
+    /// Not ended when the run ended: neither a success nor a failure.
+    InFlight,
+}
+
+impl Status {
+    /// Every status, in the order reports list them.
+    pub const ALL: [Status; 8] = [
+        Status::Ok,
+        Status::HttpError,
+        Status::ConnectError,
+        Status::Timeout,
+        Status::Cut,
+        Status::StreamError,
+        Status::DecodeError,
+        Status::InFlight,
+    ];
+
+    /// The word used in files and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Ok => "ok",
+            Status::HttpError => "http_error",
+            Status::ConnectError => "connect_error",
+            Status::Timeout => "timeout",
+            Status::Cut => "cut",
+            Status::StreamError => "stream_error",
+            Status::DecodeError => "decode_error",
+            Status::InFlight => "in_flight",
+        }
+    }
+
+    /// Failed for good (neither ok nor merely unfinished).
+    pub fn is_failure(self) -> bool {
+        !matches!(self, Status::Ok | Status::InFlight)
+    }
+}
+
+/// What the request travelled on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Connection {
+    /// Opened for this request, inside its time.
+    New,
+    /// Kept from an earlier request.
+    Reused,
+    /// A kept connection turned out closed before any byte of the answer came; sent again on a new one.
+    Retried,
+}
+
+/// The API a request was sent to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Endpoint {
+    Chat,
+    Completions,
+}
+
+impl Endpoint {
+    /// Its usual path below the base URL.
+    pub fn path(self) -> &'static str {
+        match self {
+            Endpoint::Chat => "/v1/chat/completions",
+            Endpoint::Completions => "/v1/completions",
+        }
+    }
+
+    /// The word used in files and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Endpoint::Chat => "chat",
+            Endpoint::Completions => "completions",
+        }
+    }
+}
+
+/// One request as the client saw it; appended to `results.jsonl` when it ends.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RequestRow {
+    /// The `X-Request-Id` sent.
+    pub request_id: String,
+    /// The trace id of the `traceparent` sent: 32 hex digits.
+    pub trace_id: String,
+    /// `id` of the answer's body or chunks.
+    pub response_id: Option<String>,
+    /// Number of the request in the order it was scheduled, from 0.
+    pub index: u64,
+    /// Which prompt of the workload.
+    pub prompt_index: u32,
+    /// Which user of a closed loop.
+    pub user: Option<u32>,
+    pub endpoint: Endpoint,
+    pub streamed: bool,
+
+    pub scheduled_unix_ns: UnixNs,
+    pub started_unix_ns: UnixNs,
+    pub connect_begin_unix_ns: Option<UnixNs>,
+    pub connect_end_unix_ns: Option<UnixNs>,
+    pub send_begin_unix_ns: Option<UnixNs>,
+    pub sent_unix_ns: Option<UnixNs>,
+    /// Kernel stamp of the read that completed the response head.
+    pub head_unix_ns: Option<UnixNs>,
+    /// `stamp_hi` of the first token-bearing event; `_lo` is its lower bound (equal when exact).
+    pub first_token_unix_ns: Option<UnixNs>,
+    pub first_token_lo_unix_ns: Option<UnixNs>,
+    pub first_token_user_unix_ns: Option<UnixNs>,
+    /// First event with visible text (not reasoning).
+    pub first_content_unix_ns: Option<UnixNs>,
+    pub last_token_unix_ns: Option<UnixNs>,
+    pub last_token_lo_unix_ns: Option<UnixNs>,
+    /// When the answer's end was read (or the failure seen), user clock.
+    pub done_unix_ns: UnixNs,
+    /// Whether the stamps are the kernel's; else they are user stamps.
+    pub kernel_stamps: bool,
+
+    pub status: Status,
+    pub http_status: Option<u16>,
+    pub error: Option<String>,
+    pub finish_reason: Option<String>,
+    pub connection: Connection,
+    pub local_port: Option<u16>,
+
+    /// From the answer's `usage`; null when the server sent none.
+    pub input_tokens: Option<u32>,
+    pub output_tokens: Option<u32>,
+    /// Asked for (`max_tokens`).
+    pub max_tokens: Option<u32>,
+    pub prompt_chars: u32,
+    /// Token-bearing events, and how many of them carry an exact stamp.
+    pub n_events: u32,
+    pub n_exact_events: u32,
+
+    pub ttft_s: Option<f64>,
+    pub ttft_user_s: Option<f64>,
+    pub ttft_scheduled_s: Option<f64>,
+    pub ttft_content_s: Option<f64>,
+    /// (last − first token) / (output tokens − 1).
+    pub itl_mean_s: Option<f64>,
+    /// (E2E − TTFT) / (output tokens − 1): the same value for a streamed answer, by its own formula.
+    pub tpot_s: Option<f64>,
+    pub e2e_s: Option<f64>,
+    /// Output tokens / E2E.
+    pub user_throughput_tps: Option<f64>,
+
+    /// In-band metrics of the answer (`--enable-per-request-metrics`): scheduled → first token.
+    pub in_band_prefill_s: Option<f64>,
+    pub in_band_queue_s: Option<f64>,
+    pub in_band_decode_s: Option<f64>,
+}
+
+/// One token-bearing event of a stream; a request's events are contiguous in `events.arrows`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct EventRow {
+    /// Last moment at which the socket was seen empty before this event.
+    pub stamp_lo_unix_ns: UnixNs,
+    /// Kernel stamp of the read that brought the event's last byte; equal to `lo` when exact.
+    pub stamp_hi_unix_ns: UnixNs,
+    /// When the program had the bytes in hand.
+    pub user_unix_ns: UnixNs,
+    /// Events that came in the same read.
+    pub events_in_read: u32,
+    /// Tokens of this event; `None` when the server does not say.
+    pub tokens: Option<u32>,
+    /// Bytes of the event on the wire (without HTTP framing).
+    pub bytes: u32,
+}
+
+/// A finished request with its events: what the load hands to the writer.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    pub row: RequestRow,
+    pub events: Vec<EventRow>,
+}
+
+/// Why a scrape was made.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScrapePhase {
+    /// The exact snapshot before the first measured request.
+    Before,
+    /// On the grid while the load ran; histogram buckets are left out.
+    During,
+    /// The exact snapshot after the last measured request.
+    After,
+}
+
+/// One answer of a metrics endpoint; appended to `scrapes.jsonl`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ScrapeRow {
+    /// The endpoint's URL.
+    pub source: String,
+    pub phase: ScrapePhase,
+    pub send_unix_ns: UnixNs,
+    pub recv_unix_ns: UnixNs,
+    /// Set when the scrape failed; `samples` is then empty.
+    pub error: Option<String>,
+    /// Lines of the answer that did not parse.
+    pub bad_lines: u32,
+    pub samples: Vec<SampleRow>,
+}
+
+/// One sample: name, labels in the exposition's order (`le` included), value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SampleRow {
+    pub name: String,
+    pub labels: Vec<(String, String)>,
+    pub value: f64,
+}
+
+impl SampleRow {
+    /// The value of label `key`.
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.labels.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str())
+    }
+}
+
+/// One line of a server's log; appended to `server_log.jsonl`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LogRow {
+    /// The file, `stdin` or `embedded`.
+    pub source: String,
+    /// Number of the line in its source, from 1.
+    pub line_no: u64,
+    /// When tare read the line (an upper bound of when it was written, while tailing).
+    pub read_unix_ns: UnixNs,
+    /// The line's own time as [`lo`, `lo` + resolution); null when the line has none.
+    pub time_unix_ns: Option<UnixNs>,
+    pub time_resolution_ns: Option<i64>,
+    /// Process name of the line's prefix (`APIServer`, `EngineCore_DP0` …).
+    pub process: Option<String>,
+    pub level: Option<String>,
+    pub event: LogEvent,
+}
+
+/// What a log line says, as far as correlation uses it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum LogEvent {
+    /// `Received request X`: the id as the client gets it.
+    Received { request_id: String },
+    /// `Added request X`: the engine's internal id.
+    Added { request_id: String },
+    /// `Generated response X`: `phase` is `delta`, `complete` or `whole`.
+    Generated { request_id: String, phase: String, finish_reason: Option<String> },
+    /// `Finished request X` (V0), or the Rust front end's finish line.
+    Finished { request_id: String, input_tokens: Option<u32>, output_tokens: Option<u32>, finish_reason: Option<String> },
+    Aborted { request_ids: Vec<String> },
+    Failed { request_id: Option<String>, reason: String },
+    /// A uvicorn access line.
+    Access { client: String, port: Option<u16>, method: String, path: String, status: u16 },
+    /// The periodic engine line; throughput in tokens/s over the interval that ends at the line.
+    Stats {
+        engine: Option<String>,
+        prompt_throughput_tps: f64,
+        generation_throughput_tps: f64,
+        running: u32,
+        waiting: u32,
+        kv_cache_usage: Option<f64>,
+        prefix_cache_hit_rate: Option<f64>,
+    },
+    /// `Iteration(n)`: one engine step.
+    Iteration { number: u64, context_requests: u32, context_tokens: u32, generation_requests: u32, generation_tokens: u32, elapsed_s: f64 },
+    Version { version: String },
+    /// A well-formed line of the format that says nothing about requests.
+    Other,
+    /// A line that belongs to no known format, kept (cut to 2,000 characters).
+    Unparsed { text: String, reason: String },
+}
+
+/// One OTLP span; appended to `spans.jsonl`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SpanRow {
+    pub recv_unix_ns: UnixNs,
+    /// `grpc` or `http`.
+    pub via: String,
+    pub service: Option<String>,
+    pub name: String,
+    pub trace_id: String,
+    pub span_id: String,
+    pub parent_span_id: Option<String>,
+    pub start_unix_ns: UnixNs,
+    pub end_unix_ns: UnixNs,
+    /// `gen_ai.request.id`.
+    pub request_id: Option<String>,
+    pub ttft_s: Option<f64>,
+    pub e2e_s: Option<f64>,
+    pub queue_s: Option<f64>,
+    pub prefill_s: Option<f64>,
+    pub decode_s: Option<f64>,
+    pub input_tokens: Option<u32>,
+    pub output_tokens: Option<u32>,
+    /// Every other attribute, as text.
+    pub attributes: std::collections::BTreeMap<String, String>,
+}
+
+/// One request with both sides side by side: a row of `joined.parquet`.
+#[derive(Clone, Debug, Serialize)]
+pub struct JoinedRow {
+    pub client: RequestRow,
+    /// Which source gave the server's numbers: `span`, `in_band`, `log` or `none`.
+    pub source: Source,
+    /// Why nothing matched, when `source` is `none`.
+    pub unmatched: Option<String>,
+    /// Absolute arrival at the server's front end (spans only).
+    pub server_arrival_unix_ns: Option<UnixNs>,
+    /// Arrival → first token there (spans only; never made from prefill).
+    pub server_ttft_s: Option<f64>,
+    pub server_e2e_s: Option<f64>,
+    pub server_queue_s: Option<f64>,
+    pub server_prefill_s: Option<f64>,
+    pub server_decode_s: Option<f64>,
+    pub server_input_tokens: Option<u32>,
+    pub server_output_tokens: Option<u32>,
+    /// When the log said `Received` and `Added`, with the resolution of its stamps.
+    pub log_received_unix_ns: Option<UnixNs>,
+    pub log_added_unix_ns: Option<UnixNs>,
+    pub log_resolution_ns: Option<i64>,
+}
+
+/// Where a request's server-side numbers come from, best first.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    Span,
+    InBand,
+    Log,
+    None,
+}
+
+impl Source {
+    /// The word used in files and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Source::Span => "span",
+            Source::InBand => "in_band",
+            Source::Log => "log",
+            Source::None => "none",
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The only place that turns a number into text with a unit. Milliseconds appear here, where people
+//! read; files keep seconds. This file must not know what a number means.
+
+use crate::metric::Unit;
+
+/// `0.1234` → `123.4 ms`, chosen by size: µs below 1 ms, s from 10 s up.
+pub fn seconds(value: f64) -> String {
+    let magnitude = value.abs();
+    if !value.is_finite() {
+        "–".to_owned()
+    } else if magnitude >= 10.0 {
+        format!("{value:.2} s")
+    } else if magnitude >= 1e-3 || magnitude == 0.0 {
+        format!("{} ms", significant(value * 1e3))
+    } else {
+        format!("{} µs", significant(value * 1e6))
+    }
+}
+
+/// Milliseconds without the unit, for table columns headed `ms`.
+pub fn milliseconds(value_s: f64) -> String {
+    if value_s.is_finite() { significant(value_s * 1e3) } else { "–".to_owned() }
+}
+
+/// `1234.5` → `1,235 tok/s`.
+pub fn tokens_per_second(value: f64) -> String {
+    if value.is_finite() { format!("{} tok/s", significant(value)) } else { "–".to_owned() }
+}
+
+/// A value in the unit of its metric.
+pub fn quantity(value: f64, unit: Unit) -> String {
+    match unit {
+        Unit::Seconds => seconds(value),
+        Unit::TokensPerSecond => tokens_per_second(value),
+    }
+}
+
+/// `1234567` → `1,234,567`.
+pub fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// Enough decimals for about four significant digits, thousands separated.
+fn significant(value: f64) -> String {
+    let magnitude = value.abs();
+    if magnitude >= 1000.0 {
+        let sign = if value < 0.0 { "-" } else { "" };
+        format!("{sign}{}", count(magnitude.round() as u64))
+    } else if magnitude >= 100.0 {
+        format!("{value:.1}")
+    } else if magnitude >= 1.0 {
+        format!("{value:.2}")
+    } else {
+        format!("{value:.3}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_shown_in_the_unit_people_expect() {
+        let shown: Vec<String> = [0.0, 0.000_012_3, 0.001_5, 0.334, 1.234, 12.5, -0.02].map(seconds).to_vec();
+        assert_eq!(shown, ["0.000 ms", "12.30 µs", "1.50 ms", "334.0 ms", "1,234 ms", "12.50 s", "-20.00 ms"]);
+    }
+
+    #[test]
+    fn counts_have_thousands_separators() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
+    }
+}

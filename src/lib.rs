@@ -19,6 +19,7 @@
 //!   [`cli`]: the command line; [`error`]: errors, hints, exit codes
 
 pub mod clock;
+pub mod config;
 pub mod metric;
 pub mod record;
 pub mod units;

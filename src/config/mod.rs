@@ -1,0 +1,192 @@
+//! The resolved configuration: what the program uses, every default filled in, every value checked.
+//! `file` holds the YAML exactly as written, `validate` turns it (and the flags laid over it) into
+//! this. Nothing below this module sees a raw flag or a YAML key.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::Endpoint;
+
+/// One run, completely specified. Serialised into the manifest with secrets redacted.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Config {
+    /// The run's name, used in the run folder's name when `output` is not given.
+    pub name: String,
+    pub target: Target,
+    pub workload: Workload,
+    pub load: Load,
+    pub observe: Observe,
+    /// Seeds schedule, sampling and synthetic prompts; the same seed gives the same run.
+    pub seed: u64,
+    /// Free text pairs kept in the manifest and `summary.json` (`--metadata KEY=VALUE`).
+    pub metadata: BTreeMap<String, String>,
+    pub label: Option<String>,
+    /// The run folder, exactly; else `output/<name>-<time>`.
+    pub output: Option<PathBuf>,
+    pub overwrite: bool,
+}
+
+/// Where requests go.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Target {
+    /// `http://host:port[/prefix]`; `None` starts the embedded server.
+    pub base_url: Option<String>,
+    /// Name in the table `SERVERS`.
+    pub server: String,
+    pub endpoint: Endpoint,
+    /// Path below the base URL, when not the endpoint's usual one.
+    pub path: Option<String>,
+    /// `None`: the first model that `/v1/models` lists.
+    pub model: Option<String>,
+    /// Extra headers; values may be secret and are never serialised.
+    #[serde(skip)]
+    pub headers: Vec<(String, String)>,
+    /// Bearer token from the environment; never serialised.
+    #[serde(skip)]
+    pub api_key: Option<String>,
+    /// The variable the key came from, for the manifest.
+    pub api_key_env: Option<String>,
+    /// Wait this long for the server to answer before the run; 0: one try.
+    pub ready_timeout_s: f64,
+    pub embedded: Embedded,
+}
+
+/// Parameters of the embedded server (`tare serve`): an engine model, what it reports, its faults.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Embedded {
+    pub model: String,
+    pub seed: u64,
+    /// Requests decoded together at most.
+    pub max_num_seqs: u32,
+    /// Tokens one engine step may process, prefill and decode together.
+    pub max_num_batched_tokens: u32,
+    pub max_model_len: u32,
+    /// Cost of one prompt token, microseconds.
+    pub prefill_us_per_token: f64,
+    /// A decode step's fixed cost, and what each running request adds, milliseconds.
+    pub decode_base_ms: f64,
+    pub decode_per_seq_ms: f64,
+    /// Relative spread (standard deviation) of a step's duration.
+    pub jitter: f64,
+    /// Front end before the engine (template, tokenizer), milliseconds + per token microseconds.
+    pub frontend_ms: f64,
+    pub frontend_us_per_token: f64,
+    /// Natural answer length when `ignore_eos` is not asked for: geometric with this mean.
+    pub mean_output_tokens: f64,
+    pub log_stats_interval_s: f64,
+    /// As vLLM's flags of the same name.
+    pub enable_log_requests: bool,
+    pub enable_per_request_metrics: bool,
+    /// Export `llm_request` spans to tare's receiver.
+    pub spans: bool,
+    /// Fault script: see `mock::script`.
+    pub faults: Vec<String>,
+}
+
+impl Default for Embedded {
+    fn default() -> Self {
+        Self {
+            model: "tare-mock".to_owned(),
+            seed: 0,
+            max_num_seqs: 256,
+            max_num_batched_tokens: 2048,
+            max_model_len: 8192,
+            prefill_us_per_token: 60.0,
+            decode_base_ms: 8.0,
+            decode_per_seq_ms: 0.15,
+            jitter: 0.05,
+            frontend_ms: 1.5,
+            frontend_us_per_token: 4.0,
+            mean_output_tokens: 180.0,
+            log_stats_interval_s: 10.0,
+            enable_log_requests: true,
+            enable_per_request_metrics: true,
+            spans: true,
+            faults: Vec::new(),
+        }
+    }
+}
+
+/// What to send.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Workload {
+    pub dataset: Dataset,
+    /// Draw this many distinct prompts at random (seeded); `None`: all, in order.
+    pub samples: Option<usize>,
+    /// Upper bound of each answer's length; a dataset row's own value wins.
+    pub max_tokens: Option<u32>,
+    pub temperature: Option<f64>,
+    pub top_p: Option<f64>,
+    pub ignore_eos: bool,
+    pub stream: bool,
+    /// Merged into every body, last (`--extra-body`).
+    pub extra_body: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Where prompts come from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "snake_case")]
+pub enum Dataset {
+    /// ShareGPT JSON: a list of `{"conversations": [{"from"|"role", "value"|"content"}]}`.
+    Sharegpt { path: PathBuf },
+    /// One JSON object a line: `{"prompt"}` or `{"messages"}`, with optional `output_tokens`.
+    Jsonl { path: PathBuf },
+    /// Synthetic words; about `input_len` tokens each by the rule in `workload::synthetic`.
+    Random { input_len: u32, output_len: u32, range_ratio: f64 },
+}
+
+/// When and how to send.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Load {
+    pub arrival: Arrival,
+    /// Stop sending after this many requests, and/or after this time, whichever comes first.
+    pub requests: Option<u64>,
+    pub duration_s: Option<f64>,
+    /// How long requests in flight may go on after the last was sent; then they are `in_flight`.
+    pub grace_period_s: f64,
+    /// One request may take this long.
+    pub timeout_s: f64,
+    pub connect_timeout_s: f64,
+    /// Requests sent first, excluded on both sides.
+    pub warmups: u32,
+    /// In an open loop, at most so many at once; waiting shows as `started − scheduled`.
+    pub max_concurrency: Option<u32>,
+    pub request_id_prefix: String,
+}
+
+/// The law of arrivals.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Arrival {
+    /// Closed loop: `users`, started evenly over `ramp_s`; each sends when its last request ended.
+    Closed { users: u32, ramp_s: f64 },
+    /// Open loop, evenly spaced.
+    Constant { rate_rps: f64 },
+    /// Open loop, exponential gaps.
+    Poisson { rate_rps: f64 },
+}
+
+/// What to record of the server's side.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Observe {
+    /// Metrics endpoints; empty: `BASE_URL/metrics`. Ignored when `no_metrics`.
+    pub metrics_urls: Vec<String>,
+    pub no_metrics: bool,
+    pub scrape_interval_s: f64,
+    /// Server log to tail: a path, or `-` for stdin.
+    pub server_log: Option<String>,
+    pub otlp: Option<Otlp>,
+    /// How long to wait for late spans after the last request.
+    pub span_wait_s: f64,
+}
+
+/// Where the OTLP receiver listens.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Otlp {
+    pub host: String,
+    /// 0: any free port.
+    pub grpc_port: u16,
+    pub http_port: u16,
+}

@@ -20,6 +20,8 @@
 
 pub mod clock;
 pub mod config;
+pub mod load;
 pub mod metric;
+pub mod net;
 pub mod record;
 pub mod units;

@@ -1,0 +1,239 @@
+//! One request over one connection: connect, send, read, stamp. The task that reads the socket also
+//! takes the answer apart, so that stamp and bytes travel together. This file must not know
+//! schedules, files or statistics.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::recording::{End, Recording};
+use crate::clock::UnixNs;
+use crate::net::StampedStream;
+use crate::record::{Connection, Endpoint, EventRow, Finished, RequestRow, Status};
+
+/// A request made ready before its time comes: nothing of this is done on the clock.
+#[derive(Clone, Debug)]
+pub(super) struct Prepared {
+    pub(super) request_id: String,
+    pub(super) trace_id: String,
+    pub(super) index: u64,
+    pub(super) prompt_index: u32,
+    pub(super) user: Option<u32>,
+    pub(super) max_tokens: Option<u32>,
+    pub(super) prompt_chars: u32,
+    /// Head and body as they go over the wire.
+    pub(super) bytes: Vec<u8>,
+}
+
+/// How requests are sent; shared by all of a run.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    pub(super) address: SocketAddr,
+    pub(super) endpoint: Endpoint,
+    pub(super) streamed: bool,
+    pub(super) connect_timeout: Duration,
+    pub(super) timeout: Duration,
+    /// Texts that must not reach a record, however the server repeats them.
+    pub(super) secrets: Vec<String>,
+}
+
+/// The stamps of sending, set as they come.
+#[derive(Default)]
+struct Sending {
+    connect_begin: Option<UnixNs>,
+    connect_end: Option<UnixNs>,
+    send_begin: Option<UnixNs>,
+    sent: Option<UnixNs>,
+    connection: Option<Connection>,
+    local_port: Option<u16>,
+    connect_error: Option<String>,
+}
+
+impl Client {
+    /// Sends `request`, over `kept` if that is given and still open, and reads the whole answer.
+    /// Returns the connection again when it can carry another request.
+    pub(super) async fn exchange(
+        &self,
+        kept: Option<StampedStream>,
+        request: &Prepared,
+        scheduled: UnixNs,
+        stop: &CancellationToken,
+    ) -> (Finished, Option<StampedStream>) {
+        let started = UnixNs::now();
+        let deadline = Instant::now() + self.timeout;
+        let (mut sending, mut recording) = (Sending::default(), Recording::default());
+        let mut stream = kept.filter(|s| !s.is_stale());
+        let end = tokio::select! {
+            biased;
+            end = self.drive(&mut stream, request, &mut sending, &mut recording) => end,
+            () = tokio::time::sleep_until(deadline) => End::Timeout,
+            () = stop.cancelled() => End::Stopped,
+        };
+        let done = UnixNs::now();
+        let (status, error) = match sending.connect_error.take() {
+            Some(error) => (Status::ConnectError, Some(error)),
+            None => recording.conclude(&end),
+        };
+        let reusable = matches!(end, End::Complete) && recording.response.head().is_some_and(|h| h.keep_alive);
+        let row = self.row(request, scheduled, started, done, &sending, &recording, (status, error));
+        (Finished { row, events: recording.events }, stream.filter(|_| reusable))
+    }
+
+    async fn drive(
+        &self,
+        stream: &mut Option<StampedStream>,
+        request: &Prepared,
+        sending: &mut Sending,
+        recording: &mut Recording,
+    ) -> End {
+        let mut reused = stream.is_some();
+        loop {
+            if stream.is_none() {
+                match self.connect(sending).await {
+                    Ok(connected) => *stream = Some(connected),
+                    Err(error) => {
+                        sending.connect_error = Some(format!("could not connect to {}: {error}", self.address));
+                        return End::Closed(None);
+                    }
+                }
+            }
+            let Some(connected) = stream.as_mut() else { return End::Closed(None) };
+            sending.connection.get_or_insert(if reused { Connection::Reused } else { Connection::New });
+            sending.local_port = connected.local_port();
+            let end = send_and_read(connected, &request.bytes, sending, recording).await;
+            // A kept connection that the server had closed meanwhile is no fault of this request:
+            // it is sent again, once, and marked, for the server may have run both.
+            if reused && matches!(end, End::Closed(_)) && !recording.response.received_any() {
+                (reused, *stream) = (false, None);
+                sending.connection = Some(Connection::Retried);
+                continue;
+            }
+            return end;
+        }
+    }
+
+    async fn connect(&self, sending: &mut Sending) -> std::io::Result<StampedStream> {
+        sending.connect_begin = Some(UnixNs::now());
+        let stream = StampedStream::connect(self.address, self.connect_timeout).await?;
+        sending.connect_end = Some(UnixNs::now());
+        Ok(stream)
+    }
+
+    #[allow(clippy::too_many_arguments)] // The pieces of one row, gathered in one place.
+    fn row(
+        &self,
+        request: &Prepared,
+        scheduled: UnixNs,
+        started: UnixNs,
+        done: UnixNs,
+        sending: &Sending,
+        recording: &Recording,
+        (status, error): (Status, Option<String>),
+    ) -> RequestRow {
+        let (first, last) = (recording.events.first(), recording.events.last());
+        let last_token = last.map(|e| e.stamp_hi_unix_ns).or_else(|| recording.unstreamed_end());
+        let output_tokens = recording.output_tokens();
+        let since_start = |stamp: UnixNs| stamp.seconds_since(started);
+        let ttft_s = first.map(|e| since_start(e.stamp_hi_unix_ns));
+        let e2e_s = last_token.filter(|_| status == Status::Ok).map(since_start);
+        let gaps = output_tokens.filter(|&n| n > 1).map(|n| f64::from(n - 1));
+        let in_band_s = |ms: Option<f64>| ms.map(|ms| ms / 1e3);
+        RequestRow {
+            request_id: request.request_id.clone(),
+            trace_id: request.trace_id.clone(),
+            response_id: recording.response_id.clone(),
+            index: request.index,
+            prompt_index: request.prompt_index,
+            user: request.user,
+            endpoint: self.endpoint,
+            streamed: self.streamed,
+            scheduled_unix_ns: scheduled,
+            started_unix_ns: started,
+            connect_begin_unix_ns: sending.connect_begin,
+            connect_end_unix_ns: sending.connect_end,
+            send_begin_unix_ns: sending.send_begin,
+            sent_unix_ns: sending.sent,
+            head_unix_ns: recording.head.map(|s| s.best()),
+            first_token_unix_ns: first.map(|e| e.stamp_hi_unix_ns),
+            first_token_lo_unix_ns: first.map(|e| e.stamp_lo_unix_ns),
+            first_token_user_unix_ns: recording.first_token_user,
+            first_content_unix_ns: recording.first_content,
+            last_token_unix_ns: last_token,
+            last_token_lo_unix_ns: last.map(|e| e.stamp_lo_unix_ns),
+            done_unix_ns: done,
+            kernel_stamps: recording.head.is_some_and(|s| s.kernel.is_some()),
+            status,
+            http_status: recording.response.head().map(|h| h.status),
+            error: error.map(|text| self.redact(text)),
+            finish_reason: recording.finish_reason.clone(),
+            connection: sending.connection.unwrap_or(Connection::New),
+            local_port: sending.local_port,
+            input_tokens: recording.usage.prompt_tokens,
+            output_tokens,
+            max_tokens: request.max_tokens,
+            prompt_chars: request.prompt_chars,
+            n_events: recording.events.len() as u32,
+            n_exact_events: recording.events.iter().filter(|e| is_exact(e)).count() as u32,
+            ttft_s,
+            ttft_user_s: recording.first_token_user.map(since_start),
+            ttft_scheduled_s: first.map(|e| e.stamp_hi_unix_ns.seconds_since(scheduled)),
+            ttft_content_s: recording.first_content.map(since_start),
+            // One event may hold several tokens; a mean gap needs two moments.
+            itl_mean_s: match (first, last, gaps) {
+                (Some(a), Some(b), Some(n)) if recording.events.len() > 1 => {
+                    Some(b.stamp_hi_unix_ns.seconds_since(a.stamp_hi_unix_ns) / n)
+                }
+                _ => None,
+            },
+            tpot_s: match (ttft_s, e2e_s, gaps) {
+                (Some(ttft), Some(e2e), Some(n)) => Some((e2e - ttft) / n),
+                _ => None,
+            },
+            e2e_s,
+            user_throughput_tps: match (output_tokens, e2e_s) {
+                (Some(n), Some(e2e)) if e2e > 0.0 => Some(f64::from(n) / e2e),
+                _ => None,
+            },
+            in_band_prefill_s: in_band_s(recording.in_band.time_to_first_token_ms),
+            in_band_queue_s: in_band_s(recording.in_band.queue_time_ms),
+            in_band_decode_s: in_band_s(recording.in_band.generation_time_ms),
+        }
+    }
+
+    fn redact(&self, text: String) -> String {
+        self.secrets.iter().filter(|s| !s.is_empty()).fold(text, |text, secret| text.replace(secret, "[redacted]"))
+    }
+}
+
+/// Whether an event's stamp is a point, not an interval.
+fn is_exact(event: &EventRow) -> bool {
+    event.stamp_lo_unix_ns == event.stamp_hi_unix_ns
+}
+
+async fn send_and_read(
+    stream: &mut StampedStream,
+    bytes: &[u8],
+    sending: &mut Sending,
+    recording: &mut Recording,
+) -> End {
+    sending.send_begin = Some(UnixNs::now());
+    if let Err(error) = stream.write_all(bytes).await {
+        // A server may answer and close before it has read everything (413, 429): read on.
+        if !matches!(error.kind(), std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::ConnectionReset) {
+            return End::Closed(Some(error));
+        }
+    }
+    sending.sent = Some(UnixNs::now());
+    loop {
+        let step = stream.read(|bytes, stamp| if bytes.is_empty() { None } else { Some(recording.take(bytes, stamp)) });
+        match step.await {
+            Ok(Some(Ok(true))) => return End::Complete,
+            Ok(Some(Ok(false))) => {}
+            Ok(Some(Err(error))) => return End::Http(error),
+            Ok(None) => return if recording.response.close() { End::Complete } else { End::Closed(None) },
+            Err(error) => return End::Closed(Some(error)),
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! The OpenAI API: what a request body says and what an answer's chunks mean. Pure functions over
+//! bytes; this file must not know sockets, time or statistics.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::record::{Endpoint, Message, Prompt, PromptContent};
+
+/// What every body of a run has in common.
+#[derive(Clone, Debug)]
+pub struct BodyOptions {
+    pub endpoint: Endpoint,
+    pub model: String,
+    pub stream: bool,
+    /// Asks for usage on every chunk, the only exact count of tokens per chunk.
+    pub continuous_usage: bool,
+    pub max_tokens: Option<u32>,
+    pub temperature: Option<f64>,
+    pub top_p: Option<f64>,
+    pub ignore_eos: bool,
+    pub extra_body: Map<String, Value>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    messages: Option<Cow<'a, [Message]>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt: Option<Cow<'a, str>>,
+    stream: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_options: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<f64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    ignore_eos: bool,
+}
+
+impl BodyOptions {
+    /// The answer length asked for with `prompt`.
+    pub fn max_tokens_for(&self, prompt: &Prompt) -> Option<u32> {
+        prompt.max_tokens.or(self.max_tokens)
+    }
+
+    /// The request body for `prompt`. Keys of `extra_body` win over ours.
+    pub fn body(&self, prompt: &Prompt) -> serde_json::Result<Vec<u8>> {
+        let (messages, text) = match (self.endpoint, &prompt.content) {
+            (Endpoint::Chat, PromptContent::Messages(messages)) => (Some(Cow::Borrowed(messages.as_slice())), None),
+            (Endpoint::Chat, PromptContent::Text(text)) => {
+                (Some(Cow::Owned(vec![Message { role: "user".to_owned(), content: text.clone() }])), None)
+            }
+            (Endpoint::Completions, PromptContent::Text(text)) => (None, Some(Cow::Borrowed(text.as_str()))),
+            (Endpoint::Completions, PromptContent::Messages(messages)) => {
+                let joined: Vec<&str> = messages.iter().map(|m| m.content.as_str()).collect();
+                (None, Some(Cow::Owned(joined.join("\n"))))
+            }
+        };
+        let stream_options = self.stream.then(|| {
+            if self.continuous_usage {
+                json!({"include_usage": true, "continuous_usage_stats": true})
+            } else {
+                json!({"include_usage": true})
+            }
+        });
+        let body = Body {
+            model: &self.model,
+            messages,
+            prompt: text,
+            stream: self.stream,
+            stream_options,
+            max_tokens: self.max_tokens_for(prompt),
+            temperature: self.temperature,
+            top_p: self.top_p,
+            ignore_eos: self.ignore_eos,
+        };
+        if self.extra_body.is_empty() {
+            return serde_json::to_vec(&body);
+        }
+        let mut value = serde_json::to_value(&body)?;
+        if let Value::Object(fields) = &mut value {
+            fields.extend(self.extra_body.iter().map(|(k, v)| (k.clone(), v.clone())));
+        }
+        serde_json::to_vec(&value)
+    }
+}
+
+/// What one chunk (or one whole answer) says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Chunk<'a> {
+    pub id: Option<Cow<'a, str>>,
+    /// Visible text, reasoning or a tool call: something made of tokens.
+    pub has_text: bool,
+    /// Visible text, not reasoning.
+    pub has_content: bool,
+    /// The chunk is about an answer at all (the closing usage chunk is not).
+    pub has_choice: bool,
+    pub finish_reason: Option<String>,
+    pub usage: Option<Usage>,
+    pub in_band: Option<InBand>,
+    pub error: Option<String>,
+}
+
+/// Token counts as the server gives them; absurd values are taken for absent.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize)]
+pub struct Usage {
+    #[serde(default, deserialize_with = "lenient_count")]
+    pub prompt_tokens: Option<u32>,
+    #[serde(default, deserialize_with = "lenient_count")]
+    pub completion_tokens: Option<u32>,
+}
+
+/// vLLM's per-request metrics, in milliseconds as sent. "Time to first token" is prefill here:
+/// scheduled to first token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+pub struct InBand {
+    pub time_to_first_token_ms: Option<f64>,
+    pub generation_time_ms: Option<f64>,
+    pub queue_time_ms: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct Raw<'a> {
+    #[serde(borrow, default)]
+    id: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    choices: Option<Vec<Choice<'a>>>,
+    #[serde(default)]
+    usage: Option<Usage>,
+    #[serde(default)]
+    metrics: Option<InBand>,
+    #[serde(default)]
+    error: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Choice<'a> {
+    #[serde(borrow, default, alias = "message")]
+    delta: Option<Delta<'a>>,
+    #[serde(borrow, default)]
+    text: Option<Cow<'a, str>>,
+    #[serde(default)]
+    finish_reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Delta<'a> {
+    #[serde(borrow, default)]
+    content: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    reasoning: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    reasoning_content: Option<Cow<'a, str>>,
+    #[serde(default)]
+    tool_calls: Option<Vec<serde::de::IgnoredAny>>,
+}
+
+/// Reads one chunk of a stream, or a whole unstreamed answer.
+pub fn parse(data: &[u8]) -> Result<Chunk<'_>, String> {
+    let raw: Raw<'_> = serde_json::from_slice(data).map_err(|error| {
+        let start = data.get(..data.len().min(120)).unwrap_or_default();
+        format!("expected a JSON chunk, found `{}` ({error})", String::from_utf8_lossy(start).escape_debug())
+    })?;
+    let mut chunk = Chunk {
+        id: raw.id,
+        usage: raw.usage,
+        in_band: raw.metrics,
+        error: raw.error.as_ref().map(error_text),
+        ..Chunk::default()
+    };
+    let filled = |text: &Option<Cow<'_, str>>| text.as_ref().is_some_and(|t| !t.is_empty());
+    for choice in raw.choices.unwrap_or_default() {
+        chunk.has_choice = true;
+        let delta = choice.delta.as_ref();
+        let content = filled(&choice.text) || delta.is_some_and(|d| filled(&d.content));
+        let other = delta.is_some_and(|d| {
+            filled(&d.reasoning) || filled(&d.reasoning_content) || d.tool_calls.as_ref().is_some_and(|c| !c.is_empty())
+        });
+        chunk.has_content |= content;
+        chunk.has_text |= content || other;
+        if choice.finish_reason.is_some() {
+            chunk.finish_reason = choice.finish_reason;
+        }
+    }
+    Ok(chunk)
+}
+
+/// The message of an OpenAI error body, or its first characters.
+pub fn error_message(body: &[u8]) -> String {
+    match serde_json::from_slice::<Value>(body) {
+        Ok(value) => match value.get("error").or_else(|| value.get("detail")) {
+            Some(error) => error_text(error),
+            None => error_text(&value),
+        },
+        Err(_) => shorten(&String::from_utf8_lossy(body)),
+    }
+}
+
+fn error_text(error: &Value) -> String {
+    match error.get("message").unwrap_or(error) {
+        Value::String(text) => shorten(text),
+        other => shorten(&other.to_string()),
+    }
+}
+
+fn shorten(text: &str) -> String {
+    const LONGEST: usize = 300;
+    let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() <= LONGEST { line } else { line.chars().take(LONGEST).chain(['…']).collect() }
+}
+
+fn lenient_count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let value = Option::<Value>::deserialize(deserializer)?;
+    Ok(value.as_ref().and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn options(endpoint: Endpoint) -> BodyOptions {
+        BodyOptions {
+            endpoint,
+            model: "tiny".to_owned(),
+            stream: true,
+            continuous_usage: true,
+            max_tokens: Some(8),
+            temperature: Some(0.0),
+            top_p: None,
+            ignore_eos: true,
+            extra_body: Map::new(),
+        }
+    }
+
+    #[test]
+    fn bodies_ask_for_exact_token_counts() {
+        let prompt = Prompt { content: PromptContent::Text("a \"b\"".to_owned()), max_tokens: None };
+        let body = String::from_utf8(options(Endpoint::Chat).body(&prompt).unwrap()).unwrap();
+        insta::assert_snapshot!(body, @r#"{"model":"tiny","messages":[{"role":"user","content":"a \"b\""}],"stream":true,"stream_options":{"continuous_usage_stats":true,"include_usage":true},"max_tokens":8,"temperature":0.0,"ignore_eos":true}"#);
+        let body = String::from_utf8(options(Endpoint::Completions).body(&prompt).unwrap()).unwrap();
+        assert!(body.contains(r#""prompt":"a \"b\"""#));
+    }
+
+    #[test]
+    fn extra_body_wins_and_a_rows_own_length_wins() {
+        let mut options = options(Endpoint::Chat);
+        options.extra_body.insert("temperature".to_owned(), json!(0.7));
+        let prompt = Prompt { content: PromptContent::Text("x".to_owned()), max_tokens: Some(3) };
+        let body: Value = serde_json::from_slice(&options.body(&prompt).unwrap()).unwrap();
+        assert_eq!((&body["temperature"], &body["max_tokens"]), (&json!(0.7), &json!(3)));
+    }
+
+    // The next three are chunks of vLLM 0.32, shortened at `…`.
+    #[test]
+    fn a_role_only_chunk_is_no_token() {
+        let chunk = parse(br#"{"id":"chatcmpl-sse-chat-contusage","object":"chat.completion.chunk","created":1795533250,"model":"tiny","choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}],"usage":{"prompt_tokens":28,"total_tokens":28,"completion_tokens":0,"completion_tokens_details":null},"prompt_token_ids":null,"prompt_text":null}"#).unwrap();
+        assert!(!chunk.has_text);
+        assert_eq!(chunk.usage.unwrap().completion_tokens, Some(0));
+        assert_eq!(chunk.id.as_deref(), Some("chatcmpl-sse-chat-contusage"));
+    }
+
+    #[test]
+    fn content_reasoning_text_and_tool_calls_bear_tokens() {
+        let content = parse(br#"{"choices":[{"index":0,"delta":{"content":" app"},"finish_reason":null}]}"#).unwrap();
+        assert!(content.has_text && content.has_content);
+        let reasoning = parse(br#"{"choices":[{"index":0,"delta":{"reasoning_content":"hm"}}]}"#).unwrap();
+        assert!(reasoning.has_text && !reasoning.has_content);
+        let tool = parse(br#"{"choices":[{"delta":{"tool_calls":[{"index":0}]}}]}"#).unwrap();
+        assert!(tool.has_text && !tool.has_content);
+        let text = parse(br#"{"choices":[{"index":0,"text":" voice","finish_reason":"length"}]}"#).unwrap();
+        assert!(text.has_content);
+        assert_eq!(text.finish_reason.as_deref(), Some("length"));
+    }
+
+    #[test]
+    fn the_usage_chunk_brings_the_in_band_metrics() {
+        let chunk = parse(br#"{"id":"x","choices":[],"usage":{"prompt_tokens":22,"total_tokens":38,"completion_tokens":16},"metrics":{"time_to_first_token_ms":18.74,"generation_time_ms":87.74,"queue_time_ms":0.0318,"mean_itl_ms":5.8,"tokens_per_second":150.2}}"#).unwrap();
+        assert_eq!(chunk.usage, Some(Usage { prompt_tokens: Some(22), completion_tokens: Some(16) }));
+        assert_eq!(chunk.in_band.unwrap().queue_time_ms, Some(0.0318));
+    }
+
+    #[test]
+    fn a_whole_answer_is_read_the_same_way() {
+        let chunk = parse(br#"{"id":"chatcmpl-1","choices":[{"index":0,"message":{"role":"assistant","content":" a"},"finish_reason":"length"}],"usage":{"prompt_tokens":28,"completion_tokens":8}}"#).unwrap();
+        assert!(chunk.has_content);
+        assert_eq!(chunk.finish_reason.as_deref(), Some("length"));
+    }
+
+    #[test]
+    fn errors_are_read_and_absurd_counts_are_absent() {
+        let chunk = parse(br#"{"error":{"message":"EngineCore died","type":"InternalServerError","code":500}}"#).unwrap();
+        assert_eq!(chunk.error.as_deref(), Some("EngineCore died"));
+        let odd = parse(br#"{"choices":[],"usage":{"prompt_tokens":-3,"completion_tokens":1e40}}"#).unwrap();
+        assert_eq!(odd.usage, Some(Usage::default()));
+        assert!(parse(b"<html>").unwrap_err().starts_with("expected a JSON chunk, found `<html>`"));
+        assert_eq!(error_message(br#"{"error":{"message":"The model `nope` does not exist."}}"#), "The model `nope` does not exist.");
+        assert_eq!(error_message(b"Bad  Gateway\n"), "Bad Gateway");
+    }
+}

@@ -1,0 +1,162 @@
+//! Requests made ready to send: ids, headers and body in one buffer, before their time comes.
+//! This file must not know when a request is sent or what is answered.
+
+use std::io::Write;
+
+use super::client::Prepared;
+use super::openai::BodyOptions;
+use crate::net::Target;
+use crate::record::Prompt;
+
+/// The source of a run's requests: request `index` sends prompt `index mod n`.
+#[derive(Clone, Debug)]
+pub struct Requests {
+    pub prompts: Vec<Prompt>,
+    pub options: BodyOptions,
+    pub target: Target,
+    /// Path below the target's prefix.
+    pub path: String,
+    /// Extra headers; they replace ours of the same name.
+    pub headers: Vec<(String, String)>,
+    pub api_key: Option<String>,
+    pub id_prefix: String,
+    /// Makes ids of different runs different, where servers' logs and traces outlive a run.
+    pub nonce: u64,
+}
+
+impl Requests {
+    /// Values that must reach no file.
+    pub fn secrets(&self) -> Vec<String> {
+        let mut secrets: Vec<String> = self.headers.iter().map(|(_, value)| value.clone()).collect();
+        secrets.extend(self.api_key.clone());
+        secrets
+    }
+
+    pub(super) fn prepare(&self, index: u64, user: Option<u32>) -> anyhow::Result<Prepared> {
+        let id = format!("{}{:08x}-{index}", self.id_prefix, self.nonce as u32);
+        self.make(id, index, user)
+    }
+
+    /// A warm-up's id is marked, so that its traces on the server's side are known for what they are.
+    pub(super) fn prepare_warmup(&self, n: u64) -> anyhow::Result<Prepared> {
+        let id = format!("{}{:08x}-warmup-{n}", self.id_prefix, self.nonce as u32);
+        // From the end of the prompts: the first measured requests should not find theirs cached.
+        let index = (self.prompts.len() as u64).saturating_sub(1 + n % self.prompts.len().max(1) as u64);
+        self.make(id, index, None)
+    }
+
+    fn make(&self, request_id: String, index: u64, user: Option<u32>) -> anyhow::Result<Prepared> {
+        let prompt_index = (index % self.prompts.len().max(1) as u64) as u32;
+        let prompt = self
+            .prompts
+            .get(prompt_index as usize)
+            .ok_or_else(|| anyhow::anyhow!("the workload has no prompts"))?;
+        let body = self.options.body(prompt)?;
+        let trace_id = format!("{:016x}{:016x}", self.nonce, mix(fold(&request_id)));
+        let span_id = mix(self.nonce ^ fold(&request_id)).max(1);
+        let traceparent = format!("00-{trace_id}-{span_id:016x}-01");
+        Ok(Prepared {
+            bytes: self.head_and_body(&request_id, &traceparent, &body)?,
+            request_id,
+            trace_id,
+            index,
+            prompt_index,
+            user,
+            max_tokens: self.options.max_tokens_for(prompt),
+            prompt_chars: prompt.chars() as u32,
+        })
+    }
+
+    fn head_and_body(&self, request_id: &str, traceparent: &str, body: &[u8]) -> anyhow::Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(body.len() + 512);
+        write!(bytes, "POST {}{} HTTP/1.1\r\nHost: {}\r\n", self.target.prefix, self.path, self.target.authority)?;
+        let authorization = self.api_key.as_ref().map(|key| format!("Bearer {key}"));
+        let accept = if self.options.stream { "text/event-stream" } else { "application/json" };
+        let ours = [
+            ("User-Agent", Some(concat!("tare/", env!("CARGO_PKG_VERSION")))),
+            ("Content-Type", Some("application/json")),
+            ("Accept", Some(accept)),
+            ("Authorization", authorization.as_deref()),
+            ("X-Request-Id", Some(request_id)),
+            ("traceparent", Some(traceparent)),
+        ];
+        for (name, value) in ours {
+            let replaced = self.headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
+            if let (Some(value), false) = (value, replaced) {
+                write!(bytes, "{name}: {value}\r\n")?;
+            }
+        }
+        for (name, value) in &self.headers {
+            write!(bytes, "{name}: {value}\r\n")?;
+        }
+        write!(bytes, "Content-Length: {}\r\n\r\n", body.len())?;
+        bytes.extend_from_slice(body);
+        Ok(bytes)
+    }
+}
+
+/// FNV-1a, to make a number of an id.
+fn fold(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3))
+}
+
+/// The finaliser of SplitMix64: neighbouring numbers become unlike ones.
+fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::Map;
+
+    use super::*;
+    use crate::record::{Endpoint, PromptContent};
+
+    fn requests(headers: &[(&str, &str)]) -> Requests {
+        Requests {
+            prompts: vec![Prompt { content: PromptContent::Text("hi".to_owned()), max_tokens: None }; 3],
+            options: BodyOptions {
+                endpoint: Endpoint::Completions,
+                model: "tiny".to_owned(),
+                stream: true,
+                continuous_usage: false,
+                max_tokens: Some(4),
+                temperature: None,
+                top_p: None,
+                ignore_eos: false,
+                extra_body: Map::new(),
+            },
+            target: Target::parse("http://127.0.0.1:8000/v").unwrap(),
+            path: "/v1/completions".to_owned(),
+            headers: headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
+            api_key: Some("sk-1".to_owned()),
+            id_prefix: "tare-".to_owned(),
+            nonce: 0x1234_5678_9abc_def0,
+        }
+    }
+
+    #[test]
+    fn a_request_carries_its_ids_and_its_length() {
+        let prepared = requests(&[]).prepare(4, Some(1)).unwrap();
+        insta::assert_snapshot!(String::from_utf8(prepared.bytes).unwrap().replace('\r', ""), @"");
+        assert_eq!((prepared.prompt_index, prepared.request_id.as_str()), (1, "tare-9abcdef0-4"));
+    }
+
+    #[test]
+    fn a_users_header_replaces_ours() {
+        let bytes = requests(&[("authorization", "Basic x")]).prepare(0, None).unwrap().bytes;
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(text.contains("authorization: Basic x\r\n") && !text.contains("Bearer"));
+    }
+
+    #[test]
+    fn trace_ids_of_a_run_are_distinct() {
+        let requests = requests(&[]);
+        let ids: std::collections::HashSet<String> =
+            (0..2000).map(|i| requests.prepare(i, None).unwrap().trace_id).collect();
+        assert_eq!(ids.len(), 2000);
+    }
+}

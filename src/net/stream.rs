@@ -1,0 +1,162 @@
+//! A TCP connection whose every read comes with the kernel's receive stamp and the program's own.
+//!
+//! Linux stamps a read with the time of the *last* segment it touches, and queued segments are
+//! coalesced under the newest stamp. A stamp is therefore the time of the read's last byte, and only
+//! if the read emptied the socket is that byte the last one that had arrived. `ReadStamp` carries
+//! what a caller needs to tell exact from bounded: the stamp, whether the read drained the socket,
+//! and the last moment before it at which the socket was seen empty.
+
+use std::cell::RefCell;
+use std::io::{self, IoSliceMut};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use nix::cmsg_space;
+use nix::errno::Errno;
+use nix::sys::socket::sockopt::ReceiveTimestampns;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt};
+use nix::sys::time::TimeSpec;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::unix::AsyncFd;
+
+use crate::clock::UnixNs;
+
+/// Bytes one read takes at most. One buffer per worker thread, so it can be generous.
+const READ_BYTES: usize = 256 * 1024;
+
+thread_local! {
+    /// Lent to the closure of one read at a time: reading and decoding happen without a suspension
+    /// between them, so connections need no buffer of their own.
+    static BUFFER: RefCell<(Vec<u8>, Vec<u8>)> = RefCell::new((vec![0; READ_BYTES], cmsg_space!(TimeSpec)));
+}
+
+/// When the bytes of one read arrived.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ReadStamp {
+    /// The kernel's stamp of the read's last byte; `None` when it gave none.
+    pub kernel: Option<UnixNs>,
+    /// When the program had the bytes.
+    pub user: UnixNs,
+    /// The read took everything that had arrived.
+    pub drained: bool,
+    /// The last moment before this read at which the socket was seen empty: nothing in this read
+    /// arrived earlier.
+    pub empty_before: UnixNs,
+}
+
+impl ReadStamp {
+    /// The best single stamp: the kernel's, else the program's.
+    pub fn best(&self) -> UnixNs {
+        self.kernel.unwrap_or(self.user)
+    }
+}
+
+/// One TCP connection.
+pub struct StampedStream {
+    fd: AsyncFd<TcpStream>,
+    empty_at: UnixNs,
+    local_port: Option<u16>,
+}
+
+impl StampedStream {
+    /// Connects, with `TCP_NODELAY` and kernel receive stamps on (where the kernel has them).
+    pub async fn connect(address: SocketAddr, time_limit: Duration) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+        socket.set_tcp_nodelay(true)?;
+        // Where stamps are not supported, the reads say so by bringing none.
+        let _ = setsockopt(&socket, ReceiveTimestampns, &true);
+        match socket.connect(&address.into()) {
+            Ok(()) => {}
+            Err(e) if e.raw_os_error() == Some(Errno::EINPROGRESS as i32) => {}
+            Err(e) => return Err(e),
+        }
+        let fd = AsyncFd::register(TcpStream::from(socket))?;
+        tokio::time::timeout(time_limit, fd.writable())
+            .await
+            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no connection within the time limit"))??
+            .retain_ready();
+        if let Some(error) = fd.get_ref().take_error()? {
+            return Err(error);
+        }
+        let local_port = fd.get_ref().local_addr().ok().map(|a| a.port());
+        Ok(Self { fd, empty_at: UnixNs::now(), local_port })
+    }
+
+    /// The client's port, by which access logs name the connection.
+    pub fn local_port(&self) -> Option<u16> {
+        self.local_port
+    }
+
+    /// Writes all of `bytes`.
+    pub async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            // The socket is writable nearly always: try first, wait only when told to.
+            match io::Write::write(&mut self.fd.get_ref(), bytes) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => bytes = bytes.get(n..).unwrap_or_default(),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.fd.writable().await?.clear_ready(),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for bytes and hands them, with their stamps, to `take`; an empty slice is the peer's
+    /// end. Bytes and stamp never part: `take` runs before anything else can happen on this task.
+    pub async fn read<T>(&mut self, take: impl FnOnce(&[u8], ReadStamp) -> T) -> io::Result<T> {
+        loop {
+            let mut ready = self.fd.readable().await?;
+            let before = UnixNs::now();
+            match receive(self.fd.get_ref()) {
+                Ok((length, kernel)) => {
+                    let user = UnixNs::now();
+                    let drained = length < READ_BYTES;
+                    let stamp = ReadStamp { kernel, user, drained, empty_before: self.empty_at };
+                    if drained && length > 0 {
+                        // A short read emptied the socket: no second read is needed to be told so.
+                        ready.clear_ready();
+                        self.empty_at = before;
+                    }
+                    return Ok(BUFFER.with_borrow(|(buffer, _)| take(buffer.get(..length).unwrap_or_default(), stamp)));
+                }
+                Err(Errno::EAGAIN) => {
+                    ready.clear_ready();
+                    self.empty_at = before;
+                }
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+
+    /// Whether the peer has closed or sent something unasked: such a kept connection is not reused.
+    pub fn is_stale(&self) -> bool {
+        let mut probe = [0_u8; 1];
+        !matches!(self.fd.get_ref().peek(&mut probe), Err(e) if e.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
+/// One `recvmsg` into this thread's buffer: its length, and the kernel's stamp.
+fn receive(stream: &TcpStream) -> Result<(usize, Option<UnixNs>), Errno> {
+    BUFFER.with_borrow_mut(|(buffer, control)| {
+        let mut slices = [IoSliceMut::new(buffer)];
+        let message = recvmsg::<()>(stream.as_raw_fd(), &mut slices, Some(control), MsgFlags::empty())?;
+        let stamp = message.cmsgs().ok().and_then(|mut messages| {
+            messages.find_map(|m| match m {
+                ControlMessageOwned::ScmTimestampns(t) => Some(UnixNs(t.tv_sec() * 1_000_000_000 + t.tv_nsec())),
+                _ => None,
+            })
+        });
+        Ok((message.bytes, stamp))
+    })
+}
+
+/// Holds kernel stamping on for as long as the returned socket lives. The kernel switches it on
+/// lazily with the first socket that asks, and packets of that moment would go unstamped.
+pub fn arm_kernel_stamps() -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    setsockopt(&socket, ReceiveTimestampns, &true).map_err(io::Error::from)?;
+    Ok(socket)
+}

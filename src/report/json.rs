@@ -1,0 +1,35 @@
+//! `summary.json`: every number of the report, for programs: the flat keys of `vllm bench serve` at
+//! the top level, ours beside them in sections. Times in sections are seconds.
+
+use serde_json::{Value, json};
+
+use super::{Artifact, Report, vllm_json};
+use crate::metric::Metric;
+
+pub(super) const ARTIFACT: Artifact =
+    Artifact { file: "summary.json", what: "every number, for programs", write };
+
+/// Rises when a key changes its meaning.
+const SCHEMA: u32 = 1;
+
+fn write(report: &Report<'_>) -> anyhow::Result<String> {
+    let mut top = vllm_json::keys(report);
+    let c = report.correlated;
+    let definitions: serde_json::Map<String, Value> =
+        Metric::ALL.iter().map(|m| (m.column().to_owned(), json!(m.definition()))).collect();
+    let ours = [
+        ("tare_schema", json!(SCHEMA)),
+        ("run", json!(report.facts().into_iter().collect::<std::collections::BTreeMap<_, _>>())),
+        ("warnings", json!(report.summary.warnings(report.manifest))),
+        ("notes", json!(report.notes.iter().chain(&c.notes).chain(&report.manifest.notes).collect::<Vec<_>>())),
+        ("headline", serde_json::to_value(&c.headline)?),
+        ("breakdown", serde_json::to_value(&c.breakdown)?),
+        ("reconciliation", serde_json::to_value(&c.checks)?),
+        ("coverage", serde_json::to_value(&c.coverage)?),
+        ("server_aggregate", serde_json::to_value(&c.aggregate)?),
+        ("summary", serde_json::to_value(report.summary)?),
+        ("definitions", Value::Object(definitions)),
+    ];
+    top.extend(ours.map(|(key, value)| (key.to_owned(), value)));
+    Ok(serde_json::to_string_pretty(&Value::Object(top))? + "\n")
+}

@@ -1,0 +1,74 @@
+//! `report.md`: the whole report, to be read on a forge or pasted into a page. Layout only.
+
+use std::fmt::Write as _;
+
+use super::tables::{self, Table};
+use super::{Artifact, Report};
+
+pub(super) const ARTIFACT: Artifact = Artifact { file: "report.md", what: "the report for people", write };
+
+fn write(report: &Report<'_>) -> anyhow::Result<String> {
+    let mut out = String::new();
+    writeln!(out, "# {}\n", escape(&report.manifest.name))?;
+    for warning in report.summary.warnings(report.manifest) {
+        writeln!(out, "> **Warning:** {}\n", escape(&warning))?;
+    }
+    for (label, value) in report.facts() {
+        writeln!(out, "- {label}: {}", escape(&value))?;
+    }
+    writeln!(out, "\n```\n{}\n```", tables::seed_block(report))?;
+    for table in tables::all(report) {
+        write_table(&mut out, &table)?;
+    }
+    writeln!(out, "\n## The tool's own part\n")?;
+    for sentence in tables::own_error(report) {
+        writeln!(out, "- {}", escape(&sentence))?;
+    }
+    let notes: Vec<&String> = report.notes.iter().chain(&report.correlated.notes).chain(&report.manifest.notes).collect();
+    if !notes.is_empty() {
+        writeln!(out, "\n## Notes\n")?;
+        for note in notes {
+            writeln!(out, "- {}", escape(note))?;
+        }
+    }
+    writeln!(out, "\n## Definitions\n")?;
+    for m in &report.summary.client {
+        writeln!(out, "- {}: {}", m.title, m.definition)?;
+    }
+    writeln!(
+        out,
+        "- Percentiles: linear interpolation between order statistics. Intervals: 95 %, by bootstrap over requests for means, by order statistics for percentiles."
+    )?;
+    writeln!(out, "\n![The run's four metrics](plots/req_metrics_violin.svg)\n\n![Client and server](plots/split_violin.svg)")?;
+    Ok(out)
+}
+
+fn write_table(out: &mut String, table: &Table) -> std::fmt::Result {
+    writeln!(out, "\n## {}\n", table.title)?;
+    let line = |cells: &[String]| format!("| {} |", cells.iter().map(|c| escape(c)).collect::<Vec<_>>().join(" | "));
+    writeln!(out, "{}", line(&table.head))?;
+    writeln!(out, "|{}", "---|".repeat(table.head.len()))?;
+    for row in &table.rows {
+        writeln!(out, "{}", line(row))?;
+    }
+    for sentence in &table.below {
+        writeln!(out, "\n{}", escape(sentence))?;
+    }
+    Ok(())
+}
+
+/// Text from outside (errors, names) must not become markup or break a table.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '|' | '`' | '*' | '<' | '\\' => {
+                out.push('\\');
+                out.push(c);
+            }
+            '\n' | '\r' => out.push(' '),
+            _ => out.push(c),
+        }
+    }
+    out
+}

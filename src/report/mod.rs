@@ -1,0 +1,101 @@
+//! What people read: the correlated run as tables, Markdown and JSON. One file per writer, listed in
+//! [`ARTIFACTS`]. This module must not know how anything was measured.
+
+mod json;
+mod markdown;
+mod summary;
+mod tables;
+mod terminal;
+mod vllm_json;
+
+use anyhow::Context;
+
+pub use self::summary::{Counts, MetricSummary, Summary, gaps};
+pub use self::terminal::print;
+
+use crate::record::correlated::Correlated;
+use crate::store::Manifest;
+
+/// All that a writer needs.
+#[derive(Clone, Copy)]
+pub struct Report<'a> {
+    pub manifest: &'a Manifest,
+    pub correlated: &'a Correlated,
+    pub summary: &'a Summary,
+    /// What was lost in reading the folder, and other things to be said.
+    pub notes: &'a [String],
+}
+
+/// One file of the report.
+pub struct Artifact {
+    pub file: &'static str,
+    pub what: &'static str,
+    pub write: fn(&Report<'_>) -> anyhow::Result<String>,
+}
+
+/// Every file of the report.
+pub const ARTIFACTS: &[Artifact] = &[markdown::ARTIFACT, json::ARTIFACT];
+
+/// Writes every artifact into `folder`.
+pub fn write_all(folder: &std::path::Path, report: &Report<'_>) -> anyhow::Result<()> {
+    for artifact in ARTIFACTS {
+        let path = folder.join(artifact.file);
+        let text = (artifact.write)(report)?;
+        std::fs::write(&path, text).with_context(|| format!("could not write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+impl Report<'_> {
+    /// What the run was, as label and value.
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        let m = self.manifest;
+        let target = match (&m.target.base_url, m.target.embedded) {
+            (_, true) => "embedded server (a vLLM look-alike, no model)".to_owned(),
+            (Some(url), false) => url.clone(),
+            (None, false) => "unknown".to_owned(),
+        };
+        let server = match &m.target.server_version {
+            Some(version) => format!("{} {version}", m.target.server),
+            None => m.target.server.clone(),
+        };
+        let mut facts = vec![
+            ("run", m.name.clone()),
+            ("target", target),
+            ("server", server),
+            ("model", m.target.model.clone().unwrap_or_else(|| "unknown".to_owned())),
+            ("load", self.load_in_words()),
+            ("begun", rfc3339(m.created_unix_ns)),
+            ("tare", m.tool.version.clone()),
+        ];
+        if let (Some(cpu), Some(cpus)) = (&m.host.cpu_model, m.host.cpus) {
+            facts.push(("client", format!("{cpu}, {cpus} CPUs")));
+        }
+        facts
+    }
+
+    /// The arrival process, as a person would say it.
+    fn load_in_words(&self) -> String {
+        let at = |pointer: &str| self.manifest.config.pointer(pointer);
+        let number = |pointer: &str| at(pointer).and_then(serde_json::Value::as_f64);
+        let arrival = match at("/load/arrival/kind").and_then(serde_json::Value::as_str) {
+            Some("closed") => format!(
+                "{} users, ramped over {} s",
+                number("/load/arrival/users").unwrap_or(0.0),
+                number("/load/arrival/ramp_s").unwrap_or(0.0)
+            ),
+            Some(kind) => format!("{kind} arrivals, {} requests/s", number("/load/arrival/rate_rps").unwrap_or(0.0)),
+            None => return "unknown".to_owned(),
+        };
+        let ends = [
+            number("/load/requests").map(|n| format!("{n} requests")),
+            number("/load/duration_s").map(|s| format!("{s} s")),
+        ];
+        let ends: Vec<String> = ends.into_iter().flatten().collect();
+        if ends.is_empty() { arrival } else { format!("{arrival}; for {}", ends.join(" or ")) }
+    }
+}
+
+fn rfc3339(t: crate::clock::UnixNs) -> String {
+    chrono::DateTime::from_timestamp_nanos(t.0).to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}

@@ -1,0 +1,339 @@
+//! Every number of the report, computed once: what happened, how long it took, with n and interval.
+//! The writers only lay these out. This file must not know Markdown, terminals or plots.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::metric::Metric;
+use crate::record::correlated::Correlated;
+use crate::record::{RequestRow, Status};
+use crate::stats::{Estimate, bootstrap, moments, quantile};
+use crate::store::{Events, Manifest};
+
+/// Seeds every bootstrap of a report, so that a report can be made again byte by byte.
+const SEED: u64 = 20_230_717;
+
+/// The percentiles every metric is reported at.
+pub const PERCENTILES: [f64; 4] = [50.0, 90.0, 95.0, 99.0];
+
+/// The numbers of one run, apart from what correlation already says.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    pub counts: Counts,
+    pub errors: Vec<ErrorKind>,
+    /// First request started → last request done.
+    pub duration_s: f64,
+    pub totals: Totals,
+    /// Over successful requests.
+    pub client: Vec<MetricSummary>,
+    /// Over joined requests, per-request sources only.
+    pub server: Vec<MetricSummary>,
+    pub stamps: Stamps,
+    pub workload: WorkloadFacts,
+}
+
+/// How the requests ended.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Counts {
+    pub total: usize,
+    pub ok: usize,
+    pub failed: usize,
+    /// Not ended when the run was: neither ok nor failed.
+    pub in_flight: usize,
+    pub by_status: BTreeMap<&'static str, usize>,
+}
+
+/// Failures of one kind with one message.
+#[derive(Clone, Debug, Serialize)]
+pub struct ErrorKind {
+    pub status: &'static str,
+    pub message: String,
+    pub n: usize,
+}
+
+/// Sums and rates over the whole run.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Totals {
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    /// Successful requests whose usage the server did not send.
+    pub requests_without_usage: usize,
+    pub requests_rps: f64,
+    pub output_tps: f64,
+    pub total_tps: f64,
+    /// The most tokens that arrived in one second, seconds counted from the first start.
+    pub peak_output_tps: Option<f64>,
+    pub peak_concurrency: usize,
+}
+
+/// One metric's distribution.
+#[derive(Clone, Debug, Serialize)]
+pub struct MetricSummary {
+    pub metric: Metric,
+    pub title: String,
+    pub definition: &'static str,
+    pub n: usize,
+    pub mean: Estimate,
+    pub std: f64,
+    pub min: f64,
+    pub max: f64,
+    /// At `PERCENTILES`, linear interpolation, order-statistic intervals.
+    pub percentiles: Vec<Estimate>,
+}
+
+/// How good the stamps are: what the tool itself contributes.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Stamps {
+    pub events: usize,
+    pub exact_events: usize,
+    pub first_tokens: usize,
+    pub exact_first_tokens: usize,
+    /// Requests whose stamps are the kernel's; the others have user stamps.
+    pub kernel_stamped: usize,
+    /// User stamp − kernel stamp, per event: what stamping in the program would have added.
+    pub client_lag: Option<MetricLike>,
+    /// Started − scheduled.
+    pub schedule_lateness: Option<MetricLike>,
+}
+
+/// A distribution in short.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct MetricLike {
+    pub n: usize,
+    pub mean_s: f64,
+    pub p50_s: f64,
+    pub p99_s: f64,
+    pub max_s: f64,
+}
+
+/// What was sent.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct WorkloadFacts {
+    pub distinct_prompts: usize,
+    /// The most often a prompt was sent: above 1, a prefix cache may have answered.
+    pub most_repeats: usize,
+}
+
+impl Summary {
+    /// Counts and distributions of a run.
+    pub fn new(correlated: &Correlated, events: &Events) -> Self {
+        let rows: Vec<&RequestRow> = correlated.rows.iter().map(|j| &j.client).collect();
+        let ok: Vec<&RequestRow> = rows.iter().copied().filter(|r| r.status == Status::Ok).collect();
+        let begin = rows.iter().map(|r| r.started_unix_ns).min();
+        let end = rows.iter().map(|r| r.done_unix_ns).max();
+        let duration_s = begin.zip(end).map_or(0.0, |(b, e)| e.seconds_since(b));
+        Self {
+            counts: counts(&rows),
+            errors: errors(&rows),
+            duration_s,
+            totals: totals(&rows, &ok, events, duration_s),
+            client: client_metrics(&ok, events),
+            server: server_metrics(correlated),
+            stamps: stamps(&rows, events),
+            workload: workload(&rows),
+        }
+    }
+
+    /// One client metric.
+    pub fn of(&self, metric: Metric) -> Option<&MetricSummary> {
+        self.client.iter().find(|m| m.metric == metric)
+    }
+
+    /// What a reader must know before any number, with its cause.
+    pub fn warnings(&self, manifest: &Manifest) -> Vec<String> {
+        let mut said = manifest.warnings.clone();
+        let s = &self.stamps;
+        if s.first_tokens > 0 && s.kernel_stamped == 0 {
+            said.push("no kernel stamps on this system: every time is a user stamp and contains the client's own lag".to_owned());
+        } else if s.exact_first_tokens * 100 < s.first_tokens * 99 {
+            said.push(format!(
+                "{} of {} first tokens have an interval, not an exact stamp: they shared a read with other events (the server wrote several at once, or the client was late)",
+                s.first_tokens - s.exact_first_tokens,
+                s.first_tokens
+            ));
+        }
+        if let Some(drift) = manifest.clock.drift_s.filter(|d| d.abs() > 1e-3) {
+            said.push(format!("the wall clock moved by {} against the monotonic clock during the run", crate::units::seconds(drift)));
+        }
+        if self.totals.requests_without_usage > 0 {
+            said.push(format!(
+                "{} successful requests came without token counts (`usage`): token rates leave them out",
+                self.totals.requests_without_usage
+            ));
+        }
+        said
+    }
+}
+
+fn counts(rows: &[&RequestRow]) -> Counts {
+    let mut counts = Counts { total: rows.len(), ..Counts::default() };
+    for status in Status::ALL {
+        let n = rows.iter().filter(|r| r.status == status).count();
+        if n > 0 {
+            counts.by_status.insert(status.as_str(), n);
+        }
+        match status {
+            Status::Ok => counts.ok += n,
+            Status::InFlight => counts.in_flight += n,
+            _ => counts.failed += n,
+        }
+    }
+    counts
+}
+
+fn errors(rows: &[&RequestRow]) -> Vec<ErrorKind> {
+    let mut kinds: BTreeMap<(Status, &str), usize> = BTreeMap::new();
+    for row in rows.iter().filter(|r| r.status.is_failure()) {
+        *kinds.entry((row.status, row.error.as_deref().unwrap_or(""))).or_default() += 1;
+    }
+    let mut errors: Vec<ErrorKind> = kinds
+        .into_iter()
+        .map(|((status, message), n)| ErrorKind { status: status.as_str(), message: message.to_owned(), n })
+        .collect();
+    errors.sort_by_key(|e| std::cmp::Reverse(e.n));
+    errors
+}
+
+fn totals(rows: &[&RequestRow], ok: &[&RequestRow], events: &Events, duration_s: f64) -> Totals {
+    let sum = |count: fn(&RequestRow) -> Option<u32>| ok.iter().filter_map(|r| count(r)).map(u64::from).sum::<u64>();
+    let (input_tokens, output_tokens) = (sum(|r| r.input_tokens), sum(|r| r.output_tokens));
+    let rate = |n: f64| if duration_s > 0.0 { n / duration_s } else { 0.0 };
+    Totals {
+        input_tokens,
+        output_tokens,
+        requests_without_usage: ok.iter().filter(|r| r.output_tokens.is_none()).count(),
+        requests_rps: rate(ok.len() as f64),
+        output_tps: rate(output_tokens as f64),
+        total_tps: rate((input_tokens + output_tokens) as f64),
+        peak_output_tps: peak_tokens(rows, events),
+        peak_concurrency: peak_concurrency(rows),
+    }
+}
+
+/// Tokens by whole seconds since the first start; only where every event says how many it holds.
+fn peak_tokens(rows: &[&RequestRow], events: &Events) -> Option<f64> {
+    let begin = rows.iter().map(|r| r.started_unix_ns.0).min()?;
+    let mut seconds: BTreeMap<i64, u64> = BTreeMap::new();
+    for (stamp, tokens) in events.stamp_hi_unix_ns.iter().zip(&events.tokens) {
+        *seconds.entry((stamp - begin).div_euclid(1_000_000_000)).or_default() += u64::from((*tokens)?);
+    }
+    seconds.values().max().map(|&n| n as f64)
+}
+
+fn peak_concurrency(rows: &[&RequestRow]) -> usize {
+    let mut steps: Vec<(i64, i64)> =
+        rows.iter().flat_map(|r| [(r.started_unix_ns.0, 1), (r.done_unix_ns.0, -1)]).collect();
+    // At equal times the end comes first: a user's next request does not overlap its last.
+    steps.sort_unstable();
+    let (mut now, mut peak) = (0_i64, 0_i64);
+    for (_, step) in steps {
+        now += step;
+        peak = peak.max(now);
+    }
+    peak as usize
+}
+
+fn client_metrics(ok: &[&RequestRow], events: &Events) -> Vec<MetricSummary> {
+    let column = |metric: Metric, value: fn(&RequestRow) -> Option<f64>| {
+        let values: Vec<f64> = ok.iter().filter_map(|r| value(r)).collect();
+        summarise(metric, metric.name().to_owned(), &values)
+    };
+    let summaries = vec![
+        column(Metric::Ttft, |r| r.ttft_s),
+        column(Metric::Throughput, |r| r.user_throughput_tps),
+        column(Metric::ItlMean, |r| r.itl_mean_s),
+        column(Metric::E2e, |r| r.e2e_s),
+        column(Metric::Tpot, |r| r.tpot_s),
+        summarise(Metric::Itl, Metric::Itl.name().to_owned(), &gaps(ok, events)),
+        column(Metric::TtftUser, |r| r.ttft_user_s),
+        column(Metric::TtftScheduled, |r| r.ttft_scheduled_s),
+        column(Metric::TtftContent, |r| r.ttft_content_s),
+    ];
+    summaries.into_iter().flatten().collect()
+}
+
+fn server_metrics(correlated: &Correlated) -> Vec<MetricSummary> {
+    let column = |metric: Metric, title: &str, value: fn(&crate::record::JoinedRow) -> Option<f64>| {
+        let values: Vec<f64> =
+            correlated.rows.iter().filter(|j| j.client.status == Status::Ok).filter_map(value).collect();
+        summarise(metric, title.to_owned(), &values)
+    };
+    let summaries = vec![
+        column(Metric::Ttft, "TTFT at the server", |j| j.server_ttft_s),
+        column(Metric::Queue, "Queue", |j| j.server_queue_s),
+        column(Metric::Prefill, "Prefill", |j| j.server_prefill_s),
+        column(Metric::Decode, "Decode", |j| j.server_decode_s),
+        column(Metric::E2e, "Request duration at the server", |j| j.server_e2e_s),
+    ];
+    summaries.into_iter().flatten().collect()
+}
+
+/// Gaps between the token-bearing events of each successful request, pooled.
+pub fn gaps(ok: &[&RequestRow], events: &Events) -> Vec<f64> {
+    let mut gaps = Vec::with_capacity(events.len());
+    for rows in ok.iter().filter_map(|r| events.of(&r.request_id)) {
+        let stamps = events.stamp_hi_unix_ns.get(rows).unwrap_or_default();
+        gaps.extend(stamps.windows(2).map(|w| match w {
+            [a, b] => (b - a) as f64 / 1e9,
+            _ => 0.0,
+        }));
+    }
+    gaps
+}
+
+fn summarise(metric: Metric, title: String, values: &[f64]) -> Option<MetricSummary> {
+    let sorted = quantile::sorted(values);
+    let value = moments::mean(values)?;
+    let mean = bootstrap::mean(values, SEED).unwrap_or_else(|| Estimate::unbounded(value, values.len()));
+    Some(MetricSummary {
+        metric,
+        title,
+        definition: metric.definition(),
+        n: values.len(),
+        mean,
+        std: moments::std(values)?,
+        min: *sorted.first()?,
+        max: *sorted.last()?,
+        percentiles: PERCENTILES.iter().filter_map(|p| quantile::estimate(&sorted, p / 100.0)).collect(),
+    })
+}
+
+fn stamps(rows: &[&RequestRow], events: &Events) -> Stamps {
+    let first: Vec<&&RequestRow> = rows.iter().filter(|r| r.first_token_unix_ns.is_some()).collect();
+    let lags: Vec<f64> = events
+        .user_unix_ns
+        .iter()
+        .zip(&events.stamp_hi_unix_ns)
+        .map(|(user, kernel)| (user - kernel) as f64 / 1e9)
+        .collect();
+    let late: Vec<f64> = rows.iter().map(|r| r.started_unix_ns.seconds_since(r.scheduled_unix_ns)).collect();
+    Stamps {
+        events: events.len(),
+        exact_events: rows.iter().map(|r| r.n_exact_events as usize).sum(),
+        first_tokens: first.len(),
+        exact_first_tokens: first.iter().filter(|r| r.first_token_lo_unix_ns == r.first_token_unix_ns).count(),
+        kernel_stamped: rows.iter().filter(|r| r.kernel_stamps).count(),
+        client_lag: in_short(&lags),
+        schedule_lateness: in_short(&late),
+    }
+}
+
+fn in_short(values: &[f64]) -> Option<MetricLike> {
+    let sorted = quantile::sorted(values);
+    Some(MetricLike {
+        n: values.len(),
+        mean_s: moments::mean(values)?,
+        p50_s: quantile::quantile(&sorted, 0.5)?,
+        p99_s: quantile::quantile(&sorted, 0.99)?,
+        max_s: *sorted.last()?,
+    })
+}
+
+fn workload(rows: &[&RequestRow]) -> WorkloadFacts {
+    let mut sent: BTreeMap<u32, usize> = BTreeMap::new();
+    for row in rows {
+        *sent.entry(row.prompt_index).or_default() += 1;
+    }
+    WorkloadFacts { distinct_prompts: sent.len(), most_repeats: sent.values().copied().max().unwrap_or(0) }
+}

@@ -1,0 +1,295 @@
+//! The report's tables as rows of text, laid out once and drawn by each writer in its own way.
+//! This file must not know Markdown or terminals.
+
+use super::Report;
+use crate::metric::{Metric, Unit};
+use crate::record::correlated::{Estimate as Figure, PartRow, Verdict};
+use crate::stats::Estimate;
+use crate::units;
+
+/// A table: its title, its head, its rows, and what must be said below it.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    pub title: String,
+    pub head: Vec<String>,
+    pub rows: Vec<Vec<String>>,
+    pub below: Vec<String>,
+}
+
+/// Every table of the report, in order; empty ones left out.
+pub fn all(report: &Report<'_>) -> Vec<Table> {
+    [headline(report), breakdown(report), client(report), server(report), checks(report), errors(report)]
+        .into_iter()
+        .filter(|t| !t.rows.is_empty())
+        .collect()
+}
+
+/// The table the tool exists for: logged by tool | logged by server | tare.
+pub fn headline(report: &Report<'_>) -> Table {
+    let figure = |f: Option<Figure>, unit: Unit| f.map_or_else(|| "–".to_owned(), |f| show_figure(f, unit));
+    let rows = report
+        .correlated
+        .headline
+        .iter()
+        .map(|row| {
+            let unit = row.metric.unit();
+            let n = row.tare.or(row.tool).map_or(0, |f| f.n);
+            vec![
+                row.title.clone(),
+                figure(row.tool, unit),
+                figure(row.server, unit),
+                figure(row.tare, unit),
+                units::count(n as u64),
+                row.source.name().to_owned(),
+            ]
+        })
+        .collect();
+    let mut below = vec!["Means with 95 % intervals; both sides by the same estimator; tare = tool − server.".to_owned()];
+    below.extend(report.correlated.headline.iter().filter_map(|r| r.note.as_ref().map(|n| format!("{}: {n}", r.title))));
+    Table {
+        title: "Client and server".to_owned(),
+        head: strings(&["", "logged by tool", "logged by server", "tare", "n", "server source"]),
+        rows,
+        below,
+    }
+}
+
+/// Where the time to first token went, at the mean and at three percentiles.
+fn breakdown(report: &Report<'_>) -> Table {
+    let breakdown = &report.correlated.breakdown;
+    let mut head = vec!["part of TTFT".to_owned()];
+    head.extend(breakdown.columns.iter().map(|c| format!("{} (ms, n {})", c.at, units::count(c.n as u64))));
+    head.push("how".to_owned());
+    let mut rows = Vec::new();
+    for part in PartRow::ALL {
+        let cells: Vec<_> = breakdown.columns.iter().map(|c| c.parts.iter().find(|p| p.row == part)).collect();
+        let Some(first) = cells.iter().flatten().next() else { continue };
+        let negative: usize = cells.first().and_then(|c| *c).map_or(0, |p| p.n_negative);
+        let mut how = if first.measured { "measured" } else { "by subtraction" }.to_owned();
+        if !part.inside_ttft() {
+            how.push_str(", beside TTFT");
+        }
+        if negative > 0 {
+            how.push_str(&format!(", {negative} negative"));
+        }
+        let mut row = vec![part.name().to_owned()];
+        row.extend(cells.iter().map(|c| c.map_or_else(|| "–".to_owned(), |p| units::milliseconds(p.mean_s))));
+        row.push(how);
+        rows.push(row);
+    }
+    if !rows.is_empty() {
+        let mut total = vec!["= TTFT".to_owned()];
+        total.extend(breakdown.columns.iter().map(|c| units::milliseconds(c.ttft_s)));
+        total.push("sum of the parts inside".to_owned());
+        rows.push(total);
+    }
+    Table {
+        title: "Where the time to first token went".to_owned(),
+        head,
+        rows,
+        below: vec![format!(
+            "Evidence: {}; {} of {} requests with a TTFT. {}",
+            breakdown.source.name(),
+            units::count(breakdown.n as u64),
+            units::count(breakdown.n_total as u64),
+            breakdown.rule
+        )],
+    }
+}
+
+fn client(report: &Report<'_>) -> Table {
+    distribution("Measured by the client (successful requests)", &report.summary.client)
+}
+
+fn server(report: &Report<'_>) -> Table {
+    distribution("Said by the server, per joined request", &report.summary.server)
+}
+
+fn distribution(title: &str, metrics: &[super::summary::MetricSummary]) -> Table {
+    let rows = metrics
+        .iter()
+        .map(|m| {
+            let unit = m.metric.unit();
+            let mut row = vec![m.title.clone(), units::count(m.n as u64), show(&m.mean, unit)];
+            row.extend(m.percentiles.iter().map(|p| units::quantity(p.value, unit)));
+            row.push(units::quantity(m.max, unit));
+            row
+        })
+        .collect();
+    Table {
+        title: title.to_owned(),
+        head: strings(&["", "n", "mean [95 %]", "p50", "p90", "p95", "p99", "max"]),
+        rows,
+        below: Vec::new(),
+    }
+}
+
+fn checks(report: &Report<'_>) -> Table {
+    let number = |v: Option<f64>| v.map_or_else(|| "–".to_owned(), plain);
+    let rows = report
+        .correlated
+        .checks
+        .iter()
+        .map(|c| {
+            let verdict = match c.verdict {
+                Verdict::Agree => "agree",
+                Verdict::Differ => "DIFFER",
+                Verdict::NotAvailable => "not available",
+            };
+            vec![c.name.to_owned(), number(c.client), number(c.server), verdict.to_owned(), c.detail.clone()]
+        })
+        .collect();
+    Table {
+        title: "Reconciliation".to_owned(),
+        head: strings(&["", "client", "server", "verdict", "detail"]),
+        rows,
+        below: coverage(report),
+    }
+}
+
+/// Rows in = rows joined + rows not joined, each with its reason.
+fn coverage(report: &Report<'_>) -> Vec<String> {
+    let c = &report.correlated.coverage;
+    let list = |counts: &std::collections::BTreeMap<String, usize>| {
+        counts.iter().map(|(what, n)| format!("{n} {what}")).collect::<Vec<_>>().join(", ")
+    };
+    let mut said = vec![format!(
+        "Join: {} requests = {} joined{} + {} not joined{}.",
+        c.requests,
+        c.joined,
+        bracketed(&list(&c.by_source)),
+        c.requests - c.joined,
+        bracketed(&list(&c.unjoined))
+    )];
+    if c.disagree_in_time > 0 {
+        said.push(format!("{} joined spans do not lie inside the client's stamps.", c.disagree_in_time));
+    }
+    if c.ambiguous > 0 {
+        said.push(format!("{} ids fit more than one request and were not joined.", c.ambiguous));
+    }
+    for (what, leftovers) in [("Spans", &c.span_leftovers), ("Ids in the log", &c.log_leftovers)] {
+        if !leftovers.is_empty() {
+            said.push(format!("{what} without a request: {}.", list(leftovers)));
+        }
+    }
+    said
+}
+
+fn errors(report: &Report<'_>) -> Table {
+    let rows = report
+        .summary
+        .errors
+        .iter()
+        .take(20)
+        .map(|e| vec![e.status.to_owned(), units::count(e.n as u64), e.message.clone()])
+        .collect();
+    let left = report.summary.errors.len().saturating_sub(20);
+    Table {
+        title: "Errors".to_owned(),
+        head: strings(&["kind", "n", "message"]),
+        rows,
+        below: if left > 0 { vec![format!("and {left} more kinds of message: see results.jsonl")] } else { Vec::new() },
+    }
+}
+
+/// The seed's block of text, whose lines people know.
+pub fn seed_block(report: &Report<'_>) -> String {
+    let s = report.summary;
+    let mut lines = vec![
+        format!("Total Requests: {}", s.counts.total),
+        format!("Successful Requests: {}", s.counts.ok),
+        format!("Failed Requests: {}", s.counts.failed),
+    ];
+    if s.counts.in_flight > 0 {
+        lines.push(format!("In Flight at the End: {}", s.counts.in_flight));
+    }
+    lines.push(format!("Test Duration: {:.2} seconds", s.duration_s));
+    lines.push(format!("Requests/sec: {:.2}", s.totals.requests_rps));
+    let blocks = [
+        (Metric::Ttft, "Time to First Token (TTFT):", "seconds"),
+        (Metric::Throughput, "Token Throughput:", "tokens/second"),
+        (Metric::ItlMean, "Inter-Token Latency:", "seconds"),
+        (Metric::E2e, "Request Duration:", "seconds"),
+    ];
+    for (metric, title, unit) in blocks {
+        let Some(m) = s.of(metric) else { continue };
+        lines.extend([String::new(), title.to_owned(), format!("  Average: {:.4} {unit}", m.mean.value)]);
+        for (name, at) in [("95th", 2), ("99th", 3)] {
+            if let Some(p) = m.percentiles.get(at) {
+                lines.push(format!("  {name} Percentile: {:.4} {unit}", p.value));
+            }
+        }
+    }
+    lines.join("\n")
+}
+
+/// The sentences about the stamps: what the tool itself contributes.
+pub fn own_error(report: &Report<'_>) -> Vec<String> {
+    let s = &report.summary.stamps;
+    let mut said = Vec::new();
+    if s.events > 0 {
+        said.push(format!(
+            "Stamps: {} of {} token events and {} of {} first tokens are exact; the rest are intervals that end at the stamp used.",
+            units::count(s.exact_events as u64),
+            units::count(s.events as u64),
+            units::count(s.exact_first_tokens as u64),
+            units::count(s.first_tokens as u64),
+        ));
+    }
+    if let Some(lag) = s.client_lag {
+        said.push(format!(
+            "Client lag (user − kernel stamp, per event): mean {}, p50 {}, p99 {}, max {}; it is not inside the numbers above.",
+            units::seconds(lag.mean_s),
+            units::seconds(lag.p50_s),
+            units::seconds(lag.p99_s),
+            units::seconds(lag.max_s)
+        ));
+    }
+    if let Some(late) = s.schedule_lateness {
+        said.push(format!(
+            "Schedule: requests started {} late in the mean, p99 {}, max {}.",
+            units::seconds(late.mean_s),
+            units::seconds(late.p99_s),
+            units::seconds(late.max_s)
+        ));
+    }
+    let w = report.summary.workload;
+    if w.most_repeats > 1 {
+        said.push(format!(
+            "{} distinct prompts; the most frequent was sent {} times (a prefix cache may have answered).",
+            units::count(w.distinct_prompts as u64),
+            w.most_repeats
+        ));
+    }
+    said
+}
+
+fn show(e: &Estimate, unit: Unit) -> String {
+    show_figure(Figure { value: e.value, interval: e.is_bounded().then_some((e.lo, e.hi)), n: e.n }, unit)
+}
+
+/// `334 ms [320 ms, 349 ms]`.
+fn show_figure(f: Figure, unit: Unit) -> String {
+    let value = units::quantity(f.value, unit);
+    match f.interval {
+        Some((lo, hi)) => format!("{value} [{}, {}]", units::quantity(lo, unit), units::quantity(hi, unit)),
+        None => value,
+    }
+}
+
+fn plain(v: f64) -> String {
+    if v.fract() == 0.0 && v.abs() < 1e15 {
+        let sign = if v < 0.0 { "-" } else { "" };
+        format!("{sign}{}", units::count(v.abs() as u64))
+    } else {
+        format!("{v:.6}")
+    }
+}
+
+fn bracketed(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(" ({text})") }
+}
+
+fn strings(items: &[&str]) -> Vec<String> {
+    items.iter().map(|&s| s.to_owned()).collect()
+}

@@ -1,0 +1,40 @@
+//! The report on a terminal: what a person wants to see first. Layout only.
+
+use std::io::{self, Write};
+
+use comfy_table::{ContentArrangement, Table as Grid, presets};
+
+use super::Report;
+use super::tables::{self, Table};
+
+/// Prints the report's short form to `out`.
+pub fn print(out: &mut impl Write, report: &Report<'_>) -> io::Result<()> {
+    for warning in report.summary.warnings(report.manifest) {
+        writeln!(out, "warning: {warning}")?;
+    }
+    writeln!(out, "{}\n", tables::seed_block(report))?;
+    for table in tables::all(report) {
+        print_table(out, &table)?;
+    }
+    for sentence in tables::own_error(report) {
+        writeln!(out, "{sentence}")?;
+    }
+    for note in report.notes.iter().chain(&report.correlated.notes).chain(&report.manifest.notes) {
+        writeln!(out, "note: {note}")?;
+    }
+    Ok(())
+}
+
+fn print_table(out: &mut impl Write, table: &Table) -> io::Result<()> {
+    let mut grid = Grid::new();
+    grid.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    grid.set_header(&table.head);
+    for row in &table.rows {
+        grid.add_row(row);
+    }
+    writeln!(out, "{}\n{grid}", table.title)?;
+    for sentence in &table.below {
+        writeln!(out, "{sentence}")?;
+    }
+    writeln!(out)
+}

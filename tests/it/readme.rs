@@ -1,0 +1,53 @@
+//! The README's lists are the tables', and its commands are those that CI runs.
+
+use crate::support::root;
+
+fn readme() -> String {
+    std::fs::read_to_string(root().join("README.md")).unwrap()
+}
+
+/// The names in back-quotes that begin the rows of the table below `heading`.
+fn listed(heading: &str) -> Vec<String> {
+    let text = readme();
+    let section = text.split(&format!("{heading}\n")).nth(1).unwrap_or_else(|| panic!("README.md has no `{heading}`"));
+    let section = section.split("\n#").next().unwrap();
+    let mut names: Vec<String> = section
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .filter_map(|rest| rest.split('`').next())
+        .map(str::to_owned)
+        .collect();
+    names.sort();
+    names
+}
+
+fn sorted(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn the_readme_lists_the_log_formats() {
+    assert_eq!(listed("### Log formats"), sorted(tare_parsers::FORMATS.iter().map(|f| f.name.to_owned())));
+}
+
+#[test]
+fn the_readme_lists_the_servers() {
+    assert_eq!(listed("### Servers"), sorted(tare::server::SERVERS.iter().map(|s| s.name.to_owned())));
+}
+
+#[test]
+fn the_readme_lists_the_files_of_a_run() {
+    let listed = listed("### The run folder");
+    for artifact in tare::report::ARTIFACTS {
+        assert!(listed.contains(&artifact.file.to_owned()), "README.md does not list {}", artifact.file);
+    }
+}
+
+#[test]
+fn ci_runs_the_readmes_test_command() {
+    let ci = std::fs::read_to_string(root().join(".ci/run")).unwrap();
+    let command = readme().lines().find(|l| l.starts_with("cargo test")).unwrap().to_owned();
+    assert!(ci.contains("grep -m1 '^cargo test' README.md"), ".ci/run must take the command from the README: {command}");
+}

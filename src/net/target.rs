@@ -1,7 +1,8 @@
 //! A base URL taken apart: which address to connect to, what to put into `Host`, which prefix the
 //! paths get. Only `http://` is spoken.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::time::Duration;
 
 /// Where connections go.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -65,6 +66,23 @@ impl Target {
         // A server that listens on `0.0.0.0` only is common; `localhost` often lists `::1` first.
         addresses.sort_by_key(SocketAddr::is_ipv6);
         Ok(addresses)
+    }
+
+    /// The first address that takes a connection; blocking, done once before a run.
+    pub fn reachable(&self, time_limit: Duration) -> std::io::Result<SocketAddr> {
+        let mut last = std::io::Error::other(format!("`{}` has no address", self.host));
+        for address in self.resolve()? {
+            match TcpStream::connect_timeout(&address, time_limit) {
+                Ok(_) => return Ok(address),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// Whether this is certainly the host that the program runs on.
+    pub fn is_this_host(&self) -> bool {
+        self.resolve().is_ok_and(|addresses| !addresses.is_empty() && addresses.iter().all(|a| a.ip().is_loopback()))
     }
 
     /// The base URL again, normalised.

@@ -1,0 +1,292 @@
+//! The pipeline, and the only file that sees all of its stages: workload → load and ingest → run
+//! folder → correlate → report and plots. It decides order and what is said when something is
+//! missing; it measures nothing itself.
+
+mod embedded;
+mod facts;
+mod progress;
+mod recompute;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+pub use self::recompute::{Recomputed, recompute};
+
+use crate::clock::UnixNs;
+use crate::config::{Arrival, Config};
+use crate::error::{Exit, Explain, usage};
+use crate::ingest::tail::Begin;
+use crate::ingest::{self, Collector};
+use crate::load::openai::BodyOptions;
+use crate::load::{self, Live, Requests};
+use crate::net::Target;
+use crate::server::probe::{self, Probe};
+use crate::server::{SERVERS, Server};
+use crate::store::manifest::{RunState, TargetFacts};
+use crate::store::{Manifest, RunFolder, RunWriter};
+use crate::workload::Workload;
+
+/// How long the embedded server may take to say that it serves.
+const EMBEDDED_START: Duration = Duration::from_secs(20);
+
+/// What a run needs beside its configuration.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// This program, to start the embedded server with.
+    pub exe: PathBuf,
+    pub quiet: bool,
+    /// Cancelled: stop sending and report what was measured.
+    pub interrupt: CancellationToken,
+    /// Where the embedded server writes what really happened; for tests and calibration.
+    pub truth: Option<PathBuf>,
+}
+
+/// How a run ended, and its report.
+pub struct Outcome {
+    pub folder: PathBuf,
+    pub exit: Exit,
+    pub recomputed: Recomputed,
+}
+
+/// Runs `config` from beginning to end.
+pub fn run(config: &Config, options: &Options) -> anyhow::Result<Outcome> {
+    let workload = crate::workload::load(&config.workload, config.seed)?;
+    let folder = RunFolder::create(&facts::folder_of(config), config.overwrite)?;
+    workload.write(&folder.request_set())?;
+    let mut manifest = Manifest::new(&config.name, serde_json::to_value(config)?);
+    manifest.host = facts::host();
+    manifest.notes.extend(workload.notes());
+    manifest.write(&folder)?;
+    let measured = measure(config, options, workload, &folder, &mut manifest);
+    if let Err(error) = measured {
+        // The folder says what became of the run; rows already written stay.
+        manifest.warnings.push(format!("the run broke: {error:#}"));
+        manifest.end(RunState::Failed);
+        let _ = manifest.write(&folder);
+        return Err(error);
+    }
+    manifest.write(&folder)?;
+    let recomputed = recompute(folder.path())?;
+    let exit = if options.interrupt.is_cancelled() {
+        Exit::Interrupted
+    } else if recomputed.summary.counts.ok == 0 {
+        Exit::Broken
+    } else {
+        Exit::Finished
+    };
+    Ok(Outcome { folder: folder.path().to_owned(), exit, recomputed })
+}
+
+/// From the first connection to the last row on disk.
+fn measure(
+    config: &Config,
+    options: &Options,
+    workload: Workload,
+    folder: &RunFolder,
+    manifest: &mut Manifest,
+) -> anyhow::Result<()> {
+    let kind = server_kind(&config.target.server)?;
+    let secrets = secrets(config);
+    let writer = writer::Writer::start(RunWriter::create(folder, secrets)?)?;
+    let plan = ingest::Plan {
+        server: kind,
+        observe: config.observe.clone(),
+        base_url: config.target.base_url.clone(),
+        log_begin: Begin::End,
+    };
+    let mut collector = Collector::start(plan, writer.ingested())?;
+    let mut child = None;
+    let base_url = match &config.target.base_url {
+        Some(url) => url.clone(),
+        None => {
+            let (server, url) = start_embedded(config, options, &mut collector)?;
+            child = Some(server);
+            url
+        }
+    };
+    let target = Target::parse(&base_url).or_usage("the base URL cannot be used")?;
+    collector.set_base_url(&target.base_url());
+    let probe = ask_server(config, &target)?;
+    let model = choose_model(config, &probe)?;
+    manifest.target = TargetFacts {
+        base_url: Some(target.base_url()),
+        server: kind.name.to_owned(),
+        server_version: probe.version.clone(),
+        model: Some(model.clone()),
+        embedded: child.is_some(),
+        same_host: target.is_this_host(),
+    };
+
+    let plan = load::Plan {
+        address: target.reachable(Duration::from_secs_f64(config.load.connect_timeout_s))?,
+        requests: Arc::new(requests(config, kind, workload, target, model)),
+        load: config.load.clone(),
+        seed: config.seed,
+    };
+    if let Some(short) = crate::net::raise_file_limit(streams(config)) {
+        manifest.warn(short);
+    }
+    for row in load::warm_up(&plan, &options.interrupt)? {
+        if let Some(error) = row.error {
+            manifest.warn(format!("a warm-up request failed: {error}"));
+        }
+    }
+    if let Some(before) = collector.snapshot_before() {
+        facts::note_before(manifest, &before);
+    }
+    collector.start_grid();
+
+    let live = Arc::new(Live::default());
+    let over = CancellationToken::new();
+    let shown = progress::Progress {
+        load: Arc::clone(&live),
+        server: collector.live(),
+        duration_s: config.load.duration_s,
+        requests: config.load.requests,
+        quiet: options.quiet,
+    }
+    .start(over.clone());
+    let outcome = load::run(&plan, writer.requests(), Arc::clone(&live), &options.interrupt);
+    over.cancel();
+    if let Some(shown) = shown {
+        let _ = shown.join();
+    }
+    let outcome = outcome?;
+    manifest.extra.insert(
+        "load".to_owned(),
+        serde_json::json!({
+            "begun_unix_ns": outcome.begun_unix_ns, "ended_unix_ns": outcome.ended_unix_ns,
+            "sent": outcome.sent, "interrupted": outcome.interrupted,
+        }),
+    );
+
+    let ok = live.ok.load(std::sync::atomic::Ordering::Relaxed);
+    if let Some(after) = collector.snapshot_after(Some(ok as f64)) {
+        facts::note_after(manifest, &after);
+    }
+    wait_for_spans(config, &plan, ok, &collector);
+    if let Some(server) = &mut child {
+        if !server.is_alive() {
+            manifest.warn("the embedded server ended before the run did");
+        }
+        if let Some(last_words) = server.stop() {
+            manifest.warn(last_words);
+        }
+    }
+    let ingested = collector.stop();
+    drop(plan);
+    facts::note_ingested(manifest, &ingested);
+    let written = writer.end().or_broken("the run folder could not be written")?;
+    facts::note_written(manifest, &written, outcome.sent);
+    manifest.end(if outcome.interrupted { RunState::Interrupted } else { RunState::Finished });
+    Ok(())
+}
+
+fn start_embedded(
+    config: &Config,
+    options: &Options,
+    collector: &mut Collector,
+) -> anyhow::Result<(embedded::Server, String)> {
+    let otlp = collector.otlp_addresses().map(|a| format!("http://{}", a.http));
+    let (mut server, log) =
+        embedded::Server::start(&options.exe, &config.target.embedded, otlp.as_deref(), options.truth.as_deref())?;
+    let signs = collector.attach_blocking_log("embedded", log).wait_started(EMBEDDED_START);
+    match signs.url {
+        Some(url) if signs.started => Ok((server, url)),
+        _ => {
+            let words = server.stop().unwrap_or_else(|| "it did not say that it serves".to_owned());
+            Err(crate::error::broken(format!("the embedded server did not start: {words}")).into())
+        }
+    }
+}
+
+fn ask_server(config: &Config, target: &Target) -> anyhow::Result<Probe> {
+    let mut headers = config.target.headers.clone();
+    if let Some(key) = &config.target.api_key {
+        headers.push(("Authorization".to_owned(), format!("Bearer {key}")));
+    }
+    let patience = Duration::from_secs_f64(config.target.ready_timeout_s);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(probe::probe(&target.base_url(), &headers, patience)).map_err(|error| {
+        let hint = error.hint();
+        crate::error::broken(error).hint(hint).into()
+    })
+}
+
+/// The model asked for, or the first that is served. A name that the server does not list is wrong
+/// before a thousand requests have said so.
+fn choose_model(config: &Config, probe: &Probe) -> anyhow::Result<String> {
+    let listed = || probe.models.iter().map(|m| format!("`{m}`")).collect::<Vec<_>>().join(", ");
+    match &config.target.model {
+        Some(model) if probe.models.is_empty() || probe.models.contains(model) => Ok(model.clone()),
+        // A gateway that lists a pattern serves names that it does not list.
+        Some(model) if probe.models.iter().any(|m| m.contains('*')) => Ok(model.clone()),
+        Some(model) => Err(usage(format!("the server does not serve a model `{model}`"))
+            .hint(format!("it serves {}", listed()))
+            .into()),
+        None => probe.models.first().cloned().ok_or_else(|| {
+            usage("no model given, and the server lists none").hint("name it with --model").into()
+        }),
+    }
+}
+
+fn requests(config: &Config, kind: &Server, workload: Workload, target: Target, model: String) -> Requests {
+    let (t, w) = (&config.target, &config.workload);
+    Requests {
+        prompts: workload.prompts,
+        options: BodyOptions {
+            endpoint: t.endpoint,
+            model,
+            stream: w.stream,
+            continuous_usage: kind.continuous_usage,
+            max_tokens: w.max_tokens,
+            temperature: w.temperature,
+            top_p: w.top_p,
+            ignore_eos: w.ignore_eos,
+            extra_body: w.extra_body.clone(),
+        },
+        target,
+        path: t.path.clone().unwrap_or_else(|| t.endpoint.path().to_owned()),
+        headers: t.headers.clone(),
+        api_key: t.api_key.clone(),
+        id_prefix: config.load.request_id_prefix.clone(),
+        // Unlike the seed, different in every run: servers' logs and traces outlive runs.
+        nonce: UnixNs::now().0.cast_unsigned().rotate_left(32).wrapping_mul(0x9e37_79b9_7f4a_7c15),
+    }
+}
+
+fn server_kind(name: &str) -> anyhow::Result<&'static Server> {
+    SERVERS.iter().copied().find(|s| s.name == name).ok_or_else(|| {
+        let known: Vec<&str> = SERVERS.iter().map(|s| s.name).collect();
+        usage(format!("`{name}` is no kind of server that is known")).hint(format!("one of {}", known.join(", "))).into()
+    })
+}
+
+/// Values that must reach no file, whoever repeats them.
+fn secrets(config: &Config) -> Vec<String> {
+    config.target.headers.iter().map(|(_, value)| value.clone()).chain(config.target.api_key.clone()).collect()
+}
+
+/// Connections open at once, as far as the configuration tells.
+fn streams(config: &Config) -> u64 {
+    match config.load.arrival {
+        Arrival::Closed { users, .. } => u64::from(users),
+        Arrival::Constant { .. } | Arrival::Poisson { .. } => {
+            config.load.max_concurrency.map_or_else(|| config.load.requests.unwrap_or(10_000).min(10_000), u64::from)
+        }
+    }
+}
+
+fn wait_for_spans(config: &Config, plan: &load::Plan, ok: u64, collector: &Collector) {
+    let expected = ok + u64::from(config.load.warmups);
+    let ours = format!("{:016x}", plan.requests.nonce);
+    let patience = Duration::from_secs_f64(config.observe.span_wait_s);
+    collector.wait_spans(patience, |seen| {
+        seen.n_request_spans >= expected
+            && seen.trace_ids.iter().filter(|id| id.starts_with(&ours)).count() as u64 >= expected
+    });
+}

@@ -1,0 +1,87 @@
+//! The embedded server as a child process: started on a free port, its log read by the ingester,
+//! stopped with the run. It shares no runtime with the load. This file must not know what is served.
+
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::config::{Embedded, embedded_to_flags};
+
+/// How long the child may take to flush its spans and its log.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The running child; killed when dropped.
+pub(super) struct Server {
+    child: Child,
+}
+
+impl Server {
+    /// Starts `exe serve` on a free port; returns it with its log.
+    pub(super) fn start(
+        exe: &Path,
+        embedded: &Embedded,
+        otlp_endpoint: Option<&str>,
+        truth: Option<&Path>,
+    ) -> anyhow::Result<(Self, ChildStdout)> {
+        let mut command = Command::new(exe);
+        command.arg("serve").args(["--host", "127.0.0.1", "--port", "0"]).args(embedded_to_flags(embedded));
+        if let Some(endpoint) = otlp_endpoint.filter(|_| embedded.spans) {
+            command.args(["--otlp-endpoint", endpoint]);
+        }
+        if let Some(truth) = truth {
+            command.arg("--truth").arg(truth);
+        }
+        // A group of its own: the terminal's Ctrl-C is for the run, which then stops the server.
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        let mut child =
+            command.spawn().with_context(|| format!("could not start the embedded server ({})", exe.display()))?;
+        let log = child.stdout.take().context("the embedded server has no output to read")?;
+        Ok((Self { child }, log))
+    }
+
+    /// Ends the child, with time to send what it still has; says what it complained of, if it had
+    /// ended by itself.
+    pub(super) fn stop(&mut self) -> Option<String> {
+        if let Ok(Some(status)) = self.child.try_wait() {
+            return Some(format!("the embedded server ended by itself ({status}){}", self.last_words()));
+        }
+        let pid = Pid::from_raw(self.child.id().cast_signed());
+        let _ = kill(pid, Signal::SIGTERM);
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            if matches!(self.child.try_wait(), Ok(Some(_)) | Err(_)) {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        None
+    }
+
+    /// Whether it still runs.
+    pub(super) fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    fn last_words(&mut self) -> String {
+        let mut text = String::new();
+        if let Some(mut stderr) = self.child.stderr.take() {
+            let _ = stderr.read_to_string(&mut text);
+        }
+        if text.trim().is_empty() { String::new() } else { format!(": {}", text.trim()) }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,89 @@
+//! What the manifest says of a run beside its configuration: host, sources, counts, and notes on
+//! what was lacking. This file must not know how anything is measured.
+
+use std::path::PathBuf;
+
+use nix::sys::utsname::uname;
+
+use crate::config::Config;
+use crate::ingest::IngestReport;
+use crate::ingest::metrics::{AfterOutcome, BeforeOutcome};
+use crate::store::Manifest;
+use crate::store::append::Written;
+use crate::store::manifest::{Host, SourceFacts, StageCounts};
+
+/// The run folder: as named, or `output/<name>-<time>`.
+pub(super) fn folder_of(config: &Config) -> PathBuf {
+    config.output.clone().unwrap_or_else(|| {
+        let now = chrono::Local::now().format("%Y%m%d-%H%M%S");
+        PathBuf::from("output").join(format!("{}-{now}", config.name))
+    })
+}
+
+/// The machine that the load runs on.
+pub(super) fn host() -> Host {
+    let names = uname().ok();
+    let name = |get: fn(&nix::sys::utsname::UtsName) -> &std::ffi::OsStr| {
+        names.as_ref().map(|n| get(n).to_string_lossy().into_owned())
+    };
+    let line = |path: &str, key: &str| {
+        let text = std::fs::read_to_string(path).ok()?;
+        let line = text.lines().find(|l| l.starts_with(key))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    };
+    Host {
+        hostname: name(nix::sys::utsname::UtsName::nodename),
+        os: name(nix::sys::utsname::UtsName::sysname),
+        kernel: name(nix::sys::utsname::UtsName::release),
+        cpu_model: line("/proc/cpuinfo", "model name"),
+        cpus: std::thread::available_parallelism().ok().map(std::num::NonZero::get),
+        memory_bytes: line("/proc/meminfo", "MemTotal")
+            .and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok())
+            .map(|kib| kib * 1024),
+    }
+}
+
+/// The snapshot before the load.
+pub(super) fn note_before(manifest: &mut Manifest, before: &BeforeOutcome) {
+    if !before.idle {
+        manifest.warn(format!(
+            "the server was not idle before the run ({} running, {} waiting): its numbers contain other requests",
+            before.running.unwrap_or(0.0),
+            before.waiting.unwrap_or(0.0)
+        ));
+    }
+    if let Ok(value) = serde_json::to_value(before) {
+        manifest.extra.insert("snapshot_before".to_owned(), value);
+    }
+}
+
+/// The snapshot after the load.
+pub(super) fn note_after(manifest: &mut Manifest, after: &AfterOutcome) {
+    if let Ok(value) = serde_json::to_value(after) {
+        manifest.extra.insert("snapshot_after".to_owned(), value);
+    }
+}
+
+/// What the sources of the server's side gave.
+pub(super) fn note_ingested(manifest: &mut Manifest, report: &IngestReport) {
+    manifest.sources = report
+        .sources
+        .iter()
+        .map(|s| SourceFacts { kind: s.kind.clone(), location: s.source.clone(), rows: s.parsed, note: None })
+        .collect();
+    for source in &report.sources {
+        let counts = StageCounts { rows_in: source.seen, rows_out: source.parsed, bad: source.rejected };
+        manifest.counts.insert(format!("{} {}", source.kind, source.source), counts);
+    }
+    for reset in &report.resets {
+        manifest.warn(format!("the counters of {} were reset during the run: {}", reset.source, reset.evidence));
+    }
+    manifest.notes.extend(report.notes.iter().cloned());
+}
+
+/// What reached the disk.
+pub(super) fn note_written(manifest: &mut Manifest, written: &Written, sent: u64) {
+    let stage = |rows_in: u64, rows_out: u64| StageCounts { rows_in, rows_out, bad: 0 };
+    manifest.counts.insert("requests".to_owned(), stage(sent, written.results));
+    manifest.counts.insert("events".to_owned(), stage(written.events, written.events));
+}

@@ -1,0 +1,72 @@
+//! From a run folder's raw records to its tables, report and figures; what a run does at its end and
+//! `tare report` does again. The same records give the same bytes.
+
+use std::path::Path;
+
+use crate::correlate::{self, Correlated};
+use crate::metric::Metric;
+use crate::plot::{self, PlotData, Sample, Side};
+use crate::record::{JoinedRow, Status};
+use crate::report::{self, Report, Summary};
+use crate::store::{Manifest, RunData, RunFolder, table};
+
+/// A report, made.
+pub struct Recomputed {
+    pub manifest: Manifest,
+    pub correlated: Correlated,
+    pub summary: Summary,
+    pub notes: Vec<String>,
+}
+
+impl Recomputed {
+    /// As the writers take it.
+    pub fn report(&self) -> Report<'_> {
+        Report { manifest: &self.manifest, correlated: &self.correlated, summary: &self.summary, notes: &self.notes }
+    }
+}
+
+/// Reads the raw records of `folder` and writes everything that is made from them.
+pub fn recompute(folder: &Path) -> anyhow::Result<Recomputed> {
+    let folder = RunFolder::open(folder)?;
+    let data = RunData::read(&folder)?;
+    let notes = data.complaints();
+    let correlated = correlate::correlate(&correlate::Inputs::from_run(&data))?;
+    let summary = Summary::new(&correlated, &data.events);
+    table::write_all(&folder, &data, &correlated.rows)?;
+    let recomputed = Recomputed { manifest: data.manifest, correlated, summary, notes };
+    let report = recomputed.report();
+    report::write_all(folder.path(), &report)?;
+    plot::write(&folder.plots()?, &plot_data(&report))?;
+    Ok(recomputed)
+}
+
+/// The samples that figures are drawn from: successful requests, on both sides.
+fn plot_data(report: &Report<'_>) -> PlotData {
+    let ok: Vec<&JoinedRow> = report.correlated.rows.iter().filter(|j| j.client.status == Status::Ok).collect();
+    let mut samples = Vec::new();
+    let mut add = |metric, side, source: &str, value: &dyn Fn(&JoinedRow) -> Option<f64>| {
+        let values: Vec<f64> = ok.iter().filter_map(|j| value(j)).collect();
+        if !values.is_empty() {
+            samples.push(Sample { metric, side, values, source: source.to_owned() });
+        }
+    };
+    let kernel = report.summary.stamps.kernel_stamped > 0;
+    let client = if kernel { "client, kernel stamps" } else { "client, user stamps" };
+    add(Metric::Ttft, Side::Client, client, &|j| j.client.ttft_s);
+    add(Metric::Throughput, Side::Client, client, &|j| j.client.user_throughput_tps);
+    add(Metric::ItlMean, Side::Client, client, &|j| j.client.itl_mean_s);
+    add(Metric::E2e, Side::Client, client, &|j| j.client.e2e_s);
+    let tokens = |j: &JoinedRow| j.server_output_tokens.or(j.client.output_tokens).map(f64::from);
+    let per_gap = |j: &JoinedRow| Some(j.server_decode_s? / (tokens(j)? - 1.0)).filter(|v| v.is_finite());
+    let spans = "server, OTLP spans";
+    add(Metric::Ttft, Side::Server, spans, &|j| j.server_ttft_s);
+    add(Metric::Throughput, Side::Server, spans, &|j| Some(tokens(j)? / j.server_e2e_s?).filter(|v| v.is_finite()));
+    add(Metric::E2e, Side::Server, spans, &|j| j.server_e2e_s);
+    let source = if ok.iter().any(|j| j.server_ttft_s.is_some()) { spans } else { "server, in-band metrics" };
+    add(Metric::ItlMean, Side::Server, source, &per_gap);
+    if !ok.iter().any(|j| j.server_ttft_s.is_some()) {
+        add(Metric::QueuePrefill, Side::Server, source, &|j| Some(j.server_queue_s? + j.server_prefill_s?));
+    }
+    let counts = &report.summary.counts;
+    PlotData { run: report.manifest.name.clone(), n_ok: counts.ok, n_ended: counts.total - counts.in_flight, samples }
+}

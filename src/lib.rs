@@ -24,4 +24,5 @@ pub mod load;
 pub mod metric;
 pub mod net;
 pub mod record;
+pub mod stats;
 pub mod units;

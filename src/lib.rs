@@ -20,6 +20,8 @@
 
 pub mod clock;
 pub mod config;
+pub mod ingest;
 pub mod metric;
 pub mod record;
+pub mod server;
 pub mod units;

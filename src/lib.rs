@@ -20,9 +20,11 @@
 
 pub mod clock;
 pub mod config;
+pub mod ingest;
 pub mod load;
 pub mod metric;
 pub mod net;
 pub mod record;
+pub mod server;
 pub mod stats;
 pub mod units;

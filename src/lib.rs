@@ -22,4 +22,5 @@ pub mod clock;
 pub mod config;
 pub mod metric;
 pub mod record;
+pub mod store;
 pub mod units;

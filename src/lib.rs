@@ -20,7 +20,9 @@
 
 pub mod clock;
 pub mod config;
+pub mod ingest;
 pub mod metric;
 pub mod record;
+pub mod server;
 pub mod store;
 pub mod units;

@@ -3,6 +3,57 @@
 //! what it understood *and* what it did not, so that both can be counted.
 
 pub mod error;
+pub mod event;
 pub mod exposition;
 pub mod sse;
+pub mod time;
+pub mod uvicorn;
 pub mod vllm;
+
+pub use error::ParseError;
+pub use event::{Event, GeneratedPhase, LogLine, Parsed, split_ids};
+pub use time::LogTime;
+
+/// A log format: one file of this crate and one line in [`FORMATS`].
+pub struct Format {
+    pub name: &'static str,
+    pub description: &'static str,
+    /// Whether the line's head is this format's.
+    pub recognises: fn(&str) -> bool,
+    /// Reads one line, given without or with its line end. The second argument is a buffer for the
+    /// lines that must be decoded first (colours, JSON escapes), so that no line allocates.
+    pub parse: for<'a> fn(&'a str, &'a mut String) -> Parsed<'a>,
+}
+
+/// Every log format. One that reads all lines of another stands before it: see [`detect`].
+pub static FORMATS: &[Format] = &[
+    Format {
+        name: "vllm",
+        description: "vLLM server log, 0.2 and later: plain, coloured, JSON, microsecond stamps, Rust front end; with uvicorn's lines in it",
+        recognises: vllm::recognises,
+        parse: vllm::parse,
+    },
+    Format {
+        name: "uvicorn",
+        description: "uvicorn access and server lines",
+        recognises: uvicorn::recognises,
+        parse: uvicorn::parse,
+    },
+];
+
+/// The format that recognises the most of the lines given; the last, that is the narrowest, of
+/// several that recognise equally many, and none if no line is recognised.
+pub fn detect<'a>(lines: impl Iterator<Item = &'a str>) -> Option<&'static Format> {
+    let mut counts = vec![0_usize; FORMATS.len()];
+    for line in lines {
+        for (count, format) in counts.iter_mut().zip(FORMATS) {
+            *count += usize::from((format.recognises)(line));
+        }
+    }
+    counts
+        .into_iter()
+        .zip(FORMATS)
+        .filter(|(count, _)| *count > 0)
+        .max_by_key(|(count, _)| *count)
+        .map(|(_, format)| format)
+}

@@ -10,3 +10,32 @@ pub struct SseEvent<'a> {
     /// Bytes of the event on the wire, its closing blank line included.
     pub wire_bytes: usize,
 }
+
+#[derive(Clone, Debug, Default)]
+pub struct SseDecoder {}
+
+impl SseDecoder {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A decoder that drops events longer than `limit` bytes on the wire.
+    pub fn with_limit(_limit: usize) -> Self {
+        Self::default()
+    }
+
+    pub fn push(&mut self, _bytes: &[u8], _sink: impl FnMut(SseEvent<'_>)) {}
+
+    /// Whether bytes of an event that has not ended are held.
+    pub fn has_partial(&self) -> bool {
+        false
+    }
+
+    pub fn comments(&self) -> u64 {
+        0
+    }
+
+    pub fn oversize(&self) -> u64 {
+        0
+    }
+}

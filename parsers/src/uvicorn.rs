@@ -1,0 +1,12 @@
+//! The uvicorn log format.
+
+use crate::error::ParseError;
+use crate::event::Parsed;
+
+pub fn recognises(_line: &str) -> bool {
+    false
+}
+
+pub fn parse<'a>(line: &'a str, _scratch: &'a mut String) -> Parsed<'a> {
+    Parsed::Unknown(ParseError::at("uvicorn", "a log line", line, line))
+}

@@ -1,0 +1,284 @@
+//! One log line → one row: the format found, the line's own time resolved, everything counted, what
+//! was not understood kept. This file does no I/O; the followers in `tail` feed it lines.
+
+use std::collections::VecDeque;
+
+use chrono::Local;
+use serde::{Deserialize, Serialize};
+use tare_parsers::{Event, FORMATS, Format, GeneratedPhase, LogLine, LogTime, Parsed, split_ids};
+
+use super::lines::Line;
+use super::log_time::{resolve, zone_shift_ns};
+use super::problem::{Notes, Problem, excerpt};
+use crate::clock::UnixNs;
+use crate::record::{LogEvent, LogRow};
+
+/// An unparsed line is kept up to this many characters.
+const MAX_UNPARSED_CHARS: usize = 2_000;
+/// The last lines, kept for the message when an attached server dies.
+const RECENT_LINES: usize = 20;
+/// So many lines without one understood: the log is of another format.
+const ENOUGH_LINES: u64 = 20;
+
+/// What became of a log's lines: `seen = parsed + other + unparsed + bad + blank`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+pub struct LogCounts {
+    pub seen: u64,
+    /// Understood, and saying something about requests or the engine.
+    pub parsed: u64,
+    /// Understood, saying nothing that is used.
+    pub other: u64,
+    /// In no known format; kept.
+    pub unparsed: u64,
+    /// In a known format, but damaged; kept.
+    pub bad: u64,
+    pub blank: u64,
+    /// Lines among these that were not UTF-8, and that were longer than is kept.
+    pub lossy: u64,
+    pub cut: u64,
+}
+
+/// When a line that has no year was written, as far as its reading tells.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Freshness {
+    /// Followed: read as soon as it was written.
+    Fresh,
+    /// Written any time before.
+    Old,
+}
+
+/// Turns the lines of one source into rows.
+pub struct LogReader {
+    source: String,
+    format: &'static Format,
+    notes: Notes,
+    line_no: u64,
+    counts: LogCounts,
+    /// Added to civil times once the server's zone is known to differ; `None`: not yet looked at.
+    zone_shift_ns: Option<i64>,
+    scratch: String,
+    recent: VecDeque<String>,
+}
+
+/// What a line said about the server as a whole, for whoever started it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Sign {
+    /// The URL it says it serves on.
+    Serving(String),
+    /// It takes requests now.
+    Started,
+}
+
+impl LogReader {
+    /// `format` is the name of the format expected; the first known one if `None`.
+    pub fn new(source: impl Into<String>, format: Option<&str>, notes: Notes) -> Option<Self> {
+        let named = format.and_then(|name| FORMATS.iter().find(|format| format.name == name));
+        Some(Self {
+            source: source.into(),
+            format: named.or(FORMATS.first())?,
+            notes,
+            line_no: 0,
+            counts: LogCounts::default(),
+            zone_shift_ns: None,
+            scratch: String::new(),
+            recent: VecDeque::new(),
+        })
+    }
+
+    /// Looks at the first lines of a log and expects the format that recognises most of them.
+    pub fn detect<'a>(&mut self, lines: impl Iterator<Item = &'a str>) {
+        if let Some(format) = tare_parsers::detect(lines) {
+            self.format = format;
+        }
+    }
+
+    pub fn counts(&self) -> LogCounts {
+        self.counts
+    }
+
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The last lines read, as they were.
+    pub fn recent(&self) -> impl Iterator<Item = &str> {
+        self.recent.iter().map(String::as_str)
+    }
+
+    /// One line, read at `read`, with what it says of the server as a whole. Blank lines give no row.
+    pub fn line(&mut self, line: &Line<'_>, read: UnixNs, freshness: Freshness) -> (Option<LogRow>, Option<Sign>) {
+        self.line_no += 1;
+        self.counts.seen += 1;
+        self.counts.lossy += u64::from(line.lossy);
+        self.counts.cut += u64::from(line.cut);
+        self.remember(&line.text);
+
+        let format = format_of(&line.text, self.format);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        let result = match (format.parse)(&line.text, &mut scratch) {
+            Parsed::Blank => {
+                self.counts.blank += 1;
+                (None, None)
+            }
+            Parsed::Line(parsed) => self.understood(&parsed, &line.text, read, freshness),
+            Parsed::Unknown(error) => {
+                if (format.recognises)(&line.text) {
+                    self.counts.bad += 1;
+                } else {
+                    self.counts.unparsed += 1;
+                }
+                let text = line.text.chars().take(MAX_UNPARSED_CHARS).collect();
+                let event = LogEvent::Unparsed { text, reason: error.to_string() };
+                (Some(self.row(read, event)), None)
+            }
+        };
+        self.scratch = scratch;
+        result
+    }
+
+    /// What is to be said of the log as a whole, once it was read.
+    pub fn verdict(&self) -> Option<Problem> {
+        let LogCounts { seen, parsed, other, unparsed, bad, blank, .. } = self.counts;
+        let known = || FORMATS.iter().map(|format| format.name).collect::<Vec<_>>().join(", ");
+        if parsed + other == 0 && unparsed + bad > 0 {
+            let example = self.recent().find(|line| !line.trim().is_empty()).map_or_else(String::new, |line| excerpt(line, 80));
+            let what = format!("none of the {} lines read from the log {} is in a known format, for example `{example}`", seen - blank, self.source);
+            return Some(Problem::new(what).hint(format!("known formats: {}", known())));
+        }
+        if self.counts.lossy > 0 || self.counts.cut > 0 {
+            let what = format!(
+                "in the log {}, {} lines were not UTF-8 (unreadable bytes replaced) and {} were longer than 1 MiB (the rest dropped)",
+                self.source, self.counts.lossy, self.counts.cut
+            );
+            return Some(Problem::new(what));
+        }
+        None
+    }
+
+    fn understood(&mut self, parsed: &LogLine<'_>, text: &str, read: UnixNs, freshness: Freshness) -> (Option<LogRow>, Option<Sign>) {
+        let event = log_event(&parsed.event);
+        if event == LogEvent::Other {
+            self.counts.other += 1;
+        } else {
+            self.counts.parsed += 1;
+        }
+        let sign = match &parsed.event {
+            Event::Serving { url } => Some(Sign::Serving((*url).to_owned())),
+            _ if text.contains("Application startup complete") => Some(Sign::Started),
+            _ => None,
+        };
+        let time = parsed.time.and_then(|time| self.stamp(time, read, freshness));
+        let row = LogRow {
+            time_unix_ns: time.map(|(at, _)| at),
+            time_resolution_ns: time.map(|(_, resolution)| resolution),
+            process: parsed.process.map(str::to_owned),
+            level: parsed.level.map(str::to_owned),
+            ..self.row(read, event)
+        };
+        (Some(row), sign)
+    }
+
+    fn row(&self, read: UnixNs, event: LogEvent) -> LogRow {
+        LogRow {
+            source: self.source.clone(),
+            line_no: self.line_no,
+            read_unix_ns: read,
+            time_unix_ns: None,
+            time_resolution_ns: None,
+            process: None,
+            level: None,
+            event,
+        }
+    }
+
+    /// The line's own time. The first fresh line that carries a civil time shows whether the server
+    /// is in this host's zone; a difference is corrected from there on, and said.
+    fn stamp(&mut self, time: LogTime, read: UnixNs, freshness: Freshness) -> Option<(UnixNs, i64)> {
+        let stamp = resolve(time, read, &Local)?;
+        if !stamp.civil {
+            return Some((stamp.at, stamp.resolution_ns));
+        }
+        if freshness == Freshness::Fresh && self.zone_shift_ns.is_none() {
+            self.zone_shift_ns = zone_shift_ns(stamp, read);
+            if let Some(shift) = self.zone_shift_ns.filter(|shift| *shift != 0) {
+                self.notes.add(format!(
+                    "the log {} is stamped in another time zone than this host's ({:+} minutes): its times were shifted",
+                    self.source,
+                    -shift / 60_000_000_000
+                ));
+            }
+        }
+        Some((UnixNs(stamp.at.0 + self.zone_shift_ns.unwrap_or(0)), stamp.resolution_ns))
+    }
+
+    fn remember(&mut self, text: &str) {
+        if self.recent.len() == RECENT_LINES {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(text.chars().take(MAX_UNPARSED_CHARS).collect());
+        if self.counts.seen == ENOUGH_LINES
+            && let Some(problem) = self.verdict().filter(|_| self.counts.parsed + self.counts.other == 0)
+        {
+            self.notes.add(problem.note());
+        }
+    }
+}
+
+/// The expected format, unless another one recognises the line and the expected one does not:
+/// servers mix (vLLM writes its web server's lines bare among its own).
+fn format_of(text: &str, expected: &'static Format) -> &'static Format {
+    if (expected.recognises)(text) {
+        return expected;
+    }
+    FORMATS.iter().find(|format| (format.recognises)(text)).unwrap_or(expected)
+}
+
+fn log_event(event: &Event<'_>) -> LogEvent {
+    let owned = |text: &str| text.to_owned();
+    match event {
+        Event::Received { request_id } => LogEvent::Received { request_id: owned(request_id) },
+        Event::Added { request_id } => LogEvent::Added { request_id: owned(request_id) },
+        Event::Generated { request_id, phase, finish_reason } => LogEvent::Generated {
+            request_id: owned(request_id),
+            phase: owned(match phase {
+                GeneratedPhase::Delta => "delta",
+                GeneratedPhase::Complete => "complete",
+                GeneratedPhase::Whole => "whole",
+            }),
+            finish_reason: finish_reason.map(owned),
+        },
+        Event::Finished { request_id, input_tokens, output_tokens, finish_reason } => LogEvent::Finished {
+            request_id: owned(request_id),
+            input_tokens: *input_tokens,
+            output_tokens: *output_tokens,
+            finish_reason: finish_reason.map(owned),
+        },
+        Event::Aborted { request_ids } => LogEvent::Aborted { request_ids: split_ids(request_ids).map(owned).collect() },
+        Event::Failed { request_id, reason } => LogEvent::Failed { request_id: request_id.map(owned), reason: owned(reason) },
+        Event::Access { client, port, method, path, status } => {
+            LogEvent::Access { client: owned(client), port: *port, method: owned(method), path: owned(path), status: *status }
+        }
+        Event::Stats { engine, prompt_throughput_tps, generation_throughput_tps, running, waiting, kv_cache_usage, prefix_cache_hit_rate } => {
+            LogEvent::Stats {
+                engine: engine.map(owned),
+                prompt_throughput_tps: *prompt_throughput_tps,
+                generation_throughput_tps: *generation_throughput_tps,
+                running: *running,
+                waiting: *waiting,
+                kv_cache_usage: *kv_cache_usage,
+                prefix_cache_hit_rate: *prefix_cache_hit_rate,
+            }
+        }
+        Event::Iteration { number, context_requests, context_tokens, generation_requests, generation_tokens, elapsed_s, .. } => LogEvent::Iteration {
+            number: *number,
+            context_requests: *context_requests,
+            context_tokens: *context_tokens,
+            generation_requests: *generation_requests,
+            generation_tokens: *generation_tokens,
+            elapsed_s: *elapsed_s,
+        },
+        Event::Version { version } => LogEvent::Version { version: owned(version) },
+        Event::Serving { .. } | Event::Other => LogEvent::Other,
+    }
+}

@@ -1,0 +1,361 @@
+//! Every metrics endpoint of a run over its time: the exact snapshot before the first measured
+//! request, the grid while the load runs, the exact snapshot after the last. `scrape` asks, the
+//! table in `server` reads; this file must not know any metric's spelling.
+
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::live::Live;
+use super::problem::{Notes, Problem};
+use super::resets::{Reset, ResetWatch};
+use super::scrape::{Page, Scrape, Scraper, Trouble};
+use super::{Ingested, SourceReport};
+use crate::record::ScrapePhase;
+use crate::server::{self, SERVERS, Server, Totals};
+
+/// A snapshot is repeated this often, and for so long at most.
+const REPEAT: Duration = Duration::from_millis(100);
+const PATIENCE: Duration = Duration::from_secs(2);
+/// No grid is finer: the page costs the server some milliseconds of its event loop.
+const MIN_INTERVAL: Duration = Duration::from_millis(10);
+
+/// All endpoints of a run. Cheap to clone; the state is shared.
+#[derive(Clone)]
+pub struct Endpoints {
+    server: &'static Server,
+    endpoints: Arc<Vec<Endpoint>>,
+    live: Live,
+}
+
+struct Endpoint {
+    index: usize,
+    scraper: Scraper,
+    server: &'static Server,
+    sink: Sender<Ingested>,
+    notes: Notes,
+    live: Live,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    resets: ResetWatch,
+    found: Vec<Reset>,
+    before: Option<Totals>,
+    n_scrapes: u64,
+    n_failed: u64,
+    n_skipped: u64,
+    n_bad_lines: u64,
+}
+
+/// What came of the snapshot before the load.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BeforeOutcome {
+    /// Endpoints that gave a page, of how many.
+    pub n_ok: usize,
+    pub n_endpoints: usize,
+    /// Whether the server was idle: nothing running, nothing waiting (or it does not say).
+    pub idle: bool,
+    pub running: Option<f64>,
+    pub waiting: Option<f64>,
+    pub n_scrapes: u32,
+    pub waited_s: f64,
+}
+
+/// What came of the snapshot after the load.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AfterOutcome {
+    pub verdict: Verdict,
+    /// Requests that should have finished well at the server since the first snapshot, and that
+    /// have. Aborted ones are not among them: some front ends count those and some do not.
+    pub expected: Option<f64>,
+    pub finished: Option<f64>,
+    pub n_scrapes: u32,
+    pub waited_s: f64,
+}
+
+/// Whether the last snapshot can be trusted to hold every measured request and nothing else.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Finished counts agree with what the client expected.
+    Agreed,
+    /// Nothing was expected, and the counts stood still.
+    Settled,
+    /// Fewer finished than expected when the time was up.
+    Fewer,
+    /// More finished than expected: the server has other traffic.
+    More,
+    /// No endpoint gave both snapshots, or none counts finished requests.
+    Unknown,
+}
+
+impl std::fmt::Display for AfterOutcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (expected, finished) = (self.expected.unwrap_or(0.0), self.finished.unwrap_or(0.0));
+        let Self { n_scrapes, waited_s, .. } = self;
+        match self.verdict {
+            Verdict::Agreed => write!(f, "finished counts agreed ({finished}) at scrape {n_scrapes}, after {waited_s:.1} s"),
+            Verdict::Settled => write!(f, "finished counts stood still ({finished}) at scrape {n_scrapes}, after {waited_s:.1} s"),
+            Verdict::Fewer => write!(f, "gave up after {waited_s:.1} s and {n_scrapes} scrapes: the server counts {finished} finished requests, the client {expected}"),
+            Verdict::More => write!(f, "the server counts {finished} finished requests, the client only {expected}: it serves others too"),
+            Verdict::Unknown => f.write_str("there is nothing to compare: no count of finished requests from both before and after"),
+        }
+    }
+}
+
+impl Endpoints {
+    /// For the endpoints at `urls`. One that can never be asked is a note.
+    pub fn new(server: &'static Server, urls: &[String], sink: &Sender<Ingested>, notes: &Notes, live: &Live) -> Self {
+        let mut endpoints = Vec::new();
+        for url in urls {
+            match Scraper::new(url) {
+                Ok(scraper) => endpoints.push(Endpoint {
+                    index: endpoints.len(),
+                    scraper,
+                    server,
+                    sink: sink.clone(),
+                    notes: notes.clone(),
+                    live: live.clone(),
+                    state: Mutex::default(),
+                }),
+                Err(problem) => notes.add(problem.note()),
+            }
+        }
+        Self { server, endpoints: Arc::new(endpoints), live: live.clone() }
+    }
+
+    /// The snapshot before the first measured request. Waits for the server to be idle (warm-up
+    /// requests are counted a moment after their answers end), but not for ever.
+    pub async fn before(&self) -> BeforeOutcome {
+        let begun = Instant::now();
+        let mut n_scrapes = 0;
+        loop {
+            let scrapes = self.scrape_all().await;
+            n_scrapes += 1;
+            let pages: Vec<Totals> = scrapes.iter().filter_map(|scrape| self.totals(scrape)).collect();
+            let all = pages.iter().fold(Totals::default(), |sum, totals| sum.plus(totals));
+            let idle = all.running.unwrap_or(0.0) + all.waiting.unwrap_or(0.0) == 0.0;
+            let may_pass = scrapes.iter().any(|scrape| scrape.page.as_ref().is_err_and(Trouble::may_pass));
+            let done = (idle && !may_pass) || begun.elapsed() >= PATIENCE;
+            let phase = if done { ScrapePhase::Before } else { ScrapePhase::During };
+            for (endpoint, scrape) in self.endpoints.iter().zip(&scrapes) {
+                endpoint.keep(scrape, phase);
+            }
+            if done {
+                if !idle {
+                    self.note_busy(&all);
+                }
+                return BeforeOutcome {
+                    n_ok: pages.len(),
+                    n_endpoints: self.endpoints.len(),
+                    idle,
+                    running: all.running,
+                    waiting: all.waiting,
+                    n_scrapes,
+                    waited_s: begun.elapsed().as_secs_f64(),
+                };
+            }
+            tokio::time::sleep(REPEAT).await;
+        }
+    }
+
+    /// Scrapes every endpoint each `interval` until `stop`, on a fixed grid: a scrape that overruns
+    /// skips the points it missed, which are counted, and never shifts the later ones.
+    pub async fn grid(&self, interval: Duration, stop: &CancellationToken) {
+        let interval = interval.max(MIN_INTERVAL);
+        let begun = Instant::now();
+        let mut tasks = JoinSet::new();
+        for index in 0..self.endpoints.len() {
+            let (all, stop) = (self.clone(), stop.clone());
+            tasks.spawn(async move {
+                let Some(endpoint) = all.endpoints.get(index) else { return };
+                let mut point: u32 = 0;
+                loop {
+                    tokio::select! {
+                        () = tokio::time::sleep_until(begun + interval * point) => {}
+                        () = stop.cancelled() => return,
+                    }
+                    // A scrape under way is finished, not thrown away, when the grid is stopped.
+                    let scrape = endpoint.scraper.scrape().await;
+                    endpoint.keep(&scrape, ScrapePhase::During);
+                    let next = (begun.elapsed().as_secs_f64() / interval.as_secs_f64()).floor() as u32 + 1;
+                    endpoint.state().n_skipped += u64::from(next.saturating_sub(point + 1));
+                    point = next.max(point + 1);
+                }
+            });
+        }
+        while tasks.join_next().await.is_some() {}
+    }
+
+    /// The snapshot after the last measured request: repeated until as many requests have finished
+    /// at the server as `expected`, or, without that number, until the counts stand still.
+    pub async fn after(&self, expected: Option<f64>) -> AfterOutcome {
+        let begun = Instant::now();
+        let mut n_scrapes = 0;
+        let mut last = None;
+        loop {
+            let scrapes = self.scrape_all().await;
+            n_scrapes += 1;
+            let finished = self.finished_since_before(&scrapes);
+            let verdict = match (finished, expected) {
+                (None, _) => Verdict::Unknown,
+                (Some(finished), Some(expected)) if finished > expected => Verdict::More,
+                (Some(finished), Some(expected)) if finished < expected => Verdict::Fewer,
+                (Some(_), Some(_)) => Verdict::Agreed,
+                (Some(_), None) => Verdict::Settled,
+            };
+            let settled = verdict != Verdict::Fewer && (expected.is_some() || (n_scrapes > 1 && finished == last));
+            let worth_repeating = verdict != Verdict::Unknown || scrapes.iter().any(|scrape| scrape.page.as_ref().is_err_and(Trouble::may_pass));
+            let done = (settled && verdict != Verdict::Unknown) || !worth_repeating || begun.elapsed() >= PATIENCE;
+            let phase = if done { ScrapePhase::After } else { ScrapePhase::During };
+            for (endpoint, scrape) in self.endpoints.iter().zip(&scrapes) {
+                endpoint.keep(scrape, phase);
+            }
+            if done {
+                return AfterOutcome { verdict, expected, finished, n_scrapes, waited_s: begun.elapsed().as_secs_f64() };
+            }
+            last = finished;
+            tokio::time::sleep(REPEAT).await;
+        }
+    }
+
+    /// Every reset seen, endpoint by endpoint.
+    pub fn resets(&self) -> Vec<Reset> {
+        self.endpoints.iter().flat_map(|endpoint| endpoint.state().found.clone()).collect()
+    }
+
+    /// What was asked and what was got, endpoint by endpoint.
+    pub fn reports(&self) -> Vec<SourceReport> {
+        let report = |endpoint: &Endpoint| {
+            let state = endpoint.state();
+            SourceReport {
+                kind: "scrape".to_owned(),
+                source: endpoint.scraper.url().to_owned(),
+                seen: state.n_scrapes,
+                parsed: state.n_scrapes - state.n_failed,
+                rejected: state.n_failed,
+                details: [("skipped", state.n_skipped), ("bad_lines", state.n_bad_lines), ("resets", state.found.len() as u64)]
+                    .map(|(key, n)| (key.to_owned(), n))
+                    .into(),
+            }
+        };
+        self.endpoints.iter().map(report).collect()
+    }
+
+    async fn scrape_all(&self) -> Vec<Scrape> {
+        let mut tasks = JoinSet::new();
+        for endpoint in self.endpoints.iter() {
+            let (index, scraper) = (endpoint.index, endpoint.scraper.clone());
+            tasks.spawn(async move { (index, scraper.scrape().await) });
+        }
+        let mut scrapes = tasks.join_all().await;
+        scrapes.sort_by_key(|(index, _)| *index);
+        scrapes.into_iter().map(|(_, scrape)| scrape).collect()
+    }
+
+    fn totals(&self, scrape: &Scrape) -> Option<Totals> {
+        scrape.page.as_ref().ok().map(|page| self.server.totals(&page.samples))
+    }
+
+    /// Over all endpoints that have both ends and count; `None` if there is none.
+    fn finished_since_before(&self, scrapes: &[Scrape]) -> Option<f64> {
+        let deltas = self.endpoints.iter().zip(scrapes).filter_map(|(endpoint, scrape)| {
+            let before = endpoint.state().before.clone()?;
+            let now = self.totals(scrape)?;
+            // A server may show the counter only once it has counted something.
+            now.finished_well().or(before.finished_well())?;
+            Some(now.finished_well().unwrap_or(0.0) - before.finished_well().unwrap_or(0.0))
+        });
+        deltas.fold(None, |sum: Option<f64>, delta| Some(sum.unwrap_or(0.0) + delta))
+    }
+
+    fn note_busy(&self, all: &Totals) {
+        if let Some(endpoint) = self.endpoints.first() {
+            endpoint.notes.add(format!(
+                "the server was busy before the first request ({} running, {} waiting): its counts hold other traffic too",
+                all.running.unwrap_or(0.0),
+                all.waiting.unwrap_or(0.0)
+            ));
+        }
+    }
+
+    pub fn live(&self) -> &Live {
+        &self.live
+    }
+}
+
+impl Endpoint {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts the scrape, watches its counters, keeps its row, and refreshes the live values.
+    fn keep(&self, scrape: &Scrape, phase: ScrapePhase) {
+        // The writer is gone only when the program ends; there is nobody left to tell.
+        let _ = self.sink.send(Ingested::Scrape(scrape.row(phase)));
+        let mut state = self.state();
+        state.n_scrapes += 1;
+        let page = match &scrape.page {
+            Ok(page) => page,
+            Err(trouble) => {
+                state.n_failed += 1;
+                drop(state);
+                self.notes.add(trouble.problem(self.scraper.url()).note());
+                return;
+            }
+        };
+        state.n_bad_lines += u64::from(page.bad_lines);
+        if page.bad_lines > 0 {
+            self.notes.add(format!("{} has lines that are not Prometheus text; they were left out and counted", self.scraper.url()));
+        }
+        if let Some((evidence, alternating)) = state.resets.next(page) {
+            self.note_reset(&evidence, alternating);
+            let Scrape { source, send_unix_ns, recv_unix_ns, .. } = scrape;
+            state.found.push(Reset { source: source.clone(), send_unix_ns: *send_unix_ns, recv_unix_ns: *recv_unix_ns, evidence, alternating });
+        }
+        let totals = self.server.totals(&page.samples);
+        if phase == ScrapePhase::Before {
+            self.note_foreign_page(page, &totals);
+            state.before = Some(totals.clone());
+        }
+        let since = state.before.as_ref().map(|before| totals.since(before));
+        drop(state);
+        self.live.update(self.index, scrape.recv_unix_ns, &totals, since);
+    }
+
+    fn note_reset(&self, evidence: &str, alternating: bool) {
+        let url = self.scraper.url();
+        if alternating {
+            let problem = Problem::new(format!("{url} answers from several processes in turn ({evidence}); its counters cannot be compared over time"));
+            self.notes.add(problem.hint("name each server's own endpoint with `--metrics-url`, once for each").note());
+        } else {
+            self.notes.add(format!("counters at {url} began anew during the run: {evidence}; what the server counted before that is lost"));
+        }
+    }
+
+    /// A page with samples, none of which this server has: another server, or none at all.
+    fn note_foreign_page(&self, page: &Page, totals: &Totals) {
+        if *totals != Totals::default() {
+            return;
+        }
+        let url = self.scraper.url();
+        let names = page.samples.iter().map(|sample| sample.name.as_str());
+        let problem = Problem::new(format!("{url} has {} samples, but none of {}'s", page.samples.len(), self.server.name));
+        let hint = match (server::recognise(names), self.server.metrics_flag) {
+            (Some(other), _) => format!("it looks like {0}: say so with `--server {0}`", other.name),
+            (None, Some(flag)) => format!("does the server need {flag}?"),
+            (None, None) => {
+                let known = SERVERS.iter().map(|server| server.name).collect::<Vec<_>>().join(", ");
+                format!("servers known: {known}; name the server's own endpoint with `--metrics-url`")
+            }
+        };
+        self.notes.add(problem.hint(hint).note());
+    }
+}

@@ -24,5 +24,6 @@ pub mod ingest;
 pub mod metric;
 pub mod record;
 pub mod server;
+pub mod stats;
 pub mod store;
 pub mod units;

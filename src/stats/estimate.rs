@@ -1,0 +1,113 @@
+//! A number with its uncertainty in the type: value, interval, level and n travel together. This
+//! file must not know how an interval is made.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The confidence level of every interval.
+pub const LEVEL: f64 = 0.95;
+
+/// A point value with its confidence interval.
+///
+/// A bound that the data do not set is infinite: three requests say nothing about how high the
+/// 99th percentile can be. In JSON such a bound is `null`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    pub value: f64,
+    #[serde(
+        serialize_with = "bound",
+        deserialize_with = "lower",
+        default = "minus_infinity"
+    )]
+    pub lo: f64,
+    #[serde(
+        serialize_with = "bound",
+        deserialize_with = "upper",
+        default = "plus_infinity"
+    )]
+    pub hi: f64,
+    /// How many observations (requests, pairs) it rests on.
+    pub n: usize,
+    /// Confidence level of [`lo`, `hi`].
+    pub level: f64,
+}
+
+impl Estimate {
+    /// A value whose interval the data do not bound.
+    pub fn unbounded(value: f64, n: usize) -> Self {
+        Self::within(value, f64::NEG_INFINITY, f64::INFINITY, n)
+    }
+
+    /// A value with its interval; widened to contain the value where a skewed resampling
+    /// distribution would leave it outside.
+    pub fn within(value: f64, lo: f64, hi: f64, n: usize) -> Self {
+        Self {
+            value,
+            lo: lo.min(value),
+            hi: hi.max(value),
+            n,
+            level: LEVEL,
+        }
+    }
+
+    /// Whether both ends of the interval are known.
+    pub fn is_bounded(&self) -> bool {
+        self.lo.is_finite() && self.hi.is_finite()
+    }
+
+    /// The same estimate in another unit; `factor` must be positive.
+    #[must_use]
+    pub fn scaled(&self, factor: f64) -> Self {
+        Self {
+            value: self.value * factor,
+            lo: self.lo * factor,
+            hi: self.hi * factor,
+            ..*self
+        }
+    }
+}
+
+// Serde calls these by reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn bound<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    value.is_finite().then_some(*value).serialize(serializer)
+}
+
+fn lower<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NEG_INFINITY))
+}
+
+fn upper<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::INFINITY))
+}
+
+fn minus_infinity() -> f64 {
+    f64::NEG_INFINITY
+}
+
+fn plus_infinity() -> f64 {
+    f64::INFINITY
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_bound_is_null_in_json_and_comes_back_infinite() {
+        let open = Estimate::within(2.0, 1.5, f64::INFINITY, 7);
+        let json = serde_json::to_string(&open).unwrap();
+        assert_eq!(
+            json,
+            r#"{"value":2.0,"lo":1.5,"hi":null,"n":7,"level":0.95}"#
+        );
+        assert_eq!(serde_json::from_str::<Estimate>(&json).unwrap(), open);
+    }
+
+    #[test]
+    fn an_interval_contains_its_value() {
+        let e = Estimate::within(1.0, 1.2, 1.4, 9);
+        assert!(e.lo <= e.value && e.value <= e.hi);
+        assert!(!Estimate::unbounded(1.0, 1).is_bounded());
+    }
+}

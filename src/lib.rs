@@ -27,4 +27,5 @@ pub mod net;
 pub mod record;
 pub mod server;
 pub mod stats;
+pub mod store;
 pub mod units;

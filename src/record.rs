@@ -4,6 +4,11 @@
 //!
 //! Field names are column names: they end in their unit; instants are `_unix_ns`.
 
+mod any_float;
+pub mod correlated;
+#[cfg(test)]
+pub mod fixture;
+
 use serde::{Deserialize, Serialize};
 
 use crate::clock::UnixNs;
@@ -109,6 +114,17 @@ pub enum Connection {
     Reused,
     /// A kept connection turned out closed before any byte of the answer came; sent again on a new one.
     Retried,
+}
+
+impl Connection {
+    /// The word used in files and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Connection::New => "new",
+            Connection::Reused => "reused",
+            Connection::Retried => "retried",
+        }
+    }
 }
 
 /// The API a request was sent to.
@@ -313,6 +329,7 @@ pub struct ScrapeRow {
 pub struct SampleRow {
     pub name: String,
     pub labels: Vec<(String, String)>,
+    #[serde(with = "any_float")]
     pub value: f64,
 }
 
@@ -424,6 +441,11 @@ pub struct JoinedRow {
     pub log_received_unix_ns: Option<UnixNs>,
     pub log_added_unix_ns: Option<UnixNs>,
     pub log_resolution_ns: Option<i64>,
+    /// Whether the span lies inside the client's stamps (false: joined by trace id, but flagged);
+    /// null without a span.
+    pub span_fits_client: Option<bool>,
+    /// Where the time to first token went.
+    pub parts: correlated::Parts,
 }
 
 /// Where a request's server-side numbers come from, best first.

@@ -1,0 +1,26 @@
+//! Records to append-only streams and Parquet, and back: the files of a run folder and every schema
+//! in them. Streams are readable up to their last whole record after a kill; Parquet is made from
+//! them and can always be made again. This module must not know what the numbers mean.
+//!
+//! - [`folder`]: which files there are, and the rule for overwriting
+//! - [`append`]: the writers, used by one thread while the load runs
+//! - [`read`]: the streams back as rows; torn ends and bad lines counted
+//! - [`events`]: token events, columnar, since there are millions of them
+//! - [`table`]: the Parquet tables and their columns
+//! - [`manifest`]: the run's description, rewritten whole
+
+pub mod append;
+pub mod events;
+pub mod folder;
+pub mod manifest;
+pub mod read;
+pub mod table;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
+
+pub use append::RunWriter;
+pub use events::Events;
+pub use folder::{FolderError, RunFolder};
+pub use manifest::Manifest;
+pub use read::{Lines, RunData};

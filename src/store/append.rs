@@ -1,0 +1,158 @@
+//! The append-only streams, written by one thread while the load runs. Every record is handed to
+//! the system in one write; a write that fails halfway is cut off again, so that what follows stays
+//! readable. This file must not know what is done with the rows.
+
+use std::fs::File;
+use std::io::{Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use super::events::EventEncoder;
+use super::folder::{
+    EVENTS_STREAM, LOG_STREAM, RESULTS_STREAM, RunFolder, SCRAPES_STREAM, SPANS_STREAM,
+};
+use crate::record::{Finished, LogRow, RequestRow, ScrapeRow, SpanRow};
+
+/// All streams of a run.
+pub struct RunWriter {
+    events: Stream,
+    encoder: EventEncoder,
+    results: JsonLines,
+    scrapes: JsonLines,
+    log: JsonLines,
+    spans: JsonLines,
+}
+
+/// Rows written so far.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Written {
+    pub results: u64,
+    pub events: u64,
+    pub scrapes: u64,
+    pub log: u64,
+    pub spans: u64,
+}
+
+impl RunWriter {
+    /// Opens every stream at once: an unwritable folder shows before the first request is sent.
+    pub fn create(folder: &RunFolder) -> Result<Self> {
+        let mut events = Stream::create(&folder.file(EVENTS_STREAM))?;
+        let mut encoder = EventEncoder::new()?;
+        events.append(encoder.header()?)?;
+        Ok(Self {
+            events,
+            encoder,
+            results: JsonLines::create(&folder.file(RESULTS_STREAM))?,
+            scrapes: JsonLines::create(&folder.file(SCRAPES_STREAM))?,
+            log: JsonLines::create(&folder.file(LOG_STREAM))?,
+            spans: JsonLines::create(&folder.file(SPANS_STREAM))?,
+        })
+    }
+
+    /// Appends finished requests: first all their events as one batch, then their rows, so that a
+    /// row in the results means that its events are there.
+    pub fn finished(&mut self, finished: &[Finished]) -> Result<()> {
+        let count = finished.iter().map(|f| f.events.len() as u64).sum::<u64>();
+        if count > 0 {
+            self.events.append(self.encoder.batch(finished)?)?;
+            self.events.rows += count;
+        }
+        finished.iter().try_for_each(|f| self.result(&f.row))
+    }
+
+    fn result(&mut self, row: &RequestRow) -> Result<()> {
+        self.results.append(row)
+    }
+
+    pub fn scrape(&mut self, row: &ScrapeRow) -> Result<()> {
+        self.scrapes.append(row)
+    }
+
+    pub fn log(&mut self, row: &LogRow) -> Result<()> {
+        self.log.append(row)
+    }
+
+    pub fn span(&mut self, row: &SpanRow) -> Result<()> {
+        self.spans.append(row)
+    }
+
+    /// Ends the event stream properly; without it, it merely ends.
+    pub fn end(mut self) -> Result<Written> {
+        self.events.append(self.encoder.end()?)?;
+        Ok(self.written())
+    }
+
+    pub fn written(&self) -> Written {
+        Written {
+            results: self.results.stream.rows,
+            events: self.events.rows,
+            scrapes: self.scrapes.stream.rows,
+            log: self.log.stream.rows,
+            spans: self.spans.stream.rows,
+        }
+    }
+}
+
+/// One JSON object a line.
+pub struct JsonLines {
+    stream: Stream,
+    buffer: Vec<u8>,
+}
+
+impl JsonLines {
+    /// A new, empty file.
+    pub fn create(path: &Path) -> Result<Self> {
+        Ok(Self {
+            stream: Stream::create(path)?,
+            buffer: Vec::new(),
+        })
+    }
+
+    /// Appends one record in one write.
+    pub fn append<T: Serialize>(&mut self, row: &T) -> Result<()> {
+        self.buffer.clear();
+        serde_json::to_writer(&mut self.buffer, row)
+            .with_context(|| format!("cannot encode a row of {}", self.stream.path.display()))?;
+        self.buffer.push(b'\n');
+        self.stream.append(&self.buffer)?;
+        self.stream.rows += 1;
+        Ok(())
+    }
+}
+
+/// A file that only grows by whole records.
+struct Stream {
+    path: PathBuf,
+    file: File,
+    /// Where the last whole record ends.
+    whole: u64,
+    rows: u64,
+}
+
+impl Stream {
+    fn create(path: &Path) -> Result<Self> {
+        let file =
+            File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            whole: 0,
+            rows: 0,
+        })
+    }
+
+    fn append(&mut self, record: &[u8]) -> Result<()> {
+        let written = self.file.write_all(record);
+        if written.is_err() {
+            // A disc that is full now may have room later: the next record must not follow half of
+            // this one. If even this fails, readers stop at the torn record, and say so.
+            drop(self.file.set_len(self.whole));
+            drop(self.file.seek(SeekFrom::Start(self.whole)));
+        }
+        written.with_context(|| format!("cannot append to {}", self.path.display()))?;
+        self.whole += record.len() as u64;
+        Ok(())
+    }
+}

@@ -1,0 +1,304 @@
+//! The run folder: which files there are, and when an existing folder may be written into. This
+//! file must not know what is in the files.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+pub const MANIFEST: &str = "manifest.json";
+pub const REQUEST_SET: &str = "requests.jsonl";
+pub const RESULTS_STREAM: &str = "results.jsonl";
+pub const EVENTS_STREAM: &str = "events.arrows";
+pub const SCRAPES_STREAM: &str = "scrapes.jsonl";
+pub const LOG_STREAM: &str = "server_log.jsonl";
+pub const SPANS_STREAM: &str = "spans.jsonl";
+pub const RESULTS: &str = "results.parquet";
+pub const EVENTS: &str = "events.parquet";
+pub const SCRAPES: &str = "scrapes.parquet";
+pub const LOG: &str = "server_log.parquet";
+pub const SPANS: &str = "spans.parquet";
+pub const JOINED: &str = "joined.parquet";
+pub const SUMMARY: &str = "summary.json";
+pub const REPORT_MD: &str = "report.md";
+pub const REPORT_HTML: &str = "report.html";
+pub const PLOTS: &str = "plots";
+
+/// Every file that tare writes at the top of a run folder: what `overwrite` may remove.
+const OWN_FILES: [&str; 16] = [
+    MANIFEST,
+    REQUEST_SET,
+    RESULTS_STREAM,
+    EVENTS_STREAM,
+    SCRAPES_STREAM,
+    LOG_STREAM,
+    SPANS_STREAM,
+    RESULTS,
+    EVENTS,
+    SCRAPES,
+    LOG,
+    SPANS,
+    JOINED,
+    SUMMARY,
+    REPORT_MD,
+    REPORT_HTML,
+];
+
+/// Why a run folder cannot be used.
+#[derive(Debug, Error)]
+pub enum FolderError {
+    #[error("the output folder {} is not empty (it holds {found})", path.display())]
+    NotEmpty { path: PathBuf, found: String },
+    #[error("the output path {} is a file, not a folder", path.display())]
+    NotAFolder { path: PathBuf },
+    #[error("{} is no run folder: it holds no {MANIFEST}", path.display())]
+    NoRun { path: PathBuf },
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        action: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+}
+
+impl FolderError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            FolderError::NotEmpty { .. } => Some(
+                "name another folder with --output, or give --overwrite to replace the run in it",
+            ),
+            FolderError::NotAFolder { .. } => Some("name a folder with --output"),
+            FolderError::NoRun { .. } => Some("name a folder that `tare run` wrote"),
+            FolderError::Io { .. } => None,
+        }
+    }
+}
+
+/// A folder that holds one run.
+#[derive(Clone, Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// Makes the folder. One that holds anything is refused, unless `overwrite`: then the files
+    /// that tare knows as its own are removed, and nothing else.
+    pub fn create(path: &Path, overwrite: bool) -> Result<Self, FolderError> {
+        let io = |action, source| FolderError::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        };
+        if path.exists() && !path.is_dir() {
+            return Err(FolderError::NotAFolder {
+                path: path.to_owned(),
+            });
+        }
+        fs::create_dir_all(path).map_err(|e| io("create the output folder", e))?;
+        let folder = Self {
+            path: path.to_owned(),
+        };
+        if overwrite {
+            folder
+                .remove_own()
+                .map_err(|e| io("remove the earlier run in", e))?;
+        } else if let Some(found) = folder
+            .first_entries()
+            .map_err(|e| io("read the output folder", e))?
+        {
+            return Err(FolderError::NotEmpty {
+                path: path.to_owned(),
+                found,
+            });
+        }
+        Ok(folder)
+    }
+
+    /// An existing run folder.
+    pub fn open(path: &Path) -> Result<Self, FolderError> {
+        if path.join(MANIFEST).is_file() {
+            Ok(Self {
+                path: path.to_owned(),
+            })
+        } else {
+            Err(FolderError::NoRun {
+                path: path.to_owned(),
+            })
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The path of a file in it; names are this module's constants.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Where the request set that was sent is written, to repeat it.
+    pub fn request_set(&self) -> PathBuf {
+        self.file(REQUEST_SET)
+    }
+
+    /// The folder of figures, made when it is not there.
+    pub fn plots(&self) -> Result<PathBuf, FolderError> {
+        let path = self.file(PLOTS);
+        fs::create_dir_all(&path).map_err(|source| FolderError::Io {
+            action: "create the folder of plots",
+            path: path.clone(),
+            source,
+        })?;
+        Ok(path)
+    }
+
+    /// The first names in the folder, sorted, for the refusal.
+    fn first_entries(&self) -> io::Result<Option<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            names.push(entry?.file_name().to_string_lossy().into_owned());
+        }
+        names.sort();
+        let more = if names.len() > 3 { ", …" } else { "" };
+        names.truncate(3);
+        Ok((!names.is_empty()).then(|| format!("{}{more}", names.join(", "))))
+    }
+
+    fn remove_own(&self) -> io::Result<()> {
+        for name in OWN_FILES {
+            remove_file(&self.file(name))?;
+            remove_file(&self.file(&format!("{name}{TEMPORARY}")))?;
+        }
+        let plots = self.file(PLOTS);
+        if !plots.is_dir() {
+            return Ok(());
+        }
+        for entry in fs::read_dir(&plots)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|e| e == "svg" || e == "png") {
+                remove_file(&path)?;
+            }
+        }
+        // Still there when something else is in it: that is not ours to remove.
+        drop(fs::remove_dir(&plots));
+        Ok(())
+    }
+}
+
+/// What a file is called until it is complete.
+const TEMPORARY: &str = ".part";
+
+/// Writes a file so that its name never holds half of it: `write` fills a temporary file, which is
+/// then renamed.
+pub fn replace_file<T>(
+    path: &Path,
+    write: impl FnOnce(&mut fs::File) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    use anyhow::Context as _;
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(TEMPORARY);
+    let temporary = PathBuf::from(temporary);
+    let in_context = || format!("cannot write {}", path.display());
+    let written = fs::File::create(&temporary)
+        .map_err(anyhow::Error::from)
+        .and_then(|mut file| write(&mut file))
+        .and_then(|out| Ok(fs::rename(&temporary, path).map(|()| out)?));
+    if written.is_err() {
+        drop(fs::remove_file(&temporary)); // the failure is told; half a file helps nobody
+    }
+    written.with_context(in_context)
+}
+
+fn remove_file(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_or_missing_folder_is_taken_and_a_full_one_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("deep/run");
+        RunFolder::create(&path, false).unwrap();
+        RunFolder::create(&path, false).unwrap();
+        fs::write(path.join("notes.txt"), "mine").unwrap();
+        let refused = RunFolder::create(&path, false).unwrap_err();
+        assert!(
+            refused
+                .to_string()
+                .contains("is not empty (it holds notes.txt)"),
+            "{refused}"
+        );
+        assert!(refused.hint().unwrap().contains("--overwrite"));
+    }
+
+    #[test]
+    fn overwriting_removes_the_earlier_run_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(dir.path(), false).unwrap();
+        for name in OWN_FILES {
+            fs::write(folder.file(name), "old").unwrap();
+        }
+        fs::write(folder.plots().unwrap().join("violin.svg"), "old").unwrap();
+        fs::write(folder.file("plots/notes.txt"), "mine").unwrap();
+        fs::write(folder.file("notes.txt"), "mine").unwrap();
+
+        let folder = RunFolder::create(dir.path(), true).unwrap();
+        for name in OWN_FILES {
+            assert!(!folder.file(name).exists(), "{name} is left");
+        }
+        assert!(!folder.file("plots/violin.svg").exists());
+        assert_eq!(
+            fs::read_to_string(folder.file("notes.txt")).unwrap(),
+            "mine"
+        );
+        assert_eq!(
+            fs::read_to_string(folder.file("plots/notes.txt")).unwrap(),
+            "mine"
+        );
+    }
+
+    #[test]
+    fn a_folder_without_a_manifest_is_no_run() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(matches!(
+            RunFolder::open(dir.path()),
+            Err(FolderError::NoRun { .. })
+        ));
+        assert!(matches!(
+            RunFolder::create(&dir.path().join("x"), false)
+                .map(|f| fs::write(f.file(MANIFEST), "{}")),
+            Ok(Ok(()))
+        ));
+        RunFolder::open(&dir.path().join("x")).unwrap();
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, "").unwrap();
+        assert!(matches!(
+            RunFolder::create(&path, true),
+            Err(FolderError::NotAFolder { .. })
+        ));
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_earlier_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("summary.json");
+        fs::write(&path, "old").unwrap();
+        let failed = replace_file::<()>(&path, |_| anyhow::bail!("no"));
+        assert!(failed.is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+    }
+}

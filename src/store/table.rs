@@ -1,0 +1,420 @@
+//! The Parquet tables: every column of every one, in one place. A table is made from the rows of
+//! its stream and can be made again, byte for byte. This file must not know what a column means.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use polars::prelude::{
+    Column, DataFrame, Int64Chunked, IntoSeries as _, NamedFrom, NewChunkedArray as _,
+    ParquetCompression, ParquetReader, ParquetWriter, SerReader as _, Series, StringChunked,
+    UInt32Chunked,
+};
+
+use super::events::Events;
+use super::folder::replace_file;
+use crate::clock::UnixNs;
+use crate::record::{JoinedRow, LogEvent, LogRow, RequestRow, ScrapePhase, ScrapeRow, SpanRow};
+
+/// `results.parquet`: one row a request.
+pub fn write_results(path: &Path, rows: &[RequestRow]) -> Result<()> {
+    let rows: Vec<&RequestRow> = rows.iter().collect();
+    write(path, request_columns(&rows))
+}
+
+/// `events.parquet`: one row a token-bearing event.
+pub fn write_events(path: &Path, events: &Events) -> Result<()> {
+    write(path, event_columns(events))
+}
+
+/// `scrapes.parquet`: one row a sample; a failed scrape is one row without a sample.
+pub fn write_scrapes(path: &Path, rows: &[ScrapeRow]) -> Result<()> {
+    write(path, scrape_columns(rows))
+}
+
+/// `server_log.parquet`: one row a line.
+pub fn write_log(path: &Path, rows: &[LogRow]) -> Result<()> {
+    write(path, log_columns(rows))
+}
+
+/// `spans.parquet`: one row a span.
+pub fn write_spans(path: &Path, rows: &[SpanRow]) -> Result<()> {
+    write(path, span_columns(rows))
+}
+
+/// `joined.parquet`: one row a request, both sides; the server's columns null where it said nothing.
+pub fn write_joined(path: &Path, rows: &[JoinedRow]) -> Result<()> {
+    let clients: Vec<&RequestRow> = rows.iter().map(|r| &r.client).collect();
+    let mut columns = request_columns(&clients);
+    columns.extend(joined_columns(rows));
+    write(path, columns)
+}
+
+fn write(path: &Path, columns: Vec<Column>) -> Result<()> {
+    let mut frame = DataFrame::new_infer_height(columns)
+        .with_context(|| format!("cannot make the table of {}", path.display()))?;
+    replace_file(path, |file| {
+        ParquetWriter::new(file)
+            .with_compression(ParquetCompression::Zstd(None))
+            .finish(&mut frame)?;
+        Ok(())
+    })
+}
+
+/// A column from one field of every row.
+fn column<'a, R, T, P: ?Sized>(name: &str, rows: &'a [R], field: impl Fn(&'a R) -> T) -> Column
+where
+    Series: NamedFrom<Vec<T>, P>,
+{
+    Series::new(name.into(), rows.iter().map(field).collect::<Vec<T>>()).into()
+}
+
+/// `[column("a", rows, |r| r.a), …]`, written as a table.
+macro_rules! columns {
+    ($rows:expr; $($name:literal: $field:expr,)*) => { vec![$(column($name, $rows, $field)),*] };
+}
+
+fn ns(instant: Option<UnixNs>) -> Option<i64> {
+    instant.map(|t| t.0)
+}
+
+fn request_columns(rows: &[&RequestRow]) -> Vec<Column> {
+    columns![rows;
+        "request_id": |r| r.request_id.as_str(),
+        "trace_id": |r| r.trace_id.as_str(),
+        "response_id": |r| r.response_id.as_deref(),
+        "index": |r| r.index,
+        "prompt_index": |r| r.prompt_index,
+        "user": |r| r.user,
+        "endpoint": |r| r.endpoint.as_str(),
+        "streamed": |r| r.streamed,
+        "scheduled_unix_ns": |r| r.scheduled_unix_ns.0,
+        "started_unix_ns": |r| r.started_unix_ns.0,
+        "connect_begin_unix_ns": |r| ns(r.connect_begin_unix_ns),
+        "connect_end_unix_ns": |r| ns(r.connect_end_unix_ns),
+        "send_begin_unix_ns": |r| ns(r.send_begin_unix_ns),
+        "sent_unix_ns": |r| ns(r.sent_unix_ns),
+        "head_unix_ns": |r| ns(r.head_unix_ns),
+        "first_token_unix_ns": |r| ns(r.first_token_unix_ns),
+        "first_token_lo_unix_ns": |r| ns(r.first_token_lo_unix_ns),
+        "first_token_user_unix_ns": |r| ns(r.first_token_user_unix_ns),
+        "first_content_unix_ns": |r| ns(r.first_content_unix_ns),
+        "last_token_unix_ns": |r| ns(r.last_token_unix_ns),
+        "last_token_lo_unix_ns": |r| ns(r.last_token_lo_unix_ns),
+        "done_unix_ns": |r| r.done_unix_ns.0,
+        "kernel_stamps": |r| r.kernel_stamps,
+        "status": |r| r.status.as_str(),
+        "http_status": |r| r.http_status.map(u32::from),
+        "error": |r| r.error.as_deref(),
+        "finish_reason": |r| r.finish_reason.as_deref(),
+        "connection": |r| r.connection.as_str(),
+        "local_port": |r| r.local_port.map(u32::from),
+        "input_tokens": |r| r.input_tokens,
+        "output_tokens": |r| r.output_tokens,
+        "max_tokens": |r| r.max_tokens,
+        "prompt_chars": |r| r.prompt_chars,
+        "n_events": |r| r.n_events,
+        "n_exact_events": |r| r.n_exact_events,
+        "ttft_s": |r| r.ttft_s,
+        "ttft_user_s": |r| r.ttft_user_s,
+        "ttft_scheduled_s": |r| r.ttft_scheduled_s,
+        "ttft_content_s": |r| r.ttft_content_s,
+        "itl_mean_s": |r| r.itl_mean_s,
+        "tpot_s": |r| r.tpot_s,
+        "e2e_s": |r| r.e2e_s,
+        "user_throughput_tps": |r| r.user_throughput_tps,
+        "in_band_prefill_s": |r| r.in_band_prefill_s,
+        "in_band_queue_s": |r| r.in_band_queue_s,
+        "in_band_decode_s": |r| r.in_band_decode_s,
+    ]
+}
+
+fn joined_columns(rows: &[JoinedRow]) -> Vec<Column> {
+    columns![rows;
+        "source": |r| r.source.as_str(),
+        "unmatched": |r| r.unmatched.as_deref(),
+        "server_arrival_unix_ns": |r| ns(r.server_arrival_unix_ns),
+        "server_ttft_s": |r| r.server_ttft_s,
+        "server_e2e_s": |r| r.server_e2e_s,
+        "server_queue_s": |r| r.server_queue_s,
+        "server_prefill_s": |r| r.server_prefill_s,
+        "server_decode_s": |r| r.server_decode_s,
+        "server_input_tokens": |r| r.server_input_tokens,
+        "server_output_tokens": |r| r.server_output_tokens,
+        "log_received_unix_ns": |r| ns(r.log_received_unix_ns),
+        "log_added_unix_ns": |r| ns(r.log_added_unix_ns),
+        "log_resolution_ns": |r| r.log_resolution_ns,
+        "span_fits_client": |r| r.span_fits_client,
+        "part_schedule_s": |r| r.parts.schedule_s,
+        "part_connect_s": |r| r.parts.connect_s,
+        "part_send_s": |r| r.parts.send_s,
+        "part_path_out_s": |r| r.parts.path_out_s,
+        "part_front_end_s": |r| r.parts.front_end_s,
+        "part_queue_s": |r| r.parts.queue_s,
+        "part_prefill_s": |r| r.parts.prefill_s,
+        "part_path_back_s": |r| r.parts.path_back_s,
+        "part_path_s": |r| r.parts.path_s,
+        "part_unexplained_s": |r| r.parts.unexplained_s,
+        "part_client_lag_s": |r| r.parts.client_lag_s,
+    ]
+}
+
+fn event_columns(events: &Events) -> Vec<Column> {
+    let ids = StringChunked::with_chunk("request_id".into(), events.id_column());
+    let instants = |name: &str, values: &[i64]| {
+        Column::from(Int64Chunked::from_slice(name.into(), values).into_series())
+    };
+    let counts = |name: &str, values: &[u32]| {
+        Column::from(UInt32Chunked::from_slice(name.into(), values).into_series())
+    };
+    vec![
+        ids.into_series().into(),
+        instants("stamp_lo_unix_ns", &events.stamp_lo_unix_ns),
+        instants("stamp_hi_unix_ns", &events.stamp_hi_unix_ns),
+        instants("user_unix_ns", &events.user_unix_ns),
+        counts("events_in_read", &events.events_in_read),
+        UInt32Chunked::from_slice_options("tokens".into(), &events.tokens)
+            .into_series()
+            .into(),
+        counts("bytes", &events.bytes),
+    ]
+}
+
+/// `events.parquet` back, where the stream is no longer there.
+pub fn read_events(path: &Path) -> Result<Events> {
+    let file =
+        std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let frame = ParquetReader::new(file)
+        .finish()
+        .with_context(|| format!("{} is not a Parquet file of token events", path.display()))?;
+    let instants = |name: &str| -> Result<Vec<i64>> {
+        Ok(frame.column(name)?.i64()?.into_no_null_iter().collect())
+    };
+    let counts = |name: &str| -> Result<Vec<u32>> {
+        Ok(frame.column(name)?.u32()?.into_no_null_iter().collect())
+    };
+    let mut events = Events::default();
+    events.stamp_lo_unix_ns = instants("stamp_lo_unix_ns")?;
+    events.stamp_hi_unix_ns = instants("stamp_hi_unix_ns")?;
+    events.user_unix_ns = instants("user_unix_ns")?;
+    events.events_in_read = counts("events_in_read")?;
+    events.tokens = frame.column("tokens")?.u32()?.iter().collect();
+    events.bytes = counts("bytes")?;
+    for (row, id) in frame.column("request_id")?.str()?.iter().enumerate() {
+        events.claim(id.unwrap_or_default(), row..row + 1);
+    }
+    Ok(events)
+}
+
+fn scrape_columns(rows: &[ScrapeRow]) -> Vec<Column> {
+    let flat: Vec<_> = rows
+        .iter()
+        .flat_map(|scrape| {
+            let samples = scrape.samples.iter().map(Some);
+            let failed = scrape.samples.is_empty().then_some(None);
+            samples.chain(failed).map(move |sample| (scrape, sample))
+        })
+        .collect();
+    let flat = flat.as_slice();
+    columns![flat;
+        "source": |(r, _)| r.source.as_str(),
+        "phase": |(r, _)| phase(r.phase),
+        "send_unix_ns": |(r, _)| r.send_unix_ns.0,
+        "recv_unix_ns": |(r, _)| r.recv_unix_ns.0,
+        "error": |(r, _)| r.error.as_deref(),
+        "bad_lines": |(r, _)| r.bad_lines,
+        "name": |(_, s)| s.map(|s| s.name.as_str()),
+        "labels": |(_, s)| s.map(|s| labels(&s.labels)),
+        "value": |(_, s)| s.map(|s| s.value),
+    ]
+}
+
+/// Labels as a server writes them: `a="1",b="2"`.
+fn labels(labels: &[(String, String)]) -> String {
+    let written: Vec<String> = labels.iter().map(|(k, v)| format!("{k}={v:?}")).collect();
+    written.join(",")
+}
+
+fn phase(phase: ScrapePhase) -> &'static str {
+    match phase {
+        ScrapePhase::Before => "before",
+        ScrapePhase::During => "during",
+        ScrapePhase::After => "after",
+    }
+}
+
+fn log_columns(rows: &[LogRow]) -> Vec<Column> {
+    let mut columns = columns![rows;
+        "source": |r| r.source.as_str(),
+        "line_no": |r| r.line_no,
+        "read_unix_ns": |r| r.read_unix_ns.0,
+        "time_unix_ns": |r| ns(r.time_unix_ns),
+        "time_resolution_ns": |r| r.time_resolution_ns,
+        "process": |r| r.process.as_deref(),
+        "level": |r| r.level.as_deref(),
+    ];
+    let facts: Vec<LogFacts> = rows.iter().map(|r| LogFacts::of(&r.event)).collect();
+    let facts = facts.as_slice();
+    columns.extend(columns![facts;
+        "kind": |f| f.kind,
+        "request_id": |f| f.request_id.as_deref(),
+        "text": |f| f.text,
+        "http_status": |f| f.status,
+        "client_port": |f| f.port,
+        "input_tokens": |f| f.input_tokens,
+        "output_tokens": |f| f.output_tokens,
+        "prompt_throughput_tps": |f| f.prompt_tps,
+        "generation_throughput_tps": |f| f.generation_tps,
+        "running": |f| f.running,
+        "waiting": |f| f.waiting,
+        "kv_cache_usage": |f| f.kv_cache_usage,
+        "prefix_cache_hit_rate": |f| f.prefix_cache_hit_rate,
+        "elapsed_s": |f| f.elapsed_s,
+    ]);
+    columns
+}
+
+/// One line's facts laid out flat: the union of what the kinds of line say.
+#[derive(Default)]
+struct LogFacts<'a> {
+    kind: &'static str,
+    request_id: Option<std::borrow::Cow<'a, str>>,
+    text: Option<&'a str>,
+    status: Option<u32>,
+    port: Option<u32>,
+    input_tokens: Option<u32>,
+    output_tokens: Option<u32>,
+    prompt_tps: Option<f64>,
+    generation_tps: Option<f64>,
+    running: Option<u32>,
+    waiting: Option<u32>,
+    kv_cache_usage: Option<f64>,
+    prefix_cache_hit_rate: Option<f64>,
+    elapsed_s: Option<f64>,
+}
+
+impl<'a> LogFacts<'a> {
+    fn of(event: &'a LogEvent) -> Self {
+        let id = |id: &'a str| Some(std::borrow::Cow::Borrowed(id));
+        let none = Self::default;
+        match event {
+            LogEvent::Received { request_id } => Self {
+                kind: "received",
+                request_id: id(request_id),
+                ..none()
+            },
+            LogEvent::Added { request_id } => Self {
+                kind: "added",
+                request_id: id(request_id),
+                ..none()
+            },
+            LogEvent::Generated {
+                request_id, phase, ..
+            } => Self {
+                kind: "generated",
+                request_id: id(request_id),
+                text: Some(phase),
+                ..none()
+            },
+            LogEvent::Finished {
+                request_id,
+                input_tokens,
+                output_tokens,
+                finish_reason,
+            } => Self {
+                kind: "finished",
+                request_id: id(request_id),
+                text: finish_reason.as_deref(),
+                input_tokens: *input_tokens,
+                output_tokens: *output_tokens,
+                ..none()
+            },
+            LogEvent::Aborted { request_ids } => Self {
+                kind: "aborted",
+                request_id: Some(request_ids.join(",").into()),
+                ..none()
+            },
+            LogEvent::Failed { request_id, reason } => Self {
+                kind: "failed",
+                request_id: request_id.as_deref().map(Into::into),
+                text: Some(reason),
+                ..none()
+            },
+            LogEvent::Access {
+                port, path, status, ..
+            } => Self {
+                kind: "access",
+                text: Some(path),
+                status: Some((*status).into()),
+                port: port.map(u32::from),
+                ..none()
+            },
+            LogEvent::Stats {
+                prompt_throughput_tps,
+                generation_throughput_tps,
+                running,
+                waiting,
+                kv_cache_usage,
+                prefix_cache_hit_rate,
+                ..
+            } => Self {
+                kind: "stats",
+                prompt_tps: Some(*prompt_throughput_tps),
+                generation_tps: Some(*generation_throughput_tps),
+                running: Some(*running),
+                waiting: Some(*waiting),
+                kv_cache_usage: *kv_cache_usage,
+                prefix_cache_hit_rate: *prefix_cache_hit_rate,
+                ..none()
+            },
+            LogEvent::Iteration {
+                context_tokens,
+                generation_tokens,
+                elapsed_s,
+                ..
+            } => Self {
+                kind: "iteration",
+                input_tokens: Some(*context_tokens),
+                output_tokens: Some(*generation_tokens),
+                elapsed_s: Some(*elapsed_s),
+                ..none()
+            },
+            LogEvent::Version { version } => Self {
+                kind: "version",
+                text: Some(version),
+                ..none()
+            },
+            LogEvent::Other => Self {
+                kind: "other",
+                ..none()
+            },
+            LogEvent::Unparsed { text, .. } => Self {
+                kind: "unparsed",
+                text: Some(text),
+                ..none()
+            },
+        }
+    }
+}
+
+fn span_columns(rows: &[SpanRow]) -> Vec<Column> {
+    columns![rows;
+        "recv_unix_ns": |r| r.recv_unix_ns.0,
+        "via": |r| r.via.as_str(),
+        "service": |r| r.service.as_deref(),
+        "name": |r| r.name.as_str(),
+        "trace_id": |r| r.trace_id.as_str(),
+        "span_id": |r| r.span_id.as_str(),
+        "parent_span_id": |r| r.parent_span_id.as_deref(),
+        "start_unix_ns": |r| r.start_unix_ns.0,
+        "end_unix_ns": |r| r.end_unix_ns.0,
+        "request_id": |r| r.request_id.as_deref(),
+        "ttft_s": |r| r.ttft_s,
+        "e2e_s": |r| r.e2e_s,
+        "queue_s": |r| r.queue_s,
+        "prefill_s": |r| r.prefill_s,
+        "decode_s": |r| r.decode_s,
+        "input_tokens": |r| r.input_tokens,
+        "output_tokens": |r| r.output_tokens,
+        "attributes": |r| serde_json::to_string(&r.attributes).unwrap_or_default(),
+    ]
+}

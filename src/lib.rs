@@ -18,14 +18,18 @@
 //! - [`run`]: the pipeline, the only file that sees all stages; [`verbs`]: one file per verb;
 //!   [`cli`]: the command line; [`error`]: errors, hints, exit codes
 
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod error;
 pub mod ingest;
 pub mod load;
 pub mod metric;
 pub mod net;
 pub mod record;
+pub mod report;
 pub mod server;
 pub mod stats;
 pub mod store;
 pub mod units;
+pub mod workload;

@@ -13,42 +13,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::UnixNs;
 
-/// One prompt of a workload.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Prompt {
-    #[serde(flatten)]
-    pub content: PromptContent,
-    /// The length of the answer to ask for; the row's own, else the workload's.
-    #[serde(default, skip_serializing_if = "Option::is_none", rename = "output_tokens")]
-    pub max_tokens: Option<u32>,
-}
-
-/// A prompt as chat messages or as plain text; either can be sent to either endpoint.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PromptContent {
-    Messages(Vec<Message>),
-    #[serde(rename = "prompt")]
-    Text(String),
-}
-
-/// One message of a conversation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Message {
-    pub role: String,
-    pub content: String,
-}
-
-impl Prompt {
-    /// Characters of the prompt, all messages together.
-    pub fn chars(&self) -> usize {
-        match &self.content {
-            PromptContent::Messages(messages) => messages.iter().map(|m| m.content.chars().count()).sum(),
-            PromptContent::Text(text) => text.chars().count(),
-        }
-    }
-}
-
 /// How a request ended. Only `Ok` is a success.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -35,8 +35,6 @@ pub(super) struct Client {
     pub(super) streamed: bool,
     pub(super) connect_timeout: Duration,
     pub(super) timeout: Duration,
-    /// Texts that must not reach a record, however the server repeats them.
-    pub(super) secrets: Vec<String>,
 }
 
 /// The stamps of sending, set as they come.
@@ -166,7 +164,7 @@ impl Client {
             kernel_stamps: recording.head.is_some_and(|s| s.kernel.is_some()),
             status,
             http_status: recording.response.head().map(|h| h.status),
-            error: error.map(|text| self.redact(text)),
+            error,
             finish_reason: recording.finish_reason.clone(),
             connection: sending.connection.unwrap_or(Connection::New),
             local_port: sending.local_port,
@@ -200,10 +198,6 @@ impl Client {
             in_band_queue_s: in_band_s(recording.in_band.queue_time_ms),
             in_band_decode_s: in_band_s(recording.in_band.generation_time_ms),
         }
-    }
-
-    fn redact(&self, text: String) -> String {
-        self.secrets.iter().filter(|s| !s.is_empty()).fold(text, |text, secret| text.replace(secret, "[redacted]"))
     }
 }
 

@@ -153,7 +153,6 @@ fn client(plan: &Plan) -> Client {
         streamed: plan.requests.options.stream,
         connect_timeout: Duration::from_secs_f64(plan.load.connect_timeout_s),
         timeout: Duration::from_secs_f64(plan.load.timeout_s),
-        secrets: plan.requests.secrets(),
     }
 }
 

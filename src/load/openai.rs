@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::record::{Endpoint, Message, Prompt, PromptContent};
+use crate::record::{Endpoint, Message, Prompt};
 
 /// What every body of a run has in common.
 #[derive(Clone, Debug)]
@@ -16,7 +16,6 @@ pub struct BodyOptions {
     pub stream: bool,
     /// Asks for usage on every chunk, the only exact count of tokens per chunk.
     pub continuous_usage: bool,
-    pub max_tokens: Option<u32>,
     pub temperature: Option<f64>,
     pub top_p: Option<f64>,
     pub ignore_eos: bool,
@@ -27,9 +26,9 @@ pub struct BodyOptions {
 struct Body<'a> {
     model: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    messages: Option<Cow<'a, [Message]>>,
+    messages: Option<Vec<Message>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    prompt: Option<Cow<'a, str>>,
+    prompt: Option<String>,
     stream: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_options: Option<Value>,
@@ -44,23 +43,11 @@ struct Body<'a> {
 }
 
 impl BodyOptions {
-    /// The answer length asked for with `prompt`.
-    pub fn max_tokens_for(&self, prompt: &Prompt) -> Option<u32> {
-        prompt.max_tokens.or(self.max_tokens)
-    }
-
     /// The request body for `prompt`. Keys of `extra_body` win over ours.
     pub fn body(&self, prompt: &Prompt) -> serde_json::Result<Vec<u8>> {
-        let (messages, text) = match (self.endpoint, &prompt.content) {
-            (Endpoint::Chat, PromptContent::Messages(messages)) => (Some(Cow::Borrowed(messages.as_slice())), None),
-            (Endpoint::Chat, PromptContent::Text(text)) => {
-                (Some(Cow::Owned(vec![Message { role: "user".to_owned(), content: text.clone() }])), None)
-            }
-            (Endpoint::Completions, PromptContent::Text(text)) => (None, Some(Cow::Borrowed(text.as_str()))),
-            (Endpoint::Completions, PromptContent::Messages(messages)) => {
-                let joined: Vec<&str> = messages.iter().map(|m| m.content.as_str()).collect();
-                (None, Some(Cow::Owned(joined.join("\n"))))
-            }
+        let (messages, text) = match self.endpoint {
+            Endpoint::Chat => (Some(prompt.messages()), None),
+            Endpoint::Completions => (None, Some(prompt.text())),
         };
         let stream_options = self.stream.then(|| {
             if self.continuous_usage {
@@ -75,7 +62,7 @@ impl BodyOptions {
             prompt: text,
             stream: self.stream,
             stream_options,
-            max_tokens: self.max_tokens_for(prompt),
+            max_tokens: prompt.max_tokens,
             temperature: self.temperature,
             top_p: self.top_p,
             ignore_eos: self.ignore_eos,
@@ -224,6 +211,7 @@ fn lenient_count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u3
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::record::PromptKind;
 
     fn options(endpoint: Endpoint) -> BodyOptions {
         BodyOptions {
@@ -231,7 +219,6 @@ mod tests {
             model: "tiny".to_owned(),
             stream: true,
             continuous_usage: true,
-            max_tokens: Some(8),
             temperature: Some(0.0),
             top_p: None,
             ignore_eos: true,
@@ -239,9 +226,13 @@ mod tests {
         }
     }
 
+    fn prompt(text: &str, max_tokens: u32) -> Prompt {
+        Prompt { kind: PromptKind::Text(text.to_owned()), max_tokens: Some(max_tokens), chars: 0, approx_tokens: 0 }
+    }
+
     #[test]
     fn bodies_ask_for_exact_token_counts() {
-        let prompt = Prompt { content: PromptContent::Text("a \"b\"".to_owned()), max_tokens: None };
+        let prompt = prompt("a \"b\"", 8);
         let body = String::from_utf8(options(Endpoint::Chat).body(&prompt).unwrap()).unwrap();
         insta::assert_snapshot!(body, @r#"{"model":"tiny","messages":[{"role":"user","content":"a \"b\""}],"stream":true,"stream_options":{"continuous_usage_stats":true,"include_usage":true},"max_tokens":8,"temperature":0.0,"ignore_eos":true}"#);
         let body = String::from_utf8(options(Endpoint::Completions).body(&prompt).unwrap()).unwrap();
@@ -249,10 +240,10 @@ mod tests {
     }
 
     #[test]
-    fn extra_body_wins_and_a_rows_own_length_wins() {
+    fn extra_body_wins() {
         let mut options = options(Endpoint::Chat);
         options.extra_body.insert("temperature".to_owned(), json!(0.7));
-        let prompt = Prompt { content: PromptContent::Text("x".to_owned()), max_tokens: Some(3) };
+        let prompt = prompt("x", 3);
         let body: Value = serde_json::from_slice(&options.body(&prompt).unwrap()).unwrap();
         assert_eq!((&body["temperature"], &body["max_tokens"]), (&json!(0.7), &json!(3)));
     }

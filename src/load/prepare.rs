@@ -2,6 +2,7 @@
 //! This file must not know when a request is sent or what is answered.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use super::client::Prepared;
 use super::openai::BodyOptions;
@@ -11,7 +12,7 @@ use crate::record::Prompt;
 /// The source of a run's requests: request `index` sends prompt `index mod n`.
 #[derive(Clone, Debug)]
 pub struct Requests {
-    pub prompts: Vec<Prompt>,
+    pub prompts: Arc<[Prompt]>,
     pub options: BodyOptions,
     pub target: Target,
     /// Path below the target's prefix.
@@ -25,13 +26,6 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// Values that must reach no file.
-    pub fn secrets(&self) -> Vec<String> {
-        let mut secrets: Vec<String> = self.headers.iter().map(|(_, value)| value.clone()).collect();
-        secrets.extend(self.api_key.clone());
-        secrets
-    }
-
     pub(super) fn prepare(&self, index: u64, user: Option<u32>) -> anyhow::Result<Prepared> {
         let id = format!("{}{:08x}-{index}", self.id_prefix, self.nonce as u32);
         self.make(id, index, user)
@@ -62,8 +56,8 @@ impl Requests {
             index,
             prompt_index,
             user,
-            max_tokens: self.options.max_tokens_for(prompt),
-            prompt_chars: prompt.chars() as u32,
+            max_tokens: prompt.max_tokens,
+            prompt_chars: prompt.chars,
         })
     }
 
@@ -113,17 +107,16 @@ mod tests {
     use serde_json::Map;
 
     use super::*;
-    use crate::record::{Endpoint, PromptContent};
+    use crate::record::{Endpoint, PromptKind};
 
     fn requests(headers: &[(&str, &str)]) -> Requests {
         Requests {
-            prompts: vec![Prompt { content: PromptContent::Text("hi".to_owned()), max_tokens: None }; 3],
+            prompts: vec![Prompt { kind: PromptKind::Text("hi".to_owned()), max_tokens: Some(4), chars: 2, approx_tokens: 1 }; 3].into(),
             options: BodyOptions {
                 endpoint: Endpoint::Completions,
                 model: "tiny".to_owned(),
                 stream: true,
                 continuous_usage: false,
-                max_tokens: Some(4),
                 temperature: None,
                 top_p: None,
                 ignore_eos: false,

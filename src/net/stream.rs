@@ -8,17 +8,18 @@
 
 use std::cell::RefCell;
 use std::io::{self, IoSliceMut};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::sys::socket::sockopt::ReceiveTimestampns;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recv, recvmsg, setsockopt};
 use nix::sys::time::TimeSpec;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::unix::AsyncFd;
+use tokio::io::Interest;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::clock::UnixNs;
 
@@ -54,7 +55,7 @@ impl ReadStamp {
 
 /// One TCP connection.
 pub struct StampedStream {
-    fd: AsyncFd<TcpStream>,
+    socket: TcpStream,
     empty_at: UnixNs,
     local_port: Option<u16>,
 }
@@ -62,25 +63,15 @@ pub struct StampedStream {
 impl StampedStream {
     /// Connects, with `TCP_NODELAY` and kernel receive stamps on (where the kernel has them).
     pub async fn connect(address: SocketAddr, time_limit: Duration) -> io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-        socket.set_tcp_nodelay(true)?;
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_nodelay(true)?;
         // Where stamps are not supported, the reads say so by bringing none.
         let _ = setsockopt(&socket, ReceiveTimestampns, &true);
-        match socket.connect(&address.into()) {
-            Ok(()) => {}
-            Err(e) if e.raw_os_error() == Some(Errno::EINPROGRESS as i32) => {}
-            Err(e) => return Err(e),
-        }
-        let fd = AsyncFd::register(TcpStream::from(socket))?;
-        tokio::time::timeout(time_limit, fd.writable())
+        let socket = tokio::time::timeout(time_limit, socket.connect(address))
             .await
-            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no connection within the time limit"))??
-            .retain_ready();
-        if let Some(error) = fd.get_ref().take_error()? {
-            return Err(error);
-        }
-        let local_port = fd.get_ref().local_addr().ok().map(|a| a.port());
-        Ok(Self { fd, empty_at: UnixNs::now(), local_port })
+            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no connection within the time limit"))??;
+        let local_port = socket.local_addr().ok().map(|a| a.port());
+        Ok(Self { socket, empty_at: UnixNs::now(), local_port })
     }
 
     /// The client's port, by which access logs name the connection.
@@ -92,10 +83,10 @@ impl StampedStream {
     pub async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             // The socket is writable nearly always: try first, wait only when told to.
-            match io::Write::write(&mut self.fd.get_ref(), bytes) {
+            match self.socket.try_write(bytes) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => bytes = bytes.get(n..).unwrap_or_default(),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.fd.writable().await?.clear_ready(),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.socket.writable().await?,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
             }
@@ -107,26 +98,29 @@ impl StampedStream {
     /// end. Bytes and stamp never part: `take` runs before anything else can happen on this task.
     pub async fn read<T>(&mut self, take: impl FnOnce(&[u8], ReadStamp) -> T) -> io::Result<T> {
         loop {
-            let mut ready = self.fd.readable().await?;
+            self.socket.readable().await?;
             let before = UnixNs::now();
-            match receive(self.fd.get_ref()) {
-                Ok((length, kernel)) => {
-                    let user = UnixNs::now();
-                    let drained = length < READ_BYTES;
-                    let stamp = ReadStamp { kernel, user, drained, empty_before: self.empty_at };
-                    if drained && length > 0 {
-                        // A short read emptied the socket: no second read is needed to be told so.
-                        ready.clear_ready();
-                        self.empty_at = before;
-                    }
+            let mut got = None;
+            let tried = self.socket.try_io(Interest::READABLE, || {
+                let (length, kernel) = receive(&self.socket)?;
+                let user = UnixNs::now();
+                let drained = length < READ_BYTES;
+                got = Some((length, ReadStamp { kernel, user, drained, empty_before: self.empty_at }));
+                // A short read emptied the socket (epoll(7) says so for streams): the readiness is
+                // taken back here, without a second read that would only be told so.
+                if drained && length > 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+            });
+            if matches!(&tried, Err(e) if e.kind() == io::ErrorKind::WouldBlock) {
+                self.empty_at = before;
+            }
+            match (got, tried) {
+                (Some((length, stamp)), _) => {
                     return Ok(BUFFER.with_borrow(|(buffer, _)| take(buffer.get(..length).unwrap_or_default(), stamp)));
                 }
-                Err(Errno::EAGAIN) => {
-                    ready.clear_ready();
-                    self.empty_at = before;
+                (None, Err(e)) if !matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                    return Err(e);
                 }
-                Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno.into()),
+                (None, _) => {}
             }
         }
     }
@@ -134,12 +128,13 @@ impl StampedStream {
     /// Whether the peer has closed or sent something unasked: such a kept connection is not reused.
     pub fn is_stale(&self) -> bool {
         let mut probe = [0_u8; 1];
-        !matches!(self.fd.get_ref().peek(&mut probe), Err(e) if e.kind() == io::ErrorKind::WouldBlock)
+        let peeked = recv(self.socket.as_raw_fd(), &mut probe, MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT);
+        !matches!(peeked, Err(Errno::EAGAIN))
     }
 }
 
 /// One `recvmsg` into this thread's buffer: its length, and the kernel's stamp.
-fn receive(stream: &TcpStream) -> Result<(usize, Option<UnixNs>), Errno> {
+fn receive(stream: &TcpStream) -> io::Result<(usize, Option<UnixNs>)> {
     BUFFER.with_borrow_mut(|(buffer, control)| {
         let mut slices = [IoSliceMut::new(buffer)];
         let message = recvmsg::<()>(stream.as_raw_fd(), &mut slices, Some(control), MsgFlags::empty())?;

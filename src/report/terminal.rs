@@ -27,7 +27,7 @@ pub fn print(out: &mut impl Write, report: &Report<'_>) -> io::Result<()> {
 
 fn print_table(out: &mut impl Write, table: &Table) -> io::Result<()> {
     let mut grid = Grid::new();
-    grid.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    grid.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     grid.set_header(&table.head);
     for row in &table.rows {
         grid.add_row(row);

@@ -18,5 +18,6 @@ pub static LLAMA_CPP: Server = Server {
     log_format: None,
     request_span: None,
     spans_flag: None,
+    continuous_usage: false,
     span_attributes: &[],
 };

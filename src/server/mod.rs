@@ -3,6 +3,7 @@
 //! one file and one line in [`SERVERS`]. This module must not know who asks, and does no I/O.
 
 pub mod llama_cpp;
+pub mod probe;
 pub mod sglang;
 pub mod tgi;
 pub mod totals;
@@ -29,6 +30,8 @@ pub struct Server {
     /// The span made for each request, and the flag that turns spans on.
     pub request_span: Option<&'static str>,
     pub spans_flag: Option<&'static str>,
+    /// Whether `stream_options.continuous_usage_stats` is understood: token counts on every chunk.
+    pub continuous_usage: bool,
     /// Span attribute → what it means. Of several spellings present, the first listed wins.
     pub span_attributes: &'static [(&'static str, SpanField)],
 }

@@ -24,6 +24,7 @@ pub static SGLANG: Server = Server {
     log_format: None,
     request_span: None,
     spans_flag: Some("--enable-trace"),
+    continuous_usage: true,
     span_attributes: &[
         ("gen_ai.request.id", SpanField::RequestId),
         ("gen_ai.latency.time_to_first_token", SpanField::Ttft),

@@ -21,5 +21,6 @@ pub static TGI: Server = Server {
     log_format: None,
     request_span: None,
     spans_flag: None,
+    continuous_usage: false,
     span_attributes: &[],
 };

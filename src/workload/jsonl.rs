@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::tokens::approx_tokens;
 use super::{Read, kind, open};
-use crate::error::{Explain, Failure};
+use crate::error::Explain;
 use crate::record::{Message, Prompt, PromptKind};
 
 /// Where a request file's prompts come from; written into its first row.

@@ -5,10 +5,17 @@
 pub mod error;
 pub mod event;
 pub mod exposition;
+mod exposition_sample;
+mod head;
+mod json_line;
+mod line;
+mod read;
 pub mod sse;
 pub mod time;
+mod tracing_line;
 pub mod uvicorn;
 pub mod vllm;
+mod vllm_stats;
 
 pub use error::ParseError;
 pub use event::{Event, GeneratedPhase, LogLine, Parsed, split_ids};

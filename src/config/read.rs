@@ -231,7 +231,7 @@ impl<'a> Spot<'a> {
         // A list or section counts one character long; it and what has no length go on to the
         // line's end or a comment.
         let found = match rest.char_indices().nth(length) {
-            Some((end, _)) if length > 0 && !rest.starts_with(['[', '{', '-']) => rest.get(..end).unwrap_or(rest),
+            Some((end, _)) if length > 0 && !(rest.starts_with(['[', '{']) || rest.starts_with("- ")) => rest.get(..end).unwrap_or(rest),
             _ => rest.split(" #").next().unwrap_or_default().trim_end(),
         };
         Some(Self { line_no, column, line, found })

@@ -136,14 +136,16 @@ fn a_wrong_type_is_named_in_words() {
      --> a.yaml:2:10
       |
     2 |   users: [1, 2]
-      |          ^^
+      |          ^^^^^^
+    hint: `configs/` holds examples
     ");
     insta::assert_snapshot!(refused("load:\n  request_rate: fast\n", ""), @r"
-    error: `load.request_rate`: expected requests per second or `inf`, found `request_rate: fast`
-     --> a.yaml:2:3
+    error: `load.request_rate`: expected requests per second or `inf`, found `fast`
+     --> a.yaml:2:17
       |
     2 |   request_rate: fast
-      |   ^^^^^^^^^^^^
+      |                 ^^^^
+    hint: `configs/` holds examples
     ");
     insta::assert_snapshot!(refused("workload:\n  ignore_eos: 1\n", ""), @r"
     error: `workload.ignore_eos`: expected `true` or `false`, found `1`
@@ -151,6 +153,7 @@ fn a_wrong_type_is_named_in_words() {
       |
     2 |   ignore_eos: 1
       |               ^
+    hint: `configs/` holds examples
     ");
     insta::assert_snapshot!(refused("workload:\n  dataset: shargpt\n", ""), @r"
     error: `workload.dataset`: expected `sharegpt`, `custom`, `jsonl` or `random`, found `shargpt`
@@ -161,18 +164,20 @@ fn a_wrong_type_is_named_in_words() {
     hint: did you mean `sharegpt`?
     ");
     insta::assert_snapshot!(refused("observe:\n  metrics: 5\n", ""), @r"
-    error: `observe.metrics`: expected a URL, a list of URLs, `true` or `false`, found `metrics: 5`
-     --> a.yaml:2:3
+    error: `observe.metrics`: expected a URL, a list of URLs, `true` or `false`, found `5`
+     --> a.yaml:2:12
       |
     2 |   metrics: 5
-      |   ^^^^^^^
+      |            ^
+    hint: `configs/` holds examples
     ");
     insta::assert_snapshot!(refused("observe:\n  otlp: 4317\n", ""), @r"
-    error: `observe.otlp`: expected `true`, `false` or the keys `host`, `grpc_port`, `http_port`, found `otlp: 4317`
-     --> a.yaml:2:3
+    error: `observe.otlp`: expected `true`, `false` or the keys `host`, `grpc_port`, `http_port`, found `4317`
+     --> a.yaml:2:9
       |
     2 |   otlp: 4317
-      |   ^^^^
+      |         ^^^^
+    hint: `configs/` holds examples
     ");
     insta::assert_snapshot!(refused("just text\n", ""), @r"
     error: the file: expected keys with values, found `just text`
@@ -191,7 +196,7 @@ fn what_is_not_yaml_is_shown_where() {
      --> a.yaml:2:2
       |
     2 | 	users: 5
-      |  ^^^^^
+      |  ^
     hint: indent with spaces
     ");
     insta::assert_snapshot!(refused("load: {users: 5\n", ""), @r"
@@ -199,7 +204,8 @@ fn what_is_not_yaml_is_shown_where() {
      --> a.yaml:1:7
       |
     1 | load: {users: 5
-      |       ^^^^^^
+      |       ^^^^^^^^^
+    hint: close it, or write one key a line
     ");
     insta::assert_snapshot!(refused("load:\n  users: 5\n  users: 6\n", ""), @r"
     error: the key `users` is there twice
@@ -214,7 +220,7 @@ fn what_is_not_yaml_is_shown_where() {
      --> a.yaml:3:2
       |
     3 |  wrong: 4
-      |  ^^^^^
+      |  ^
     hint: keys of one section stand exactly below each other
     ");
 }
@@ -231,8 +237,6 @@ fn every_value_out_of_range_is_told_at_once() {
     hint: left out, it is 3600
     error: a.yaml: `load.users`: expected a whole number from 1 to 100000, found 0
     hint: left out, the rate or --max-concurrency says how to send
-    error: a.yaml: `workload.random_output_len`: expected a whole number from 1 to 10000000, found 0
-    hint: left out, it is 128
     error: a.yaml: `workload.max_tokens`: expected a whole number from 1 to 4294967295, found 0
     hint: left out, the dataset says it
     error: a.yaml: `workload.temperature`: expected a number from 0 to 10, found NaN
@@ -303,11 +307,11 @@ fn a_target_that_cannot_be_is_refused() {
     insta::assert_snapshot!(refused(MINIMAL, "--header Host=a X-Request-Id=b Bad(=c d"), @r"
     error: `--header`: expected KEY=VALUE, found no `=`
     hint: for example `--header X-Team=blue`
-    error: a.yaml: `target.headers`: `Bad(` is not a header's name
+    error: `--header`: `Bad(` is not a header's name
     hint: for example `X-Team`
-    error: a.yaml: `target.headers`: `Host` is set by tare itself
+    error: `--header`: `Host` is set by tare itself
     hint: leave it out
-    error: a.yaml: `target.headers`: `X-Request-Id` is set by tare itself
+    error: `--header`: `X-Request-Id` is set by tare itself
     hint: --request-id-prefix sets how the ids begin
     ");
     insta::assert_snapshot!(refused("target: {server: vlm}\nload: {users: 1}", ""), @r"

@@ -342,23 +342,23 @@ pub struct SaysArgs {
 /// `--backend`, in the words of `vllm bench serve`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum Backend {
-    /// Chat completions
+    // Chat completions
     #[value(name = "openai-chat")]
     OpenaiChat,
-    /// Text completions
+    // Text completions
     Openai,
-    /// Text completions
+    // Text completions
     Vllm,
 }
 
 /// `--dataset-name`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum DatasetName {
-    /// A list of conversations (JSON)
+    // A list of conversations (JSON)
     Sharegpt,
-    /// Common English words, about so many tokens
+    // Common English words, about so many tokens
     Random,
-    /// JSON Lines with prompt or messages
+    // JSON Lines with prompt or messages
     #[value(name = "custom", alias = "jsonl")]
     Jsonl,
 }
@@ -366,9 +366,9 @@ pub enum DatasetName {
 /// `--arrival`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum ArrivalName {
-    /// Exponential gaps
+    // Exponential gaps
     Poisson,
-    /// Equal gaps
+    // Equal gaps
     Constant,
 }
 

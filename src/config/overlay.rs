@@ -68,6 +68,9 @@ fn target(flags: &cli::TargetArgs, file: &mut File, origins: &mut Origins) {
     origins.set("target.model", "--model", flags.model.clone(), &mut into.model);
     origins.set("target.model", "--served-model-name", flags.served_model_name.clone(), &mut into.model);
     origins.set("target.api_key_env", "--api-key-env", flags.api_key_env.clone(), &mut into.api_key_env);
+    if !flags.header.is_empty() {
+        origins.came_from("target.headers", "--header");
+    }
     let ready = flags.ready_check_timeout_sec;
     origins.set("target.ready_timeout_s", "--ready-check-timeout-sec", ready, &mut into.ready_timeout_s);
 }

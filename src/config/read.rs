@@ -40,7 +40,7 @@ pub fn parse(name: &str, text: &str) -> Result<File, Failure> {
 
 /// The failure for what the YAML reader found at `field`.
 fn explain(name: &str, text: &str, field: &str, error: &Yaml) -> Failure {
-    let spot = Spot::of(text, error);
+    let spot = Spot::of(text, field, error);
     let found = spot.as_ref().map_or("", |spot| spot.found);
     let (message, hint) = match error {
         Yaml::SerdeUnknownField { field: key, expected, .. } => (format!("unknown key {}", quoted(field, key)), Some(for_unknown(field, key, expected))),
@@ -79,7 +79,7 @@ fn wrong(field: &str, expected: &str, found: &str) -> (String, Option<String>) {
         MAPPING => Some("write its keys indented on the lines below it".to_owned()),
         LIST => Some("write the values in brackets: `[a, b]`".to_owned()),
         NUMBER | WHOLE => Some("numbers stand without a unit; the key's ending says it (`_s`: seconds)".to_owned()),
-        _ => None,
+        _ => Some("`configs/` holds examples".to_owned()),
     };
     let place = if field == "." { "the file".to_owned() } else { format!("`{field}`") };
     (format!("{place}: expected {expected}, found {found}"), hint)
@@ -145,6 +145,8 @@ fn for_syntax(said: &str) -> Option<String> {
         Some("indent with spaces".to_owned())
     } else if said.contains("did not find expected key") {
         Some("keys of one section stand exactly below each other".to_owned())
+    } else if said.contains("unclosed") {
+        Some("close it, or write one key a line".to_owned())
     } else if said.contains("mapping values") {
         Some("put a value that contains `: ` in quotes".to_owned())
     } else {
@@ -201,22 +203,37 @@ pub fn keys<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
 /// A place in the text.
 struct Spot<'a> {
     line_no: u64,
-    column: u64,
+    column: usize,
     line: &'a str,
-    /// The value there, as far as it stands on that line.
+    /// What stands there, as far as it stands on that line.
     found: &'a str,
 }
 
 impl<'a> Spot<'a> {
-    fn of(text: &'a str, error: &Yaml) -> Option<Self> {
+    /// Where the error is. The reader points some errors about a value at its key (the last part of
+    /// `field`): then the value is meant.
+    fn of(text: &'a str, field: &str, error: &Yaml) -> Option<Self> {
         let location = error.location()?;
-        let (line_no, column) = (location.line(), location.column());
+        let line_no = location.line();
         let line = text.lines().nth(usize::try_from(line_no.checked_sub(1)?).ok()?)?;
-        let start = line.char_indices().nth(usize::try_from(column.checked_sub(1)?).ok()?).map_or(line.len(), |(at, _)| at);
-        let rest = line.get(start..).unwrap_or_default();
-        // A comment ends the value; inside quotes the reader's own span would be needed, and the
-        // line is shown in full anyway.
-        let found = rest.split(" #").next().unwrap_or_default().trim_end();
+        let mut column = usize::try_from(location.column()).ok()?;
+        let mut length = usize::try_from(location.span().len()).ok()?;
+        let mut rest = from_column(line, column);
+        let key = field.rsplit('.').next().unwrap_or_default();
+        let about_value = matches!(error, Yaml::SerdeInvalidType { .. } | Yaml::SerdeInvalidValue { .. });
+        if let Some(value) = rest.strip_prefix(key).and_then(|rest| rest.trim_start().strip_prefix(':'))
+            && about_value
+        {
+            let value = value.trim_start();
+            column += rest.chars().count() - value.chars().count();
+            (rest, length) = (value, 0);
+        }
+        // A list or section counts one character long; it and what has no length go on to the
+        // line's end or a comment.
+        let found = match rest.char_indices().nth(length) {
+            Some((end, _)) if length > 0 && !(rest.starts_with(['[', '{']) || rest.starts_with("- ")) => rest.get(..end).unwrap_or(rest),
+            _ => rest.split(" #").next().unwrap_or_default().trim_end(),
+        };
         Some(Self { line_no, column, line, found })
     }
 
@@ -225,8 +242,14 @@ impl<'a> Spot<'a> {
         let Self { line_no, column, line, found } = self;
         let number = line_no.to_string();
         let margin = " ".repeat(number.len());
-        let indent = " ".repeat(usize::try_from(column.saturating_sub(1)).unwrap_or_default());
-        let mark = "^".repeat(found.split([':', ',', '}', ']']).next().unwrap_or_default().chars().count().max(1));
+        let indent = " ".repeat(column.saturating_sub(1));
+        let mark = "^".repeat(found.chars().count().max(1));
         format!("{margin}--> {name}:{line_no}:{column}\n{margin} |\n{number} | {line}\n{margin} | {indent}{mark}")
     }
+}
+
+/// The line from a column on; columns count characters from 1.
+fn from_column(line: &str, column: usize) -> &str {
+    let start = line.char_indices().nth(column.saturating_sub(1)).map_or(line.len(), |(at, _)| at);
+    line.get(start..).unwrap_or_default()
 }

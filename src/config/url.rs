@@ -24,7 +24,7 @@ impl HttpUrl {
                 .hint(format!("did you mean `http://{url}`?")));
         };
         if scheme.eq_ignore_ascii_case("https") {
-            return Err(usage(format!("`https://` is not in this version: `{url}`"))
+            return Err(usage(format!("expected `http://` (TLS is not in this version), found `{url}`"))
                 .hint("use the server's plain `http://` port, or a local plain-to-TLS forwarder in front of it"));
         }
         if !scheme.eq_ignore_ascii_case("http") {
@@ -120,7 +120,20 @@ mod tests {
         ]
         .map(|url| HttpUrl::parse(url).unwrap_err().to_string())
         .to_vec();
-        insta::assert_snapshot!(messages.join("\n"), @"");
+        insta::assert_snapshot!(messages.join("\n"), @r"
+        expected a URL like `http://host:port`, found `gpu:8000`
+        expected `http://` (TLS is not in this version), found `https://gpu`
+        expected `http://`, found `ftp://`
+        expected a host after `http://`, found `http://`
+        expected a host after `http://`, found `http://:8000`
+        expected a port from 1 to 65535, found `80000` in `http://gpu:80000`
+        expected a port from 1 to 65535, found `0` in `http://gpu:0`
+        expected no `?` or `#` part, found `http://gpu:8000/v1?key=1`
+        credentials in a URL are not supported
+        expected printable ASCII without spaces, found `http://gp u:8000`
+        expected a host after `http://`, found `http://[::1:8000`
+        expected a port from 1 to 65535, found `:1:8000` in `http://::1:8000`
+        ");
     }
 
     proptest! {

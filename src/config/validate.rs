@@ -264,7 +264,7 @@ fn random(file: &mut File, check: &mut Check<'_>) -> Dataset {
     let len = 1..=10_000_000;
     Dataset::Random {
         input_len: check.whole("workload.random_input_len", given.random_input_len, 1024, len.clone()),
-        output_len: check.whole("workload.random_output_len", given.random_output_len.or(given.max_tokens), 128, len),
+        output_len: check.whole("workload.random_output_len", given.random_output_len.or(given.max_tokens.filter(|&n| n > 0)), 128, len),
         range_ratio: check.real("workload.range_ratio", given.range_ratio, 0.0, Limits::from(0.0, 0.999, "")),
     }
 }

@@ -103,7 +103,7 @@ struct Row<'a> {
     about: Option<About>,
 }
 
-/// `Failure` is for whole files; a row's reason is a sentence.
+/// Why a row is left out, without its place.
 type Reason = String;
 
 fn row(value: &Value) -> Result<Prompt, Reason> {
@@ -228,7 +228,13 @@ mod tests {
         let bytes = b"{\"prompt\": 5}\n{\"text\": \"x\", \"id\": 1}\n[1]\n{\"prompt\": \"good\"}\n{\"prompt\": \"cut\n{\"messages\": [{\"role\": \"user\"}]}\n\xff\xfe\n{\"prompt\": \"x\", \"output_tokens\": 0}\n{\"messages\": []}\n";
         let read = parse(&bytes[..], None).unwrap();
         assert_eq!((read.entries, read.broken.count, read.prompts.len()), (9, 8, 1));
-        insta::assert_snapshot!(read.broken.reasons.join("\n"), @"");
+        insta::assert_snapshot!(read.broken.reasons.join("\n"), @r"
+        line 1: prompt: expected text, found a number
+        line 2: expected `prompt` or `messages`, found `id`, `text`
+        line 3: expected an object, found a list
+        line 5, column 15: not JSON: EOF while parsing a string
+        line 6: messages[0]: expected the keys `role` and `content`
+        ");
     }
 
     #[test]
@@ -241,9 +247,21 @@ mod tests {
             crate::error::print(&mut out, &error).unwrap();
             String::from_utf8(out).unwrap().replace(&file.path().display().to_string(), "FILE")
         };
-        insta::assert_snapshot!(refused(""), @"");
-        insta::assert_snapshot!(refused("<html>\n<body>\n"), @"");
-        insta::assert_snapshot!(refused("[{\"conversations\": []}]"), @"");
+        insta::assert_snapshot!(refused(""), @r"
+        error: `FILE` holds no entries
+        hint: each line is a JSON object with `prompt` or `messages`, and optionally `output_tokens`
+        ");
+        insta::assert_snapshot!(refused("<html>\n<body>\n"), @r"
+        error: none of the 2 entries of `FILE` can be sent
+          line 1, column 1: not JSON: expected value
+          line 2, column 1: not JSON: expected value
+        hint: each line is a JSON object with `prompt` or `messages`, and optionally `output_tokens`
+        ");
+        insta::assert_snapshot!(refused("[{\"conversations\": []}]"), @r"
+        error: none of the 1 entries of `FILE` can be sent
+          line 1: expected an object, found a list
+        hint: this is one JSON list: choose --dataset-name sharegpt if it holds conversations
+        ");
     }
 
     proptest! {

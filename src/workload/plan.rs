@@ -79,8 +79,8 @@ fn load(config: &Config) -> String {
     let load = &config.load;
     let cap = load.max_concurrency.map(|most| format!(", at most {} at once", count(most.into()))).unwrap_or_default();
     match load.arrival {
-        Arrival::Closed { users, .. } if load.requests == Some(users.into()) => {
-            format!("all {} requests at once, as `vllm bench serve` without a rate; --users makes a closed loop", count(users.into()))
+        Arrival::Closed { users, ramp_s: 0.0 } if load.requests == Some(users.into()) => {
+            format!("all {} requests at once; --users or --request-rate would spread them", count(users.into()))
         }
         Arrival::Closed { users, ramp_s } => {
             let ramp = if ramp_s > 0.0 { format!(", started evenly over {ramp_s} s") } else { String::new() };

@@ -191,7 +191,13 @@ mod tests {
             {"conversations": [{"from": "human", "value": "What is it that you do?"}, {"from": "gpt", "value": "I answer all questions."}]}]"#;
         let read = parse(text.as_bytes(), None);
         assert_eq!((read.entries, read.broken.count, read.prompts.len()), (8, 7, 1));
-        insta::assert_snapshot!(read.broken.reasons.join("\n"), @"");
+        insta::assert_snapshot!(read.broken.reasons.join("\n"), @r"
+        entry 0: expected an object, found a number
+        entry 1: expected the key `conversations`
+        entry 2: conversations: expected a list, found a number
+        entry 3: conversations: expected a turn of the human, found none
+        entry 4: conversations[0]: expected the key `value` or `content`
+        ");
     }
 
     #[test]
@@ -201,7 +207,12 @@ mod tests {
         let rows = [entry("hi", &long(9)), entry(&long(1025), &long(9)), entry(&long(9), "no"), entry(&long(1024), &long(1025)), entry(&long(1024), &long(1024))];
         let read = parse(format!("[{}]", rows.join(",")).as_bytes(), None);
         assert_eq!((read.pruned.count, read.prompts.len()), (4, 1));
-        insta::assert_snapshot!(read.pruned.reasons.join("\n"), @"");
+        insta::assert_snapshot!(read.pruned.reasons.join("\n"), @r"
+        entry 0: the prompt has fewer than 4 tokens
+        entry 1: the prompt has more than 1024 tokens (1025)
+        entry 2: no answer of 4 tokens or more follows the prompt
+        entry 3: prompt and answer have more than 2048 tokens (2049)
+        ");
     }
 
     #[test]
@@ -209,7 +220,9 @@ mod tests {
         let half = &GOOD[..GOOD.len() - 150];
         let read = parse(half.as_bytes(), None);
         assert_eq!((read.prompts.len(), read.broken.count), (2, 1));
-        insta::assert_snapshot!(read.broken.reasons.join("\n"), @"");
+        insta::assert_snapshot!(read.broken.reasons.join("\n"), @r"
+        line 4, column 27: EOF while parsing a list; nothing after this was read
+        ");
     }
 
     #[test]
@@ -222,10 +235,25 @@ mod tests {
             crate::error::print(&mut out, &error).unwrap();
             String::from_utf8(out).unwrap().replace(&file.path().display().to_string(), "FILE")
         };
-        insta::assert_snapshot!(refused("{\"prompt\": \"a\"}\n{\"prompt\": \"b\"}\n"), @"");
-        insta::assert_snapshot!(refused("PK\u{3}\u{4}"), @"");
-        insta::assert_snapshot!(refused("[]"), @"");
-        insta::assert_snapshot!(refused("[{\"conversations\": []}]"), @"");
+        insta::assert_snapshot!(refused("{\"prompt\": \"a\"}\n{\"prompt\": \"b\"}\n"), @r"
+        error: none of the 1 entries of `FILE` can be sent
+          line 1, column 2: expected a list of conversations, found an object; nothing after this was read
+        hint: this may be JSON Lines: choose --dataset-name custom
+        ");
+        insta::assert_snapshot!(refused("PK\u{3}\u{4}"), @r#"
+        error: none of the 1 entries of `FILE` can be sent
+          line 1, column 1: expected value; nothing after this was read
+        hint: expected a JSON list of `{"conversations": [{"from": "human", "value": text}, …]}`
+        "#);
+        insta::assert_snapshot!(refused("[]"), @r#"
+        error: `FILE` holds no entries
+        hint: expected a JSON list of `{"conversations": [{"from": "human", "value": text}, …]}`
+        "#);
+        insta::assert_snapshot!(refused("[{\"conversations\": []}]"), @r#"
+        error: none of the 1 entries of `FILE` can be sent
+          entry 0: conversations: expected a turn of the human, found none
+        hint: expected a JSON list of `{"conversations": [{"from": "human", "value": text}, …]}`
+        "#);
     }
 
     proptest! {

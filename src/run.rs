@@ -164,6 +164,12 @@ fn measure(
         }),
     );
 
+    if outcome.refused_usage > 0 {
+        manifest.notes.push(format!(
+            "the server refused `continuous_usage_stats`: {} requests were sent again without it, and tokens per event are unknown",
+            outcome.refused_usage
+        ));
+    }
     let ok = live.ok.load(std::sync::atomic::Ordering::Relaxed);
     if let Some(after) = collector.snapshot_after(Some(ok as f64)) {
         facts::note_after(manifest, &after);
@@ -242,7 +248,6 @@ fn requests(config: &Config, kind: &Server, workload: Workload, target: Target, 
             endpoint: t.endpoint,
             model,
             stream: w.stream,
-            continuous_usage: kind.continuous_usage,
             temperature: w.temperature,
             top_p: w.top_p,
             ignore_eos: w.ignore_eos,
@@ -254,6 +259,7 @@ fn requests(config: &Config, kind: &Server, workload: Workload, target: Target, 
         api_key: t.api_key.clone(),
         id_prefix: config.load.request_id_prefix.clone(),
         // Unlike the seed, different in every run: servers' logs and traces outlive runs.
+        continuous_usage: kind.continuous_usage.into(),
         nonce: UnixNs::now().0.cast_unsigned().rotate_left(32).wrapping_mul(0x9e37_79b9_7f4a_7c15),
     }
 }

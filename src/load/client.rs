@@ -23,6 +23,8 @@ pub(super) struct Prepared {
     pub(super) user: Option<u32>,
     pub(super) max_tokens: Option<u32>,
     pub(super) prompt_chars: u32,
+    /// Whether the body asks for usage on every chunk.
+    pub(super) continuous_usage: bool,
     /// Head and body as they go over the wire.
     pub(super) bytes: Vec<u8>,
 }

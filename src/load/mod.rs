@@ -29,7 +29,11 @@ use self::client::{Client, Prepared};
 use crate::clock::UnixNs;
 use crate::config::{Arrival, Load};
 use crate::net::StampedStream;
-use crate::record::{Finished, RequestRow};
+use crate::record::{Finished, RequestRow, Status};
+
+/// A user's pause after a failed connection; doubled until the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Everything a load needs.
 #[derive(Clone)]
@@ -48,6 +52,8 @@ pub struct Outcome {
     /// When the last request had ended.
     pub ended_unix_ns: UnixNs,
     pub sent: u64,
+    /// Requests first refused for `continuous_usage_stats`, then sent again without it.
+    pub refused_usage: u64,
     /// Stopped before its time.
     pub interrupted: bool,
 }
@@ -64,6 +70,8 @@ struct Shared {
     stop: CancellationToken,
     next_index: AtomicU64,
     limit: u64,
+    /// Requests that the server refused for asking usage on every chunk, and that were sent again.
+    refused_usage: AtomicU64,
 }
 
 /// Runs the load to its end, on a runtime of its own; finished requests go to `sink` as they end.
@@ -84,6 +92,7 @@ pub fn run(
         stop: interrupt.child_token(),
         next_index: AtomicU64::new(0),
         limit: plan.load.requests.unwrap_or(u64::MAX),
+        refused_usage: AtomicU64::new(0),
     });
     let begun = UnixNs::now();
     let _armed = crate::net::arm_kernel_stamps();
@@ -115,7 +124,13 @@ pub fn run(
         anyhow::Ok(())
     })?;
     let sent = shared.live.sent.load(Ordering::Relaxed);
-    Ok(Outcome { begun_unix_ns: begun, ended_unix_ns: UnixNs::now(), sent, interrupted: interrupt.is_cancelled() })
+    Ok(Outcome {
+        begun_unix_ns: begun,
+        ended_unix_ns: UnixNs::now(),
+        sent,
+        refused_usage: shared.refused_usage.load(Ordering::Relaxed),
+        interrupted: interrupt.is_cancelled(),
+    })
 }
 
 /// Sends `plan.load.warmups` requests, one after another, and returns their rows: they are part of
@@ -170,9 +185,21 @@ fn start_users(plan: &Plan, begun: UnixNs, shared: &Arc<Shared>) -> JoinSet<()> 
             shared.live.users.fetch_add(1, Ordering::Relaxed);
             let mut connection = None;
             let mut free = UnixNs::now().max(start);
+            let mut pause = FIRST_PAUSE;
             while !shared.closing.is_cancelled() {
                 let Some(request) = shared.next(Some(user)) else { break };
-                connection = shared.send(connection, &request, free).await;
+                let status;
+                (connection, status) = shared.send(connection, &request, free).await;
+                // A server that is gone must not be asked a thousand times a second.
+                if status == Status::ConnectError {
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = shared.closing.cancelled() => break,
+                    }
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                } else {
+                    pause = FIRST_PAUSE;
+                }
                 free = UnixNs::now();
             }
             shared.live.users.fetch_sub(1, Ordering::Relaxed);
@@ -211,7 +238,8 @@ fn send_on_schedule(
                     None => None,
                 };
                 let kept = idle.lock().ok().and_then(|mut idle| idle.pop());
-                if let (Some(again), Ok(mut idle)) = (shared.send(kept, &request, scheduled).await, idle.lock()) {
+                let (again, _) = shared.send(kept, &request, scheduled).await;
+                if let (Some(again), Ok(mut idle)) = (again, idle.lock()) {
                     idle.push(again);
                 }
             });
@@ -231,14 +259,36 @@ impl Shared {
         self.requests.prepare(index, user).ok()
     }
 
-    async fn send(&self, kept: Option<StampedStream>, request: &Prepared, scheduled: UnixNs) -> Option<StampedStream> {
+    /// Sends one request and records it; the connection comes back if it can be used again, and
+    /// whether there was one at all.
+    async fn send(
+        &self,
+        kept: Option<StampedStream>,
+        request: &Prepared,
+        scheduled: UnixNs,
+    ) -> (Option<StampedStream>, Status) {
         self.live.begin();
-        let (finished, again) = self.client.exchange(kept, request, scheduled, &self.stop).await;
+        let (mut finished, mut again) = self.client.exchange(kept, request, scheduled, &self.stop).await;
+        if refuses_continuous_usage(&finished.row) && request.continuous_usage {
+            // The server is older than the question: ask no more, and send this one again.
+            self.requests.ask_no_continuous_usage();
+            self.refused_usage.fetch_add(1, Ordering::Relaxed);
+            if let Ok(request) = self.requests.prepare(request.index, request.user) {
+                (finished, again) = self.client.exchange(again, &request, scheduled, &self.stop).await;
+            }
+        }
+        let status = finished.row.status;
         self.live.end(&finished.row);
         // The writer outlives the load; if it broke, the run ends with its error, not with ours.
         let _ = self.sink.send(finished);
-        again
+        (again, status)
     }
+}
+
+/// Whether the answer is a refusal of `stream_options.continuous_usage_stats`.
+fn refuses_continuous_usage(row: &RequestRow) -> bool {
+    matches!(row.http_status, Some(400 | 422))
+        && row.error.as_deref().is_some_and(|e| e.contains("continuous_usage") || e.contains("stream_options"))
 }
 
 async fn join_all(tasks: &mut JoinSet<()>) {

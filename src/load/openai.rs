@@ -14,8 +14,6 @@ pub struct BodyOptions {
     pub endpoint: Endpoint,
     pub model: String,
     pub stream: bool,
-    /// Asks for usage on every chunk, the only exact count of tokens per chunk.
-    pub continuous_usage: bool,
     pub temperature: Option<f64>,
     pub top_p: Option<f64>,
     pub ignore_eos: bool,
@@ -43,14 +41,15 @@ struct Body<'a> {
 }
 
 impl BodyOptions {
-    /// The request body for `prompt`. Keys of `extra_body` win over ours.
-    pub fn body(&self, prompt: &Prompt) -> serde_json::Result<Vec<u8>> {
+    /// The request body for `prompt`. Keys of `extra_body` win over ours. `continuous_usage` asks for
+    /// usage on every chunk, the only exact count of tokens per chunk.
+    pub fn body(&self, prompt: &Prompt, continuous_usage: bool) -> serde_json::Result<Vec<u8>> {
         let (messages, text) = match self.endpoint {
             Endpoint::Chat => (Some(prompt.messages()), None),
             Endpoint::Completions => (None, Some(prompt.text())),
         };
         let stream_options = self.stream.then(|| {
-            if self.continuous_usage {
+            if continuous_usage {
                 json!({"include_usage": true, "continuous_usage_stats": true})
             } else {
                 json!({"include_usage": true})
@@ -218,7 +217,6 @@ mod tests {
             endpoint,
             model: "tiny".to_owned(),
             stream: true,
-            continuous_usage: true,
             temperature: Some(0.0),
             top_p: None,
             ignore_eos: true,
@@ -233,9 +231,9 @@ mod tests {
     #[test]
     fn bodies_ask_for_exact_token_counts() {
         let prompt = prompt("a \"b\"", 8);
-        let body = String::from_utf8(options(Endpoint::Chat).body(&prompt).unwrap()).unwrap();
+        let body = String::from_utf8(options(Endpoint::Chat).body(&prompt, true).unwrap()).unwrap();
         insta::assert_snapshot!(body, @r#"{"model":"tiny","messages":[{"role":"user","content":"a \"b\""}],"stream":true,"stream_options":{"continuous_usage_stats":true,"include_usage":true},"max_tokens":8,"temperature":0.0,"ignore_eos":true}"#);
-        let body = String::from_utf8(options(Endpoint::Completions).body(&prompt).unwrap()).unwrap();
+        let body = String::from_utf8(options(Endpoint::Completions).body(&prompt, true).unwrap()).unwrap();
         assert!(body.contains(r#""prompt":"a \"b\"""#));
     }
 
@@ -244,7 +242,7 @@ mod tests {
         let mut options = options(Endpoint::Chat);
         options.extra_body.insert("temperature".to_owned(), json!(0.7));
         let prompt = prompt("x", 3);
-        let body: Value = serde_json::from_slice(&options.body(&prompt).unwrap()).unwrap();
+        let body: Value = serde_json::from_slice(&options.body(&prompt, true).unwrap()).unwrap();
         assert_eq!((&body["temperature"], &body["max_tokens"]), (&json!(0.7), &json!(3)));
     }
 

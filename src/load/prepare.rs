@@ -3,6 +3,7 @@
 
 use std::io::Write;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::client::Prepared;
 use super::openai::BodyOptions;
@@ -10,7 +11,7 @@ use crate::net::Target;
 use crate::record::Prompt;
 
 /// The source of a run's requests: request `index` sends prompt `index mod n`.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Requests {
     pub prompts: Arc<[Prompt]>,
     pub options: BodyOptions,
@@ -23,9 +24,15 @@ pub struct Requests {
     pub id_prefix: String,
     /// Makes ids of different runs different, where servers' logs and traces outlive a run.
     pub nonce: u64,
+    /// Usage on every chunk is asked for until a server refuses it.
+    pub continuous_usage: AtomicBool,
 }
 
 impl Requests {
+    pub(super) fn ask_no_continuous_usage(&self) {
+        self.continuous_usage.store(false, Ordering::Relaxed);
+    }
+
     pub(super) fn prepare(&self, index: u64, user: Option<u32>) -> anyhow::Result<Prepared> {
         let id = format!("{}{:08x}-{index}", self.id_prefix, self.nonce as u32);
         self.make(id, index, user)
@@ -45,7 +52,8 @@ impl Requests {
             .prompts
             .get(prompt_index as usize)
             .ok_or_else(|| anyhow::anyhow!("the workload has no prompts"))?;
-        let body = self.options.body(prompt)?;
+        let continuous_usage = self.options.stream && self.continuous_usage.load(Ordering::Relaxed);
+        let body = self.options.body(prompt, continuous_usage)?;
         let trace_id = format!("{:016x}{:016x}", self.nonce, mix(fold(&request_id)));
         let span_id = mix(self.nonce ^ fold(&request_id)).max(1);
         let traceparent = format!("00-{trace_id}-{span_id:016x}-01");
@@ -58,6 +66,7 @@ impl Requests {
             user,
             max_tokens: prompt.max_tokens,
             prompt_chars: prompt.chars,
+            continuous_usage,
         })
     }
 
@@ -116,7 +125,6 @@ mod tests {
                 endpoint: Endpoint::Completions,
                 model: "tiny".to_owned(),
                 stream: true,
-                continuous_usage: false,
                 temperature: None,
                 top_p: None,
                 ignore_eos: false,
@@ -128,6 +136,7 @@ mod tests {
             api_key: Some("sk-1".to_owned()),
             id_prefix: "tare-".to_owned(),
             nonce: 0x1234_5678_9abc_def0,
+            continuous_usage: AtomicBool::new(false),
         }
     }
 

@@ -26,6 +26,7 @@ pub mod ingest;
 pub mod load;
 pub mod metric;
 pub mod net;
+pub mod plot;
 pub mod record;
 pub mod report;
 pub mod server;

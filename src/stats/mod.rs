@@ -7,8 +7,9 @@
 //! - [`bootstrap`]: intervals of everything that is a function of sums
 //! - [`histogram`]: what cumulative buckets say about quantiles; counter resets
 //! - [`goodput`]: requests per second that met every objective
-//! - [`kde`]: the density that violins draw
+//! - [`kde`], with [`bandwidth`]: the density that violins draw
 
+pub mod bandwidth;
 pub mod bootstrap;
 pub mod estimate;
 pub mod goodput;

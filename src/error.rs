@@ -43,7 +43,10 @@ pub fn print(out: &mut dyn Write, error: &anyhow::Error) -> io::Result<()> {
 
 /// The exit code of an error: the outermost one that its chain states, else [`Exit::Broken`].
 pub fn exit(error: &anyhow::Error) -> Exit {
-    failures(error).iter().find_map(|failure| failure.exit).unwrap_or(Exit::Broken)
+    failures(error)
+        .iter()
+        .find_map(|failure| failure.exit)
+        .unwrap_or(Exit::Broken)
 }
 
 /// The user asked for something that cannot be: [`Exit::Usage`].
@@ -74,7 +77,12 @@ enum What {
 
 impl Failure {
     fn new(exit: Option<Exit>, what: What) -> Self {
-        Self { exit, what, hints: Vec::new(), also: Vec::new() }
+        Self {
+            exit,
+            what,
+            hints: Vec::new(),
+            also: Vec::new(),
+        }
     }
 
     /// Says what to do about it. Can be called again for another way out.
@@ -162,7 +170,10 @@ impl<T, E: Into<anyhow::Error>> Explain<T> for Result<T, E> {
 
 /// Every [`Failure`] of the chain, outermost first.
 fn failures(error: &anyhow::Error) -> Vec<&Failure> {
-    let mut found: Vec<&Failure> = error.chain().filter_map(|link| link.downcast_ref()).collect();
+    let mut found: Vec<&Failure> = error
+        .chain()
+        .filter_map(|link| link.downcast_ref())
+        .collect();
     // One given as `anyhow` context hides inside anyhow's own link of the chain.
     if let Some(context) = error.downcast_ref::<Failure>()
         && !found.iter().any(|&failure| std::ptr::eq(failure, context))
@@ -172,7 +183,11 @@ fn failures(error: &anyhow::Error) -> Vec<&Failure> {
     found
 }
 
-fn print_one(out: &mut dyn Write, error: &(dyn std::error::Error + 'static), failures: &[&Failure]) -> io::Result<()> {
+fn print_one(
+    out: &mut dyn Write,
+    error: &(dyn std::error::Error + 'static),
+    failures: &[&Failure],
+) -> io::Result<()> {
     let mut said = error.to_string();
     writeln!(out, "error: {said}")?;
     let mut link = error.source();
@@ -201,11 +216,18 @@ mod tests {
     fn shown(error: &anyhow::Error) -> String {
         let mut out = Vec::new();
         print(&mut out, error).unwrap();
-        format!("exit {}\n{}", exit(error) as u8, String::from_utf8(out).unwrap())
+        format!(
+            "exit {}\n{}",
+            exit(error) as u8,
+            String::from_utf8(out).unwrap()
+        )
     }
 
     fn missing() -> io::Result<()> {
-        Err(io::Error::new(io::ErrorKind::NotFound, "No such file or directory"))
+        Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            "No such file or directory",
+        ))
     }
 
     #[test]
@@ -238,7 +260,11 @@ mod tests {
 
     #[test]
     fn several_failures_are_all_printed() {
-        let all = vec![usage("one").hint("first way"), usage("two").caused_by(missing().unwrap_err()), usage("three")];
+        let all = vec![
+            usage("one").hint("first way"),
+            usage("two").caused_by(missing().unwrap_err()),
+            usage("three"),
+        ];
         insta::assert_snapshot!(shown(&Failure::all(all).unwrap().into()), @r"
         exit 2
         error: one
@@ -252,7 +278,9 @@ mod tests {
 
     #[test]
     fn a_failure_given_as_context_still_counts_once() {
-        let error = missing().context(usage("cannot read it").hint("look")).unwrap_err();
+        let error = missing()
+            .context(usage("cannot read it").hint("look"))
+            .unwrap_err();
         insta::assert_snapshot!(shown(&error), @r"
         exit 2
         error: cannot read it
@@ -263,7 +291,9 @@ mod tests {
 
     #[test]
     fn a_cause_repeated_by_its_parent_is_printed_once() {
-        let error = missing().map_err(|error| anyhow::anyhow!("sending: {error}").context("the run broke")).unwrap_err();
+        let error = missing()
+            .map_err(|error| anyhow::anyhow!("sending: {error}").context("the run broke"))
+            .unwrap_err();
         let repeated = Err::<(), _>(error).or_broken("the run broke").unwrap_err();
         insta::assert_snapshot!(shown(&repeated), @r"
         exit 3

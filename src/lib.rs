@@ -29,6 +29,7 @@ pub mod net;
 pub mod plot;
 pub mod record;
 pub mod report;
+pub mod secrets;
 pub mod server;
 pub mod stats;
 pub mod store;

@@ -24,6 +24,7 @@ use crate::ingest::{self, Collector};
 use crate::load::openai::BodyOptions;
 use crate::load::{self, Live, Requests};
 use crate::net::Target;
+use crate::secrets::Secrets;
 use crate::server::probe::{self, Probe};
 use crate::server::{SERVERS, Server};
 use crate::store::manifest::{RunState, TargetFacts};
@@ -90,8 +91,7 @@ fn measure(
     manifest: &mut Manifest,
 ) -> anyhow::Result<()> {
     let kind = server_kind(&config.target.server)?;
-    let secrets = secrets(config);
-    let writer = writer::Writer::start(RunWriter::create(folder, secrets)?)?;
+    let writer = writer::Writer::start(RunWriter::create(folder, &secrets(config))?)?;
     let plan = ingest::Plan {
         server: kind,
         observe: config.observe.clone(),
@@ -132,7 +132,7 @@ fn measure(
     }
     for row in load::warm_up(&plan, &options.interrupt)? {
         if let Some(error) = row.error {
-            manifest.warn(format!("a warm-up request failed: {error}"));
+            manifest.warn(secrets(config).clean(&format!("a warm-up request failed: {error}")));
         }
     }
     if let Some(before) = collector.snapshot_before() {
@@ -218,8 +218,8 @@ fn ask_server(config: &Config, target: &Target) -> anyhow::Result<Probe> {
     let patience = Duration::from_secs_f64(config.target.ready_timeout_s);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(probe::probe(&target.base_url(), &headers, patience)).map_err(|error| {
-        let hint = error.hint();
-        crate::error::broken(error).hint(hint).into()
+        let (hint, said) = (error.hint(), error.to_string());
+        crate::error::broken(secrets(config).clean(&said)).hint(hint).into()
     })
 }
 
@@ -272,8 +272,9 @@ fn server_kind(name: &str) -> anyhow::Result<&'static Server> {
 }
 
 /// Values that must reach no file, whoever repeats them.
-fn secrets(config: &Config) -> Vec<String> {
-    config.target.headers.iter().map(|(_, value)| value.clone()).chain(config.target.api_key.clone()).collect()
+fn secrets(config: &Config) -> Secrets {
+    let t = &config.target;
+    Secrets::new(t.api_key.as_deref(), t.headers.iter().map(|(_, value)| value.clone()))
 }
 
 /// Connections open at once, as far as the configuration tells.

@@ -11,14 +11,22 @@ pub fn normalise_args(args: impl IntoIterator<Item = OsString>) -> Vec<OsString>
             if arg == "--" {
                 only_values = true;
             }
-            if only_values { arg } else { arg.to_str().and_then(normalised).map_or(arg, OsString::from) }
+            if only_values {
+                arg
+            } else {
+                arg.to_str()
+                    .and_then(normalised)
+                    .map_or(arg, OsString::from)
+            }
         })
         .collect()
 }
 
 /// `None` when there is nothing to change.
 fn normalised(arg: &str) -> Option<String> {
-    let (name, value) = arg.find('=').map_or((arg, ""), |equals| arg.split_at(equals));
+    let (name, value) = arg
+        .find('=')
+        .map_or((arg, ""), |equals| arg.split_at(equals));
     let is_flag = name.starts_with("--") && name.contains('_');
     is_flag.then(|| name.replace('_', "-") + value)
 }
@@ -33,8 +41,28 @@ mod tests {
 
     #[test]
     fn names_change_and_values_do_not() {
-        let args = ["tare", "run", "--num_prompts", "5", "--request_id_prefix=a_b", "my_file.yaml", "-v", "--users", "1"];
-        let dashed = ["tare", "run", "--num-prompts", "5", "--request-id-prefix=a_b", "my_file.yaml", "-v", "--users", "1"];
+        let args = [
+            "tare",
+            "run",
+            "--num_prompts",
+            "5",
+            "--request_id_prefix=a_b",
+            "my_file.yaml",
+            "-v",
+            "--users",
+            "1",
+        ];
+        let dashed = [
+            "tare",
+            "run",
+            "--num-prompts",
+            "5",
+            "--request-id-prefix=a_b",
+            "my_file.yaml",
+            "-v",
+            "--users",
+            "1",
+        ];
         assert_eq!(normalise(&args), dashed);
     }
 

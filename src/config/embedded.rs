@@ -34,7 +34,10 @@ pub fn from_flags(flags: &ServeArgs) -> Result<Embedded, Failure> {
         mean_output_tokens: engine.mean_output_tokens,
         log_stats_interval_s: says.log_stats_interval_s,
         enable_log_requests: switch(says.enable_log_requests, says.no_enable_log_requests),
-        enable_per_request_metrics: switch(says.enable_per_request_metrics, says.no_enable_per_request_metrics),
+        enable_per_request_metrics: switch(
+            says.enable_per_request_metrics,
+            says.no_enable_per_request_metrics,
+        ),
         spans: Some(flags.otlp_endpoint.is_some()),
         faults: Some(flags.fault.clone()),
     };
@@ -86,7 +89,10 @@ pub fn to_flags(embedded: &Embedded) -> Vec<String> {
         format!("--mean-output-tokens={mean_output_tokens}"),
         format!("--log-stats-interval-s={log_stats_interval_s}"),
         format!("{}enable-log-requests", no(*enable_log_requests)),
-        format!("{}enable-per-request-metrics", no(*enable_per_request_metrics)),
+        format!(
+            "{}enable-per-request-metrics",
+            no(*enable_per_request_metrics)
+        ),
     ];
     flags.extend(faults.iter().map(|fault| format!("--fault={fault}")));
     flags
@@ -96,7 +102,10 @@ const FLAGS: [(&str, &str); 14] = [
     ("embedded.model", "--model"),
     ("embedded.seed", "--seed"),
     ("embedded.max_num_seqs", "--max-num-seqs"),
-    ("embedded.max_num_batched_tokens", "--max-num-batched-tokens"),
+    (
+        "embedded.max_num_batched_tokens",
+        "--max-num-batched-tokens",
+    ),
     ("embedded.max_model_len", "--max-model-len"),
     ("embedded.prefill_us_per_token", "--prefill-us-per-token"),
     ("embedded.decode_base_ms", "--decode-base-ms"),
@@ -111,12 +120,24 @@ const FLAGS: [(&str, &str); 14] = [
 
 fn resolve(given: file::Embedded, check: &mut Check<'_>) -> Embedded {
     let usual = Embedded::default();
-    if given.model.as_ref().is_some_and(|model| model.trim().is_empty()) {
-        check.problem("embedded.model", "expected a name, found nothing", format!("left out, it is {}", usual.model));
+    if given
+        .model
+        .as_ref()
+        .is_some_and(|model| model.trim().is_empty())
+    {
+        check.problem(
+            "embedded.model",
+            "expected a name, found nothing",
+            format!("left out, it is {}", usual.model),
+        );
     }
     let faults = given.faults.unwrap_or_default();
     if faults.iter().any(|fault| fault.trim().is_empty()) {
-        check.problem("embedded.faults", "expected a fault, found nothing", "leave it out");
+        check.problem(
+            "embedded.faults",
+            "expected a fault, found nothing",
+            "leave it out",
+        );
     }
     let minute_us = Limits::from(0.0, 60e6, "microseconds");
     let minute_ms = Limits::from(0.0, 60e3, "milliseconds");
@@ -124,19 +145,78 @@ fn resolve(given: file::Embedded, check: &mut Check<'_>) -> Embedded {
     Embedded {
         model: given.model.unwrap_or(usual.model),
         seed: given.seed.unwrap_or(usual.seed),
-        max_num_seqs: check.whole("embedded.max_num_seqs", given.max_num_seqs, usual.max_num_seqs, count.clone()),
-        max_num_batched_tokens: check.whole("embedded.max_num_batched_tokens", given.max_num_batched_tokens, usual.max_num_batched_tokens, count),
-        max_model_len: check.whole("embedded.max_model_len", given.max_model_len, usual.max_model_len, 1..=100_000_000),
-        prefill_us_per_token: check.real("embedded.prefill_us_per_token", given.prefill_us_per_token, usual.prefill_us_per_token, minute_us),
-        decode_base_ms: check.real("embedded.decode_base_ms", given.decode_base_ms, usual.decode_base_ms, Limits::above(0.0, 60e3, "milliseconds")),
-        decode_per_seq_ms: check.real("embedded.decode_per_seq_ms", given.decode_per_seq_ms, usual.decode_per_seq_ms, minute_ms),
-        jitter: check.real("embedded.jitter", given.jitter, usual.jitter, Limits::from(0.0, 1.0, "")),
-        frontend_ms: check.real("embedded.frontend_ms", given.frontend_ms, usual.frontend_ms, minute_ms),
-        frontend_us_per_token: check.real("embedded.frontend_us_per_token", given.frontend_us_per_token, usual.frontend_us_per_token, minute_us),
-        mean_output_tokens: check.real("embedded.mean_output_tokens", given.mean_output_tokens, usual.mean_output_tokens, Limits::from(1.0, 1e6, "")),
-        log_stats_interval_s: check.real("embedded.log_stats_interval_s", given.log_stats_interval_s, usual.log_stats_interval_s, Limits::from(0.1, 3600.0, "seconds")),
-        enable_log_requests: given.enable_log_requests.unwrap_or(usual.enable_log_requests),
-        enable_per_request_metrics: given.enable_per_request_metrics.unwrap_or(usual.enable_per_request_metrics),
+        max_num_seqs: check.whole(
+            "embedded.max_num_seqs",
+            given.max_num_seqs,
+            usual.max_num_seqs,
+            count.clone(),
+        ),
+        max_num_batched_tokens: check.whole(
+            "embedded.max_num_batched_tokens",
+            given.max_num_batched_tokens,
+            usual.max_num_batched_tokens,
+            count,
+        ),
+        max_model_len: check.whole(
+            "embedded.max_model_len",
+            given.max_model_len,
+            usual.max_model_len,
+            1..=100_000_000,
+        ),
+        prefill_us_per_token: check.real(
+            "embedded.prefill_us_per_token",
+            given.prefill_us_per_token,
+            usual.prefill_us_per_token,
+            minute_us,
+        ),
+        decode_base_ms: check.real(
+            "embedded.decode_base_ms",
+            given.decode_base_ms,
+            usual.decode_base_ms,
+            Limits::above(0.0, 60e3, "milliseconds"),
+        ),
+        decode_per_seq_ms: check.real(
+            "embedded.decode_per_seq_ms",
+            given.decode_per_seq_ms,
+            usual.decode_per_seq_ms,
+            minute_ms,
+        ),
+        jitter: check.real(
+            "embedded.jitter",
+            given.jitter,
+            usual.jitter,
+            Limits::from(0.0, 1.0, ""),
+        ),
+        frontend_ms: check.real(
+            "embedded.frontend_ms",
+            given.frontend_ms,
+            usual.frontend_ms,
+            minute_ms,
+        ),
+        frontend_us_per_token: check.real(
+            "embedded.frontend_us_per_token",
+            given.frontend_us_per_token,
+            usual.frontend_us_per_token,
+            minute_us,
+        ),
+        mean_output_tokens: check.real(
+            "embedded.mean_output_tokens",
+            given.mean_output_tokens,
+            usual.mean_output_tokens,
+            Limits::from(1.0, 1e6, ""),
+        ),
+        log_stats_interval_s: check.real(
+            "embedded.log_stats_interval_s",
+            given.log_stats_interval_s,
+            usual.log_stats_interval_s,
+            Limits::from(0.1, 3600.0, "seconds"),
+        ),
+        enable_log_requests: given
+            .enable_log_requests
+            .unwrap_or(usual.enable_log_requests),
+        enable_per_request_metrics: given
+            .enable_per_request_metrics
+            .unwrap_or(usual.enable_per_request_metrics),
         spans: given.spans.unwrap_or(usual.spans),
         faults,
     }

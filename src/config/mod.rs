@@ -1,6 +1,6 @@
 //! The resolved configuration: what the program uses, every default filled in, every value checked.
-//! `file` holds the YAML exactly as written, `read` reads it, `overlay` lays the flags over it and
-//! `validate` turns the two into this. Nothing below this module sees a raw flag or a YAML key.
+//! `file` holds the YAML exactly as written, `read` reads it, `overlay` and `texts` lay the flags over
+//! it, and `validate` turns the two into this. Nothing below this module sees a raw flag or a YAML key.
 
 mod args;
 mod check;
@@ -9,6 +9,7 @@ pub mod file;
 mod overlay;
 mod read;
 mod suggest;
+mod texts;
 pub mod url;
 pub mod validate;
 

@@ -20,8 +20,10 @@ impl HttpUrl {
     /// field's name by the caller.
     pub fn parse(url: &str) -> Result<Self, Failure> {
         let Some((scheme, rest)) = url.split_once("://") else {
-            return Err(usage(format!("expected a URL like `http://host:port`, found `{url}`"))
-                .hint(format!("did you mean `http://{url}`?")));
+            return Err(usage(format!(
+                "expected a URL like `http://host:port`, found `{url}`"
+            ))
+            .hint(format!("did you mean `http://{url}`?")));
         };
         if scheme.eq_ignore_ascii_case("https") {
             return Err(usage(format!("expected `http://` (TLS is not in this version), found `{url}`"))
@@ -30,7 +32,9 @@ impl HttpUrl {
         if !scheme.eq_ignore_ascii_case("http") {
             return Err(usage(format!("expected `http://`, found `{scheme}://`")));
         }
-        let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
+        let (authority, path) = rest
+            .find('/')
+            .map_or((rest, ""), |slash| rest.split_at(slash));
         if authority.contains('@') {
             // Not quoted: it may hold a password.
             return Err(usage("credentials in a URL are not supported")
@@ -40,20 +44,33 @@ impl HttpUrl {
             return Err(usage(format!("expected no `?` or `#` part, found `{url}`")));
         }
         if !rest.chars().all(|c| c.is_ascii_graphic()) {
-            return Err(usage(format!("expected printable ASCII without spaces, found `{}`", url.escape_debug())));
+            return Err(usage(format!(
+                "expected printable ASCII without spaces, found `{}`",
+                url.escape_debug()
+            )));
         }
         let (host, port) = split_port(authority);
         let port = match port {
             None => 80,
             Some(digits) => match digits.parse::<u16>() {
                 Ok(port) if port > 0 => port,
-                _ => return Err(usage(format!("expected a port from 1 to 65535, found `{digits}` in `{url}`"))),
+                _ => {
+                    return Err(usage(format!(
+                        "expected a port from 1 to 65535, found `{digits}` in `{url}`"
+                    )));
+                }
             },
         };
         if host.is_empty() {
-            return Err(usage(format!("expected a host after `http://`, found `{url}`")));
+            return Err(usage(format!(
+                "expected a host after `http://`, found `{url}`"
+            )));
         }
-        Ok(Self { host: host.to_owned(), port, path: path.trim_end_matches('/').to_owned() })
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+            path: path.trim_end_matches('/').to_owned(),
+        })
     }
 }
 
@@ -99,7 +116,14 @@ mod tests {
         assert_eq!(shown("http://10.0.0.1"), "http://10.0.0.1:80");
         assert_eq!(shown("http://gpu:8000/llm/v2/"), "http://gpu:8000/llm/v2");
         assert_eq!(shown("http://[::1]:8000"), "http://[::1]:8000");
-        assert_eq!(HttpUrl::parse("http://[::1]:9/x").unwrap(), HttpUrl { host: "::1".into(), port: 9, path: "/x".into() });
+        assert_eq!(
+            HttpUrl::parse("http://[::1]:9/x").unwrap(),
+            HttpUrl {
+                host: "::1".into(),
+                port: 9,
+                path: "/x".into()
+            }
+        );
     }
 
     #[test]

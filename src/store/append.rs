@@ -14,6 +14,7 @@ use super::folder::{
     EVENTS_STREAM, LOG_STREAM, RESULTS_STREAM, RunFolder, SCRAPES_STREAM, SPANS_STREAM,
 };
 use crate::record::{Finished, LogRow, RequestRow, ScrapeRow, SpanRow};
+use crate::secrets::Secrets;
 
 /// All streams of a run.
 pub struct RunWriter {
@@ -37,17 +38,18 @@ pub struct Written {
 
 impl RunWriter {
     /// Opens every stream at once: an unwritable folder shows before the first request is sent.
-    pub fn create(folder: &RunFolder) -> Result<Self> {
+    /// `secrets` reach none of them.
+    pub fn create(folder: &RunFolder, secrets: &Secrets) -> Result<Self> {
         let mut events = Stream::create(&folder.file(EVENTS_STREAM))?;
         let mut encoder = EventEncoder::new()?;
         events.append(encoder.header()?)?;
         Ok(Self {
             events,
             encoder,
-            results: JsonLines::create(&folder.file(RESULTS_STREAM))?,
-            scrapes: JsonLines::create(&folder.file(SCRAPES_STREAM))?,
-            log: JsonLines::create(&folder.file(LOG_STREAM))?,
-            spans: JsonLines::create(&folder.file(SPANS_STREAM))?,
+            results: JsonLines::create(&folder.file(RESULTS_STREAM), secrets)?,
+            scrapes: JsonLines::create(&folder.file(SCRAPES_STREAM), secrets)?,
+            log: JsonLines::create(&folder.file(LOG_STREAM), secrets)?,
+            spans: JsonLines::create(&folder.file(SPANS_STREAM), secrets)?,
         })
     }
 
@@ -99,14 +101,16 @@ impl RunWriter {
 pub struct JsonLines {
     stream: Stream,
     buffer: Vec<u8>,
+    secrets: Secrets,
 }
 
 impl JsonLines {
     /// A new, empty file.
-    pub fn create(path: &Path) -> Result<Self> {
+    pub fn create(path: &Path, secrets: &Secrets) -> Result<Self> {
         Ok(Self {
             stream: Stream::create(path)?,
             buffer: Vec::new(),
+            secrets: secrets.clone(),
         })
     }
 
@@ -116,6 +120,7 @@ impl JsonLines {
         serde_json::to_writer(&mut self.buffer, row)
             .with_context(|| format!("cannot encode a row of {}", self.stream.path.display()))?;
         self.buffer.push(b'\n');
+        self.secrets.clean_json(&mut self.buffer);
         self.stream.append(&self.buffer)?;
         self.stream.rows += 1;
         Ok(())

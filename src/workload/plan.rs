@@ -10,7 +10,10 @@ use crate::units::count;
 /// The configuration as YAML, then the plan.
 pub fn plan_text(config: &Config, workload: &Workload) -> anyhow::Result<String> {
     let yaml = serde_saphyr::to_string(config)?;
-    let mut text = format!("# the resolved configuration\n{}\n\n# the plan\n", yaml.trim_end());
+    let mut text = format!(
+        "# the resolved configuration\n{}\n\n# the plan\n",
+        yaml.trim_end()
+    );
     plan(&mut text, config, workload)?;
     Ok(text)
 }
@@ -20,93 +23,174 @@ fn plan(out: &mut String, config: &Config, workload: &Workload) -> fmt::Result {
     row("server", server(config))?;
     row("request", request(config))?;
     row("prompts", prompts(workload))?;
-    for (skipped, why) in [(&workload.broken, "broken"), (&workload.pruned, "left out for their length")] {
+    for (skipped, why) in [
+        (&workload.broken, "broken"),
+        (&workload.pruned, "left out for their length"),
+    ] {
         if skipped.count > 0 {
             row("", skipped_text(skipped, why))?;
         }
     }
     if workload.duplicates > 0 {
-        row("", format!("{} more have the text of another", count(workload.duplicates)))?;
+        row(
+            "",
+            format!(
+                "{} more have the text of another",
+                count(workload.duplicates)
+            ),
+        )?;
+    }
+    let asked = config.workload.samples.unwrap_or_default();
+    if asked > workload.prompts.len() {
+        row(
+            "",
+            format!(
+                "{} different ones were asked for; the dataset has fewer",
+                count(asked as u64)
+            ),
+        )?;
     }
     row("load", load(config))?;
     row("", end(config, workload))?;
     row("observe", observe(config))?;
-    let output = config.output.as_ref().map(|path| path.display().to_string());
-    row("output", output.unwrap_or_else(|| format!("output/{}-TIME", config.name)))
+    let output = config
+        .output
+        .as_ref()
+        .map(|path| path.display().to_string());
+    row(
+        "output",
+        output.unwrap_or_else(|| format!("output/{}-TIME", config.name)),
+    )
 }
 
 fn server(config: &Config) -> String {
     let target = &config.target;
     match &target.base_url {
         Some(url) => {
-            let model = target.model.as_ref().map_or_else(|| "the first model it lists".to_owned(), |model| format!("model `{model}`"));
+            let model = target.model.as_ref().map_or_else(
+                || "the first model it lists".to_owned(),
+                |model| format!("model `{model}`"),
+            );
             format!("{} at {url}, {model}", target.server)
         }
-        None => format!("the embedded look-alike, started on a free port, model `{}`", target.embedded.model),
+        None => format!(
+            "the embedded look-alike, started on a free port, model `{}`",
+            target.embedded.model
+        ),
     }
 }
 
 fn request(config: &Config) -> String {
     let target = &config.target;
-    let mut text = format!("POST {}", target.path.as_deref().unwrap_or(target.endpoint.path()));
-    text.push_str(if config.workload.stream { ", streamed" } else { ", not streamed: no TTFT" });
+    let mut text = format!(
+        "POST {}",
+        target.path.as_deref().unwrap_or(target.endpoint.path())
+    );
+    text.push_str(if config.workload.stream {
+        ", streamed"
+    } else {
+        ", not streamed: no TTFT"
+    });
     if let Some(variable) = &target.api_key_env {
         text.push_str(&format!(", key from {variable}"));
     }
     if !target.headers.is_empty() {
-        let names: Vec<&str> = target.headers.iter().map(|(name, _)| name.as_str()).collect();
+        let names: Vec<&str> = target
+            .headers
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
         text.push_str(&format!(", with {}", names.join(", ")));
     }
     text
 }
 
 fn prompts(workload: &Workload) -> String {
-    let mut tokens: Vec<u32> = workload.prompts.iter().map(|prompt| prompt.approx_tokens).collect();
+    let mut tokens: Vec<u32> = workload
+        .prompts
+        .iter()
+        .map(|prompt| prompt.approx_tokens)
+        .collect();
     tokens.sort_unstable();
     let least = tokens.first().copied().unwrap_or_default();
     let middle = tokens.get(tokens.len() / 2).copied().unwrap_or_default();
     let most = tokens.last().copied().unwrap_or_default();
     let (n, source, seed) = (count(tokens.len() as u64), &workload.source, workload.seed);
-    format!("{n} from {source}, seed {seed}; about {least} to {most} tokens each, half below {middle}")
+    format!(
+        "{n} from {source}, seed {seed}; about {least} to {most} tokens each, half below {middle}"
+    )
 }
 
 fn skipped_text(skipped: &Skipped, why: &str) -> String {
-    let more = if skipped.count > skipped.reasons.len() as u64 { "; …" } else { "" };
-    format!("{} {why}: {}{more}", count(skipped.count), skipped.reasons.join("; "))
+    let more = if skipped.count > skipped.reasons.len() as u64 {
+        "; …"
+    } else {
+        ""
+    };
+    format!(
+        "{} {why}: {}{more}",
+        count(skipped.count),
+        skipped.reasons.join("; ")
+    )
 }
 
 fn load(config: &Config) -> String {
     let load = &config.load;
-    let cap = load.max_concurrency.map(|most| format!(", at most {} at once", count(most.into()))).unwrap_or_default();
+    let cap = load
+        .max_concurrency
+        .map(|most| format!(", at most {} at once", count(most.into())))
+        .unwrap_or_default();
     match load.arrival {
         Arrival::Closed { users, ramp_s: 0.0 } if load.requests == Some(users.into()) => {
-            format!("all {} requests at once; --users or --request-rate would spread them", count(users.into()))
+            format!(
+                "all {} requests at once; --users or --request-rate would spread them",
+                count(users.into())
+            )
         }
         Arrival::Closed { users, ramp_s } => {
-            let ramp = if ramp_s > 0.0 { format!(", started evenly over {ramp_s} s") } else { String::new() };
+            let ramp = if ramp_s > 0.0 {
+                format!(", started evenly over {ramp_s} s")
+            } else {
+                String::new()
+            };
             format!("closed loop of {} users{ramp}", count(users.into()))
         }
-        Arrival::Constant { rate_rps } => format!("open loop, {rate_rps} requests/s evenly spaced{cap}"),
-        Arrival::Poisson { rate_rps } => format!("open loop, {rate_rps} requests/s on average (Poisson){cap}"),
+        Arrival::Constant { rate_rps } => {
+            format!("open loop, {rate_rps} requests/s evenly spaced{cap}")
+        }
+        Arrival::Poisson { rate_rps } => {
+            format!("open loop, {rate_rps} requests/s on average (Poisson){cap}")
+        }
     }
 }
 
 fn end(config: &Config, workload: &Workload) -> String {
     let load = &config.load;
     let until = match (load.requests, load.duration_s) {
-        (Some(requests), Some(duration)) => format!("until {} requests or {duration} s", count(requests)),
+        (Some(requests), Some(duration)) => {
+            format!("until {} requests or {duration} s", count(requests))
+        }
         (Some(requests), None) => format!("until {} requests", count(requests)),
         (None, Some(duration)) => format!("until {duration} s"),
         (None, None) => "until stopped".to_owned(),
     };
-    let mut text = format!("{until}, then at most {} s for those in flight", load.grace_period_s);
+    let mut text = format!(
+        "{until}, then at most {} s for those in flight",
+        load.grace_period_s
+    );
     if load.warmups > 0 {
         text.push_str(&format!("; {} warm-ups before", count(load.warmups.into())));
     }
     match load.requests.map(|requests| workload.repeats(requests)) {
         Some(0) => text.push_str("; no prompt is sent twice"),
-        Some(repeats) => text.push_str(&format!("; {} requests at most repeat a prompt", count(repeats))),
-        None => text.push_str(&format!("; prompts repeat after {} requests", count(workload.prompts.len() as u64))),
+        Some(repeats) => text.push_str(&format!(
+            "; {} requests at most repeat a prompt",
+            count(repeats)
+        )),
+        None => text.push_str(&format!(
+            "; prompts repeat after {} requests",
+            count(workload.prompts.len() as u64)
+        )),
     }
     text
 }
@@ -116,8 +200,15 @@ fn observe(config: &Config) -> String {
     let embedded = config.target.base_url.is_none();
     let mut parts = Vec::new();
     if !observe.no_metrics {
-        let place = if observe.metrics_urls.is_empty() { "/metrics".to_owned() } else { observe.metrics_urls.join(", ") };
-        parts.push(format!("{place} every {} s and exactly before and after", observe.scrape_interval_s));
+        let place = if observe.metrics_urls.is_empty() {
+            "/metrics".to_owned()
+        } else {
+            observe.metrics_urls.join(", ")
+        };
+        parts.push(format!(
+            "{place} every {} s and exactly before and after",
+            observe.scrape_interval_s
+        ));
     }
     match &observe.server_log {
         Some(path) if path == "-" => parts.push("the server's log from standard input".to_owned()),
@@ -126,8 +217,23 @@ fn observe(config: &Config) -> String {
         None => {}
     }
     if let Some(otlp) = &observe.otlp {
-        let port = |port: u16| if port == 0 { "a free port".to_owned() } else { port.to_string() };
-        parts.push(format!("spans at {} (gRPC on {}, HTTP on {})", otlp.host, port(otlp.grpc_port), port(otlp.http_port)));
+        let port = |port: u16| {
+            if port == 0 {
+                "a free port".to_owned()
+            } else {
+                port.to_string()
+            }
+        };
+        parts.push(format!(
+            "spans at {} (gRPC on {}, HTTP on {})",
+            otlp.host,
+            port(otlp.grpc_port),
+            port(otlp.http_port)
+        ));
     }
-    if parts.is_empty() { "nothing of the server's side".to_owned() } else { parts.join("; ") }
+    if parts.is_empty() {
+        "nothing of the server's side".to_owned()
+    } else {
+        parts.join("; ")
+    }
 }

@@ -39,7 +39,15 @@ mod tests {
 
     #[test]
     fn the_rule_as_stated() {
-        let texts = ["", "the quick brown fox", "internationalisation", "in 2024: 1234567 items", "a\n\nb\n", "größe", "if (x == 1) {"];
+        let texts = [
+            "",
+            "the quick brown fox",
+            "internationalisation",
+            "in 2024: 1234567 items",
+            "a\n\nb\n",
+            "größe",
+            "if (x == 1) {",
+        ];
         assert_eq!(texts.map(approx_tokens), [1, 4, 3, 8, 4, 4, 8]);
     }
 

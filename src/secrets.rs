@@ -1,0 +1,104 @@
+//! Values that must reach no file, no log and no figure, whoever repeats them: a server that quotes
+//! the API key in its error message must not put it into a report. This file must not know where
+//! texts go.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+const REPLACEMENT: &str = "[redacted]";
+/// Shorter header values ("1", "true") are no secrets, and would be found everywhere.
+const SHORTEST_HEADER: usize = 6;
+
+/// The secrets of a run.
+#[derive(Clone, Default)]
+pub struct Secrets(Vec<String>);
+
+impl Secrets {
+    /// From the API key and the values of the user's headers; of `Bearer abc`, `abc` too.
+    pub fn new(api_key: Option<&str>, header_values: impl IntoIterator<Item = String>) -> Self {
+        let mut all: Vec<String> = api_key.filter(|k| !k.is_empty()).map(str::to_owned).into_iter().collect();
+        for value in header_values {
+            all.extend(value.split_whitespace().filter(|word| word.len() >= SHORTEST_HEADER).map(str::to_owned));
+            if value.len() >= SHORTEST_HEADER {
+                all.push(value);
+            }
+        }
+        // The longest first, or a part of a secret would be replaced and the rest remain.
+        all.sort_by_key(|s| std::cmp::Reverse(s.len()));
+        Self(all)
+    }
+
+    /// The text without secrets.
+    pub fn clean<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if !self.any_in(text) {
+            return Cow::Borrowed(text);
+        }
+        Cow::Owned(self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret, REPLACEMENT)))
+    }
+
+    /// One line of JSON without secrets in its strings; numbers are left alone.
+    pub fn clean_json(&self, line: &mut Vec<u8>) {
+        if self.0.is_empty() {
+            return;
+        }
+        let Ok(text) = std::str::from_utf8(line) else { return };
+        // An escaped secret looks different; a quote or a backslash in the line makes us look closer.
+        if !self.any_in(text) && !text.contains('\\') {
+            return;
+        }
+        let Ok(mut value) = serde_json::from_str::<Value>(text) else { return };
+        self.clean_value(&mut value);
+        if let Ok(mut cleaned) = serde_json::to_vec(&value) {
+            cleaned.push(b'\n');
+            *line = cleaned;
+        }
+    }
+
+    /// Every string of a JSON value without secrets.
+    pub fn clean_value(&self, value: &mut Value) {
+        match value {
+            Value::String(text) => {
+                if let Cow::Owned(cleaned) = self.clean(text) {
+                    *text = cleaned;
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(|item| self.clean_value(item)),
+            Value::Object(fields) => fields.values_mut().for_each(|field| self.clean_value(field)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    fn any_in(&self, text: &str) -> bool {
+        self.0.iter().any(|secret| text.contains(secret.as_str()))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_disappear_from_strings_and_numbers_stay() {
+        let secrets = Secrets::new(Some("17955331"), ["Bearer s3cr3t\"x".to_owned(), "1".to_owned()]);
+        let mut line = serde_json::to_vec(&serde_json::json!({
+            "t": 1_795_533_163_895_882_153_i64, "error": "bad key 17955331", "log": "got s3cr3t\"x 1"
+        }))
+        .unwrap();
+        line.push(b'\n');
+        secrets.clean_json(&mut line);
+        let text = String::from_utf8(line).unwrap();
+        assert_eq!(
+            text,
+            "{\"error\":\"bad key [redacted]\",\"log\":\"got [redacted] 1\",\"t\":1795533163895882153}\n"
+        );
+    }
+
+    #[test]
+    fn without_secrets_nothing_changes() {
+        let mut line = b"{\"b\":1,\"a\":\"x\\n\"}\n".to_vec();
+        Secrets::default().clean_json(&mut line);
+        assert_eq!(line, b"{\"b\":1,\"a\":\"x\\n\"}\n");
+    }
+}

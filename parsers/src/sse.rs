@@ -247,3 +247,50 @@ fn split_field(line: &[u8]) -> (&[u8], &[u8]) {
         None => (line, &[]),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    #[test]
+    fn a_whole_event_is_a_slice_of_what_was_pushed() {
+        let mut decoder = SseDecoder::new();
+        let bytes = b"data: one\n\nevent: x\ndata: two\n\n";
+        let mut seen = 0;
+        decoder.push(bytes, |event| {
+            let pushed = bytes.as_ptr_range();
+            assert!(pushed.contains(&event.data.as_ptr()));
+            assert!(event.name.is_empty() || pushed.contains(&event.name.as_ptr()));
+            seen += 1;
+        });
+        assert_eq!(seen, 2);
+        assert_eq!(
+            (decoder.partial.capacity(), decoder.joined.capacity()),
+            (0, 0)
+        );
+    }
+
+    #[test]
+    fn an_event_over_the_limit_is_dropped_and_the_next_one_is_not() {
+        let mut decoder = SseDecoder::with_limit(12);
+        let mut seen = Vec::new();
+        for piece in [&b"data: 1234"[..], b"5678901234", b"\n\ndata: ok\n", b"\n"] {
+            decoder.push(piece, |event| seen.push(event.data.to_vec()));
+            assert!(decoder.partial.len() <= 12);
+        }
+        assert_eq!(seen, [b"ok".to_vec()]);
+        assert_eq!((decoder.oversize(), decoder.has_partial()), (1, false));
+    }
+
+    #[test]
+    fn an_event_does_not_wait_for_the_second_half_of_its_line_end() {
+        let mut decoder = SseDecoder::new();
+        let mut sizes = Vec::new();
+        decoder.push(b"data: a\r\n\r", |event| sizes.push(event.wire_bytes));
+        assert_eq!(sizes, [11]);
+        decoder.push(b"\ndata: b\r\n\r\n", |event| sizes.push(event.wire_bytes));
+        assert_eq!(sizes, [11, 11]);
+        assert!(!decoder.has_partial());
+    }
+}

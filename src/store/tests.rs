@@ -4,6 +4,7 @@ use super::folder::{self, RunFolder};
 use super::{Events, Lines, Manifest, RunData, RunWriter, table};
 use crate::record::fixture::{finished, log, request, sample, scrape, span};
 use crate::record::{LogEvent, RequestRow, ScrapePhase};
+use crate::secrets::Secrets;
 
 /// A run of `n` requests on disc, written two at a time.
 fn run(n: u64) -> (tempfile::TempDir, RunFolder) {
@@ -12,7 +13,7 @@ fn run(n: u64) -> (tempfile::TempDir, RunFolder) {
     Manifest::new("test", serde_json::Value::Null)
         .write(&folder)
         .unwrap();
-    let mut writer = RunWriter::create(&folder).unwrap();
+    let mut writer = RunWriter::create(&folder, &Secrets::default()).unwrap();
     writer
         .scrape(&scrape(
             ScrapePhase::Before,
@@ -194,7 +195,7 @@ fn requests_come_back_in_the_order_of_scheduling() {
     Manifest::new("test", serde_json::Value::Null)
         .write(&folder)
         .unwrap();
-    let mut writer = RunWriter::create(&folder).unwrap();
+    let mut writer = RunWriter::create(&folder, &Secrets::default()).unwrap();
     for i in [2, 0, 1] {
         writer.finished(&[finished(i)]).unwrap();
     }
@@ -256,7 +257,7 @@ fn requests_without_events_write_no_batch() {
     Manifest::new("test", serde_json::Value::Null)
         .write(&folder)
         .unwrap();
-    let mut writer = RunWriter::create(&folder).unwrap();
+    let mut writer = RunWriter::create(&folder, &Secrets::default()).unwrap();
     let mut failed = finished(0);
     failed.events.clear();
     failed.row.n_events = 0;
@@ -270,7 +271,7 @@ fn requests_without_events_write_no_batch() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disc_is_an_error_that_names_the_file() {
-    let mut lines = super::append::JsonLines::create(std::path::Path::new("/dev/full")).unwrap();
+    let mut lines = super::append::JsonLines::create(std::path::Path::new("/dev/full"), &Secrets::default()).unwrap();
     let error = lines.append(&request(0)).unwrap_err();
     assert_eq!(error.to_string(), "cannot append to /dev/full");
 }

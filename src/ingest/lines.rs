@@ -30,7 +30,12 @@ pub struct Line<'a> {
 
 impl Lines {
     pub fn new(max_bytes: usize) -> Self {
-        Self { partial: Vec::new(), max_bytes, cut: false, skip: false }
+        Self {
+            partial: Vec::new(),
+            max_bytes,
+            cut: false,
+            skip: false,
+        }
     }
 
     /// Leaves out everything up to the next line end: what came before was not read.
@@ -121,7 +126,10 @@ mod tests {
     #[test]
     fn a_partial_line_waits_for_its_end() {
         let plain = |text: &str| (text.to_owned(), false, false);
-        assert_eq!(split(&[b"a\nb", b"c\r\n", b"\n", b"d"], 100), [plain("a"), plain("bc"), plain(""), plain("d")]);
+        assert_eq!(
+            split(&[b"a\nb", b"c\r\n", b"\n", b"d"], 100),
+            [plain("a"), plain("bc"), plain(""), plain("d")]
+        );
     }
 
     #[test]
@@ -130,7 +138,10 @@ mod tests {
         assert_eq!(got[0], ("0123".to_owned(), false, true));
         assert_eq!(got[1], ("ok".to_owned(), false, false));
         assert!(got[2].2, "cut at four bytes");
-        assert_eq!(split(&[b"\xff bad\n"], 100), [("\u{fffd} bad".to_owned(), true, false)]);
+        assert_eq!(
+            split(&[b"\xff bad\n"], 100),
+            [("\u{fffd} bad".to_owned(), true, false)]
+        );
     }
 
     #[test]

@@ -5,10 +5,11 @@ use std::collections::VecDeque;
 
 use chrono::Local;
 use serde::{Deserialize, Serialize};
-use tare_parsers::{Event, FORMATS, Format, GeneratedPhase, LogLine, LogTime, Parsed, split_ids};
+use tare_parsers::{Event, FORMATS, Format, LogLine, LogTime, Parsed};
 
 use super::lines::Line;
-use super::log_time::{resolve, zone_shift_ns};
+use super::log_event::log_event;
+use super::log_time::{Stamp, resolve, zone_shift_ns};
 use super::problem::{Notes, Problem, excerpt};
 use crate::clock::UnixNs;
 use crate::record::{LogEvent, LogRow};
@@ -19,6 +20,8 @@ const MAX_UNPARSED_CHARS: usize = 2_000;
 const RECENT_LINES: usize = 20;
 /// So many lines without one understood: the log is of another format.
 const ENOUGH_LINES: u64 = 20;
+/// A piped log's zone is believed once it held for so many seconds, within so many.
+const CONFIRM_S: f64 = 2.0;
 
 /// What became of a log's lines: `seen = parsed + other + unparsed + bad + blank`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
@@ -38,11 +41,13 @@ pub struct LogCounts {
     pub cut: u64,
 }
 
-/// When a line that has no year was written, as far as its reading tells.
+/// What a line's reading tells of when it was written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Freshness {
-    /// Followed: read as soon as it was written.
+    /// Read as soon as it was written.
     Fresh,
+    /// Out of a pipe: fresh, or replayed from long ago (as `docker logs -f` begins).
+    Piped,
     /// Written any time before.
     Old,
 }
@@ -56,6 +61,8 @@ pub struct LogReader {
     counts: LogCounts,
     /// Added to civil times once the server's zone is known to differ; `None`: not yet looked at.
     zone_shift_ns: Option<i64>,
+    /// The shift that a piped line suggested, its own time and when it was read.
+    zone_guess: Option<(i64, UnixNs, UnixNs)>,
     scratch: String,
     recent: VecDeque<String>,
 }
@@ -80,6 +87,7 @@ impl LogReader {
             line_no: 0,
             counts: LogCounts::default(),
             zone_shift_ns: None,
+            zone_guess: None,
             scratch: String::new(),
             recent: VecDeque::new(),
         })
@@ -106,7 +114,12 @@ impl LogReader {
     }
 
     /// One line, read at `read`, with what it says of the server as a whole. Blank lines give no row.
-    pub fn line(&mut self, line: &Line<'_>, read: UnixNs, freshness: Freshness) -> (Option<LogRow>, Option<Sign>) {
+    pub fn line(
+        &mut self,
+        line: &Line<'_>,
+        read: UnixNs,
+        freshness: Freshness,
+    ) -> (Option<LogRow>, Option<Sign>) {
         self.line_no += 1;
         self.counts.seen += 1;
         self.counts.lossy += u64::from(line.lossy);
@@ -129,7 +142,10 @@ impl LogReader {
                     self.counts.unparsed += 1;
                 }
                 let text = line.text.chars().take(MAX_UNPARSED_CHARS).collect();
-                let event = LogEvent::Unparsed { text, reason: error.to_string() };
+                let event = LogEvent::Unparsed {
+                    text,
+                    reason: error.to_string(),
+                };
                 (Some(self.row(read, event)), None)
             }
         };
@@ -139,11 +155,32 @@ impl LogReader {
 
     /// What is to be said of the log as a whole, once it was read.
     pub fn verdict(&self) -> Option<Problem> {
-        let LogCounts { seen, parsed, other, unparsed, bad, blank, .. } = self.counts;
-        let known = || FORMATS.iter().map(|format| format.name).collect::<Vec<_>>().join(", ");
+        let LogCounts {
+            seen,
+            parsed,
+            other,
+            unparsed,
+            bad,
+            blank,
+            ..
+        } = self.counts;
+        let known = || {
+            FORMATS
+                .iter()
+                .map(|format| format.name)
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
         if parsed + other == 0 && unparsed + bad > 0 {
-            let example = self.recent().find(|line| !line.trim().is_empty()).map_or_else(String::new, |line| excerpt(line, 80));
-            let what = format!("none of the {} lines read from the log {} is in a known format, for example `{example}`", seen - blank, self.source);
+            let example = self
+                .recent()
+                .find(|line| !line.trim().is_empty())
+                .map_or_else(String::new, |line| excerpt(line, 80));
+            let what = format!(
+                "none of the {} lines read from the log {} is in a known format, for example `{example}`",
+                seen - blank,
+                self.source
+            );
             return Some(Problem::new(what).hint(format!("known formats: {}", known())));
         }
         if self.counts.lossy > 0 || self.counts.cut > 0 {
@@ -156,7 +193,13 @@ impl LogReader {
         None
     }
 
-    fn understood(&mut self, parsed: &LogLine<'_>, text: &str, read: UnixNs, freshness: Freshness) -> (Option<LogRow>, Option<Sign>) {
+    fn understood(
+        &mut self,
+        parsed: &LogLine<'_>,
+        text: &str,
+        read: UnixNs,
+        freshness: Freshness,
+    ) -> (Option<LogRow>, Option<Sign>) {
         let event = log_event(&parsed.event);
         if event == LogEvent::Other {
             self.counts.other += 1;
@@ -168,7 +211,9 @@ impl LogReader {
             _ if text.contains("Application startup complete") => Some(Sign::Started),
             _ => None,
         };
-        let time = parsed.time.and_then(|time| self.stamp(time, read, freshness));
+        let time = parsed
+            .time
+            .and_then(|time| self.stamp(time, read, freshness));
         let row = LogRow {
             time_unix_ns: time.map(|(at, _)| at),
             time_resolution_ns: time.map(|(_, resolution)| resolution),
@@ -194,31 +239,65 @@ impl LogReader {
 
     /// The line's own time. The first fresh line that carries a civil time shows whether the server
     /// is in this host's zone; a difference is corrected from there on, and said.
-    fn stamp(&mut self, time: LogTime, read: UnixNs, freshness: Freshness) -> Option<(UnixNs, i64)> {
+    fn stamp(
+        &mut self,
+        time: LogTime,
+        read: UnixNs,
+        freshness: Freshness,
+    ) -> Option<(UnixNs, i64)> {
         let stamp = resolve(time, read, &Local)?;
         if !stamp.civil {
             return Some((stamp.at, stamp.resolution_ns));
         }
-        if freshness == Freshness::Fresh && self.zone_shift_ns.is_none() {
-            self.zone_shift_ns = zone_shift_ns(stamp, read);
+        if self.zone_shift_ns.is_none() {
+            self.zone_shift_ns = match freshness {
+                Freshness::Fresh => zone_shift_ns(stamp, read),
+                Freshness::Piped => self.confirmed_shift(stamp, read),
+                Freshness::Old => None,
+            };
             if let Some(shift) = self.zone_shift_ns.filter(|shift| *shift != 0) {
                 self.notes.add(format!(
-                    "the log {} is stamped in another time zone than this host's ({:+} minutes): its times were shifted",
+                    "the log {} is stamped in another time zone than this host's ({:+} minutes): its times were shifted from line {} on",
                     self.source,
-                    -shift / 60_000_000_000
+                    -shift / 60_000_000_000,
+                    self.line_no
                 ));
             }
         }
-        Some((UnixNs(stamp.at.0 + self.zone_shift_ns.unwrap_or(0)), stamp.resolution_ns))
+        Some((
+            UnixNs(stamp.at.0 + self.zone_shift_ns.unwrap_or(0)),
+            stamp.resolution_ns,
+        ))
+    }
+
+    /// A replayed line can look like one of another zone. Only fresh ones go on to do so while their
+    /// times advance as fast as the clock.
+    fn confirmed_shift(&mut self, stamp: Stamp, read: UnixNs) -> Option<i64> {
+        let shift = zone_shift_ns(stamp, read);
+        let Some((guess, stamped, seen)) =
+            self.zone_guess.filter(|(guess, ..)| Some(*guess) == shift)
+        else {
+            self.zone_guess = shift.map(|shift| (shift, stamp.at, read));
+            return None;
+        };
+        let (by_clock, by_log) = (read.seconds_since(seen), stamp.at.seconds_since(stamped));
+        if by_clock < CONFIRM_S {
+            return None;
+        }
+        self.zone_guess = None;
+        ((by_log - by_clock).abs() < CONFIRM_S).then_some(guess)
     }
 
     fn remember(&mut self, text: &str) {
         if self.recent.len() == RECENT_LINES {
             self.recent.pop_front();
         }
-        self.recent.push_back(text.chars().take(MAX_UNPARSED_CHARS).collect());
+        self.recent
+            .push_back(text.chars().take(MAX_UNPARSED_CHARS).collect());
         if self.counts.seen == ENOUGH_LINES
-            && let Some(problem) = self.verdict().filter(|_| self.counts.parsed + self.counts.other == 0)
+            && let Some(problem) = self
+                .verdict()
+                .filter(|_| self.counts.parsed + self.counts.other == 0)
         {
             self.notes.add(problem.note());
         }
@@ -231,54 +310,8 @@ fn format_of(text: &str, expected: &'static Format) -> &'static Format {
     if (expected.recognises)(text) {
         return expected;
     }
-    FORMATS.iter().find(|format| (format.recognises)(text)).unwrap_or(expected)
-}
-
-fn log_event(event: &Event<'_>) -> LogEvent {
-    let owned = |text: &str| text.to_owned();
-    match event {
-        Event::Received { request_id } => LogEvent::Received { request_id: owned(request_id) },
-        Event::Added { request_id } => LogEvent::Added { request_id: owned(request_id) },
-        Event::Generated { request_id, phase, finish_reason } => LogEvent::Generated {
-            request_id: owned(request_id),
-            phase: owned(match phase {
-                GeneratedPhase::Delta => "delta",
-                GeneratedPhase::Complete => "complete",
-                GeneratedPhase::Whole => "whole",
-            }),
-            finish_reason: finish_reason.map(owned),
-        },
-        Event::Finished { request_id, input_tokens, output_tokens, finish_reason } => LogEvent::Finished {
-            request_id: owned(request_id),
-            input_tokens: *input_tokens,
-            output_tokens: *output_tokens,
-            finish_reason: finish_reason.map(owned),
-        },
-        Event::Aborted { request_ids } => LogEvent::Aborted { request_ids: split_ids(request_ids).map(owned).collect() },
-        Event::Failed { request_id, reason } => LogEvent::Failed { request_id: request_id.map(owned), reason: owned(reason) },
-        Event::Access { client, port, method, path, status } => {
-            LogEvent::Access { client: owned(client), port: *port, method: owned(method), path: owned(path), status: *status }
-        }
-        Event::Stats { engine, prompt_throughput_tps, generation_throughput_tps, running, waiting, kv_cache_usage, prefix_cache_hit_rate } => {
-            LogEvent::Stats {
-                engine: engine.map(owned),
-                prompt_throughput_tps: *prompt_throughput_tps,
-                generation_throughput_tps: *generation_throughput_tps,
-                running: *running,
-                waiting: *waiting,
-                kv_cache_usage: *kv_cache_usage,
-                prefix_cache_hit_rate: *prefix_cache_hit_rate,
-            }
-        }
-        Event::Iteration { number, context_requests, context_tokens, generation_requests, generation_tokens, elapsed_s, .. } => LogEvent::Iteration {
-            number: *number,
-            context_requests: *context_requests,
-            context_tokens: *context_tokens,
-            generation_requests: *generation_requests,
-            generation_tokens: *generation_tokens,
-            elapsed_s: *elapsed_s,
-        },
-        Event::Version { version } => LogEvent::Version { version: owned(version) },
-        Event::Serving { .. } | Event::Other => LogEvent::Other,
-    }
+    FORMATS
+        .iter()
+        .find(|format| (format.recognises)(text))
+        .unwrap_or(expected)
 }

@@ -6,7 +6,6 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -14,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 use super::live::Live;
 use super::problem::{Notes, Problem};
 use super::resets::{Reset, ResetWatch};
-use super::scrape::{Page, Scrape, Scraper, Trouble};
+use super::scrape::{Page, Scrape, Scraper};
+use super::snapshot::{AfterOutcome, BeforeOutcome, Verdict};
+use super::trouble::Trouble;
 use super::{Ingested, SourceReport};
 use crate::record::ScrapePhase;
 use crate::server::{self, SERVERS, Server, Totals};
@@ -54,65 +55,15 @@ struct State {
     n_bad_lines: u64,
 }
 
-/// What came of the snapshot before the load.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct BeforeOutcome {
-    /// Endpoints that gave a page, of how many.
-    pub n_ok: usize,
-    pub n_endpoints: usize,
-    /// Whether the server was idle: nothing running, nothing waiting (or it does not say).
-    pub idle: bool,
-    pub running: Option<f64>,
-    pub waiting: Option<f64>,
-    pub n_scrapes: u32,
-    pub waited_s: f64,
-}
-
-/// What came of the snapshot after the load.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct AfterOutcome {
-    pub verdict: Verdict,
-    /// Requests that should have finished well at the server since the first snapshot, and that
-    /// have. Aborted ones are not among them: some front ends count those and some do not.
-    pub expected: Option<f64>,
-    pub finished: Option<f64>,
-    pub n_scrapes: u32,
-    pub waited_s: f64,
-}
-
-/// Whether the last snapshot can be trusted to hold every measured request and nothing else.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// Finished counts agree with what the client expected.
-    Agreed,
-    /// Nothing was expected, and the counts stood still.
-    Settled,
-    /// Fewer finished than expected when the time was up.
-    Fewer,
-    /// More finished than expected: the server has other traffic.
-    More,
-    /// No endpoint gave both snapshots, or none counts finished requests.
-    Unknown,
-}
-
-impl std::fmt::Display for AfterOutcome {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (expected, finished) = (self.expected.unwrap_or(0.0), self.finished.unwrap_or(0.0));
-        let Self { n_scrapes, waited_s, .. } = self;
-        match self.verdict {
-            Verdict::Agreed => write!(f, "finished counts agreed ({finished}) at scrape {n_scrapes}, after {waited_s:.1} s"),
-            Verdict::Settled => write!(f, "finished counts stood still ({finished}) at scrape {n_scrapes}, after {waited_s:.1} s"),
-            Verdict::Fewer => write!(f, "gave up after {waited_s:.1} s and {n_scrapes} scrapes: the server counts {finished} finished requests, the client {expected}"),
-            Verdict::More => write!(f, "the server counts {finished} finished requests, the client only {expected}: it serves others too"),
-            Verdict::Unknown => f.write_str("there is nothing to compare: no count of finished requests from both before and after"),
-        }
-    }
-}
-
 impl Endpoints {
     /// For the endpoints at `urls`. One that can never be asked is a note.
-    pub fn new(server: &'static Server, urls: &[String], sink: &Sender<Ingested>, notes: &Notes, live: &Live) -> Self {
+    pub fn new(
+        server: &'static Server,
+        urls: &[String],
+        sink: &Sender<Ingested>,
+        notes: &Notes,
+        live: &Live,
+    ) -> Self {
         let mut endpoints = Vec::new();
         for url in urls {
             match Scraper::new(url) {
@@ -128,7 +79,11 @@ impl Endpoints {
                 Err(problem) => notes.add(problem.note()),
             }
         }
-        Self { server, endpoints: Arc::new(endpoints), live: live.clone() }
+        Self {
+            server,
+            endpoints: Arc::new(endpoints),
+            live: live.clone(),
+        }
     }
 
     /// The snapshot before the first measured request. Waits for the server to be idle (warm-up
@@ -139,12 +94,23 @@ impl Endpoints {
         loop {
             let scrapes = self.scrape_all().await;
             n_scrapes += 1;
-            let pages: Vec<Totals> = scrapes.iter().filter_map(|scrape| self.totals(scrape)).collect();
-            let all = pages.iter().fold(Totals::default(), |sum, totals| sum.plus(totals));
+            let pages: Vec<Totals> = scrapes
+                .iter()
+                .filter_map(|scrape| self.totals(scrape))
+                .collect();
+            let all = pages
+                .iter()
+                .fold(Totals::default(), |sum, totals| sum.plus(totals));
             let idle = all.running.unwrap_or(0.0) + all.waiting.unwrap_or(0.0) == 0.0;
-            let may_pass = scrapes.iter().any(|scrape| scrape.page.as_ref().is_err_and(Trouble::may_pass));
+            let may_pass = scrapes
+                .iter()
+                .any(|scrape| scrape.page.as_ref().is_err_and(Trouble::may_pass));
             let done = (idle && !may_pass) || begun.elapsed() >= PATIENCE;
-            let phase = if done { ScrapePhase::Before } else { ScrapePhase::During };
+            let phase = if done {
+                ScrapePhase::Before
+            } else {
+                ScrapePhase::During
+            };
             for (endpoint, scrape) in self.endpoints.iter().zip(&scrapes) {
                 endpoint.keep(scrape, phase);
             }
@@ -175,7 +141,9 @@ impl Endpoints {
         for index in 0..self.endpoints.len() {
             let (all, stop) = (self.clone(), stop.clone());
             tasks.spawn(async move {
-                let Some(endpoint) = all.endpoints.get(index) else { return };
+                let Some(endpoint) = all.endpoints.get(index) else {
+                    return;
+                };
                 let mut point: u32 = 0;
                 loop {
                     tokio::select! {
@@ -185,7 +153,8 @@ impl Endpoints {
                     // A scrape under way is finished, not thrown away, when the grid is stopped.
                     let scrape = endpoint.scraper.scrape().await;
                     endpoint.keep(&scrape, ScrapePhase::During);
-                    let next = (begun.elapsed().as_secs_f64() / interval.as_secs_f64()).floor() as u32 + 1;
+                    let next =
+                        (begun.elapsed().as_secs_f64() / interval.as_secs_f64()).floor() as u32 + 1;
                     endpoint.state().n_skipped += u64::from(next.saturating_sub(point + 1));
                     point = next.max(point + 1);
                 }
@@ -211,15 +180,31 @@ impl Endpoints {
                 (Some(_), Some(_)) => Verdict::Agreed,
                 (Some(_), None) => Verdict::Settled,
             };
-            let settled = verdict != Verdict::Fewer && (expected.is_some() || (n_scrapes > 1 && finished == last));
-            let worth_repeating = verdict != Verdict::Unknown || scrapes.iter().any(|scrape| scrape.page.as_ref().is_err_and(Trouble::may_pass));
-            let done = (settled && verdict != Verdict::Unknown) || !worth_repeating || begun.elapsed() >= PATIENCE;
-            let phase = if done { ScrapePhase::After } else { ScrapePhase::During };
+            let settled = verdict != Verdict::Fewer
+                && (expected.is_some() || (n_scrapes > 1 && finished == last));
+            let worth_repeating = verdict != Verdict::Unknown
+                || scrapes
+                    .iter()
+                    .any(|scrape| scrape.page.as_ref().is_err_and(Trouble::may_pass));
+            let done = (settled && verdict != Verdict::Unknown)
+                || !worth_repeating
+                || begun.elapsed() >= PATIENCE;
+            let phase = if done {
+                ScrapePhase::After
+            } else {
+                ScrapePhase::During
+            };
             for (endpoint, scrape) in self.endpoints.iter().zip(&scrapes) {
                 endpoint.keep(scrape, phase);
             }
             if done {
-                return AfterOutcome { verdict, expected, finished, n_scrapes, waited_s: begun.elapsed().as_secs_f64() };
+                return AfterOutcome {
+                    verdict,
+                    expected,
+                    finished,
+                    n_scrapes,
+                    waited_s: begun.elapsed().as_secs_f64(),
+                };
             }
             last = finished;
             tokio::time::sleep(REPEAT).await;
@@ -228,7 +213,10 @@ impl Endpoints {
 
     /// Every reset seen, endpoint by endpoint.
     pub fn resets(&self) -> Vec<Reset> {
-        self.endpoints.iter().flat_map(|endpoint| endpoint.state().found.clone()).collect()
+        self.endpoints
+            .iter()
+            .flat_map(|endpoint| endpoint.state().found.clone())
+            .collect()
     }
 
     /// What was asked and what was got, endpoint by endpoint.
@@ -241,9 +229,13 @@ impl Endpoints {
                 seen: state.n_scrapes,
                 parsed: state.n_scrapes - state.n_failed,
                 rejected: state.n_failed,
-                details: [("skipped", state.n_skipped), ("bad_lines", state.n_bad_lines), ("resets", state.found.len() as u64)]
-                    .map(|(key, n)| (key.to_owned(), n))
-                    .into(),
+                details: [
+                    ("skipped", state.n_skipped),
+                    ("bad_lines", state.n_bad_lines),
+                    ("resets", state.found.len() as u64),
+                ]
+                .map(|(key, n)| (key.to_owned(), n))
+                .into(),
             }
         };
         self.endpoints.iter().map(report).collect()
@@ -261,19 +253,29 @@ impl Endpoints {
     }
 
     fn totals(&self, scrape: &Scrape) -> Option<Totals> {
-        scrape.page.as_ref().ok().map(|page| self.server.totals(&page.samples))
+        scrape
+            .page
+            .as_ref()
+            .ok()
+            .map(|page| self.server.totals(&page.samples))
     }
 
     /// Over all endpoints that have both ends and count; `None` if there is none.
     fn finished_since_before(&self, scrapes: &[Scrape]) -> Option<f64> {
-        let deltas = self.endpoints.iter().zip(scrapes).filter_map(|(endpoint, scrape)| {
-            let before = endpoint.state().before.clone()?;
-            let now = self.totals(scrape)?;
-            // A server may show the counter only once it has counted something.
-            now.finished_well().or(before.finished_well())?;
-            Some(now.finished_well().unwrap_or(0.0) - before.finished_well().unwrap_or(0.0))
-        });
-        deltas.fold(None, |sum: Option<f64>, delta| Some(sum.unwrap_or(0.0) + delta))
+        let deltas = self
+            .endpoints
+            .iter()
+            .zip(scrapes)
+            .filter_map(|(endpoint, scrape)| {
+                let before = endpoint.state().before.clone()?;
+                let now = self.totals(scrape)?;
+                // A server may show the counter only once it has counted something.
+                now.finished_well().or(before.finished_well())?;
+                Some(now.finished_well().unwrap_or(0.0) - before.finished_well().unwrap_or(0.0))
+            });
+        deltas.fold(None, |sum: Option<f64>, delta| {
+            Some(sum.unwrap_or(0.0) + delta)
+        })
     }
 
     fn note_busy(&self, all: &Totals) {
@@ -313,12 +315,26 @@ impl Endpoint {
         };
         state.n_bad_lines += u64::from(page.bad_lines);
         if page.bad_lines > 0 {
-            self.notes.add(format!("{} has lines that are not Prometheus text; they were left out and counted", self.scraper.url()));
+            self.notes.add(format!(
+                "{} has lines that are not Prometheus text; they were left out and counted",
+                self.scraper.url()
+            ));
         }
         if let Some((evidence, alternating)) = state.resets.next(page) {
             self.note_reset(&evidence, alternating);
-            let Scrape { source, send_unix_ns, recv_unix_ns, .. } = scrape;
-            state.found.push(Reset { source: source.clone(), send_unix_ns: *send_unix_ns, recv_unix_ns: *recv_unix_ns, evidence, alternating });
+            let Scrape {
+                source,
+                send_unix_ns,
+                recv_unix_ns,
+                ..
+            } = scrape;
+            state.found.push(Reset {
+                source: source.clone(),
+                send_unix_ns: *send_unix_ns,
+                recv_unix_ns: *recv_unix_ns,
+                evidence,
+                alternating,
+            });
         }
         let totals = self.server.totals(&page.samples);
         if phase == ScrapePhase::Before {
@@ -327,14 +343,21 @@ impl Endpoint {
         }
         let since = state.before.as_ref().map(|before| totals.since(before));
         drop(state);
-        self.live.update(self.index, scrape.recv_unix_ns, &totals, since);
+        self.live
+            .update(self.index, scrape.recv_unix_ns, &totals, since);
     }
 
     fn note_reset(&self, evidence: &str, alternating: bool) {
         let url = self.scraper.url();
         if alternating {
-            let problem = Problem::new(format!("{url} answers from several processes in turn ({evidence}); its counters cannot be compared over time"));
-            self.notes.add(problem.hint("name each server's own endpoint with `--metrics-url`, once for each").note());
+            let problem = Problem::new(format!(
+                "{url} answers from several processes in turn ({evidence}); its counters cannot be compared over time"
+            ));
+            self.notes.add(
+                problem
+                    .hint("name each server's own endpoint with `--metrics-url`, once for each")
+                    .note(),
+            );
         } else {
             self.notes.add(format!("counters at {url} began anew during the run: {evidence}; what the server counted before that is lost"));
         }
@@ -347,13 +370,25 @@ impl Endpoint {
         }
         let url = self.scraper.url();
         let names = page.samples.iter().map(|sample| sample.name.as_str());
-        let problem = Problem::new(format!("{url} has {} samples, but none of {}'s", page.samples.len(), self.server.name));
+        let problem = Problem::new(format!(
+            "{url} has {} samples, but none of {}'s",
+            page.samples.len(),
+            self.server.name
+        ));
         let hint = match (server::recognise(names), self.server.metrics_flag) {
-            (Some(other), _) => format!("it looks like {0}: say so with `--server {0}`", other.name),
+            (Some(other), _) => {
+                format!("it looks like {0}: say so with `--server {0}`", other.name)
+            }
             (None, Some(flag)) => format!("does the server need {flag}?"),
             (None, None) => {
-                let known = SERVERS.iter().map(|server| server.name).collect::<Vec<_>>().join(", ");
-                format!("servers known: {known}; name the server's own endpoint with `--metrics-url`")
+                let known = SERVERS
+                    .iter()
+                    .map(|server| server.name)
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                format!(
+                    "servers known: {known}; name the server's own endpoint with `--metrics-url`"
+                )
             }
         };
         self.notes.add(problem.hint(hint).note());

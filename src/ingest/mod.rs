@@ -1,47 +1,37 @@
 //! What the server says while the load runs: metrics, log, spans. The [`Collector`] starts and
-//! stops the sources and hands every row to the writer. It must not know the load; all of it runs
-//! on a thread of its own, so that it never delays a measured read.
+//! stops the sources and hands every row to the writer. This module must not know the load.
 
+mod collector;
+pub mod follower;
 pub mod lines;
 pub mod live;
 pub mod log;
+mod log_event;
 pub mod log_time;
 pub mod metrics;
 pub mod otlp;
 pub mod problem;
 pub mod resets;
 pub mod scrape;
+pub mod snapshot;
 pub mod span;
+pub mod stream;
 pub mod tail;
+pub mod trouble;
 
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::io::Read;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::mpsc::{self, Sender};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncRead;
-use tokio::runtime::{Builder, Handle};
-use tokio::sync::{oneshot, watch};
-use tokio_util::sync::CancellationToken;
 
 use crate::config::Observe;
 use crate::record::{LogRow, ScrapeRow, SpanRow};
 use crate::server::Server;
-use live::Live;
+pub use collector::{Collector, LogWatch};
 use log::{LogCounts, LogReader};
-use metrics::{AfterOutcome, BeforeOutcome, Endpoints};
-use otlp::{Inbox, OtlpAddresses, SpansSeen};
 use problem::{Notes, Problem};
 use resets::Reset;
-use tail::{Begin, Follower, Signs};
-
-/// Everything still open at the end is given up after this.
-const STOP_PATIENCE: Duration = Duration::from_secs(5);
+use tail::Begin;
 
 /// One row from the server's side.
 #[derive(Clone, Debug)]
@@ -83,225 +73,16 @@ pub struct IngestReport {
     pub notes: Vec<String>,
 }
 
-/// Collects from every source until stopped. Its methods block, and may be called from any thread.
-pub struct Collector {
-    plan: Plan,
-    sink: Sender<Ingested>,
-    notes: Notes,
-    live: Live,
-    handle: Handle,
-    thread: Option<JoinHandle<()>>,
-    /// Ends the runtime, after everything else has ended.
-    quit: CancellationToken,
-    stop: CancellationToken,
-    endpoints: Endpoints,
-    grid: Option<(CancellationToken, tokio::task::JoinHandle<()>)>,
-    logs: Vec<(String, tokio::task::JoinHandle<LogCounts>)>,
-    otlp: Option<(Arc<Inbox>, OtlpAddresses, tokio::task::JoinHandle<()>)>,
-}
-
-/// What an attached server says about itself.
-pub struct LogWatch {
-    signs: watch::Receiver<Signs>,
-    handle: Handle,
-}
-
-impl Collector {
-    /// Takes the ports for spans and begins to read the log; rows go to `sink`. Fails only if a
-    /// port is taken or no thread can be had: a source that is not there is a note.
-    pub fn start(plan: Plan, sink: Sender<Ingested>) -> Result<Self, Problem> {
-        let bound = plan.observe.otlp.as_ref().map(otlp::bind).transpose()?;
-        let (notes, live) = (Notes::default(), Live::default());
-        let (quit, stop) = (CancellationToken::new(), CancellationToken::new());
-        let (handle, thread) = start_runtime(quit.clone())?;
-        let endpoints = Endpoints::new(plan.server, &metrics_urls(&plan), &sink, &notes, &live);
-        let otlp = bound.map(|bound| {
-            let inbox = Arc::new(Inbox::new(plan.server, sink.clone(), notes.clone()));
-            let addresses = bound.addresses();
-            (inbox.clone(), addresses, handle.spawn(bound.serve(inbox, stop.clone())))
-        });
-        let mut collector =
-            Self { plan, sink, notes, live, handle, thread: Some(thread), quit, stop, endpoints, grid: None, logs: Vec::new(), otlp };
-        collector.open_log();
-        Ok(collector)
-    }
-
-    /// Where spans are received.
-    pub fn otlp_addresses(&self) -> Option<OtlpAddresses> {
-        self.otlp.as_ref().map(|(_, addresses, _)| *addresses)
-    }
-
-    /// Tells the base URL once the server is up; the metrics endpoints follow from it.
-    pub fn set_base_url(&mut self, base_url: &str) {
-        self.plan.base_url = Some(base_url.to_owned());
-        self.endpoints = Endpoints::new(self.plan.server, &metrics_urls(&self.plan), &self.sink, &self.notes, &self.live);
-    }
-
-    /// Reads the log of a server that was started by this program, `source` being its name in rows.
-    pub fn attach_log(&mut self, source: &str, reader: impl AsyncRead + Unpin + Send + 'static) -> LogWatch {
-        let chunks = {
-            let _inside = self.handle.enter();
-            tail::pump(reader)
-        };
-        self.follow_chunks(source, chunks, false)
-    }
-
-    /// As [`attach_log`](Self::attach_log), for a pipe of the standard library.
-    pub fn attach_blocking_log(&mut self, source: &str, reader: impl Read + Send + 'static) -> LogWatch {
-        let chunks = tail::pump_blocking(source, || Ok(Box::new(reader)), self.notes.clone());
-        self.follow_chunks(source, chunks, false)
-    }
-
-    /// The exact snapshot before the first measured request.
-    pub fn snapshot_before(&self) -> Option<BeforeOutcome> {
-        let endpoints = self.endpoints.clone();
-        self.run(async move { endpoints.before().await })
-    }
-
-    /// Begins to scrape on the grid.
-    pub fn start_grid(&mut self) {
-        if self.grid.is_some() {
-            return;
-        }
-        let stop = self.stop.child_token();
-        let (endpoints, token) = (self.endpoints.clone(), stop.clone());
-        let interval = Duration::try_from_secs_f64(self.plan.observe.scrape_interval_s).unwrap_or(Duration::from_secs(1));
-        self.grid = Some((stop, self.handle.spawn(async move { endpoints.grid(interval, &token).await })));
-    }
-
-    /// Ends the grid and takes the exact snapshot after the last measured request: repeated until
-    /// the server has finished as many requests as the client saw end well.
-    pub fn snapshot_after(&mut self, expected_finished: Option<f64>) -> Option<AfterOutcome> {
-        let grid = self.grid.take();
-        let endpoints = self.endpoints.clone();
-        self.run(async move {
-            if let Some((stop, task)) = grid {
-                stop.cancel();
-                let _ = task.await;
-            }
-            endpoints.after(expected_finished).await
-        })
-    }
-
-    /// Waits for late spans until `enough` says so, or `max_wait` is over; at once where none are
-    /// received. `true` if there were enough.
-    pub fn wait_spans(&self, max_wait: Duration, enough: impl FnMut(&SpansSeen) -> bool) -> bool {
-        self.otlp.as_ref().is_some_and(|(inbox, ..)| inbox.wait(max_wait, enough))
-    }
-
-    /// What the server says right now, for the progress line; cheap to clone and to ask.
-    pub fn live(&self) -> Live {
-        self.live.clone()
-    }
-
-    /// What was noted so far.
-    pub fn notes(&self) -> Vec<String> {
-        self.notes.all()
-    }
-
-    /// Reads what is still there to read, ends every source, and says what they gave.
-    pub fn stop(mut self) -> IngestReport {
-        self.stop.cancel();
-        let (grid, logs, otlp) = (self.grid.take(), std::mem::take(&mut self.logs), self.otlp.take());
-        let notes = self.notes.clone();
-        let ended = self.run(async move {
-            if let Some((_, task)) = grid {
-                let _ = tokio::time::timeout(STOP_PATIENCE, task).await;
-            }
-            let mut sources = Vec::new();
-            for (source, task) in logs {
-                match tokio::time::timeout(STOP_PATIENCE, task).await {
-                    Ok(Ok(counts)) => sources.push(log_report(source, counts)),
-                    _ => notes.add(format!("the end of the log {source} was not read: it could not be read in time")),
-                }
-            }
-            if let Some((inbox, addresses, task)) = otlp {
-                let _ = tokio::time::timeout(STOP_PATIENCE, task).await;
-                sources.push(inbox.report(addresses));
-            }
-            sources
-        });
-        let mut sources = self.endpoints.reports();
-        sources.extend(ended.unwrap_or_default());
-        IngestReport { sources, resets: self.endpoints.resets(), notes: self.notes.all() }
-    }
-
-    /// Runs `work` on the collector's thread and waits for it. `None` if that thread is gone.
-    fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
-        let (sender, receiver) = mpsc::channel();
-        self.handle.spawn(async move {
-            let _ = sender.send(work.await);
-        });
-        receiver.recv().ok()
-    }
-
-    fn open_log(&mut self) {
-        let Some(log) = self.plan.observe.server_log.clone() else { return };
-        if log == "-" {
-            let chunks = tail::pump_blocking("stdin", || Ok(Box::new(std::io::stdin())), self.notes.clone());
-            self.follow_chunks("stdin", chunks, true);
-        } else if tail::is_stream(Path::new(&log)) {
-            let path = PathBuf::from(&log);
-            let open = move || Ok(Box::new(std::fs::File::open(path)?) as Box<dyn Read + Send>);
-            let chunks = tail::pump_blocking(&log, open, self.notes.clone());
-            self.follow_chunks(&log, chunks, true);
-        } else if let Some(follower) = self.follower(&log) {
-            let (ready, begun) = oneshot::channel();
-            let (path, begin, stop) = (PathBuf::from(&log), self.plan.log_begin, self.stop.clone());
-            self.logs.push((log, self.handle.spawn(tail::follow_file(follower, path, begin, ready, stop))));
-            // What is written from here on belongs to the run.
-            self.run(async move { begun.await.is_ok() });
-        }
-    }
-
-    fn follow_chunks(&mut self, source: &str, chunks: tokio::sync::mpsc::Receiver<tail::Chunk>, must_be_text: bool) -> LogWatch {
-        let (sender, signs) = watch::channel(Signs::default());
-        if let Some(follower) = self.follower(source) {
-            let work = tail::follow_stream(follower.with_signs(sender), chunks, must_be_text, self.stop.clone());
-            self.logs.push((source.to_owned(), self.handle.spawn(work)));
-        }
-        LogWatch { signs, handle: self.handle.clone() }
-    }
-
-    fn follower(&self, source: &str) -> Option<Follower> {
-        let reader = LogReader::new(source, self.plan.server.log_format, self.notes.clone())?;
-        Some(Follower::new(reader, self.sink.clone(), self.notes.clone()))
-    }
-}
-
-impl Drop for Collector {
-    fn drop(&mut self) {
-        self.stop.cancel();
-        self.quit.cancel();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-impl LogWatch {
-    /// Waits until the server's log says that it takes requests, ends, or `max_wait` is over; what
-    /// it had said by then. A URL that names every address is given as one of this host's.
-    pub fn wait_started(&self, max_wait: Duration) -> Signs {
-        let mut signs = self.signs.clone();
-        let (sender, receiver) = mpsc::channel();
-        self.handle.spawn(async move {
-            let said = signs.wait_for(|signs| signs.started || signs.ended.is_some());
-            let _ = tokio::time::timeout(max_wait, said).await;
-            let _ = sender.send(());
-        });
-        let _ = receiver.recv();
-        let mut signs = self.signs.borrow().clone();
-        signs.url = signs.url.map(|url| url.replace("://0.0.0.0", "://127.0.0.1").replace("://[::]", "://[::1]"));
-        signs
-    }
-}
-
 /// Reads a whole log that was given afterwards.
-pub fn read_log(path: &Path, server: &Server, sink: impl FnMut(LogRow)) -> Result<(SourceReport, Vec<String>), Problem> {
+pub fn read_log(
+    path: &Path,
+    server: &Server,
+    sink: impl FnMut(LogRow),
+) -> Result<(SourceReport, Vec<String>), Problem> {
     let notes = Notes::default();
     let source = path.display().to_string();
-    let reader = LogReader::new(&source, server.log_format, notes.clone()).ok_or_else(|| Problem::new("no log format is known"))?;
+    let reader = LogReader::new(&source, server.log_format, notes.clone())
+        .ok_or_else(|| Problem::new("no log format is known"))?;
     let (counts, problem) = tail::read_whole(path, reader, sink)?;
     if let Some(problem) = problem {
         notes.add(problem.note());
@@ -310,38 +91,32 @@ pub fn read_log(path: &Path, server: &Server, sink: impl FnMut(LogRow)) -> Resul
 }
 
 fn log_report(source: String, counts: LogCounts) -> SourceReport {
-    let LogCounts { seen, parsed, other, unparsed, bad, blank, lossy, cut } = counts;
+    let LogCounts {
+        seen,
+        parsed,
+        other,
+        unparsed,
+        bad,
+        blank,
+        lossy,
+        cut,
+    } = counts;
     SourceReport {
         kind: "log".to_owned(),
         source,
         seen: seen - blank,
         parsed: parsed + other,
         rejected: unparsed + bad,
-        details: [("events", parsed), ("other", other), ("unparsed", unparsed), ("bad", bad), ("blank", blank), ("lossy", lossy), ("cut", cut)]
-            .map(|(key, n)| (key.to_owned(), n))
-            .into(),
+        details: [
+            ("events", parsed),
+            ("other", other),
+            ("unparsed", unparsed),
+            ("bad", bad),
+            ("blank", blank),
+            ("lossy", lossy),
+            ("cut", cut),
+        ]
+        .map(|(key, n)| (key.to_owned(), n))
+        .into(),
     }
-}
-
-fn metrics_urls(plan: &Plan) -> Vec<String> {
-    if plan.observe.no_metrics {
-        Vec::new()
-    } else if plan.observe.metrics_urls.is_empty() {
-        plan.base_url.iter().map(|url| plan.server.metrics_url(url)).collect()
-    } else {
-        plan.observe.metrics_urls.clone()
-    }
-}
-
-/// A runtime on a thread of its own, until `quit`.
-fn start_runtime(quit: CancellationToken) -> Result<(Handle, JoinHandle<()>), Problem> {
-    let failed = |error: std::io::Error| Problem::new(format!("cannot start the thread that records the server's side: {error}"));
-    let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    let handle = runtime.handle().clone();
-    let thread = std::thread::Builder::new().name("tare-ingest".to_owned()).spawn(move || {
-        runtime.block_on(quit.cancelled());
-        // A read of standard input cannot be ended; the program's end will.
-        runtime.shutdown_background();
-    });
-    Ok((handle, thread.map_err(failed)?))
 }

@@ -17,8 +17,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Router, serve};
 use flate2::read::MultiGzDecoder;
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
-use opentelemetry_proto::tonic::collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse};
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
+    TraceService, TraceServiceServer,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use prost::Message;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -82,15 +86,39 @@ pub struct Inbox {
 /// Takes both ports. Done before anything else starts, so that a port in use is told at once and
 /// the ports are known to whoever must be told them.
 pub fn bind(otlp: &Otlp) -> Result<Bound, Problem> {
-    let grpc = listen(&otlp.host, otlp.grpc_port, "OTLP over gRPC", "--otlp-grpc-port")?;
-    let http = listen(&otlp.host, otlp.http_port, "OTLP over HTTP", "--otlp-http-port")?;
-    let address = |listener: &StdListener| listener.local_addr().map_err(|error| Problem::new(format!("cannot tell the address spans are received at: {error}")));
-    let addresses = OtlpAddresses { grpc: address(&grpc)?, http: address(&http)? };
-    Ok(Bound { grpc, http, addresses })
+    let grpc = listen(
+        &otlp.host,
+        otlp.grpc_port,
+        "OTLP over gRPC",
+        "--otlp-grpc-port",
+    )?;
+    let http = listen(
+        &otlp.host,
+        otlp.http_port,
+        "OTLP over HTTP",
+        "--otlp-http-port",
+    )?;
+    let address = |listener: &StdListener| {
+        listener.local_addr().map_err(|error| {
+            Problem::new(format!(
+                "cannot tell the address spans are received at: {error}"
+            ))
+        })
+    };
+    let addresses = OtlpAddresses {
+        grpc: address(&grpc)?,
+        http: address(&http)?,
+    };
+    Ok(Bound {
+        grpc,
+        http,
+        addresses,
+    })
 }
 
 fn listen(host: &str, port: u16, what: &str, flag: &str) -> Result<StdListener, Problem> {
-    let listener = StdListener::bind((host, port)).and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
+    let listener = StdListener::bind((host, port))
+        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
     listener.map_err(|error| {
         let problem = Problem::new(format!("cannot receive spans ({what}) at {host}:{port}: {error}"));
         match error.kind() {
@@ -108,7 +136,8 @@ impl Bound {
     /// Serves both ports until `stop`.
     pub async fn serve(self, inbox: Arc<Inbox>, stop: CancellationToken) {
         let (notes, addresses) = (inbox.notes.clone(), self.addresses);
-        let listeners = TcpListener::from_std(self.grpc).and_then(|grpc| Ok((grpc, TcpListener::from_std(self.http)?)));
+        let listeners = TcpListener::from_std(self.grpc)
+            .and_then(|grpc| Ok((grpc, TcpListener::from_std(self.http)?)));
         let (grpc, http) = match listeners {
             Ok(listeners) => listeners,
             Err(error) => return notes.add(format!("spans are not received: {error}")),
@@ -120,7 +149,9 @@ impl Bound {
                 Ok(request)
             }
         };
-        let service = TraceServiceServer::from_arc(inbox.clone()).accept_compressed(CompressionEncoding::Gzip).max_decoding_message_size(MAX_EXPORT_BYTES);
+        let service = TraceServiceServer::from_arc(inbox.clone())
+            .accept_compressed(CompressionEncoding::Gzip)
+            .max_decoding_message_size(MAX_EXPORT_BYTES);
         let grpc = GrpcServer::builder()
             .add_service(InterceptedService::new(service, counting))
             .serve_with_incoming_shutdown(TcpIncoming::from(grpc), stop.clone().cancelled_owned());
@@ -133,10 +164,16 @@ impl Bound {
         let both = async {
             let (grpc, http) = tokio::join!(grpc, http);
             if let Err(error) = grpc {
-                notes.add(format!("the receiver of spans at {} stopped: {error}", addresses.grpc));
+                notes.add(format!(
+                    "the receiver of spans at {} stopped: {error}",
+                    addresses.grpc
+                ));
             }
             if let Err(error) = http {
-                notes.add(format!("the receiver of spans at {} stopped: {error}", addresses.http));
+                notes.add(format!(
+                    "the receiver of spans at {} stopped: {error}",
+                    addresses.http
+                ));
             }
         };
         tokio::select! {
@@ -176,18 +213,29 @@ impl Inbox {
             if left.is_zero() {
                 return false;
             }
-            seen = self.changed.wait_timeout(seen, left).unwrap_or_else(PoisonError::into_inner).0;
+            seen = self
+                .changed
+                .wait_timeout(seen, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 
     /// What was received and refused.
     pub fn report(&self, addresses: OtlpAddresses) -> SourceReport {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let bad_exports = get(&self.n_grpc_calls) - get(&self.n_grpc_decoded) + get(&self.n_bad_http);
+        let bad_exports =
+            get(&self.n_grpc_calls) - get(&self.n_grpc_decoded) + get(&self.n_bad_http);
         let (spans, rejected) = (get(&self.n_spans), get(&self.n_rejected_spans));
-        let n_request_spans = self.seen.lock().unwrap_or_else(PoisonError::into_inner).n_request_spans;
+        let n_request_spans = self
+            .seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .n_request_spans;
         if bad_exports > 0 {
-            self.notes.add(format!("{bad_exports} payloads sent to the receiver of spans could not be read"));
+            self.notes.add(format!(
+                "{bad_exports} payloads sent to the receiver of spans could not be read"
+            ));
         }
         SourceReport {
             kind: "otlp".to_owned(),
@@ -195,7 +243,13 @@ impl Inbox {
             seen: spans + rejected,
             parsed: spans,
             rejected,
-            details: [("exports", get(&self.n_exports)), ("bad_exports", bad_exports), ("request_spans", n_request_spans)].map(|(key, n)| (key.to_owned(), n)).into(),
+            details: [
+                ("exports", get(&self.n_exports)),
+                ("bad_exports", bad_exports),
+                ("request_spans", n_request_spans),
+            ]
+            .map(|(key, n)| (key.to_owned(), n))
+            .into(),
         }
     }
 
@@ -203,10 +257,14 @@ impl Inbox {
         let (rows, n_rejected) = rows(export.resource_spans, self.server, UnixNs::now(), via);
         self.n_exports.fetch_add(1, Ordering::Relaxed);
         self.n_spans.fetch_add(rows.len() as u64, Ordering::Relaxed);
-        self.n_rejected_spans.fetch_add(n_rejected, Ordering::Relaxed);
+        self.n_rejected_spans
+            .fetch_add(n_rejected, Ordering::Relaxed);
         {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            for row in rows.iter().filter(|row| self.server.request_span.is_none_or(|name| name == row.name)) {
+            for row in rows
+                .iter()
+                .filter(|row| self.server.request_span.is_none_or(|name| name == row.name))
+            {
                 seen.n_request_spans += 1;
                 seen.trace_ids.insert(row.trace_id.clone());
                 seen.request_ids.extend(row.request_id.clone());
@@ -221,15 +279,22 @@ impl Inbox {
             rejected_spans: i64::try_from(n_rejected).unwrap_or(i64::MAX),
             error_message: "spans need a trace id of 16 and a span id of 8 bytes".to_owned(),
         });
-        ExportTraceServiceResponse { partial_success: partial }
+        ExportTraceServiceResponse {
+            partial_success: partial,
+        }
     }
 }
 
 #[tonic::async_trait]
 impl TraceService for Inbox {
-    async fn export(&self, request: tonic::Request<ExportTraceServiceRequest>) -> Result<tonic::Response<ExportTraceServiceResponse>, tonic::Status> {
+    async fn export(
+        &self,
+        request: tonic::Request<ExportTraceServiceRequest>,
+    ) -> Result<tonic::Response<ExportTraceServiceResponse>, tonic::Status> {
         self.n_grpc_decoded.fetch_add(1, Ordering::Relaxed);
-        Ok(tonic::Response::new(self.take(request.into_inner(), "grpc")))
+        Ok(tonic::Response::new(
+            self.take(request.into_inner(), "grpc"),
+        ))
     }
 }
 
@@ -247,17 +312,36 @@ async fn http_export(State(inbox): State<Arc<Inbox>>, headers: HeaderMap, body: 
 }
 
 async fn no_such_path(uri: axum::http::Uri) -> Response {
-    (StatusCode::NOT_FOUND, format!("nothing is received at {}: spans go to /v1/traces\n", uri.path())).into_response()
+    (
+        StatusCode::NOT_FOUND,
+        format!(
+            "nothing is received at {}: spans go to /v1/traces\n",
+            uri.path()
+        ),
+    )
+        .into_response()
 }
 
 type Refusal = (StatusCode, String);
 
 fn decode(headers: &HeaderMap, body: &[u8]) -> Result<ExportTraceServiceRequest, Refusal> {
-    let value = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok()).unwrap_or_default().trim().to_ascii_lowercase();
+    let value = |name| {
+        headers
+            .get(name)
+            .and_then(|value: &header::HeaderValue| value.to_str().ok())
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase()
+    };
     let content_type = value(header::CONTENT_TYPE);
     let content_type = content_type.split(';').next().unwrap_or_default().trim();
     if content_type != PROTOBUF && content_type != "application/protobuf" {
-        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("expected content type {PROTOBUF}, found `{content_type}`; hint: {JSON_HINT}\n")));
+        return Err((
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            format!(
+                "expected content type {PROTOBUF}, found `{content_type}`; hint: {JSON_HINT}\n"
+            ),
+        ));
     }
     let unpacked;
     let message = match value(header::CONTENT_ENCODING).as_str() {
@@ -266,18 +350,44 @@ fn decode(headers: &HeaderMap, body: &[u8]) -> Result<ExportTraceServiceRequest,
             unpacked = gunzip(body)?;
             &unpacked
         }
-        other => return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("expected content encoding gzip or none, found `{other}`\n"))),
+        other => {
+            return Err((
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                format!("expected content encoding gzip or none, found `{other}`\n"),
+            ));
+        }
     };
-    ExportTraceServiceRequest::decode(message).map_err(|error| (StatusCode::BAD_REQUEST, format!("expected an ExportTraceServiceRequest, found {} bytes that are none: {error}\n", message.len())))
+    ExportTraceServiceRequest::decode(message).map_err(|error| {
+        (
+            StatusCode::BAD_REQUEST,
+            format!(
+                "expected an ExportTraceServiceRequest, found {} bytes that are none: {error}\n",
+                message.len()
+            ),
+        )
+    })
 }
 
 /// Unpacks at most [`MAX_EXPORT_BYTES`]: a small body must not become a large one.
 fn gunzip(body: &[u8]) -> Result<Vec<u8>, Refusal> {
     let mut out = Vec::new();
-    let read = MultiGzDecoder::new(body).take(MAX_EXPORT_BYTES as u64 + 1).read_to_end(&mut out);
-    read.map_err(|error| (StatusCode::BAD_REQUEST, format!("expected a gzip body, found one that cannot be unpacked: {error}\n")))?;
+    let read = MultiGzDecoder::new(body)
+        .take(MAX_EXPORT_BYTES as u64 + 1)
+        .read_to_end(&mut out);
+    read.map_err(|error| {
+        (
+            StatusCode::BAD_REQUEST,
+            format!("expected a gzip body, found one that cannot be unpacked: {error}\n"),
+        )
+    })?;
     if out.len() > MAX_EXPORT_BYTES {
-        return Err((StatusCode::PAYLOAD_TOO_LARGE, format!("the body unpacks to more than {} MiB\n", MAX_EXPORT_BYTES >> 20)));
+        return Err((
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!(
+                "the body unpacks to more than {} MiB\n",
+                MAX_EXPORT_BYTES >> 20
+            ),
+        ));
     }
     Ok(out)
 }

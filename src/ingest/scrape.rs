@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::fmt;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, LOCATION};
@@ -13,6 +12,7 @@ use reqwest::{Client, Response, Url};
 use tare_parsers::exposition::{self, MetricType};
 
 use super::problem::{Problem, excerpt};
+use super::trouble::Trouble;
 use crate::clock::UnixNs;
 use crate::record::{SampleRow, ScrapePhase, ScrapeRow};
 
@@ -66,30 +66,46 @@ pub enum Kind {
     Other,
 }
 
-/// What was found in place of samples.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Trouble {
-    Connect(String),
-    Timeout(Duration),
-    Status { status: u16, found: String },
-    Redirect { to: String },
-    NotMetrics { found: String, json: bool },
-    Empty,
-    TooLarge(usize),
-    Broken(String),
-}
-
 impl Scraper {
     /// For the endpoint at `url`; no proxy, whatever the environment says, and no other host.
     pub fn new(url: &str) -> Result<Self, Problem> {
-        let problem = |what: String| Problem::new(what).hint("write it as http://HOST:PORT/metrics, with `--metrics-url`");
-        let parsed = Url::parse(url).map_err(|error| problem(format!("`{url}` is no URL of a metrics endpoint: {error}")))?;
-        if parsed.scheme() != "http" || parsed.host_str().is_none() {
-            return Err(problem(format!("the metrics endpoint `{url}` cannot be asked: only http is supported, not {}", parsed.scheme())));
+        let problem = |what: String| {
+            Problem::new(what).hint("write it as http://HOST:PORT/metrics, with `--metrics-url`")
+        };
+        let no_url = |why: &str| {
+            problem(format!(
+                "`{}` is no URL of a metrics endpoint: {why}",
+                excerpt(url, 200)
+            ))
+        };
+        let parsed = Url::parse(url).map_err(|error| no_url(&error.to_string()))?;
+        match parsed.scheme() {
+            "http" => {}
+            "https" => {
+                return Err(problem(format!(
+                    "no metrics from {url}: only http is supported, not https"
+                )));
+            }
+            _ => return Err(no_url("it does not begin with http://")),
         }
-        let client = Client::builder().no_proxy().redirect(same_host()).connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT).build();
-        let client = client.map_err(|error| Problem::new(format!("no HTTP client for the metrics endpoint: {}", root_cause(&error))))?;
-        Ok(Self { client, url: parsed, max_page_bytes: MAX_PAGE_BYTES, timeout: TIMEOUT })
+        let client = Client::builder()
+            .no_proxy()
+            .redirect(same_host())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TIMEOUT)
+            .build();
+        let client = client.map_err(|error| {
+            Problem::new(format!(
+                "no HTTP client for the metrics endpoint: {}",
+                root_cause(&error)
+            ))
+        })?;
+        Ok(Self {
+            client,
+            url: parsed,
+            max_page_bytes: MAX_PAGE_BYTES,
+            timeout: TIMEOUT,
+        })
     }
 
     /// With other bounds than the usual ones.
@@ -109,29 +125,56 @@ impl Scraper {
         let send_unix_ns = UnixNs::now();
         let body = self.fetch().await;
         let recv_unix_ns = UnixNs::now();
-        let page = body.and_then(|(bytes, content_type)| read_page(&String::from_utf8_lossy(&bytes), &content_type));
-        Scrape { source: self.url.to_string(), send_unix_ns, recv_unix_ns, page }
+        let page = body.and_then(|(bytes, content_type)| {
+            read_page(&String::from_utf8_lossy(&bytes), &content_type)
+        });
+        Scrape {
+            source: self.url.to_string(),
+            send_unix_ns,
+            recv_unix_ns,
+            page,
+        }
     }
 
     async fn fetch(&self) -> Result<(Vec<u8>, String), Trouble> {
         // OpenMetrics would do as well, but the plain format is what every server has.
-        let request = self.client.get(self.url.clone()).header(ACCEPT, "text/plain;version=0.0.4, */*;q=0.1").timeout(self.timeout);
+        let request = self
+            .client
+            .get(self.url.clone())
+            .header(ACCEPT, "text/plain;version=0.0.4, */*;q=0.1")
+            .timeout(self.timeout);
         let mut response = request.send().await.map_err(|error| self.trouble(&error))?;
         let status = response.status();
-        let header = |response: &Response, name| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        let header = |response: &Response, name| {
+            response
+                .headers()
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+                .to_owned()
+        };
         let content_type = header(&response, CONTENT_TYPE);
         if status.is_redirection() {
-            return Err(Trouble::Redirect { to: header(&response, LOCATION) });
+            return Err(Trouble::Redirect {
+                to: header(&response, LOCATION),
+            });
         }
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.trouble(&error))? {
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| self.trouble(&error))?
+        {
             if body.len() + chunk.len() > self.max_page_bytes {
                 return Err(Trouble::TooLarge(self.max_page_bytes));
             }
             body.extend_from_slice(&chunk);
         }
         if !status.is_success() {
-            return Err(Trouble::Status { status: status.as_u16(), found: found(&String::from_utf8_lossy(&body), &content_type) });
+            return Err(Trouble::Status {
+                status: status.as_u16(),
+                found: found(&String::from_utf8_lossy(&body), &content_type),
+            });
         }
         Ok((body, content_type))
     }
@@ -151,16 +194,34 @@ impl Scrape {
     /// The row to keep. Series' birth times are left out always, buckets while the load runs: they
     /// are most of a page, and only the difference from the first to the last snapshot is used.
     pub fn row(&self, phase: ScrapePhase) -> ScrapeRow {
-        let wanted = |kind: Kind| kind != Kind::Created && (kind != Kind::Bucket || phase != ScrapePhase::During);
+        let wanted = |kind: Kind| {
+            kind != Kind::Created && (kind != Kind::Bucket || phase != ScrapePhase::During)
+        };
         let (samples, bad_lines, error) = match &self.page {
             Ok(page) => {
-                let samples = page.samples_of_kind().filter(|(_, kind)| wanted(*kind)).map(|(sample, _)| sample.clone());
+                let samples = page
+                    .samples_of_kind()
+                    .filter(|(_, kind)| wanted(*kind))
+                    .map(|(sample, _)| sample.clone());
                 (samples.collect(), page.bad_lines, None)
             }
             Err(trouble) => (Vec::new(), 0, Some(trouble.to_string())),
         };
-        let Self { source, send_unix_ns, recv_unix_ns, .. } = self;
-        ScrapeRow { source: source.clone(), phase, send_unix_ns: *send_unix_ns, recv_unix_ns: *recv_unix_ns, error, bad_lines, samples }
+        let Self {
+            source,
+            send_unix_ns,
+            recv_unix_ns,
+            ..
+        } = self;
+        ScrapeRow {
+            source: source.clone(),
+            phase,
+            send_unix_ns: *send_unix_ns,
+            recv_unix_ns: *recv_unix_ns,
+            error,
+            bad_lines,
+            samples,
+        }
     }
 }
 
@@ -171,49 +232,19 @@ impl Page {
     }
 }
 
-impl Trouble {
-    /// Asking again soon may go better.
-    pub fn may_pass(&self) -> bool {
-        matches!(self, Trouble::Connect(_) | Trouble::Timeout(_) | Trouble::Broken(_))
-    }
-
-    /// As a note about the endpoint at `url`.
-    pub fn problem(&self, url: &str) -> Problem {
-        let problem = Problem::new(format!("no metrics from {url}: {self}"));
-        match self {
-            Trouble::Connect(_) => problem.hint("is the server up, and are its metrics on that port? `--metrics-url` names another, `--no-metrics` leaves them out"),
-            Trouble::Status { status: 401 | 403, .. } => problem.hint("the endpoint wants a key; give one that is open to this host with `--metrics-url`"),
-            Trouble::NotMetrics { json: true, .. } => problem.hint("this looks like TensorRT-LLM, whose Prometheus page is at /prometheus/metrics: give it with `--metrics-url`"),
-            Trouble::Status { .. } | Trouble::NotMetrics { .. } | Trouble::Redirect { .. } => {
-                problem.hint("gateways often do not pass /metrics on; name the server's own endpoint with `--metrics-url`")
-            }
-            Trouble::Empty => problem.hint("does the server need a flag to show metrics?"),
-            Trouble::Timeout(_) | Trouble::TooLarge(_) | Trouble::Broken(_) => problem,
-        }
-    }
-}
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Trouble::Connect(why) => write!(f, "no connection: {why}"),
-            Trouble::Timeout(after) => write!(f, "no whole answer within {} s", after.as_secs_f64()),
-            Trouble::Status { status, found } => write!(f, "expected a page in Prometheus text format, found status {status} with {found}"),
-            Trouble::Redirect { to } => write!(f, "it redirects to another place, `{}`, which is not followed", excerpt(to, 200)),
-            Trouble::NotMetrics { found, .. } => write!(f, "expected a page in Prometheus text format, found {found}"),
-            Trouble::Empty => f.write_str("the page has no samples"),
-            Trouble::TooLarge(limit) => write!(f, "the page is longer than {} MiB", limit >> 20),
-            Trouble::Broken(why) => write!(f, "the answer broke off: {why}"),
-        }
-    }
-}
-
 /// Follows redirects on the same host and port only: a metrics page elsewhere is another server's.
 fn same_host() -> Policy {
     Policy::custom(|attempt| {
         let from = attempt.previous().last();
-        let same = from.is_some_and(|from| from.host_str() == attempt.url().host_str() && from.port_or_known_default() == attempt.url().port_or_known_default());
-        if same && attempt.previous().len() <= MAX_REDIRECTS { attempt.follow() } else { attempt.stop() }
+        let same = from.is_some_and(|from| {
+            from.host_str() == attempt.url().host_str()
+                && from.port_or_known_default() == attempt.url().port_or_known_default()
+        });
+        if same && attempt.previous().len() <= MAX_REDIRECTS {
+            attempt.follow()
+        } else {
+            attempt.stop()
+        }
     })
 }
 
@@ -221,12 +252,26 @@ fn read_page(text: &str, content_type: &str) -> Result<Page, Trouble> {
     let scrape = exposition::parse(text);
     if scrape.samples.is_empty() {
         let start = text.trim_start();
-        let blank_or_comments = start.lines().all(|line| line.trim().is_empty() || line.starts_with('#'));
+        let blank_or_comments = start
+            .lines()
+            .all(|line| line.trim().is_empty() || line.starts_with('#'));
         let json = start.starts_with(['{', '[']);
-        return Err(if blank_or_comments { Trouble::Empty } else { Trouble::NotMetrics { found: found(text, content_type), json } });
+        return Err(if blank_or_comments {
+            Trouble::Empty
+        } else {
+            Trouble::NotMetrics {
+                found: found(text, content_type),
+                json,
+            }
+        });
     }
     let types: HashMap<&str, MetricType> = scrape.types.iter().copied().collect();
-    let mut page = Page { samples: Vec::with_capacity(scrape.samples.len()), kinds: Vec::with_capacity(scrape.samples.len()), bad_lines: scrape.errors.len() as u32, n_not_finite: 0 };
+    let mut page = Page {
+        samples: Vec::with_capacity(scrape.samples.len()),
+        kinds: Vec::with_capacity(scrape.samples.len()),
+        bad_lines: scrape.errors.len() as u32,
+        n_not_finite: 0,
+    };
     // Without its end the page was cut by the server: the last line may be half a number.
     page.bad_lines += u32::from(!scrape.complete);
     for sample in scrape.samples {
@@ -234,9 +279,21 @@ fn read_page(text: &str, content_type: &str) -> Result<Page, Trouble> {
             page.n_not_finite += 1;
             continue;
         }
-        let kind = kind(sample.name, sample.labels.iter().any(|(key, _)| *key == "le"), &types);
-        let labels = sample.labels.into_iter().map(|(key, value)| (key.to_owned(), value.into_owned())).collect();
-        page.samples.push(SampleRow { name: sample.name.to_owned(), labels, value: sample.value });
+        let kind = kind(
+            sample.name,
+            sample.labels.iter().any(|(key, _)| *key == "le"),
+            &types,
+        );
+        let labels = sample
+            .labels
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value.into_owned()))
+            .collect();
+        page.samples.push(SampleRow {
+            name: sample.name.to_owned(),
+            labels,
+            value: sample.value,
+        });
         page.kinds.push(kind);
     }
     Ok(page)
@@ -249,7 +306,12 @@ fn kind(name: &str, has_le: bool, types: &HashMap<&str, MetricType>) -> Kind {
         return Kind::Created;
     }
     let declared = |stem: Option<&str>| stem.and_then(|stem| types.get(stem).copied());
-    let of_many = |stem| matches!(declared(stem), None | Some(MetricType::Histogram | MetricType::Summary));
+    let of_many = |stem| {
+        matches!(
+            declared(stem),
+            None | Some(MetricType::Histogram | MetricType::Summary)
+        )
+    };
     if has_le && ends("_bucket").is_some() {
         return Kind::Bucket;
     }
@@ -258,12 +320,24 @@ fn kind(name: &str, has_le: bool, types: &HashMap<&str, MetricType>) -> Kind {
         Some(MetricType::Gauge) => return Kind::Other,
         _ => {}
     }
-    if (ends("_count").is_some() && of_many(ends("_count"))) || ends("_total").is_some() { Kind::Counter } else { Kind::Other }
+    if (ends("_count").is_some() && of_many(ends("_count"))) || ends("_total").is_some() {
+        Kind::Counter
+    } else {
+        Kind::Other
+    }
 }
 
 fn found(text: &str, content_type: &str) -> String {
-    let kind = if content_type.is_empty() { "no content type" } else { content_type };
-    if text.trim().is_empty() { format!("an empty body ({kind})") } else { format!("`{}` ({kind})", excerpt(text.trim_start(), 80)) }
+    let kind = if content_type.is_empty() {
+        "no content type"
+    } else {
+        content_type
+    };
+    if text.trim().is_empty() {
+        format!("an empty body ({kind})")
+    } else {
+        format!("`{}` ({kind})", excerpt(text.trim_start(), 80))
+    }
 }
 
 /// The last cause in the chain: what the system said.

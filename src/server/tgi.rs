@@ -13,7 +13,10 @@ pub static TGI: Server = Server {
         queue: &["tgi_request_queue_duration"],
         prompt_tokens: &["tgi_request_input_length_sum"],
         generation_tokens: &["tgi_request_generated_tokens_sum"],
-        finished: &[("tgi_request_success", Reason::Is("success")), ("tgi_request_failure", Reason::Is("error"))],
+        finished: &[
+            ("tgi_request_success", Reason::Is("success")),
+            ("tgi_request_failure", Reason::Is("error")),
+        ],
         running: &["tgi_batch_current_size"],
         waiting: &["tgi_queue_size"],
         ..Metrics::NONE

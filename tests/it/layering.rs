@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::support::rust_files;
+use crate::source::rust_files;
 
 /// What everything may use.
 const GROUND: &[&str] = &["clock", "metric", "record", "units", "error"];

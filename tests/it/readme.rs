@@ -1,6 +1,6 @@
 //! The README's lists are the tables', and its commands are those that CI runs.
 
-use crate::support::root;
+use crate::source::root;
 
 fn readme() -> String {
     std::fs::read_to_string(root().join("README.md")).unwrap()

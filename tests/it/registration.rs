@@ -1,7 +1,7 @@
 //! A file that is there is registered, and what is registered has its file: one variant, one file,
 //! one line in its table.
 
-use crate::support::modules;
+use crate::source::modules;
 
 #[test]
 fn every_log_format_is_in_its_table() {

@@ -1,41 +1,71 @@
-//! What the tests share: the source tree as text.
+//! Small servers for tests, on free ports of the loopback interface.
 
-use std::path::{Path, PathBuf};
+use std::future::Future;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
-/// The folder of the project.
-pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+use axum::Router;
+use tokio::runtime::{Builder, Runtime};
+
+/// Long enough for anything a test waits for on a slow machine; nothing waits so long when it works.
+pub const SOON: Duration = Duration::from_secs(60);
+
+/// An HTTP server that lives as long as this value.
+pub struct Served {
+    pub address: SocketAddr,
+    _runtime: Runtime,
 }
 
-/// Every Rust file below `folder` of the project: its path from there, and its text.
-pub fn rust_files(folder: &str) -> Vec<(PathBuf, String)> {
-    let base = root().join(folder);
-    let mut files = Vec::new();
-    let mut folders = vec![base.clone()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|e| e == "rs") {
-                let text = std::fs::read_to_string(&path).unwrap();
-                files.push((path.strip_prefix(&base).unwrap().to_owned(), text));
-            }
-        }
+impl Served {
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
     }
-    files.sort();
-    assert!(!files.is_empty(), "no Rust files in {}", base.display());
-    files
 }
 
-/// The names of the files and folders in `folder` that are modules: without `.rs`, without `mod`.
-pub fn modules(folder: &str) -> Vec<String> {
-    let mut names: Vec<String> = std::fs::read_dir(root().join(folder))
+/// Serves `router` on a thread of its own.
+pub fn serve(router: Router) -> Served {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let listener = runtime
+        .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
+        .unwrap();
+    let address = listener.local_addr().unwrap();
+    runtime.spawn(async move { axum::serve(listener, router).await });
+    Served {
+        address,
+        _runtime: runtime,
+    }
+}
+
+/// Answers one connection with exactly these bytes, then closes it.
+pub fn serve_bytes(answer: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(answer);
+        }
+    });
+    address
+}
+
+/// A port that nobody listens on.
+pub fn closed_port() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0")
         .unwrap()
-        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
-        .filter(|name| name != "mod")
-        .collect();
-    names.sort();
-    names.dedup();
-    names
+        .local_addr()
+        .unwrap()
+}
+
+pub fn block_on<T>(work: impl Future<Output = T>) -> T {
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(work)
 }

@@ -1,0 +1,352 @@
+//! Starts, stops and asks the sources of the server's side. All of them run on one thread that is
+//! theirs alone, so that they never delay a measured read. This file must not know what any source
+//! says.
+
+use std::future::Future;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::io::AsyncRead;
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::follower::{Follower, Signs};
+use super::live::Live;
+use super::log::{LogCounts, LogReader};
+use super::metrics::Endpoints;
+use super::otlp::{self, Inbox, OtlpAddresses, SpansSeen};
+use super::problem::{Notes, Problem};
+use super::snapshot::{AfterOutcome, BeforeOutcome};
+use super::stream::{self, Origin};
+use super::tail;
+use super::{IngestReport, Ingested, Plan, log_report};
+
+/// Everything still open at the end is given up after this.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Collects from every source until stopped. Its methods block, and may be called from any thread.
+pub struct Collector {
+    plan: Plan,
+    sink: Sender<Ingested>,
+    notes: Notes,
+    live: Live,
+    handle: Handle,
+    thread: Option<JoinHandle<()>>,
+    /// Ends the runtime, after everything else has ended.
+    quit: CancellationToken,
+    stop: CancellationToken,
+    endpoints: Endpoints,
+    grid: Option<(CancellationToken, tokio::task::JoinHandle<()>)>,
+    logs: Vec<(String, tokio::task::JoinHandle<LogCounts>)>,
+    otlp: Option<(Arc<Inbox>, OtlpAddresses, tokio::task::JoinHandle<()>)>,
+}
+
+/// What an attached server says about itself.
+pub struct LogWatch {
+    signs: watch::Receiver<Signs>,
+    handle: Handle,
+}
+
+impl Collector {
+    /// Takes the ports for spans and begins to read the log; rows go to `sink`. Fails only if a
+    /// port is taken or no thread can be had: a source that is not there is a note.
+    pub fn start(plan: Plan, sink: Sender<Ingested>) -> Result<Self, Problem> {
+        let bound = plan.observe.otlp.as_ref().map(otlp::bind).transpose()?;
+        let (notes, live) = (Notes::default(), Live::default());
+        let (quit, stop) = (CancellationToken::new(), CancellationToken::new());
+        let (handle, thread) = start_runtime(quit.clone())?;
+        let endpoints = Endpoints::new(plan.server, &metrics_urls(&plan), &sink, &notes, &live);
+        let otlp = bound.map(|bound| {
+            let inbox = Arc::new(Inbox::new(plan.server, sink.clone(), notes.clone()));
+            let addresses = bound.addresses();
+            (
+                inbox.clone(),
+                addresses,
+                handle.spawn(bound.serve(inbox, stop.clone())),
+            )
+        });
+        let mut collector = Self {
+            plan,
+            sink,
+            notes,
+            live,
+            handle,
+            thread: Some(thread),
+            quit,
+            stop,
+            endpoints,
+            grid: None,
+            logs: Vec::new(),
+            otlp,
+        };
+        collector.open_log();
+        Ok(collector)
+    }
+
+    /// Where spans are received.
+    pub fn otlp_addresses(&self) -> Option<OtlpAddresses> {
+        self.otlp.as_ref().map(|(_, addresses, _)| *addresses)
+    }
+
+    /// Tells the base URL once the server is up; the metrics endpoints follow from it.
+    pub fn set_base_url(&mut self, base_url: &str) {
+        self.plan.base_url = Some(base_url.to_owned());
+        self.endpoints = Endpoints::new(
+            self.plan.server,
+            &metrics_urls(&self.plan),
+            &self.sink,
+            &self.notes,
+            &self.live,
+        );
+    }
+
+    /// Reads the log of a server that was started by this program, `source` being its name in rows.
+    pub fn attach_log(
+        &mut self,
+        source: &str,
+        reader: impl AsyncRead + Unpin + Send + 'static,
+    ) -> LogWatch {
+        let chunks = {
+            let _inside = self.handle.enter();
+            stream::pump(reader)
+        };
+        self.follow_chunks(source, chunks, Origin::Child)
+    }
+
+    /// As [`attach_log`](Self::attach_log), for a pipe of the standard library.
+    pub fn attach_blocking_log(
+        &mut self,
+        source: &str,
+        reader: impl Read + Send + 'static,
+    ) -> LogWatch {
+        let chunks = stream::pump_blocking(source, || Ok(Box::new(reader)), self.notes.clone());
+        self.follow_chunks(source, chunks, Origin::Child)
+    }
+
+    /// The exact snapshot before the first measured request.
+    pub fn snapshot_before(&self) -> Option<BeforeOutcome> {
+        let endpoints = self.endpoints.clone();
+        self.run(async move { endpoints.before().await })
+    }
+
+    /// Begins to scrape on the grid.
+    pub fn start_grid(&mut self) {
+        if self.grid.is_some() {
+            return;
+        }
+        let stop = self.stop.child_token();
+        let (endpoints, token) = (self.endpoints.clone(), stop.clone());
+        let interval = Duration::try_from_secs_f64(self.plan.observe.scrape_interval_s)
+            .unwrap_or(Duration::from_secs(1));
+        self.grid = Some((
+            stop,
+            self.handle
+                .spawn(async move { endpoints.grid(interval, &token).await }),
+        ));
+    }
+
+    /// Ends the grid and takes the exact snapshot after the last measured request: repeated until
+    /// the server has finished as many requests as the client saw end well.
+    pub fn snapshot_after(&mut self, expected_finished: Option<f64>) -> Option<AfterOutcome> {
+        let grid = self.grid.take();
+        let endpoints = self.endpoints.clone();
+        self.run(async move {
+            if let Some((stop, task)) = grid {
+                stop.cancel();
+                let _ = task.await;
+            }
+            endpoints.after(expected_finished).await
+        })
+    }
+
+    /// Waits for late spans until `enough` says so, or `max_wait` is over; at once where none are
+    /// received. `true` if there were enough.
+    pub fn wait_spans(&self, max_wait: Duration, enough: impl FnMut(&SpansSeen) -> bool) -> bool {
+        self.otlp
+            .as_ref()
+            .is_some_and(|(inbox, ..)| inbox.wait(max_wait, enough))
+    }
+
+    /// What the server says right now, for the progress line; cheap to clone and to ask.
+    pub fn live(&self) -> Live {
+        self.live.clone()
+    }
+
+    /// What was noted so far.
+    pub fn notes(&self) -> Vec<String> {
+        self.notes.all()
+    }
+
+    /// Reads what is still there to read, ends every source, and says what they gave.
+    pub fn stop(mut self) -> IngestReport {
+        self.stop.cancel();
+        let (grid, logs, otlp) = (
+            self.grid.take(),
+            std::mem::take(&mut self.logs),
+            self.otlp.take(),
+        );
+        let notes = self.notes.clone();
+        let ended = self.run(async move {
+            if let Some((_, task)) = grid {
+                let _ = tokio::time::timeout(STOP_PATIENCE, task).await;
+            }
+            let mut sources = Vec::new();
+            for (source, task) in logs {
+                match tokio::time::timeout(STOP_PATIENCE, task).await {
+                    Ok(Ok(counts)) => sources.push(log_report(source, counts)),
+                    _ => notes.add(format!(
+                        "the end of the log {source} was not read: it could not be read in time"
+                    )),
+                }
+            }
+            if let Some((inbox, addresses, task)) = otlp {
+                let _ = tokio::time::timeout(STOP_PATIENCE, task).await;
+                sources.push(inbox.report(addresses));
+            }
+            sources
+        });
+        let mut sources = self.endpoints.reports();
+        sources.extend(ended.unwrap_or_default());
+        IngestReport {
+            sources,
+            resets: self.endpoints.resets(),
+            notes: self.notes.all(),
+        }
+    }
+
+    /// Runs `work` on the collector's thread and waits for it. `None` if that thread is gone.
+    fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+        let (sender, receiver) = mpsc::channel();
+        self.handle.spawn(async move {
+            let _ = sender.send(work.await);
+        });
+        receiver.recv().ok()
+    }
+
+    fn open_log(&mut self) {
+        let Some(log) = self.plan.observe.server_log.clone() else {
+            return;
+        };
+        if log == "-" {
+            let chunks = stream::pump_blocking(
+                "stdin",
+                || Ok(Box::new(std::io::stdin())),
+                self.notes.clone(),
+            );
+            self.follow_chunks("stdin", chunks, Origin::Pipe);
+        } else if stream::is_stream(Path::new(&log)) {
+            let path = PathBuf::from(&log);
+            let open = move || Ok(Box::new(std::fs::File::open(path)?) as Box<dyn Read + Send>);
+            let chunks = stream::pump_blocking(&log, open, self.notes.clone());
+            self.follow_chunks(&log, chunks, Origin::Pipe);
+        } else if let Some(follower) = self.follower(&log) {
+            let (ready, begun) = oneshot::channel();
+            let (path, begin, stop) = (PathBuf::from(&log), self.plan.log_begin, self.stop.clone());
+            self.logs.push((
+                log,
+                self.handle
+                    .spawn(tail::follow_file(follower, path, begin, ready, stop)),
+            ));
+            // What is written from here on belongs to the run.
+            self.run(async move { begun.await.is_ok() });
+        }
+    }
+
+    fn follow_chunks(
+        &mut self,
+        source: &str,
+        chunks: tokio::sync::mpsc::Receiver<stream::Chunk>,
+        origin: Origin,
+    ) -> LogWatch {
+        let (sender, signs) = watch::channel(Signs::default());
+        if let Some(follower) = self.follower(source) {
+            let work = stream::follow_stream(
+                follower.with_signs(sender),
+                chunks,
+                origin,
+                self.stop.clone(),
+            );
+            self.logs.push((source.to_owned(), self.handle.spawn(work)));
+        }
+        LogWatch {
+            signs,
+            handle: self.handle.clone(),
+        }
+    }
+
+    fn follower(&self, source: &str) -> Option<Follower> {
+        let reader = LogReader::new(source, self.plan.server.log_format, self.notes.clone())?;
+        Some(Follower::new(reader, self.sink.clone(), self.notes.clone()))
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.quit.cancel();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl LogWatch {
+    /// Waits until the server's log says that it takes requests, ends, or `max_wait` is over; what
+    /// it had said by then. A URL that names every address is given as one of this host's.
+    pub fn wait_started(&self, max_wait: Duration) -> Signs {
+        let mut signs = self.signs.clone();
+        let (sender, receiver) = mpsc::channel();
+        self.handle.spawn(async move {
+            let said = signs.wait_for(|signs| signs.started || signs.ended.is_some());
+            let _ = tokio::time::timeout(max_wait, said).await;
+            let _ = sender.send(());
+        });
+        let _ = receiver.recv();
+        let mut signs = self.signs.borrow().clone();
+        signs.url = signs.url.map(|url| {
+            url.replace("://0.0.0.0", "://127.0.0.1")
+                .replace("://[::]", "://[::1]")
+        });
+        signs
+    }
+}
+
+fn metrics_urls(plan: &Plan) -> Vec<String> {
+    if plan.observe.no_metrics {
+        Vec::new()
+    } else if plan.observe.metrics_urls.is_empty() {
+        plan.base_url
+            .iter()
+            .map(|url| plan.server.metrics_url(url))
+            .collect()
+    } else {
+        plan.observe.metrics_urls.clone()
+    }
+}
+
+/// A runtime on a thread of its own, until `quit`.
+fn start_runtime(quit: CancellationToken) -> Result<(Handle, JoinHandle<()>), Problem> {
+    let failed = |error: std::io::Error| {
+        Problem::new(format!(
+            "cannot start the thread that records the server's side: {error}"
+        ))
+    };
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    let handle = runtime.handle().clone();
+    let thread = std::thread::Builder::new()
+        .name("tare-ingest".to_owned())
+        .spawn(move || {
+            runtime.block_on(quit.cancelled());
+            // A read of standard input cannot be ended; the program's end will.
+            runtime.shutdown_background();
+        });
+    Ok((handle, thread.map_err(failed)?))
+}

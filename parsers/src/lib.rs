@@ -1,20 +1,40 @@
 //! Parsers for what inference servers and gateways say of themselves: lines and bytes in, typed
 //! events out. No I/O, no async, no clock, no tables; never a panic on any input. A parser returns
 //! what it understood *and* what it did not, so that both can be counted.
+//!
+//! ```
+//! use tare_parsers::{Event, Parsed, vllm};
+//!
+//! let mut scratch = String::new();
+//! let line = "(APIServer pid=1) INFO 11-24 15:11:29 [async_llm.py:578] Added request chatcmpl-7.";
+//! let Parsed::Line(line) = vllm::parse(line, &mut scratch) else {
+//!     panic!("a line of vLLM's");
+//! };
+//! assert_eq!(line.process, Some("APIServer"));
+//! assert_eq!(line.event, Event::Added { request_id: "chatcmpl-7" });
+//! ```
 
 pub mod error;
 pub mod event;
 pub mod exposition;
+mod exposition_sample;
+mod head;
+mod json_line;
+mod line;
+mod read;
 pub mod sse;
 pub mod time;
+mod tracing_line;
 pub mod uvicorn;
 pub mod vllm;
+mod vllm_stats;
 
 pub use error::ParseError;
 pub use event::{Event, GeneratedPhase, LogLine, Parsed, split_ids};
 pub use time::LogTime;
 
 /// A log format: one file of this crate and one line in [`FORMATS`].
+#[derive(Clone, Copy, Debug)]
 pub struct Format {
     pub name: &'static str,
     pub description: &'static str,

@@ -1,0 +1,149 @@
+//! What each fuzz target checks of one input, whatever it is. The crate's own tests run the same
+//! over the samples.
+
+use std::fmt::Write;
+
+use tare_parsers::exposition::{self, Sample};
+use tare_parsers::sse::SseDecoder;
+use tare_parsers::{FORMATS, Parsed};
+
+/// Any text, line by line, by every log format: no panic, a place and a reason for every line that
+/// is not understood, and no trace of an earlier line in the reused buffer.
+pub fn log_line(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    for format in FORMATS {
+        let mut used = String::from("left \u{1b}[31m{\"message\": \"over\"}");
+        for line in text.split('\n') {
+            let mut fresh = String::new();
+            let first = format!("{:?}", (format.parse)(line, &mut fresh));
+            let again = (format.parse)(line, &mut used);
+            assert_eq!(first, format!("{again:?}"));
+            match &again {
+                Parsed::Line(line) => assert!(line.event.ids().all(|id| !id.is_empty())),
+                Parsed::Blank => assert!(!(format.recognises)(line)),
+                Parsed::Unknown(error) => {
+                    assert_eq!(error.format, format.name);
+                    assert!(error.column >= 1);
+                    assert!(!error.expected.is_empty() && !error.to_string().is_empty());
+                }
+            }
+        }
+    }
+}
+
+/// Any text as a page: every line is a sample, a remark or an error, and the samples survive being
+/// printed and read again.
+pub fn exposition(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let scrape = exposition::parse(&text);
+    let lines = text.split_terminator('\n').count();
+    assert!(scrape.samples.len() + scrape.types.len() + scrape.errors.len() <= lines);
+    assert!(scrape.errors.is_sorted_by(|a, b| a.line_no < b.line_no));
+    assert!(
+        scrape
+            .errors
+            .iter()
+            .all(|error| (1..=lines).contains(&error.line_no))
+    );
+
+    let printed = print(&scrape.samples);
+    let again = exposition::parse(&printed);
+    assert_eq!(again.errors, []);
+    assert_eq!(
+        format!("{:?}", scrape.samples),
+        format!("{:?}", again.samples)
+    );
+}
+
+/// The samples as a page in Prometheus's format. Names that need quotes get them.
+pub fn print(samples: &[Sample<'_>]) -> String {
+    let mut out = String::new();
+    for sample in samples {
+        let bare = is_bare(sample.name, true);
+        let name = (!bare).then(|| format!("\"{}\"", sample.name));
+        let labels = sample.labels.iter().map(|(name, value)| {
+            let value = value
+                .replace('\\', "\\\\")
+                .replace('"', "\\\"")
+                .replace('\n', "\\n");
+            if is_bare(name, false) {
+                format!("{name}=\"{value}\"")
+            } else {
+                format!("\"{name}\"=\"{value}\"")
+            }
+        });
+        let inside: Vec<String> = name.into_iter().chain(labels).collect();
+        if bare {
+            out.push_str(sample.name);
+        }
+        write!(out, "{{{}}} {}", inside.join(","), sample.value).unwrap();
+        if let Some(at) = sample.timestamp_ms {
+            write!(out, " {at}").unwrap();
+        }
+        out.push('\n');
+    }
+    out
+}
+
+fn is_bare(name: &str, colons: bool) -> bool {
+    !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || (colons && byte == b':'))
+}
+
+/// Any bytes as a stream: the same events, counts and tail however they are cut. The first two
+/// bytes choose the cuts and the limit.
+pub fn sse(data: &[u8]) {
+    let [cut, limit, stream @ ..] = data else {
+        return;
+    };
+    let limit = match limit {
+        0..128 => usize::MAX,
+        small => usize::from(*small),
+    };
+    let size = usize::from(*cut) + 1;
+    assert_eq!(
+        decode(stream.chunks(size), limit),
+        decode(std::iter::once(stream), limit)
+    );
+}
+
+/// One event, owned.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Event {
+    pub name: Vec<u8>,
+    pub data: Vec<u8>,
+    pub wire_bytes: usize,
+}
+
+/// What a decoder says about a stream that comes in these pieces.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Decoded {
+    pub events: Vec<Event>,
+    pub comments: u64,
+    pub oversize: u64,
+    pub has_partial: bool,
+}
+
+pub fn decode<'a>(pieces: impl Iterator<Item = &'a [u8]>, limit: usize) -> Decoded {
+    let mut decoder = SseDecoder::with_limit(limit);
+    let mut events = Vec::new();
+    for piece in pieces {
+        decoder.push(piece, |event| {
+            assert!(event.wire_bytes >= event.data.len() + 2);
+            events.push(Event {
+                name: event.name.to_vec(),
+                data: event.data.to_vec(),
+                wire_bytes: event.wire_bytes,
+            });
+        });
+    }
+    Decoded {
+        events,
+        comments: decoder.comments(),
+        oversize: decoder.oversize(),
+        has_partial: decoder.has_partial(),
+    }
+}

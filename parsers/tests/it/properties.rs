@@ -1,0 +1,284 @@
+//! What holds for every input: no panic, nothing lost or changed by colours, cuts and chunks.
+
+use std::borrow::Cow;
+
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use tare_parsers::exposition::{self, Sample};
+use tare_parsers::{Event, FORMATS, Parsed, vllm};
+
+use crate::{bodies, files};
+
+/// Sample lines of every log format that have no colours of their own.
+fn plain_lines() -> Vec<String> {
+    let lines: Vec<String> = files::of_logs()
+        .iter()
+        .flat_map(|sample| {
+            files::lines(sample.text())
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
+        .filter(|line| !line.contains('\u{1b}'))
+        .collect();
+    assert!(lines.len() > 100);
+    lines
+}
+
+fn boundary(text: &str, at: Index) -> usize {
+    let boundaries: Vec<usize> = text
+        .char_indices()
+        .map(|(at, _)| at)
+        .chain([text.len()])
+        .collect();
+    *at.get(&boundaries)
+}
+
+/// What of an event joins it to a request: the fields that must never be half of what was written.
+fn facts(event: &Event<'_>) -> String {
+    let ids: Vec<&str> = event.ids().collect();
+    match event {
+        Event::Access {
+            client,
+            port,
+            method,
+            path,
+            status,
+        } => {
+            format!("{client} {port:?} {method} {path} {status}")
+        }
+        Event::Finished {
+            input_tokens,
+            output_tokens,
+            ..
+        } => {
+            format!("{ids:?} {input_tokens:?} {output_tokens:?}")
+        }
+        Event::Stats {
+            engine,
+            prompt_throughput_tps,
+            generation_throughput_tps,
+            running,
+            waiting,
+            ..
+        } => {
+            format!(
+                "{engine:?} {prompt_throughput_tps} {generation_throughput_tps} {running} {waiting}"
+            )
+        }
+        Event::Iteration { .. } => format!("{event:?}"),
+        _ => format!("{ids:?}"),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn no_text_stops_a_log_parser(text in any::<String>()) {
+        bodies::log_line(text.as_bytes());
+    }
+
+    #[test]
+    fn no_bytes_stop_any_parser(bytes in any::<Vec<u8>>()) {
+        bodies::log_line(&bytes);
+        bodies::exposition(&bytes);
+        bodies::sse(&bytes);
+    }
+
+    #[test]
+    fn no_damaged_line_stops_a_log_parser(
+        line in select(plain_lines()), from in any::<Index>(), to in any::<Index>(), new in any::<String>(),
+    ) {
+        let (a, b) = (boundary(&line, from), boundary(&line, to));
+        let damaged = [&line[..a.min(b)], &new, &line[a.max(b)..]].concat();
+        bodies::log_line(damaged.as_bytes());
+    }
+
+    #[test]
+    fn colours_change_nothing(
+        line in select(plain_lines()),
+        colours in proptest::collection::vec(
+            (any::<Index>(), select(vec!["\u{1b}[0m", "\u{1b}[1;36m", "\u{1b}[90m", "\u{1b}[3m", "\u{1b}[38;5;12m", "\u{1b}[m"])),
+            0..6,
+        ),
+    ) {
+        let mut coloured = line.clone();
+        for (at, colour) in colours {
+            let at = boundary(&line, at).min(coloured.len());
+            // An earlier colour may have moved the boundary into a character.
+            let at = (0..=at).rev().find(|at| coloured.is_char_boundary(*at)).unwrap_or(0);
+            if inside_escape(&coloured, at) {
+                continue;
+            }
+            coloured.insert_str(at, colour);
+        }
+        for format in FORMATS {
+            let (mut a, mut b) = (String::new(), String::new());
+            prop_assert_eq!((format.parse)(&line, &mut a), (format.parse)(&coloured, &mut b));
+        }
+    }
+
+    #[test]
+    fn a_cut_line_tells_nothing_wrong(line in select(plain_lines()), at in any::<Index>()) {
+        let cut = &line[..boundary(&line, at)];
+        let (mut a, mut b) = (String::new(), String::new());
+        let (Parsed::Line(whole), Parsed::Line(part)) = (vllm::parse(&line, &mut a), vllm::parse(cut, &mut b)) else {
+            return Ok(());
+        };
+        let same_kind = std::mem::discriminant(&whole.event) == std::mem::discriminant(&part.event);
+        if same_kind {
+            prop_assert_eq!(facts(&whole.event), facts(&part.event));
+            // Of a head in a free order, a cut may leave less than whole; of an event it may not.
+            prop_assert!(whole.pid == part.pid || part.event == Event::Other);
+        } else {
+            // A message that is not there yet is not an event yet.
+            prop_assert_eq!(part.event, Event::Other);
+        }
+        prop_assert_eq!(whole.time, part.time);
+    }
+
+    #[test]
+    fn a_printed_page_reads_back(
+        rows in proptest::collection::vec(
+            (
+                "([a-zA-Z_:][a-zA-Z0-9_:]{0,12}|[a-z. é]{1,8})",
+                proptest::collection::vec(("[a-zA-Z_][a-zA-Z0-9_]{0,5}", any::<String>()), 0..4),
+                prop_oneof![any::<f64>(), Just(f64::INFINITY), Just(f64::NEG_INFINITY), Just(f64::NAN)],
+                proptest::option::of(any::<i64>()),
+            ),
+            0..6,
+        ),
+        damage in any::<Index>(),
+    ) {
+        let samples: Vec<Sample<'_>> = rows
+            .iter()
+            .map(|(name, labels, value, timestamp_ms)| Sample {
+                name,
+                labels: labels.iter().map(|(name, value)| (name.as_str(), Cow::Borrowed(value.as_str()))).collect(),
+                value: *value,
+                timestamp_ms: *timestamp_ms,
+            })
+            .collect();
+        let page = bodies::print(&samples);
+        let scrape = exposition::parse(&page);
+        prop_assert_eq!(&scrape.errors, &[]);
+        prop_assert_eq!(format!("{:?}", &scrape.samples), format!("{samples:?}"));
+        prop_assert!(scrape.complete || page.is_empty());
+
+        // A bad line among good ones costs itself only.
+        let mut lines: Vec<&str> = page.split_inclusive('\n').collect();
+        let at = damage.index(lines.len() + 1);
+        lines.insert(at, "{ this is no sample\n");
+        let damaged = lines.concat();
+        let scrape = exposition::parse(&damaged);
+        prop_assert_eq!(format!("{:?}", &scrape.samples), format!("{samples:?}"));
+        let bad: Vec<usize> = scrape.errors.iter().map(|error| error.line_no).collect();
+        prop_assert_eq!(bad, [at + 1]);
+    }
+
+    #[test]
+    fn chunks_change_no_event(
+        words in proptest::collection::vec(select(WORDS.to_vec()), 0..40),
+        cuts in proptest::collection::vec(any::<Index>(), 0..12),
+        limit in prop_oneof![Just(usize::MAX), 0..40_usize],
+    ) {
+        let stream = words.concat();
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).chain([0, stream.len()]).collect();
+        cuts.sort_unstable();
+        let pieces = cuts.windows(2).map(|pair| &stream[pair[0]..pair[1]]);
+        let whole = bodies::decode(std::iter::once(&stream[..]), limit);
+        prop_assert_eq!(bodies::decode(pieces, limit), whole.clone());
+        prop_assert_eq!(bodies::decode(stream.chunks(1), limit), whole);
+    }
+}
+
+const WORDS: [&[u8]; 16] = [
+    b"data",
+    b"data: ",
+    b"event",
+    b": ",
+    b":",
+    b" ",
+    b"\n",
+    b"\n",
+    b"\r",
+    b"\r\n",
+    b"\r\n\r\n",
+    b"\n\n",
+    b"{\"a\":1}",
+    "é😀".as_bytes(),
+    b"\xef\xbb\xbf",
+    b"\xff\xef\xbb",
+];
+
+/// Whether byte `at` lies inside an escape sequence that was put in before.
+fn inside_escape(text: &str, at: usize) -> bool {
+    text[..at]
+        .rfind('\u{1b}')
+        .is_some_and(|escape| !text[escape..at].contains('m'))
+}
+
+/// The specification's own words for what a stream is, line by line and slowly: what the decoder's
+/// shortcuts must agree with.
+fn by_the_book(stream: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let stream = stream.strip_prefix(b"\xef\xbb\xbf").unwrap_or(stream);
+    let (mut events, mut line) = (Vec::new(), Vec::new());
+    let (mut data, mut name): (Vec<u8>, Vec<u8>) = (Vec::new(), Vec::new());
+    let mut at = 0;
+    while at < stream.len() {
+        let byte = stream[at];
+        at += 1;
+        if byte != b'\n' && byte != b'\r' {
+            line.push(byte);
+            continue;
+        }
+        if byte == b'\r' && stream.get(at) == Some(&b'\n') {
+            at += 1;
+        }
+        let (field, value) = match line.iter().position(|byte| *byte == b':') {
+            Some(colon) => (&line[..colon], &line[colon + 1..]),
+            None => (&line[..], &[][..]),
+        };
+        let value = value.strip_prefix(b" ").unwrap_or(value);
+        if line.is_empty() {
+            if !data.is_empty() {
+                data.pop();
+                events.push((std::mem::take(&mut name), std::mem::take(&mut data)));
+            }
+            name.clear();
+        } else if field == b"data" {
+            data.extend_from_slice(value);
+            data.push(b'\n');
+        } else if field == b"event" {
+            name = value.to_vec();
+        }
+        line.clear();
+    }
+    events
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn events_are_those_of_the_specification(words in proptest::collection::vec(select(WORDS.to_vec()), 0..40)) {
+        let stream = words.concat();
+        let events: Vec<_> = bodies::decode(std::iter::once(&stream[..]), usize::MAX)
+            .events
+            .into_iter()
+            .map(|event| (event.name, event.data))
+            .collect();
+        prop_assert_eq!(events, by_the_book(&stream));
+    }
+
+    #[test]
+    fn the_bytes_of_a_consistent_stream_are_all_counted(
+        events in proptest::collection::vec("(data: [a-z]{0,5}\n){1,3}", 0..5), end in select(vec!["\n", "\r\n", "\r"]),
+    ) {
+        let stream = events.iter().map(|event| event.clone() + "\n").collect::<String>().replace('\n', end);
+        let decoded = bodies::decode(stream.as_bytes().chunks(3), usize::MAX);
+        let counted: usize = decoded.events.iter().map(|event| event.wire_bytes).sum();
+        prop_assert_eq!(decoded.events.len(), events.len());
+        prop_assert_eq!(counted, stream.len());
+    }
+}

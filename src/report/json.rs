@@ -21,7 +21,7 @@ fn write(report: &Report<'_>) -> anyhow::Result<String> {
         ("tare_schema", json!(SCHEMA)),
         ("run", json!(report.facts().into_iter().collect::<std::collections::BTreeMap<_, _>>())),
         ("warnings", json!(report.summary.warnings(report.manifest))),
-        ("notes", json!(report.notes.iter().chain(&c.notes).chain(&report.manifest.notes).collect::<Vec<_>>())),
+        ("notes", json!(report.notes.iter().chain(&report.manifest.notes).collect::<Vec<_>>())),
         ("headline", serde_json::to_value(&c.headline)?),
         ("breakdown", serde_json::to_value(&c.breakdown)?),
         ("reconciliation", serde_json::to_value(&c.checks)?),

@@ -24,7 +24,7 @@ fn write(report: &Report<'_>) -> anyhow::Result<String> {
     for sentence in tables::own_error(report) {
         writeln!(out, "- {}", escape(&sentence))?;
     }
-    let notes: Vec<&String> = report.notes.iter().chain(&report.correlated.notes).chain(&report.manifest.notes).collect();
+    let notes: Vec<&String> = report.notes.iter().chain(&report.manifest.notes).collect();
     if !notes.is_empty() {
         writeln!(out, "\n## Notes\n")?;
         for note in notes {

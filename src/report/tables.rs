@@ -3,7 +3,7 @@
 
 use super::Report;
 use crate::metric::{Metric, Unit};
-use crate::record::correlated::{Estimate as Figure, PartRow, Verdict};
+use crate::record::correlated::{PartRow, Verdict};
 use crate::stats::Estimate;
 use crate::units;
 
@@ -26,7 +26,7 @@ pub fn all(report: &Report<'_>) -> Vec<Table> {
 
 /// The table the tool exists for: logged by tool | logged by server | tare.
 pub fn headline(report: &Report<'_>) -> Table {
-    let figure = |f: Option<Figure>, unit: Unit| f.map_or_else(|| "–".to_owned(), |f| show_figure(f, unit));
+    let figure = |e: Option<Estimate>, unit: Unit| e.map_or_else(|| "–".to_owned(), |e| show(&e, unit));
     let rows = report
         .correlated
         .headline
@@ -264,16 +264,13 @@ pub fn own_error(report: &Report<'_>) -> Vec<String> {
     said
 }
 
-fn show(e: &Estimate, unit: Unit) -> String {
-    show_figure(Figure { value: e.value, interval: e.is_bounded().then_some((e.lo, e.hi)), n: e.n }, unit)
-}
-
 /// `334 ms [320 ms, 349 ms]`.
-fn show_figure(f: Figure, unit: Unit) -> String {
-    let value = units::quantity(f.value, unit);
-    match f.interval {
-        Some((lo, hi)) => format!("{value} [{}, {}]", units::quantity(lo, unit), units::quantity(hi, unit)),
-        None => value,
+fn show(e: &Estimate, unit: Unit) -> String {
+    let value = units::quantity(e.value, unit);
+    if e.is_bounded() {
+        format!("{value} [{}, {}]", units::quantity(e.lo, unit), units::quantity(e.hi, unit))
+    } else {
+        value
     }
 }
 

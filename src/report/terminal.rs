@@ -19,7 +19,7 @@ pub fn print(out: &mut impl Write, report: &Report<'_>) -> io::Result<()> {
     for sentence in tables::own_error(report) {
         writeln!(out, "{sentence}")?;
     }
-    for note in report.notes.iter().chain(&report.correlated.notes).chain(&report.manifest.notes) {
+    for note in report.notes.iter().chain(&report.manifest.notes) {
         writeln!(out, "note: {note}")?;
     }
     Ok(())

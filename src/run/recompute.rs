@@ -3,12 +3,17 @@
 
 use std::path::Path;
 
-use crate::correlate::{self, Correlated};
+use crate::correlate;
 use crate::metric::Metric;
 use crate::plot::{self, PlotData, Sample, Side};
+use crate::record::correlated::Correlated;
 use crate::record::{JoinedRow, Status};
 use crate::report::{self, Report, Summary};
+use crate::store::folder::{EVENTS, JOINED, LOG, RESULTS, SCRAPES, SPANS};
 use crate::store::{Manifest, RunData, RunFolder, table};
+
+/// Seeds every interval: the same records give the same figures for ever.
+const SEED: u64 = 0;
 
 /// A report, made.
 pub struct Recomputed {
@@ -30,14 +35,32 @@ pub fn recompute(folder: &Path) -> anyhow::Result<Recomputed> {
     let folder = RunFolder::open(folder)?;
     let data = RunData::read(&folder)?;
     let notes = data.complaints();
-    let correlated = correlate::correlate(&correlate::Inputs::from_run(&data))?;
+    write_tables(&folder, &data)?;
+    let inputs = correlate::Inputs {
+        scrapes: &data.scrapes.rows,
+        log: &data.log.rows,
+        spans: &data.spans.rows,
+        server: super::server_kind(&data.manifest.target.server)?,
+        same_host: data.manifest.target.same_host,
+        seed: SEED,
+    };
+    let correlated = correlate::correlate(data.requests.rows, &inputs)?;
+    table::write_joined(&folder.file(JOINED), &correlated.rows)?;
     let summary = Summary::new(&correlated, &data.events);
-    table::write_all(&folder, &data, &correlated.rows)?;
     let recomputed = Recomputed { manifest: data.manifest, correlated, summary, notes };
     let report = recomputed.report();
     report::write_all(folder.path(), &report)?;
     plot::write(&folder.plots()?, &plot_data(&report))?;
     Ok(recomputed)
+}
+
+/// The raw records as Parquet.
+fn write_tables(folder: &RunFolder, data: &RunData) -> anyhow::Result<()> {
+    table::write_results(&folder.file(RESULTS), &data.requests.rows)?;
+    table::write_events(&folder.file(EVENTS), &data.events)?;
+    table::write_scrapes(&folder.file(SCRAPES), &data.scrapes.rows)?;
+    table::write_log(&folder.file(LOG), &data.log.rows)?;
+    table::write_spans(&folder.file(SPANS), &data.spans.rows)
 }
 
 /// The samples that figures are drawn from: successful requests, on both sides.

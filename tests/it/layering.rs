@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::source::rust_files;
 
 /// What everything may use.
-const GROUND: &[&str] = &["clock", "metric", "record", "units", "error"];
+const GROUND: &[&str] = &["clock", "metric", "record", "units", "error", "secrets", "stats"];
 
 /// A stage and what it may use beside the ground.
 const ALLOWED: &[(&str, &[&str])] = &[
@@ -15,6 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("metric", &[]),
     ("record", &[]),
     ("units", &[]),
+    ("secrets", &[]),
     ("error", &[]),
     ("stats", &[]),
     ("net", &[]),

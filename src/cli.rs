@@ -276,9 +276,12 @@ pub struct ServeArgs {
     /// Write what really happened to each request to this file (JSON Lines)
     #[arg(long, value_name = "PATH")]
     pub truth: Option<PathBuf>,
-    /// Export llm_request spans to this OTLP endpoint (gRPC), such as http://127.0.0.1:4317
+    /// Export llm_request spans to this OTLP receiver (HTTP), such as http://127.0.0.1:4318
     #[arg(long, value_name = "URL", visible_alias = "otlp-traces-endpoint")]
     pub otlp_endpoint: Option<String>,
+    /// End when the process that started this one has ended
+    #[arg(long, hide = true)]
+    pub end_with_parent: bool,
     /// A fault to play, repeatable; see the documentation of fault scripts
     #[arg(long, value_name = "SCRIPT", action = ArgAction::Append)]
     pub fault: Vec<String>,

@@ -60,7 +60,7 @@ pub fn run(config: &Config, options: &Options) -> anyhow::Result<Outcome> {
     workload.write(&folder.request_set())?;
     let mut manifest = Manifest::new(&config.name, serde_json::to_value(config)?);
     manifest.host = facts::host();
-    manifest.notes.extend(workload.notes());
+    manifest.notes.extend(facts::left_out(&workload));
     manifest.write(&folder)?;
     let measured = measure(config, options, workload, &folder, &mut manifest);
     if let Err(error) = measured {

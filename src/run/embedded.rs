@@ -30,7 +30,7 @@ impl Server {
         truth: Option<&Path>,
     ) -> anyhow::Result<(Self, ChildStdout)> {
         let mut command = Command::new(exe);
-        command.arg("serve").args(["--host", "127.0.0.1", "--port", "0"]).args(embedded_to_flags(embedded));
+        command.args(["serve", "--end-with-parent", "--host", "127.0.0.1", "--port", "0"]).args(embedded_to_flags(embedded));
         if let Some(endpoint) = otlp_endpoint.filter(|_| embedded.spans) {
             command.args(["--otlp-endpoint", endpoint]);
         }

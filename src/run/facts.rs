@@ -7,9 +7,10 @@ use nix::sys::utsname::uname;
 
 use crate::config::Config;
 use crate::ingest::IngestReport;
-use crate::ingest::metrics::{AfterOutcome, BeforeOutcome};
+use crate::ingest::snapshot::{AfterOutcome, BeforeOutcome, Verdict};
 use crate::store::Manifest;
 use crate::store::append::Written;
+use crate::workload::Workload;
 use crate::store::manifest::{Host, SourceFacts, StageCounts};
 
 /// The run folder: as named, or `output/<name>-<time>`.
@@ -43,6 +44,18 @@ pub(super) fn host() -> Host {
     }
 }
 
+/// What the dataset held and the run does not send, each with the first reasons.
+pub(super) fn left_out(workload: &Workload) -> Vec<String> {
+    let mut notes = Vec::new();
+    for (skipped, why) in [(&workload.broken, "could not be read"), (&workload.pruned, "were left out for their length")] {
+        if skipped.count > 0 {
+            let reasons = skipped.reasons.join("; ");
+            notes.push(format!("{} of {} entries of the dataset {why}: {reasons}", skipped.count, workload.entries));
+        }
+    }
+    notes
+}
+
 /// The snapshot before the load.
 pub(super) fn note_before(manifest: &mut Manifest, before: &BeforeOutcome) {
     if !before.idle {
@@ -59,6 +72,11 @@ pub(super) fn note_before(manifest: &mut Manifest, before: &BeforeOutcome) {
 
 /// The snapshot after the load.
 pub(super) fn note_after(manifest: &mut Manifest, after: &AfterOutcome) {
+    match after.verdict {
+        Verdict::Agreed | Verdict::Settled => {}
+        Verdict::Fewer | Verdict::More => manifest.warn(format!("the snapshot after the run: {after}")),
+        Verdict::Unknown => manifest.notes.push(format!("the snapshot after the run: {after}")),
+    }
     if let Ok(value) = serde_json::to_value(after) {
         manifest.extra.insert("snapshot_after".to_owned(), value);
     }

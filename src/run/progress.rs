@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
-use crate::ingest;
+use crate::ingest::live::Live as ServerLive;
 use crate::load::Live;
 use crate::units;
 
@@ -21,7 +21,7 @@ const PLAIN_LINE: Duration = Duration::from_secs(10);
 /// What is shown, and how.
 pub(super) struct Progress {
     pub(super) load: Arc<Live>,
-    pub(super) server: ingest::Live,
+    pub(super) server: ServerLive,
     pub(super) duration_s: Option<f64>,
     pub(super) requests: Option<u64>,
     pub(super) quiet: bool,

@@ -91,5 +91,11 @@ fn plot_data(report: &Report<'_>) -> PlotData {
         add(Metric::QueuePrefill, Side::Server, source, &|j| Some(j.server_queue_s? + j.server_prefill_s?));
     }
     let counts = &report.summary.counts;
-    PlotData { run: report.manifest.name.clone(), n_ok: counts.ok, n_ended: counts.total - counts.in_flight, samples }
+    PlotData {
+        run: report.manifest.name.clone(),
+        n_ok: counts.ok,
+        n_ended: counts.total - counts.in_flight,
+        samples,
+        differences: report.correlated.headline.iter().filter_map(|row| Some((row.metric, row.tare?))).collect(),
+    }
 }

@@ -14,7 +14,7 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
     let mut out = std::io::stdout();
     if args.output.dry_run {
         let workload = workload::load(&config.workload, config.seed)?;
-        write!(out, "{}", workload::plan_text(&config, &workload))?;
+        write!(out, "{}", workload::plan::plan_text(&config, &workload)?)?;
         return Ok(Exit::Finished);
     }
     let options = run::Options { exe: std::env::current_exe()?, quiet, interrupt: interrupt()?, truth: None };

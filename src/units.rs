@@ -35,6 +35,42 @@ pub fn quantity(value: f64, unit: Unit) -> String {
     }
 }
 
+/// One unit for all the numbers of an axis or a figure, chosen by the largest of them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scale {
+    /// `s`, `ms`, `µs` or `tok/s`.
+    pub name: &'static str,
+    /// Multiplies a value of a file to give the number shown.
+    pub factor: f64,
+}
+
+impl Scale {
+    /// The scale for values up to `largest`: seconds from 2 s up, milliseconds from 1 ms up.
+    pub fn of(unit: Unit, largest: f64) -> Self {
+        match unit {
+            Unit::TokensPerSecond => Self { name: "tok/s", factor: 1.0 },
+            Unit::Seconds if largest >= 2.0 => Self { name: "s", factor: 1.0 },
+            Unit::Seconds if largest >= 1e-3 => Self { name: "ms", factor: 1e3 },
+            Unit::Seconds => Self { name: "µs", factor: 1e6 },
+        }
+    }
+
+    /// A value of a file with the scale's unit: `312.4 ms`.
+    pub fn show(self, value: f64) -> String {
+        if value.is_finite() { format!("{} {}", self.number(value), self.name) } else { "–".to_owned() }
+    }
+
+    /// A value of a file without the unit, for places headed by it.
+    pub fn number(self, value: f64) -> String {
+        if value.is_finite() { significant(value * self.factor) } else { "–".to_owned() }
+    }
+
+    /// A number on an axis, already in the scale's unit: so many decimals, thousands separated.
+    pub fn tick(value: f64, decimals: usize) -> String {
+        if decimals == 0 && value.abs() >= 1000.0 { significant(value) } else { format!("{value:.decimals$}") }
+    }
+}
+
 /// `1234567` → `1,234,567`.
 pub fn count(n: u64) -> String {
     let digits = n.to_string();
@@ -71,6 +107,14 @@ mod tests {
     fn seconds_are_shown_in_the_unit_people_expect() {
         let shown: Vec<String> = [0.0, 0.000_012_3, 0.001_5, 0.334, 1.234, 12.5, -0.02].map(seconds).to_vec();
         assert_eq!(shown, ["0.000 ms", "12.30 µs", "1.50 ms", "334.0 ms", "1,234 ms", "12.50 s", "-20.00 ms"]);
+    }
+
+    #[test]
+    fn a_scale_fits_the_largest_value() {
+        let shown = [4e-4, 0.3, 1.9, 12.0].map(|largest| Scale::of(Unit::Seconds, largest).show(3e-4));
+        assert_eq!(shown, ["300.0 µs", "0.300 ms", "0.300 ms", "0.000 s"]);
+        assert_eq!(Scale::of(Unit::TokensPerSecond, 5.0).show(1234.5), "1,235 tok/s");
+        assert_eq!([Scale::tick(1500.0, 0), Scale::tick(0.25, 2)], ["1,500", "0.25"]);
     }
 
     #[test]

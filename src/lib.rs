@@ -21,6 +21,7 @@
 pub mod clock;
 pub mod config;
 pub mod metric;
+pub mod plot;
 pub mod record;
 pub mod stats;
 pub mod units;

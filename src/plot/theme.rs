@@ -1,0 +1,50 @@
+//! The one look of all figures: colours, sizes, fonts. This file must not know what is drawn.
+//!
+//! Colours are Okabe and Ito's, which people with any kind of colour blindness can tell apart
+//! (*Color Universal Design*, 2008); the client is always blue, the server always orange, and both
+//! are also told apart by place and by name.
+
+/// An sRGB colour.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Colour(pub u8, pub u8, pub u8);
+
+/// The client's side.
+pub const CLIENT: Colour = Colour(0, 114, 178);
+/// The server's side.
+pub const SERVER: Colour = Colour(230, 159, 0);
+/// The server's side as text: the same hue, dark enough to read on white.
+pub const SERVER_TEXT: Colour = Colour(156, 100, 0);
+/// What needs a second look.
+pub const NOTE: Colour = Colour(178, 72, 0);
+pub const INK: Colour = Colour(31, 35, 40);
+pub const QUIET: Colour = Colour(89, 99, 110);
+pub const GRID: Colour = Colour(229, 232, 236);
+pub const AXIS: Colour = Colour(140, 149, 159);
+pub const PAPER: Colour = Colour(255, 255, 255);
+
+/// How strongly the inside of a violin is filled.
+pub const FILL: f64 = 0.32;
+
+/// Width of a figure in pixels: what a README shows.
+pub const WIDTH: f64 = 920.0;
+/// White space at the edges of a figure.
+pub const MARGIN: f64 = 16.0;
+/// PNG pixels per figure pixel.
+pub const PNG_SCALE: f32 = 2.0;
+
+/// Text sizes in pixels.
+pub const TITLE: f64 = 17.0;
+pub const HEADING: f64 = 13.0;
+pub const BODY: f64 = 12.5;
+pub const SMALL: f64 = 11.0;
+
+/// What an SVG names. PNG files are drawn with the first, which is embedded; a browser without it
+/// takes the next that it has.
+pub const FONT_FAMILY: &str = "Inter, Helvetica, Arial, sans-serif";
+/// The embedded font's own name.
+pub const FONT_NAME: &str = "Inter";
+/// The embedded font: regular, then semi-bold. Source and licence are beside the files.
+pub const FONTS: [&[u8]; 2] = [
+    include_bytes!("../../assets/fonts/Inter-Regular.otf"),
+    include_bytes!("../../assets/fonts/Inter-SemiBold.otf"),
+];

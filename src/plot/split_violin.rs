@@ -81,7 +81,11 @@ fn pairs(data: &PlotData) -> Vec<Pair> {
         let source = &data.sample(server, Side::Server)?.source;
         Some(Pair {
             heading,
-            about: format!("{server_name}: {source}"),
+            about: if source.is_empty() {
+                String::new()
+            } else {
+                format!("{server_name}: {source}")
+            },
             server_name,
             metric: client,
             client: data.ascending(client, Side::Client)?,

@@ -12,6 +12,9 @@
 //! - more rows: the jackknife's standard error with the normal law's ±1.96. At that size the skew
 //!   correction that `BCa` would make (3 % of a standard error for a skewness of 2, 7 % for 5) is
 //!   about the noise of 2,000 resamples (6 %), and one pass replaces 2,000.
+//!
+//! Rows are taken as independent. Requests that shared a queue are not quite, so under load an
+//! interval is somewhat narrower than the spread of repeated runs.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};

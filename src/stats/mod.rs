@@ -4,6 +4,7 @@
 //!
 //! - [`estimate`]: a value with its interval and n
 //! - [`moments`] and [`quantile`]: point values, and the exact interval of a quantile
+//! - `normal`: the standard normal law, for the corrections of intervals
 //! - [`bootstrap`]: intervals of everything that is a function of sums
 //! - [`histogram`]: what cumulative buckets say about quantiles; counter resets
 //! - [`goodput`]: requests per second that met every objective

@@ -101,6 +101,52 @@ impl Endpoint {
     }
 }
 
+/// What one request asks: made by the workload, sent by the load.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Prompt {
+    pub kind: PromptKind,
+    /// This answer's length limit; `None` leaves it to the server.
+    pub max_tokens: Option<u32>,
+    /// Characters of all its text.
+    pub chars: u32,
+    /// Tokens of its text by the rule of `workload::tokens`: an estimate, chat template not counted.
+    pub approx_tokens: u32,
+}
+
+/// A prompt is a conversation or one piece of text; either can be sent to either endpoint.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum PromptKind {
+    Chat(Vec<Message>),
+    Text(String),
+}
+
+/// One message of a conversation, with the keys of the chat API.
+#[derive(Clone, Debug, Eq, Hash, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    pub role: String,
+    pub content: String,
+}
+
+impl Prompt {
+    /// The prompt as the chat API wants it: plain text is one message of the user.
+    pub fn messages(&self) -> Vec<Message> {
+        match &self.kind {
+            PromptKind::Chat(messages) => messages.clone(),
+            PromptKind::Text(text) => vec![Message { role: "user".to_owned(), content: text.clone() }],
+        }
+    }
+
+    /// The prompt as the completions API wants it: the contents of a conversation, a line each.
+    pub fn text(&self) -> String {
+        match &self.kind {
+            PromptKind::Chat(messages) => {
+                messages.iter().map(|message| message.content.as_str()).collect::<Vec<_>>().join("\n")
+            }
+            PromptKind::Text(text) => text.clone(),
+        }
+    }
+}
+
 /// One request as the client saw it; appended to `results.jsonl` when it ends.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RequestRow {

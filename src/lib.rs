@@ -18,8 +18,11 @@
 //! - [`run`]: the pipeline, the only file that sees all stages; [`verbs`]: one file per verb;
 //!   [`cli`]: the command line; [`error`]: errors, hints, exit codes
 
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod error;
 pub mod metric;
 pub mod record;
 pub mod units;
+pub mod workload;

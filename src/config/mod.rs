@@ -1,13 +1,39 @@
 //! The resolved configuration: what the program uses, every default filled in, every value checked.
-//! `file` holds the YAML exactly as written, `validate` turns it (and the flags laid over it) into
-//! this. Nothing below this module sees a raw flag or a YAML key.
+//! `file` holds the YAML exactly as written, `read` reads it, `overlay` and `texts` lay the flags over
+//! it, and `validate` turns the two into this. Nothing below this module sees a raw flag or a YAML key.
+
+mod args;
+mod check;
+mod embedded;
+pub mod file;
+mod overlay;
+mod read;
+mod suggest;
+mod texts;
+pub mod url;
+pub mod validate;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::args::normalise_args;
+pub use self::embedded::{from_flags as embedded_from_flags, to_flags as embedded_to_flags};
+pub use self::url::HttpUrl;
+use crate::cli::RunArgs;
 use crate::record::Endpoint;
+
+/// Reads the file, if there is one, lays the flags over it and resolves everything. Keys come from
+/// the environment.
+pub fn load(path: Option<&Path>, flags: &RunArgs) -> anyhow::Result<Config> {
+    let file = path.map(read::read).transpose()?.unwrap_or_default();
+    let env = |name: &str| std::env::var(name).ok();
+    Ok(validate::resolve(file, path, flags, &env)?)
+}
 
 /// One run, completely specified. Serialised into the manifest with secrets redacted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -40,8 +66,8 @@ pub struct Target {
     pub path: Option<String>,
     /// `None`: the first model that `/v1/models` lists.
     pub model: Option<String>,
-    /// Extra headers; values may be secret and are never serialised.
-    #[serde(skip)]
+    /// Extra headers; values may be secret and are never serialised, only the names are.
+    #[serde(serialize_with = "header_names::write", deserialize_with = "header_names::read")]
     pub headers: Vec<(String, String)>,
     /// Bearer token from the environment; never serialised.
     #[serde(skip)]
@@ -114,8 +140,9 @@ impl Default for Embedded {
 pub struct Workload {
     pub dataset: Dataset,
     /// Draw this many distinct prompts at random (seeded); `None`: all, in order.
+    /// Always given for `Dataset::Random`, which makes so many.
     pub samples: Option<usize>,
-    /// Upper bound of each answer's length; a dataset row's own value wins.
+    /// Each answer's length limit; in place of the dataset row's own when given.
     pub max_tokens: Option<u32>,
     pub temperature: Option<f64>,
     pub top_p: Option<f64>,
@@ -189,4 +216,18 @@ pub struct Otlp {
     /// 0: any free port.
     pub grpc_port: u16,
     pub http_port: u16,
+}
+
+/// Headers in files: their names. Read back, the values are empty.
+mod header_names {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn write<S: Serializer>(headers: &[(String, String)], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(headers.iter().map(|(name, _)| name))
+    }
+
+    pub fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, String)>, D::Error> {
+        let names = Vec::<String>::deserialize(from)?;
+        Ok(names.into_iter().map(|name| (name, String::new())).collect())
+    }
 }

@@ -1,0 +1,501 @@
+//! The command line as types, and nothing else: which verbs and flags there are, and the line of
+//! help for each. What a flag means together with a configuration file is said in `config`; what a
+//! verb does, in `verbs`.
+//!
+//! Where `vllm bench serve` has a flag for the same thing, its spelling is used.
+
+// Documentation here is the help text, printed as it stands.
+#![allow(clippy::doc_markdown, rustdoc::bare_urls)]
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+/// Weighs LLM requests on both sides, client and server, and says where every millisecond went.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "tare",
+    version,
+    max_term_width = 100,
+    help_expected = true,
+    subcommand_required = true
+)]
+#[command(
+    after_help = "Exit codes: 0 finished (failed requests are results), 1 a gate was missed, \
+                        2 usage or configuration, 3 nothing succeeded or the run broke, 130 interrupted"
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    /// Say more about what is done; twice for everything
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// No progress, only the report and errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+}
+
+impl Cli {
+    /// Reads the arguments, the program's name first. Help, version and mistakes are printed here,
+    /// and end the program: with 0, or 2.
+    pub fn read(args: impl IntoIterator<Item = OsString>) -> Self {
+        Self::parse_from(args)
+    }
+
+    /// The same, for callers that want to go on.
+    pub fn try_read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        Self::try_parse_from(args)
+    }
+}
+
+/// The verbs.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Send a load, record both sides, report
+    Run(Box<RunArgs>),
+    /// Make every table and plot again from a run folder's raw records
+    Report(ReportArgs),
+    /// Start the embedded vLLM look-alike alone
+    Serve(Box<ServeArgs>),
+}
+
+/// `tare run`: flags override the configuration file.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RunArgs {
+    /// Configuration file (YAML), such as configs/demo.yaml
+    pub config: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub target: TargetArgs,
+    #[command(flatten)]
+    pub workload: WorkloadArgs,
+    #[command(flatten)]
+    pub load: LoadArgs,
+    #[command(flatten)]
+    pub observe: ObserveArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// Where requests go.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Target")]
+pub struct TargetArgs {
+    /// The server's URL; without one the embedded server is started
+    #[arg(long, value_name = "URL")]
+    pub base_url: Option<String>,
+    /// The server's host, instead of --base-url [default with --port: 127.0.0.1]
+    #[arg(long, conflicts_with = "base_url")]
+    pub host: Option<String>,
+    /// The server's port, instead of --base-url [default with --host: 8000]
+    #[arg(long, conflicts_with = "base_url")]
+    pub port: Option<u16>,
+    /// The API: chat or text completions [default: openai-chat, or what --endpoint says]
+    #[arg(long, value_enum)]
+    pub backend: Option<Backend>,
+    /// Path of the API below the base URL [default: /v1/chat/completions or /v1/completions]
+    #[arg(long, value_name = "PATH")]
+    pub endpoint: Option<String>,
+    /// The model's name [default: the first that /v1/models lists]
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// The model's name in the API, where it differs from --model
+    #[arg(long, value_name = "NAME")]
+    pub served_model_name: Option<String>,
+    /// Header to send with each request; values are never written to files
+    #[arg(long, value_name = "KEY=VALUE", num_args = 1.., action = ArgAction::Append)]
+    pub header: Vec<String>,
+    /// Environment variable that holds the API key [default: OPENAI_API_KEY, when set]
+    #[arg(long, value_name = "NAME")]
+    pub api_key_env: Option<String>,
+    /// Wait this long for the server to answer before the run; 0: one try [default: 0]
+    #[arg(long, value_name = "SECONDS")]
+    pub ready_check_timeout_sec: Option<f64>,
+}
+
+/// What to send.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Workload")]
+pub struct WorkloadArgs {
+    /// Where prompts come from [default: random, or by --dataset-path's ending]
+    #[arg(long, value_enum)]
+    pub dataset_name: Option<DatasetName>,
+    /// The dataset's file: ShareGPT JSON, or JSON Lines with prompt or messages
+    #[arg(long, value_name = "PATH")]
+    pub dataset_path: Option<PathBuf>,
+    /// Requests to send, each with its own prompt [default: 1000 if no duration is given]
+    #[arg(long, value_name = "N")]
+    pub num_prompts: Option<u64>,
+    /// Distinct prompts to draw; requests beyond them repeat prompts [default: --num-prompts]
+    #[arg(long, value_name = "N")]
+    pub samples: Option<usize>,
+    /// Tokens of a random prompt, about [default: 1024]
+    #[arg(long, value_name = "N")]
+    pub random_input_len: Option<u32>,
+    /// Tokens of a random prompt's answer at most [default: 128]
+    #[arg(long, value_name = "N")]
+    pub random_output_len: Option<u32>,
+    /// Random lengths lie in [len*(1-R), len*(1+R)] [default: 0]
+    #[arg(long, value_name = "R")]
+    pub random_range_ratio: Option<f64>,
+    /// The same as --random-input-len
+    #[arg(long, value_name = "N")]
+    pub input_len: Option<u32>,
+    /// Tokens of each answer at most, whatever the dataset says
+    #[arg(long, value_name = "N", visible_alias = "max-tokens")]
+    pub output_len: Option<u32>,
+    /// The same as --output-len, for ShareGPT [default: about as long as the dataset's answer]
+    #[arg(long, value_name = "N")]
+    pub sharegpt_output_len: Option<u32>,
+    /// The same as --output-len, for JSON Lines [default: each row's output_tokens]
+    #[arg(long, value_name = "N")]
+    pub custom_output_len: Option<u32>,
+    /// Ask the server to go on to the length limit
+    #[arg(long)]
+    pub ignore_eos: bool,
+    /// Ask for whole answers instead of streams (no TTFT then)
+    #[arg(long)]
+    pub no_stream: bool,
+    /// Sampling temperature [default: the server's]
+    #[arg(long, value_name = "T")]
+    pub temperature: Option<f64>,
+    /// Nucleus sampling bound [default: the server's]
+    #[arg(long, value_name = "P")]
+    pub top_p: Option<f64>,
+    /// JSON object merged into each request's body
+    #[arg(long, value_name = "JSON")]
+    pub extra_body: Option<String>,
+    /// Seed of schedule, sampling and random prompts [default: 0]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+}
+
+/// When and how to send.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Load")]
+pub struct LoadArgs {
+    /// Closed loop: so many users, each sends when its last request ended
+    #[arg(long, value_name = "N")]
+    pub users: Option<u32>,
+    /// Closed loop: start the users evenly over this time [default: 0]
+    #[arg(long, value_name = "SECONDS")]
+    pub ramp_s: Option<f64>,
+    /// Open loop: requests per second; inf (the default): all at once, or as --max-concurrency lets
+    #[arg(long, value_name = "RPS")]
+    pub request_rate: Option<f64>,
+    /// Open loop: gaps between arrivals [default: poisson]
+    #[arg(long, value_enum, visible_alias = "arrival-pattern")]
+    pub arrival: Option<ArrivalName>,
+    /// 1 for poisson, inf for constant arrivals; no other value is offered
+    #[arg(long, value_name = "B")]
+    pub burstiness: Option<f64>,
+    /// At most so many requests at once; without a rate the same as --users
+    #[arg(long, value_name = "N")]
+    pub max_concurrency: Option<u32>,
+    /// Stop sending after this time
+    #[arg(long, value_name = "SECONDS", visible_alias = "benchmark-duration")]
+    pub duration: Option<f64>,
+    /// Requests may go on so long after sending stopped [default: 30 with a duration, else --timeout]
+    #[arg(long, value_name = "SECONDS", visible_alias = "benchmark-grace-period")]
+    pub grace_period: Option<f64>,
+    /// One request may take this long [default: 3600]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        visible_alias = "request-timeout-seconds"
+    )]
+    pub timeout: Option<f64>,
+    /// A connection may take this long [default: 30]
+    #[arg(long, value_name = "SECONDS")]
+    pub connect_timeout: Option<f64>,
+    /// Requests sent first and counted on neither side [default: 0]
+    #[arg(long, value_name = "N")]
+    pub num_warmups: Option<u32>,
+    /// Beginning of each X-Request-Id [default: tare-]
+    #[arg(long, value_name = "TEXT")]
+    pub request_id_prefix: Option<String>,
+}
+
+/// What to record of the server's side.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Server side")]
+pub struct ObserveArgs {
+    /// Metrics endpoints [default: /metrics of the base URL]
+    #[arg(long, value_name = "URL", num_args = 1.., action = ArgAction::Append, conflicts_with = "no_server_metrics")]
+    pub server_metrics: Vec<String>,
+    /// Scrape no metrics
+    #[arg(long)]
+    pub no_server_metrics: bool,
+    /// Time between scrapes [default: 1]
+    #[arg(long, value_name = "SECONDS")]
+    pub scrape_interval: Option<f64>,
+    /// Server log to follow while it is written; - for standard input
+    #[arg(long, value_name = "PATH")]
+    pub server_log: Option<String>,
+    /// Receive OpenTelemetry spans, listening on HOST [default: 127.0.0.1]
+    #[arg(long, value_name = "HOST", num_args = 0..=1, require_equals = true)]
+    pub otlp: Option<Option<String>>,
+    /// Receive no spans
+    #[arg(long, conflicts_with_all = ["otlp", "otlp_grpc_port", "otlp_http_port"])]
+    pub no_otlp: bool,
+    /// Port for spans over gRPC; 0: any free one [default: 4317]
+    #[arg(long, value_name = "PORT")]
+    pub otlp_grpc_port: Option<u16>,
+    /// Port for spans over HTTP; 0: any free one [default: 4318]
+    #[arg(long, value_name = "PORT")]
+    pub otlp_http_port: Option<u16>,
+    /// Wait so long for late spans after the last request [default: 10]
+    #[arg(long, value_name = "SECONDS")]
+    pub span_wait: Option<f64>,
+}
+
+/// Where results go, and what is written with them.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    /// The run's name [default: the configuration file's]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// The run folder, exactly [default: output/NAME-TIME]
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Use the run folder even if it is not empty
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Label kept with the results
+    #[arg(long)]
+    pub label: Option<String>,
+    /// Facts kept with the results
+    #[arg(long, value_name = "KEY=VALUE", num_args = 1.., action = ArgAction::Append)]
+    pub metadata: Vec<String>,
+    /// Print the resolved configuration and the plan; send nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `tare report`.
+#[derive(Clone, Debug, Args)]
+pub struct ReportArgs {
+    /// The run folder, such as output/demo-20260102-030405
+    pub folder: PathBuf,
+}
+
+/// `tare serve`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ServeArgs {
+    /// Address to listen on
+    #[arg(long, default_value = "127.0.0.1")]
+    pub host: String,
+    /// Port to listen on; 0: any free one
+    #[arg(long, default_value_t = 8000)]
+    pub port: u16,
+    /// Write what really happened to each request to this file (JSON Lines)
+    #[arg(long, value_name = "PATH")]
+    pub truth: Option<PathBuf>,
+    /// Export llm_request spans to this OTLP endpoint (gRPC), such as http://127.0.0.1:4317
+    #[arg(long, value_name = "URL", visible_alias = "otlp-traces-endpoint")]
+    pub otlp_endpoint: Option<String>,
+    /// A fault to play, repeatable; see the documentation of fault scripts
+    #[arg(long, value_name = "SCRIPT", action = ArgAction::Append)]
+    pub fault: Vec<String>,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    #[command(flatten)]
+    pub says: SaysArgs,
+}
+
+/// The engine model; vLLM's names where it has them.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Engine")]
+pub struct EngineArgs {
+    /// The model's name [default: tare-mock]
+    #[arg(long, value_name = "NAME", visible_alias = "served-model-name")]
+    pub model: Option<String>,
+    /// Seed of step times and answer lengths [default: 0]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Requests decoded together at most [default: 256]
+    #[arg(long, value_name = "N")]
+    pub max_num_seqs: Option<u32>,
+    /// Tokens one step may process [default: 2048]
+    #[arg(long, value_name = "N")]
+    pub max_num_batched_tokens: Option<u32>,
+    /// Tokens of prompt and answer together at most [default: 8192]
+    #[arg(long, value_name = "N")]
+    pub max_model_len: Option<u32>,
+    /// Cost of one prompt token, in microseconds [default: 60]
+    #[arg(long, value_name = "US")]
+    pub prefill_us_per_token: Option<f64>,
+    /// Fixed cost of a decode step, in milliseconds [default: 8]
+    #[arg(long, value_name = "MS")]
+    pub decode_base_ms: Option<f64>,
+    /// Cost that each running request adds to a step, in milliseconds [default: 0.15]
+    #[arg(long, value_name = "MS")]
+    pub decode_per_seq_ms: Option<f64>,
+    /// Relative spread of a step's duration [default: 0.05]
+    #[arg(long, value_name = "SHARE")]
+    pub jitter: Option<f64>,
+    /// Time in the front end before the engine, in milliseconds [default: 1.5]
+    #[arg(long, value_name = "MS")]
+    pub frontend_ms: Option<f64>,
+    /// What each prompt token adds there, in microseconds [default: 4]
+    #[arg(long, value_name = "US")]
+    pub frontend_us_per_token: Option<f64>,
+    /// Mean length of an answer that ends by itself [default: 180]
+    #[arg(long, value_name = "TOKENS")]
+    pub mean_output_tokens: Option<f64>,
+}
+
+/// What the embedded server tells about itself.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "What it reports")]
+pub struct SaysArgs {
+    /// Time between the engine's lines of statistics in the log [default: 10]
+    #[arg(long, value_name = "SECONDS")]
+    pub log_stats_interval_s: Option<f64>,
+    /// Log each request (the default)
+    #[arg(long, overrides_with = "no_enable_log_requests")]
+    pub enable_log_requests: bool,
+    /// Do not log each request
+    #[arg(long)]
+    pub no_enable_log_requests: bool,
+    /// Put each request's metrics into its answer (the default)
+    #[arg(long, overrides_with = "no_enable_per_request_metrics")]
+    pub enable_per_request_metrics: bool,
+    /// Put no metrics into answers
+    #[arg(long)]
+    pub no_enable_per_request_metrics: bool,
+}
+
+/// `--backend`, in the words of `vllm bench serve`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Backend {
+    // Chat completions
+    #[value(name = "openai-chat")]
+    OpenaiChat,
+    // Text completions
+    Openai,
+    // Text completions
+    Vllm,
+}
+
+/// `--dataset-name`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum DatasetName {
+    // A list of conversations (JSON)
+    Sharegpt,
+    // Common English words, about so many tokens
+    Random,
+    // JSON Lines with prompt or messages
+    #[value(name = "custom", alias = "jsonl")]
+    Jsonl,
+}
+
+/// `--arrival`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum ArrivalName {
+    // Exponential gaps
+    Poisson,
+    // Equal gaps
+    Constant,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Every verb with its own flags.
+    fn flags() -> Vec<(String, clap::Arg)> {
+        let cli = Cli::command();
+        let verbs = cli.get_subcommands();
+        verbs
+            .flat_map(|verb| {
+                verb.get_arguments()
+                    .map(|arg| (verb.get_name().to_owned(), arg.clone()))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_has_one_line_of_help_without_a_full_stop() {
+        for (verb, arg) in flags() {
+            let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+            assert!(
+                !help.is_empty()
+                    && help.len() <= 100
+                    && !help.contains('\n')
+                    && !help.ends_with('.'),
+                "tare {verb} {}: {help:?}",
+                arg.get_id()
+            );
+            assert!(
+                arg.get_long_help().is_none(),
+                "tare {verb} {}: the help has a second paragraph",
+                arg.get_id()
+            );
+        }
+    }
+
+    #[test]
+    fn flags_are_spelt_with_dashes() {
+        for (verb, arg) in flags() {
+            let name = arg.get_long().unwrap_or("a-positional");
+            assert!(
+                name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'),
+                "tare {verb} --{name}"
+            );
+        }
+    }
+
+    /// The flags of `vllm bench serve` whose meaning tare has, by the list in its documentation.
+    #[test]
+    fn a_vllm_bench_command_line_is_understood() {
+        let line = "tare run --backend openai-chat --base-url http://gpu:8000 --endpoint /v1/chat/completions \
+                    --model m --served-model-name s --dataset-name sharegpt --dataset-path d.json --num-prompts 500 \
+                    --input-len 10 --output-len 20 --random-input-len 1 --random-output-len 2 --random-range-ratio 0.5 \
+                    --sharegpt-output-len 3 --custom-output-len 4 --request-rate inf --burstiness 1.0 \
+                    --max-concurrency 50 --num-warmups 2 --ready-check-timeout-sec 60 --ignore-eos --temperature 0 \
+                    --top-p 0.9 --extra-body {} --header a=b c=d --header e=f --seed 1 --request-id-prefix x- \
+                    --label l --metadata version=1 tp=2";
+        let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
+        let Command::Run(run) = cli.command else {
+            panic!("not a run")
+        };
+        assert_eq!(run.load.request_rate, Some(f64::INFINITY));
+        assert_eq!(run.target.header, ["a=b", "c=d", "e=f"]);
+        assert_eq!(run.output.metadata, ["version=1", "tp=2"]);
+        assert_eq!(run.workload.num_prompts, Some(500));
+    }
+
+    #[test]
+    fn otlp_may_stand_alone_before_the_file() {
+        let cli = Cli::try_parse_from(["tare", "run", "--otlp", "configs/demo.yaml"]).unwrap();
+        let Command::Run(run) = cli.command else {
+            panic!("not a run")
+        };
+        assert_eq!(run.observe.otlp, Some(None));
+        assert_eq!(run.config, Some(PathBuf::from("configs/demo.yaml")));
+    }
+
+    #[test]
+    fn no_flag_takes_a_key_itself() {
+        for (verb, arg) in flags() {
+            let name = arg.get_long().unwrap_or_default();
+            assert!(
+                !name.ends_with("key")
+                    && !name.contains("token-value")
+                    && !name.contains("password"),
+                "tare {verb} --{name}"
+            );
+        }
+    }
+}

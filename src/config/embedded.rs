@@ -1,0 +1,223 @@
+//! The embedded server's parameters: from the file's section, from `tare serve`'s flags, and back
+//! to flags, with which a run starts its child. This file must not know what they do.
+
+use super::Embedded;
+use super::check::{Check, Limits, Origins};
+use super::file::{self, File};
+use crate::cli::ServeArgs;
+use crate::error::Failure;
+
+/// The file's section `embedded`. It serves the model that the run asks for, unless told otherwise.
+pub fn from_file(file: &File, seed: u64, check: &mut Check<'_>) -> Embedded {
+    let mut given = file.embedded.clone();
+    given.seed = given.seed.or(Some(seed));
+    given.model = given.model.or_else(|| file.target.model.clone());
+    resolve(given, check)
+}
+
+/// The flags of `tare serve`. Spans are made when there is somewhere to send them.
+pub fn from_flags(flags: &ServeArgs) -> Result<Embedded, Failure> {
+    let (engine, says) = (&flags.engine, &flags.says);
+    let switch = |on: bool, off: bool| if off { Some(false) } else { on.then_some(true) };
+    let given = file::Embedded {
+        model: engine.model.clone(),
+        seed: engine.seed,
+        max_num_seqs: engine.max_num_seqs,
+        max_num_batched_tokens: engine.max_num_batched_tokens,
+        max_model_len: engine.max_model_len,
+        prefill_us_per_token: engine.prefill_us_per_token,
+        decode_base_ms: engine.decode_base_ms,
+        decode_per_seq_ms: engine.decode_per_seq_ms,
+        jitter: engine.jitter,
+        frontend_ms: engine.frontend_ms,
+        frontend_us_per_token: engine.frontend_us_per_token,
+        mean_output_tokens: engine.mean_output_tokens,
+        log_stats_interval_s: says.log_stats_interval_s,
+        enable_log_requests: switch(says.enable_log_requests, says.no_enable_log_requests),
+        enable_per_request_metrics: switch(
+            says.enable_per_request_metrics,
+            says.no_enable_per_request_metrics,
+        ),
+        spans: Some(flags.otlp_endpoint.is_some()),
+        faults: Some(flags.fault.clone()),
+    };
+    let mut origins = Origins::new(None);
+    for (field, flag) in FLAGS {
+        origins.came_from(field, flag);
+    }
+    let mut check = Check::new(&origins);
+    let embedded = resolve(given, &mut check);
+    check.finish()?;
+    Ok(embedded)
+}
+
+/// The flags of `tare serve` that make it serve `embedded`; where it listens, and where spans go,
+/// is for the caller to add.
+pub fn to_flags(embedded: &Embedded) -> Vec<String> {
+    let Embedded {
+        model,
+        seed,
+        max_num_seqs,
+        max_num_batched_tokens,
+        max_model_len,
+        prefill_us_per_token,
+        decode_base_ms,
+        decode_per_seq_ms,
+        jitter,
+        frontend_ms,
+        frontend_us_per_token,
+        mean_output_tokens,
+        log_stats_interval_s,
+        enable_log_requests,
+        enable_per_request_metrics,
+        spans: _,
+        faults,
+    } = embedded;
+    let no = |on: bool| if on { "--" } else { "--no-" };
+    let mut flags = vec![
+        format!("--model={model}"),
+        format!("--seed={seed}"),
+        format!("--max-num-seqs={max_num_seqs}"),
+        format!("--max-num-batched-tokens={max_num_batched_tokens}"),
+        format!("--max-model-len={max_model_len}"),
+        format!("--prefill-us-per-token={prefill_us_per_token}"),
+        format!("--decode-base-ms={decode_base_ms}"),
+        format!("--decode-per-seq-ms={decode_per_seq_ms}"),
+        format!("--jitter={jitter}"),
+        format!("--frontend-ms={frontend_ms}"),
+        format!("--frontend-us-per-token={frontend_us_per_token}"),
+        format!("--mean-output-tokens={mean_output_tokens}"),
+        format!("--log-stats-interval-s={log_stats_interval_s}"),
+        format!("{}enable-log-requests", no(*enable_log_requests)),
+        format!(
+            "{}enable-per-request-metrics",
+            no(*enable_per_request_metrics)
+        ),
+    ];
+    flags.extend(faults.iter().map(|fault| format!("--fault={fault}")));
+    flags
+}
+
+const FLAGS: [(&str, &str); 14] = [
+    ("embedded.model", "--model"),
+    ("embedded.seed", "--seed"),
+    ("embedded.max_num_seqs", "--max-num-seqs"),
+    (
+        "embedded.max_num_batched_tokens",
+        "--max-num-batched-tokens",
+    ),
+    ("embedded.max_model_len", "--max-model-len"),
+    ("embedded.prefill_us_per_token", "--prefill-us-per-token"),
+    ("embedded.decode_base_ms", "--decode-base-ms"),
+    ("embedded.decode_per_seq_ms", "--decode-per-seq-ms"),
+    ("embedded.jitter", "--jitter"),
+    ("embedded.frontend_ms", "--frontend-ms"),
+    ("embedded.frontend_us_per_token", "--frontend-us-per-token"),
+    ("embedded.mean_output_tokens", "--mean-output-tokens"),
+    ("embedded.log_stats_interval_s", "--log-stats-interval-s"),
+    ("embedded.faults", "--fault"),
+];
+
+fn resolve(given: file::Embedded, check: &mut Check<'_>) -> Embedded {
+    let usual = Embedded::default();
+    if given
+        .model
+        .as_ref()
+        .is_some_and(|model| model.trim().is_empty())
+    {
+        check.problem(
+            "embedded.model",
+            "expected a name, found nothing",
+            format!("left out, it is {}", usual.model),
+        );
+    }
+    let faults = given.faults.unwrap_or_default();
+    if faults.iter().any(|fault| fault.trim().is_empty()) {
+        check.problem(
+            "embedded.faults",
+            "expected a fault, found nothing",
+            "leave it out",
+        );
+    }
+    let micros = Limits::from(0.0, 60e6, "microseconds");
+    let millis = Limits::from(0.0, 60e3, "milliseconds");
+    let count = 1..=1_000_000;
+    Embedded {
+        model: given.model.unwrap_or(usual.model),
+        seed: given.seed.unwrap_or(usual.seed),
+        max_num_seqs: check.whole(
+            "embedded.max_num_seqs",
+            given.max_num_seqs,
+            usual.max_num_seqs,
+            count.clone(),
+        ),
+        max_num_batched_tokens: check.whole(
+            "embedded.max_num_batched_tokens",
+            given.max_num_batched_tokens,
+            usual.max_num_batched_tokens,
+            count,
+        ),
+        max_model_len: check.whole(
+            "embedded.max_model_len",
+            given.max_model_len,
+            usual.max_model_len,
+            1..=100_000_000,
+        ),
+        prefill_us_per_token: check.real(
+            "embedded.prefill_us_per_token",
+            given.prefill_us_per_token,
+            usual.prefill_us_per_token,
+            micros,
+        ),
+        decode_base_ms: check.real(
+            "embedded.decode_base_ms",
+            given.decode_base_ms,
+            usual.decode_base_ms,
+            Limits::above(0.0, 60e3, "milliseconds"),
+        ),
+        decode_per_seq_ms: check.real(
+            "embedded.decode_per_seq_ms",
+            given.decode_per_seq_ms,
+            usual.decode_per_seq_ms,
+            millis,
+        ),
+        jitter: check.real(
+            "embedded.jitter",
+            given.jitter,
+            usual.jitter,
+            Limits::from(0.0, 1.0, ""),
+        ),
+        frontend_ms: check.real(
+            "embedded.frontend_ms",
+            given.frontend_ms,
+            usual.frontend_ms,
+            millis,
+        ),
+        frontend_us_per_token: check.real(
+            "embedded.frontend_us_per_token",
+            given.frontend_us_per_token,
+            usual.frontend_us_per_token,
+            micros,
+        ),
+        mean_output_tokens: check.real(
+            "embedded.mean_output_tokens",
+            given.mean_output_tokens,
+            usual.mean_output_tokens,
+            Limits::from(1.0, 1e6, ""),
+        ),
+        log_stats_interval_s: check.real(
+            "embedded.log_stats_interval_s",
+            given.log_stats_interval_s,
+            usual.log_stats_interval_s,
+            Limits::from(0.1, 3600.0, "seconds"),
+        ),
+        enable_log_requests: given
+            .enable_log_requests
+            .unwrap_or(usual.enable_log_requests),
+        enable_per_request_metrics: given
+            .enable_per_request_metrics
+            .unwrap_or(usual.enable_per_request_metrics),
+        spans: given.spans.unwrap_or(usual.spans),
+        faults,
+    }
+}

@@ -1,0 +1,261 @@
+//! A configuration file exactly as it is written: one field per YAML key, everything optional. What
+//! a missing key means and which values make sense is said in `validate`, never here.
+//!
+//! The words of `expecting` end up in error messages after "expected".
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+
+use crate::record::Endpoint;
+
+/// The whole file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct File {
+    pub name: Option<String>,
+    pub seed: Option<u64>,
+    pub label: Option<String>,
+    #[serde(deserialize_with = "section")]
+    pub metadata: BTreeMap<String, String>,
+    #[serde(deserialize_with = "section")]
+    pub target: Target,
+    #[serde(deserialize_with = "section")]
+    pub embedded: Embedded,
+    #[serde(deserialize_with = "section")]
+    pub workload: Workload,
+    #[serde(deserialize_with = "section")]
+    pub load: Load,
+    #[serde(deserialize_with = "section")]
+    pub observe: Observe,
+    pub output: Option<PathBuf>,
+    pub overwrite: Option<bool>,
+}
+
+/// `target:` where requests go.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Target {
+    pub base_url: Option<String>,
+    pub server: Option<String>,
+    pub endpoint: Option<Endpoint>,
+    pub path: Option<String>,
+    pub model: Option<String>,
+    #[serde(deserialize_with = "section")]
+    pub headers: BTreeMap<String, String>,
+    pub api_key_env: Option<String>,
+    pub ready_timeout_s: Option<f64>,
+}
+
+/// `embedded:` the server that is started when there is no `target.base_url`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Embedded {
+    pub model: Option<String>,
+    pub seed: Option<u64>,
+    pub max_num_seqs: Option<u32>,
+    pub max_num_batched_tokens: Option<u32>,
+    pub max_model_len: Option<u32>,
+    pub prefill_us_per_token: Option<f64>,
+    pub decode_base_ms: Option<f64>,
+    pub decode_per_seq_ms: Option<f64>,
+    pub jitter: Option<f64>,
+    pub frontend_ms: Option<f64>,
+    pub frontend_us_per_token: Option<f64>,
+    pub mean_output_tokens: Option<f64>,
+    pub log_stats_interval_s: Option<f64>,
+    pub enable_log_requests: Option<bool>,
+    pub enable_per_request_metrics: Option<bool>,
+    pub spans: Option<bool>,
+    pub faults: Option<Vec<String>>,
+}
+
+/// `workload:` what to send.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Workload {
+    pub dataset: Option<DatasetName>,
+    pub path: Option<PathBuf>,
+    pub samples: Option<usize>,
+    pub random_input_len: Option<u32>,
+    pub random_output_len: Option<u32>,
+    pub range_ratio: Option<f64>,
+    pub max_tokens: Option<u32>,
+    pub temperature: Option<f64>,
+    pub top_p: Option<f64>,
+    pub ignore_eos: Option<bool>,
+    pub stream: Option<bool>,
+    #[serde(deserialize_with = "section")]
+    pub extra_body: serde_json::Map<String, serde_json::Value>,
+}
+
+/// `workload.dataset`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DatasetName {
+    Sharegpt,
+    #[serde(alias = "custom")]
+    Jsonl,
+    Random,
+}
+
+/// `load:` when and how to send.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Load {
+    pub users: Option<u32>,
+    pub ramp_s: Option<f64>,
+    pub request_rate: Option<Rate>,
+    pub arrival: Option<ArrivalName>,
+    pub requests: Option<u64>,
+    pub duration_s: Option<f64>,
+    pub grace_period_s: Option<f64>,
+    pub timeout_s: Option<f64>,
+    pub connect_timeout_s: Option<f64>,
+    pub warmups: Option<u32>,
+    pub max_concurrency: Option<u32>,
+    pub request_id_prefix: Option<String>,
+}
+
+/// `load.arrival`: how the gaps of an open loop are drawn.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ArrivalName {
+    Poisson,
+    Constant,
+}
+
+/// Requests per second; `inf` means all at once.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate(pub f64);
+
+/// `observe:` what to record of the server's side.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Observe {
+    pub metrics: Option<Metrics>,
+    pub scrape_interval_s: Option<f64>,
+    pub server_log: Option<String>,
+    pub otlp: Option<OtlpChoice>,
+    pub span_wait_s: Option<f64>,
+}
+
+/// `observe.metrics`: `false`, `true` (found at the base URL), one URL or several.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Metrics {
+    Off,
+    Found,
+    At(Vec<String>),
+}
+
+/// `observe.otlp`: `false`, `true` (the usual ports) or where to listen.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OtlpChoice {
+    Off,
+    On(Otlp),
+}
+
+/// `observe.otlp` in full.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Otlp {
+    pub host: Option<String>,
+    pub grpc_port: Option<u16>,
+    pub http_port: Option<u16>,
+}
+
+/// A section whose keys are all commented out is an empty section, not an error.
+fn section<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    from: D,
+) -> Result<T, D::Error> {
+    Ok(Option::<T>::deserialize(from)?.unwrap_or_default())
+}
+
+impl<'de> Deserialize<'de> for Rate {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        // YAML writes infinity `.inf`, `vllm bench` writes it `inf`: asked for as text, both come
+        // through, and quoted numbers with them.
+        struct Words;
+        impl Visitor<'_> for Words {
+            type Value = Rate;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("requests per second or `inf`")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Rate, E> {
+                let number = text.trim_start_matches(['.', '+']);
+                let number = if number.eq_ignore_ascii_case("inf") {
+                    number
+                } else {
+                    text
+                };
+                let plain = number.replace('_', "");
+                plain
+                    .parse()
+                    .map(Rate)
+                    .map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+            }
+        }
+        from.deserialize_str(Words)
+    }
+}
+
+impl<'de> Deserialize<'de> for Metrics {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Choice;
+        impl<'de> Visitor<'de> for Choice {
+            type Value = Metrics;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a URL, a list of URLs, `true` or `false`")
+            }
+
+            fn visit_bool<E>(self, on: bool) -> Result<Metrics, E> {
+                Ok(if on { Metrics::Found } else { Metrics::Off })
+            }
+
+            fn visit_str<E>(self, url: &str) -> Result<Metrics, E> {
+                Ok(Metrics::At(vec![url.to_owned()]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut urls: A) -> Result<Metrics, A::Error> {
+                let mut all = Vec::new();
+                while let Some(url) = urls.next_element()? {
+                    all.push(url);
+                }
+                Ok(Metrics::At(all))
+            }
+        }
+        from.deserialize_any(Choice)
+    }
+}
+
+impl<'de> Deserialize<'de> for OtlpChoice {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Choice;
+        impl<'de> Visitor<'de> for Choice {
+            type Value = OtlpChoice;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`true`, `false` or the keys `host`, `grpc_port`, `http_port`")
+            }
+
+            fn visit_bool<E>(self, on: bool) -> Result<OtlpChoice, E> {
+                Ok(if on {
+                    OtlpChoice::On(Otlp::default())
+                } else {
+                    OtlpChoice::Off
+                })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, keys: A) -> Result<OtlpChoice, A::Error> {
+                Otlp::deserialize(de::value::MapAccessDeserializer::new(keys)).map(OtlpChoice::On)
+            }
+        }
+        from.deserialize_any(Choice)
+    }
+}

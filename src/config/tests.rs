@@ -1,0 +1,746 @@
+//! Files and flags as people write them, and what comes of them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::file::File;
+use super::*;
+use crate::cli::{Cli, Command};
+
+/// Resolves a file and flags; `CFG` is set in the environment.
+fn resolved(yaml: &str, flags: &str) -> anyhow::Result<Config> {
+    let flags = normalise_args(
+        ["tare", "run"]
+            .into_iter()
+            .chain(flags.split_whitespace())
+            .map(Into::into),
+    );
+    let Command::Run(flags) = Cli::try_read(flags)?.command else {
+        panic!("not a run")
+    };
+    let path = (!yaml.is_empty()).then(|| Path::new("a.yaml"));
+    let file = if yaml.is_empty() {
+        File::default()
+    } else {
+        read::parse("a.yaml", yaml)?
+    };
+    let env = |name: &str| (name == "OPENAI_API_KEY").then(|| "sk-planted".to_owned());
+    Ok(validate::resolve(file, path, &flags, &env)?)
+}
+
+fn config(yaml: &str, flags: &str) -> Config {
+    resolved(yaml, flags).unwrap_or_else(|error| panic!("{error:#}"))
+}
+
+/// What the user sees.
+fn refused(yaml: &str, flags: &str) -> String {
+    let error = match resolved(yaml, flags) {
+        Ok(config) => panic!("accepted: {config:?}"),
+        Err(error) => error,
+    };
+    assert_eq!(crate::error::exit(&error), crate::error::Exit::Usage);
+    let mut out = Vec::new();
+    crate::error::print(&mut out, &error).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+const MINIMAL: &str = "load: {users: 2, duration_s: 5}";
+
+// ── what the YAML reader finds ──
+
+#[test]
+fn a_typo_is_shown_with_the_nearest_key() {
+    insta::assert_snapshot!(refused("name: x\nload:\n  user: 50 # too few\n  ramp_s: 20\n", ""), @r"
+    error: unknown key `user` in `load`
+     --> a.yaml:3:3
+      |
+    3 |   user: 50 # too few
+      |   ^^^^
+    hint: did you mean `users`?
+    ");
+    insta::assert_snapshot!(refused("targets:\n  base_url: http://a\n", ""), @r"
+    error: unknown key `targets`
+     --> a.yaml:1:1
+      |
+    1 | targets:
+      | ^^^^^^^
+    hint: did you mean `target`?
+    ");
+    insta::assert_snapshot!(refused("observe:\n  otlp: {grpc_prot: 4317}\n", ""), @r"
+    error: unknown key `grpc_prot` in `observe.otlp`
+     --> a.yaml:2:10
+      |
+    2 |   otlp: {grpc_prot: 4317}
+      |          ^^^^^^^^^
+    hint: did you mean `grpc_port`?
+    ");
+}
+
+#[test]
+fn a_key_in_the_wrong_section_is_sent_home() {
+    insta::assert_snapshot!(refused("users: 50\n", ""), @r"
+    error: unknown key `users`
+     --> a.yaml:1:1
+      |
+    1 | users: 50
+      | ^^^^^
+    hint: `users` belongs in `load`
+    ");
+    insta::assert_snapshot!(refused("load:\n  model: m\n", ""), @r"
+    error: unknown key `model` in `load`
+     --> a.yaml:2:3
+      |
+    2 |   model: m
+      |   ^^^^^
+    hint: `model` belongs in `target`
+    ");
+    insta::assert_snapshot!(refused("load:\n  metadata: {a: b}\n", ""), @r"
+    error: unknown key `metadata` in `load`
+     --> a.yaml:2:3
+      |
+    2 |   metadata: {a: b}
+      |   ^^^^^^^^
+    hint: `metadata` stands at the top level, not in a section
+    ");
+    insta::assert_snapshot!(refused("load:\n  colour: red\n", ""), @r"
+    error: unknown key `colour` in `load`
+     --> a.yaml:2:3
+      |
+    2 |   colour: red
+      |   ^^^^^^
+    hint: the keys here are `users`, `ramp_s`, `request_rate`, `arrival`, `requests`, `duration_s`, `grace_period_s`, `timeout_s`, `connect_timeout_s`, `warmups`, `max_concurrency` or `request_id_prefix`
+    ");
+}
+
+#[test]
+fn a_wrong_type_is_named_in_words() {
+    insta::assert_snapshot!(refused("load:\n  users: fifty\n", ""), @r"
+    error: `load.users`: expected a whole number from 0 to 4294967295, found `fifty`
+     --> a.yaml:2:10
+      |
+    2 |   users: fifty
+      |          ^^^^^
+    hint: numbers stand without a unit; the key's ending says it (`_s`: seconds)
+    ");
+    insta::assert_snapshot!(refused("load:\n  duration_s: 20s\n", ""), @r"
+    error: `load.duration_s`: expected a number, found `20s`
+     --> a.yaml:2:15
+      |
+    2 |   duration_s: 20s
+      |               ^^^
+    hint: numbers stand without a unit; the key's ending says it (`_s`: seconds)
+    ");
+    insta::assert_snapshot!(refused("load: 50\n", ""), @r"
+    error: `load`: expected keys with values, found `50`
+     --> a.yaml:1:7
+      |
+    1 | load: 50
+      |       ^^
+    hint: write its keys indented on the lines below it
+    ");
+    insta::assert_snapshot!(refused("load:\n  users: [1, 2]\n", ""), @r"
+    error: `load.users`: expected one value, found `[1, 2]`
+     --> a.yaml:2:10
+      |
+    2 |   users: [1, 2]
+      |          ^^^^^^
+    hint: `configs/` holds examples
+    ");
+    insta::assert_snapshot!(refused("load:\n  request_rate: fast\n", ""), @r"
+    error: `load.request_rate`: expected requests per second or `inf`, found `fast`
+     --> a.yaml:2:17
+      |
+    2 |   request_rate: fast
+      |                 ^^^^
+    hint: `configs/` holds examples
+    ");
+    insta::assert_snapshot!(refused("workload:\n  ignore_eos: 1\n", ""), @r"
+    error: `workload.ignore_eos`: expected `true` or `false`, found `1`
+     --> a.yaml:2:15
+      |
+    2 |   ignore_eos: 1
+      |               ^
+    hint: `configs/` holds examples
+    ");
+    insta::assert_snapshot!(refused("workload:\n  dataset: shargpt\n", ""), @r"
+    error: `workload.dataset`: expected `sharegpt`, `custom`, `jsonl` or `random`, found `shargpt`
+     --> a.yaml:2:12
+      |
+    2 |   dataset: shargpt
+      |            ^^^^^^^
+    hint: did you mean `sharegpt`?
+    ");
+    insta::assert_snapshot!(refused("observe:\n  metrics: 5\n", ""), @r"
+    error: `observe.metrics`: expected a URL, a list of URLs, `true` or `false`, found `5`
+     --> a.yaml:2:12
+      |
+    2 |   metrics: 5
+      |            ^
+    hint: `configs/` holds examples
+    ");
+    insta::assert_snapshot!(refused("observe:\n  otlp: 4317\n", ""), @r"
+    error: `observe.otlp`: expected `true`, `false` or the keys `host`, `grpc_port`, `http_port`, found `4317`
+     --> a.yaml:2:9
+      |
+    2 |   otlp: 4317
+      |         ^^^^
+    hint: `configs/` holds examples
+    ");
+    insta::assert_snapshot!(refused("just text\n", ""), @r"
+    error: the file: expected keys with values, found `just text`
+     --> a.yaml:1:1
+      |
+    1 | just text
+      | ^^^^^^^^^
+    hint: write its keys indented on the lines below it
+    ");
+}
+
+#[test]
+fn what_is_not_yaml_is_shown_where() {
+    insta::assert_snapshot!(refused("load:\n\tusers: 5\n", ""), @r"
+    error: not valid YAML: tabs disallowed within this context (block indentation)
+     --> a.yaml:2:2
+      |
+    2 | 	users: 5
+      |  ^
+    hint: indent with spaces
+    ");
+    insta::assert_snapshot!(refused("load: {users: 5\n", ""), @r"
+    error: not valid YAML: unclosed bracket '{'
+     --> a.yaml:1:7
+      |
+    1 | load: {users: 5
+      |       ^^^^^^^^^
+    hint: close it, or write one key a line
+    ");
+    insta::assert_snapshot!(refused("load:\n  users: 5\n  users: 6\n", ""), @r"
+    error: the key `users` is there twice
+     --> a.yaml:3:3
+      |
+    3 |   users: 6
+      |   ^^^^^
+    hint: keep one of them
+    ");
+    insta::assert_snapshot!(refused("load:\n  users: 5\n wrong: 4\n", ""), @r"
+    error: not valid YAML: while parsing a block mapping, did not find expected key
+     --> a.yaml:3:2
+      |
+    3 |  wrong: 4
+      |  ^
+    hint: keys of one section stand exactly below each other
+    ");
+}
+
+// ── what validation finds ──
+
+#[test]
+fn every_value_out_of_range_is_told_at_once() {
+    let yaml = "load: {users: 0, duration_s: -1, timeout_s: 0}\nworkload: {temperature: .nan, top_p: 1.5, max_tokens: 0}\nobserve: {scrape_interval_s: 0}\nembedded: {jitter: 2}\n";
+    insta::assert_snapshot!(refused(yaml, ""), @r"
+    error: a.yaml: `load.duration_s`: expected a number above 0, at most 2592000 (seconds), found -1
+    hint: left out, the number of requests ends the run
+    error: a.yaml: `load.timeout_s`: expected a number above 0, at most 2592000 (seconds), found 0
+    hint: left out, it is 3600
+    error: a.yaml: `load.users`: expected a whole number from 1 to 100000, found 0
+    hint: left out, the rate or --max-concurrency says how to send
+    error: a.yaml: `workload.max_tokens`: expected a whole number from 1 to 4294967295, found 0
+    hint: left out, the dataset says it
+    error: a.yaml: `workload.temperature`: expected a number from 0 to 10, found NaN
+    hint: left out, the server decides
+    error: a.yaml: `workload.top_p`: expected a number above 0, at most 1, found 1.5
+    hint: left out, the server decides
+    error: a.yaml: `embedded.jitter`: expected a number from 0 to 1, found 2
+    hint: left out, it is 0.05
+    error: a.yaml: `observe.scrape_interval_s`: expected a number from 0.05 to 3600 (seconds), found 0
+    hint: left out, it is 1
+    ");
+}
+
+#[test]
+fn conflicts_name_both_sides_as_they_were_given() {
+    insta::assert_snapshot!(refused("load: {users: 5, request_rate: 2, requests: 9}", ""), @r"
+    error: a.yaml: `load.request_rate`: a rate is for an open loop, `load.users` for a closed one
+    hint: give one of them
+    ");
+    insta::assert_snapshot!(refused("", "--users 5 --request-rate 2"), @r"
+    error: `--request-rate`: a rate is for an open loop, `--users` for a closed one
+    hint: give one of them
+    ");
+    insta::assert_snapshot!(refused("load: {users: 5, ramp_s: 20, duration_s: 60}", "--duration 10"), @r"
+    error: a.yaml: `load.ramp_s`: 20 s is longer than `--duration` (10 s)
+    hint: a ramp ends before the run does
+    ");
+    insta::assert_snapshot!(refused("load: {users: 5, arrival: poisson}", ""), @r"
+    error: a.yaml: `load.arrival`: only a rate has gaps to draw
+    hint: give a rate with --request-rate, or leave it out
+    ");
+    insta::assert_snapshot!(refused("load: {request_rate: 2, ramp_s: 5}", ""), @r"
+    error: a.yaml: `load.ramp_s`: only users are ramped
+    hint: say how many with --users, or leave it out
+    ");
+    insta::assert_snapshot!(refused("", "--duration 10"), @r"
+    error: `load.users`: missing: a duration alone does not say how to send
+    hint: give --users or --request-rate
+    ");
+    insta::assert_snapshot!(refused("", "--num-prompts 200000"), @r"
+    error: `--num-prompts`: without users or a rate all are sent at once, 100000 at most
+    hint: give --users, --max-concurrency or --request-rate
+    ");
+    insta::assert_snapshot!(refused(MINIMAL, "--backend openai --endpoint /v1/chat/completions"), @r"
+    error: `--endpoint`: this is the chat API, and `--backend` says completions
+    hint: `--backend openai-chat` goes with `/v1/chat/completions`, `openai` and `vllm` with `/v1/completions`
+    ");
+}
+
+#[test]
+fn a_target_that_cannot_be_is_refused() {
+    insta::assert_snapshot!(refused(MINIMAL, "--base-url https://gpu:8000"), @r"
+    error: `--base-url`: expected `http://` (TLS is not in this version), found `https://gpu:8000`
+    hint: use the server's plain `http://` port, or a local plain-to-TLS forwarder in front of it
+    ");
+    insta::assert_snapshot!(refused(MINIMAL, "--base-url gpu:8000"), @r"
+    error: `--base-url`: expected a URL like `http://host:port`, found `gpu:8000`
+    hint: did you mean `http://gpu:8000`?
+    ");
+    insta::assert_snapshot!(refused(MINIMAL, "--base-url http://gpu:8000/v1"), @r"
+    error: `--base-url`: expected the URL without the API's own path, found one that ends in `/v1`
+    hint: did you mean `http://gpu:8000`?
+    ");
+    insta::assert_snapshot!(refused(MINIMAL, "--base-url http://a --api-key-env OTHER"), @r"
+    error: `--api-key-env`: the environment variable `OTHER` is not set
+    hint: `export OTHER=…` before the run
+    ");
+    insta::assert_snapshot!(refused(MINIMAL, "--base-url http://a --api-key-env sk-planted"), @r"
+    error: `--api-key-env`: expected the name of an environment variable (letters, digits and `_`)
+    hint: the key itself is never given here
+    ");
+    insta::assert_snapshot!(refused(MINIMAL, "--header Host=a X-Request-Id=b Bad(=c d"), @r"
+    error: `--header`: expected KEY=VALUE, found no `=`
+    hint: for example `--header X-Team=blue`
+    error: `--header`: `Bad(` is not a header's name
+    hint: for example `X-Team`
+    error: `--header`: `Host` is set by tare itself
+    hint: leave it out
+    error: `--header`: `X-Request-Id` is set by tare itself
+    hint: --request-id-prefix sets how the ids begin
+    ");
+    insta::assert_snapshot!(refused("target: {server: vlm}\nload: {users: 1}", ""), @r"
+    error: a.yaml: `target.server`: expected `vllm`, found `vlm`
+    hint: it says whose metrics and logs to expect
+    ");
+    insta::assert_snapshot!(refused(MINIMAL, "--server-log vllm.log --server-metrics http://a/metrics"), @r"
+    error: `--server-metrics`: the embedded server's metrics are found without a URL
+    hint: say which server to use with --base-url, or leave it out
+    error: `--server-log`: the embedded server's log is read without a path
+    hint: say which server to use with --base-url, or leave it out
+    ");
+}
+
+#[test]
+fn a_workload_that_cannot_be_is_refused() {
+    insta::assert_snapshot!(refused(MINIMAL, "--dataset-name sharegpt"), @r"
+    error: a.yaml: `workload.path`: missing: this dataset is read from a file
+    hint: for example `--dataset-path requests/demo.jsonl`
+    ");
+    insta::assert_snapshot!(refused(MINIMAL, "--dataset-path prompts.csv"), @r"
+    error: `--dataset-path`: the file's ending does not say what it holds
+    hint: say it with --dataset-name sharegpt or custom
+    ");
+    insta::assert_snapshot!(refused("workload: {dataset: jsonl, path: a.jsonl}", "--random-input-len 5 --sharegpt-output-len 5"), @r"
+    error: `--random-input-len`: this is for random prompts, and the dataset is a file
+    hint: leave it out, or choose --dataset-name random
+    error: `--sharegpt-output-len`: this is for another dataset
+    hint: --output-len sets the length limit whatever the dataset
+    ");
+    insta::assert_snapshot!(refused(MINIMAL, r#"--extra-body {"stream":false}"#), @r"
+    error: `--extra-body`: `stream` is set by tare itself
+    hint: `workload.stream: false` or --no-stream asks for whole answers
+    ");
+    insta::assert_snapshot!(refused(MINIMAL, "--extra-body [1]"), @r#"
+    error: `--extra-body`: expected a JSON object: invalid type: sequence, expected a map at line 1 column 0
+    hint: for example `--extra-body '{"top_k": 20}'`
+    "#);
+    insta::assert_snapshot!(refused(MINIMAL, "--num-prompts 100000 --random-input-len 100000"), @r"
+    error: `--num-prompts`: 100000 random prompts of 100000 tokens do not fit in memory
+    hint: ask for fewer distinct prompts with --samples; they are then repeated
+    ");
+    insta::assert_snapshot!(refused("load: {request_rate: 3}", "--burstiness 0.5"), @r"
+    error: `--burstiness`: expected 1 (poisson) or inf (constant), found 0.5
+    hint: gamma arrivals are not offered in this version
+    ");
+}
+
+// ── what is accepted ──
+
+#[test]
+fn without_anything_it_is_what_vllm_bench_does() {
+    let config = config("", "--base-url http://gpu:8000/ --model m");
+    assert_eq!(config.target.base_url.as_deref(), Some("http://gpu:8000"));
+    assert_eq!(
+        config.load.arrival,
+        Arrival::Closed {
+            users: 1000,
+            ramp_s: 0.0
+        }
+    );
+    assert_eq!(
+        (config.load.requests, config.workload.samples),
+        (Some(1000), Some(1000))
+    );
+    assert!(matches!(
+        config.workload.dataset,
+        Dataset::Random {
+            input_len: 1024,
+            output_len: 128,
+            ..
+        }
+    ));
+    assert!((config.load.grace_period_s - config.load.timeout_s).abs() < f64::EPSILON);
+}
+
+#[test]
+fn laws_of_arrivals() {
+    let law = |yaml: &str, flags: &str| {
+        let load = config(yaml, flags).load;
+        (load.arrival, load.max_concurrency)
+    };
+    let closed = |users, ramp_s| (Arrival::Closed { users, ramp_s }, None);
+    let file = "load: {users: 50, ramp_s: 20, duration_s: 60}";
+    assert_eq!(law(file, ""), closed(50, 20.0));
+    assert_eq!(law(file, "--users 10"), closed(10, 20.0));
+    assert_eq!(law(file, "--max-concurrency 8"), closed(8, 20.0));
+    assert_eq!(
+        law(file, "--request-rate 5"),
+        (Arrival::Poisson { rate_rps: 5.0 }, None)
+    );
+    assert_eq!(
+        law(file, "--request-rate 5 --max-concurrency 3"),
+        (Arrival::Poisson { rate_rps: 5.0 }, Some(3))
+    );
+    assert_eq!(
+        law(file, "--request-rate 5 --burstiness inf"),
+        (Arrival::Constant { rate_rps: 5.0 }, None)
+    );
+    assert_eq!(
+        law(file, "--request-rate inf --max-concurrency 3"),
+        closed(3, 0.0)
+    );
+    assert_eq!(
+        law(file, "--request-rate inf --num-prompts 7"),
+        closed(7, 0.0)
+    );
+    assert_eq!(
+        law("", "--max-concurrency 3 --burstiness 1.0"),
+        closed(3, 0.0)
+    );
+    assert_eq!(
+        law("", "--num-prompts 7 --request-rate inf"),
+        closed(7, 0.0)
+    );
+    let open = "load: {request_rate: 2.5, arrival: constant, requests: 10}";
+    assert_eq!(law(open, ""), (Arrival::Constant { rate_rps: 2.5 }, None));
+    assert_eq!(law(open, "--users 4"), closed(4, 0.0));
+    assert_eq!(
+        law(open, "--arrival poisson"),
+        (Arrival::Poisson { rate_rps: 2.5 }, None)
+    );
+    for infinite in ["inf", ".inf", "+.inf", "\"inf\""] {
+        assert_eq!(
+            law(
+                &format!("load: {{request_rate: {infinite}, requests: 6}}"),
+                ""
+            ),
+            closed(6, 0.0)
+        );
+    }
+}
+
+#[test]
+fn datasets_are_named_or_known_by_their_file() {
+    let dataset = |yaml: &str, flags: &str| config(yaml, &format!("--users 1 {flags}")).workload;
+    let jsonl = "workload: {dataset: jsonl, path: a.jsonl, samples: 64}";
+    assert!(matches!(dataset(jsonl, "").dataset, Dataset::Jsonl { .. }));
+    assert!(matches!(
+        dataset(jsonl, "--dataset-name random --random-input-len 9").dataset,
+        Dataset::Random { input_len: 9, .. }
+    ));
+    assert!(
+        matches!(dataset(jsonl, "--dataset-path b.json").dataset, Dataset::Sharegpt { path } if path == Path::new("b.json"))
+    );
+    assert!(matches!(
+        dataset("", "--dataset-name custom --dataset-path rows.txt").dataset,
+        Dataset::Jsonl { .. }
+    ));
+    assert_eq!(dataset(jsonl, "").samples, Some(64));
+    assert_eq!(dataset(jsonl, "--num-prompts 9").samples, Some(9));
+    assert_eq!(
+        dataset(jsonl, "--num-prompts 9 --samples 3").samples,
+        Some(3)
+    );
+    assert_eq!(dataset(jsonl, "--custom-output-len 8").max_tokens, Some(8));
+    assert_eq!(
+        dataset(jsonl, "--custom-output-len 8 --output-len 6").max_tokens,
+        Some(6)
+    );
+    let random =
+        |flags: &str| match dataset("workload: {dataset: random, random_output_len: 50}", flags) {
+            Workload {
+                dataset:
+                    Dataset::Random {
+                        input_len,
+                        output_len,
+                        ..
+                    },
+                max_tokens: None,
+                ..
+            } => (input_len, output_len),
+            other => panic!("{other:?}"),
+        };
+    assert_eq!(random(""), (1024, 50));
+    assert_eq!(random("--input-len 7 --output-len 5"), (7, 5));
+    assert_eq!(random("--random-input-len 7 --random-output-len 6"), (7, 6));
+}
+
+#[test]
+fn the_embedded_server_gets_what_it_needs() {
+    let mut got = config("seed: 7\ntarget: {model: m}\nload: {users: 1}", "");
+    assert_eq!(
+        (got.target.embedded.model.as_str(), got.target.embedded.seed),
+        ("m", 7)
+    );
+    assert_eq!(
+        got.observe
+            .otlp
+            .as_ref()
+            .map(|otlp| (otlp.grpc_port, otlp.http_port)),
+        Some((0, 0))
+    );
+    got = config("observe: {otlp: false}\nload: {users: 1}", "");
+    assert!(got.observe.otlp.is_none() && !got.target.embedded.spans);
+    got = config("load: {users: 1}", "--base-url http://a --otlp");
+    assert_eq!(
+        got.observe
+            .otlp
+            .as_ref()
+            .map(|otlp| (otlp.host.as_str(), otlp.grpc_port, otlp.http_port)),
+        Some(("127.0.0.1", 4317, 4318))
+    );
+    got = config(
+        "load: {users: 1}\nobserve: {otlp: {host: 0.0.0.0}}",
+        "--base-url http://a --otlp-http-port 9",
+    );
+    assert_eq!(
+        got.observe
+            .otlp
+            .as_ref()
+            .map(|otlp| (otlp.host.as_str(), otlp.grpc_port, otlp.http_port)),
+        Some(("0.0.0.0", 4317, 9))
+    );
+    assert!(
+        config("load: {users: 1}", "--base-url http://a")
+            .observe
+            .otlp
+            .is_none()
+    );
+}
+
+#[test]
+fn apis_paths_and_addresses() {
+    let target = |flags: &str| config(MINIMAL, flags).target;
+    assert_eq!(
+        target("--port 9000").base_url.as_deref(),
+        Some("http://127.0.0.1:9000")
+    );
+    assert_eq!(
+        target("--host ::1").base_url.as_deref(),
+        Some("http://[::1]:8000")
+    );
+    assert_eq!(
+        target("--endpoint /v1/completions").endpoint,
+        Endpoint::Completions
+    );
+    assert_eq!(target("--backend vllm").endpoint, Endpoint::Completions);
+    assert_eq!(target("--endpoint /proxy/chat").endpoint, Endpoint::Chat);
+    assert_eq!(
+        target("--model a --served-model-name b").model.as_deref(),
+        Some("b")
+    );
+    assert_eq!(
+        config(
+            "target: {path: /v1/chat/completions}\nload: {users: 1}",
+            "--backend openai"
+        )
+        .target
+        .path,
+        None
+    );
+    let metrics = |yaml: &str| {
+        let observe = config(
+            &format!("{MINIMAL}\ntarget: {{base_url: 'http://a'}}\nobserve: {{metrics: {yaml}}}"),
+            "",
+        )
+        .observe;
+        (observe.no_metrics, observe.metrics_urls)
+    };
+    assert_eq!(metrics("false"), (true, vec![]));
+    assert_eq!(metrics("true"), (false, vec![]));
+    assert_eq!(
+        metrics("http://a/metrics"),
+        (false, vec!["http://a/metrics".to_owned()])
+    );
+    assert_eq!(metrics("['http://a/1', 'http://a/2']").1.len(), 2);
+}
+
+#[test]
+fn empty_sections_and_files_are_allowed() {
+    let config = config(
+        "# nothing yet\nload:\n  # users: 5\ntarget:\nworkload:\n  extra_body:\n",
+        "--users 3",
+    );
+    assert_eq!(
+        (config.load.arrival, config.name.as_str()),
+        (
+            Arrival::Closed {
+                users: 3,
+                ramp_s: 0.0
+            },
+            "a"
+        )
+    );
+}
+
+#[test]
+fn secrets_are_used_and_never_written() {
+    let config = config(
+        "target: {base_url: 'http://a', headers: {X-Token: tok-planted}}\nload: {users: 1}\nmetadata: {gpu: 8}",
+        "--header X-Other=oth-planted --metadata tp=2 note=a=b",
+    );
+    assert_eq!(config.target.api_key.as_deref(), Some("sk-planted"));
+    assert_eq!(config.target.api_key_env.as_deref(), Some("OPENAI_API_KEY"));
+    assert_eq!(config.target.headers.len(), 2);
+    assert_eq!(
+        config
+            .metadata
+            .iter()
+            .map(|(k, v)| format!("{k}={v}"))
+            .collect::<Vec<_>>(),
+        ["gpu=8", "note=a=b", "tp=2"]
+    );
+    let json = serde_json::to_string(&config).unwrap();
+    let yaml = serde_saphyr::to_string(&config).unwrap();
+    assert!(
+        !json.contains("planted") && !yaml.contains("planted"),
+        "{yaml}"
+    );
+    assert!(
+        json.contains(r#""headers":["X-Other","X-Token"]"#),
+        "{json}"
+    );
+    // What a run folder keeps can be read again.
+    let again: Config = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        again.target.headers,
+        [
+            ("X-Other".to_owned(), String::new()),
+            ("X-Token".to_owned(), String::new())
+        ]
+    );
+}
+
+#[test]
+fn an_own_authorization_header_takes_the_place_of_a_key() {
+    let config = config(
+        MINIMAL,
+        "--base-url http://a --header authorization=Basic_xyz",
+    );
+    assert_eq!(
+        (config.target.api_key, config.target.api_key_env),
+        (None, None)
+    );
+}
+
+#[test]
+fn the_child_is_told_exactly_what_was_configured() {
+    let yaml = "embedded: {model: m, seed: 5, max_num_seqs: 8, max_num_batched_tokens: 99, max_model_len: 777, prefill_us_per_token: 0.1, decode_base_ms: 3.25, decode_per_seq_ms: 0, jitter: 0.5, frontend_ms: 9, frontend_us_per_token: 1e-3, mean_output_tokens: 33, log_stats_interval_s: 2, enable_log_requests: false, enable_per_request_metrics: false, spans: false, faults: ['a b', 'c=d']}\nload: {users: 1}";
+    for embedded in [
+        config(yaml, "").target.embedded,
+        Embedded {
+            spans: false,
+            ..Embedded::default()
+        },
+    ] {
+        let args = ["tare", "serve"]
+            .into_iter()
+            .map(str::to_owned)
+            .chain(embedded_to_flags(&embedded))
+            .map(Into::into);
+        let Command::Serve(flags) = Cli::try_read(args).unwrap().command else {
+            panic!("not serve")
+        };
+        assert_eq!(embedded_from_flags(&flags).unwrap(), embedded);
+    }
+}
+
+#[test]
+fn every_key_is_known_to_the_hints() {
+    let sections = [
+        ("", read::keys::<File>()),
+        ("target", read::keys::<file::Target>()),
+        ("embedded", read::keys::<file::Embedded>()),
+        ("workload", read::keys::<file::Workload>()),
+        ("load", read::keys::<file::Load>()),
+        ("observe", read::keys::<file::Observe>()),
+        ("observe.otlp", read::keys::<file::Otlp>()),
+    ];
+    let list: Vec<String> = sections
+        .iter()
+        .map(|(section, keys)| format!("{section}: {}", keys.join(" ")))
+        .collect();
+    insta::assert_snapshot!(list.join("\n"), @r"
+    : name seed label metadata target embedded workload load observe output overwrite
+    target: base_url server endpoint path model headers api_key_env ready_timeout_s
+    embedded: model seed max_num_seqs max_num_batched_tokens max_model_len prefill_us_per_token decode_base_ms decode_per_seq_ms jitter frontend_ms frontend_us_per_token mean_output_tokens log_stats_interval_s enable_log_requests enable_per_request_metrics spans faults
+    workload: dataset path samples random_input_len random_output_len range_ratio max_tokens temperature top_p ignore_eos stream extra_body
+    load: users ramp_s request_rate arrival requests duration_s grace_period_s timeout_s connect_timeout_s warmups max_concurrency request_id_prefix
+    observe: metrics scrape_interval_s server_log otlp span_wait_s
+    observe.otlp: host grpc_port http_port
+    ");
+}
+
+#[test]
+fn the_shipped_configurations_resolve() {
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/configs")).unwrap() {
+        let path = entry.unwrap().path();
+        let file = read::read(&path).unwrap_or_else(|error| panic!("{error}"));
+        let resolved = validate::resolve(file, Some(&path), &RunArgs::default(), &|_| None);
+        resolved.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_a_configuration_or_refused(text in "\\PC{0,60}|((load|target|observe|name|users|otlp|metrics|a):? ?[\\[\\]{}\\-0-9a-z.,'\"]{0,6}\n? {0,3}){0,8}") {
+        if let Ok(file) = read::parse("a.yaml", &text) {
+            let _ = validate::resolve(file, None, &RunArgs::default(), &|_| None);
+        }
+    }
+
+    #[test]
+    fn any_number_is_taken_or_refused(users in any::<u32>(), ramp in any::<f64>(), rate in any::<f64>(), duration in any::<f64>()) {
+        let mut file = File::default();
+        file.load.users = users.is_multiple_of(2).then_some(users);
+        file.load.ramp_s = Some(ramp);
+        file.load.request_rate = (!users.is_multiple_of(2)).then_some(file::Rate(rate));
+        file.load.duration_s = Some(duration);
+        if let Ok(config) = validate::resolve(file, None, &RunArgs::default(), &|_| None) {
+            match config.load.arrival {
+                Arrival::Closed { users, ramp_s } => prop_assert!(users > 0 && ramp_s >= 0.0 && ramp_s <= duration),
+                Arrival::Constant { rate_rps } | Arrival::Poisson { rate_rps } => prop_assert!(rate_rps > 0.0 && rate_rps.is_finite()),
+            }
+        }
+    }
+}

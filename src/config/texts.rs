@@ -1,0 +1,131 @@
+//! Flags whose text is more than one value: pairs, JSON, and those that choose together with others.
+//! Here alone the text of a flag, rather than its value, can be wrong.
+
+use super::check::Check;
+use super::file::{ArrivalName, File};
+use crate::cli::{self, RunArgs};
+use crate::record::Endpoint;
+
+/// Flags whose text is more than a value: pairs, JSON, and two that must agree.
+pub fn lay(flags: &RunArgs, file: &mut File, check: &mut Check<'_>) {
+    for pair in &flags.target.header {
+        // The text is not shown: it may hold a key.
+        match pair.split_once('=') {
+            Some((name, value)) => {
+                file.target
+                    .headers
+                    .retain(|known, _| !known.eq_ignore_ascii_case(name));
+                file.target
+                    .headers
+                    .insert(name.to_owned(), value.to_owned());
+            }
+            None => check.problem(
+                "--header",
+                "expected KEY=VALUE, found no `=`",
+                "for example `--header X-Team=blue`",
+            ),
+        }
+    }
+    for pair in &flags.output.metadata {
+        match pair.split_once('=') {
+            Some((key, value)) => {
+                file.metadata.insert(key.to_owned(), value.to_owned());
+            }
+            None => check.problem(
+                "--metadata",
+                format!("expected KEY=VALUE, found `{pair}`"),
+                "for example `--metadata gpu=h100`; a configuration file stands before the flag",
+            ),
+        }
+    }
+    if let Some(json) = &flags.workload.extra_body {
+        match serde_json::from_str(json) {
+            Ok(object) => file.workload.extra_body = object,
+            Err(error) => check.problem(
+                "--extra-body",
+                format!("expected a JSON object: {error}"),
+                "for example `--extra-body '{\"top_k\": 20}'`",
+            ),
+        }
+    }
+    burstiness(&flags.load, file, check);
+    endpoint(&flags.target, file, check);
+}
+
+/// `--backend` says the API; without it, the end of `--endpoint` does, as both do in `vllm bench`.
+fn endpoint(flags: &cli::TargetArgs, file: &mut File, check: &mut Check<'_>) {
+    let by_path = flags.endpoint.as_deref().and_then(api_of);
+    let by_backend = flags.backend.map(|backend| match backend {
+        cli::Backend::OpenaiChat => Endpoint::Chat,
+        cli::Backend::Openai | cli::Backend::Vllm => Endpoint::Completions,
+    });
+    if let Some(endpoint) = by_backend.or(by_path) {
+        file.target.endpoint = Some(endpoint);
+        // A flag that chooses the API makes the file's own path void.
+        if flags.endpoint.is_none()
+            && file
+                .target
+                .path
+                .as_deref()
+                .and_then(api_of)
+                .is_some_and(|other| other != endpoint)
+        {
+            file.target.path = None;
+        }
+    }
+    if let (Some(path), Some(backend)) = (by_path, by_backend)
+        && path != backend
+    {
+        check.problem(
+            "target.path",
+            format!("this is the {} API, and `--backend` says {}", path.as_str(), backend.as_str()),
+            "`--backend openai-chat` goes with `/v1/chat/completions`, `openai` and `vllm` with `/v1/completions`",
+        );
+    }
+}
+
+fn api_of(path: &str) -> Option<Endpoint> {
+    let path = path.trim_end_matches('/');
+    if path.ends_with("/chat/completions") {
+        Some(Endpoint::Chat)
+    } else if path.ends_with("/completions") {
+        Some(Endpoint::Completions)
+    } else {
+        None
+    }
+}
+
+/// `--burstiness` in the two values that name a law offered here. With an infinite rate it has no
+/// meaning, there as here.
+fn burstiness(flags: &cli::LoadArgs, file: &mut File, check: &mut Check<'_>) {
+    let Some(shape) = flags.burstiness else {
+        return;
+    };
+    let by_shape = if (shape - 1.0).abs() < f64::EPSILON {
+        ArrivalName::Poisson
+    } else if shape == f64::INFINITY {
+        ArrivalName::Constant
+    } else {
+        let message = format!("expected 1 (poisson) or inf (constant), found {shape}");
+        check.problem(
+            "--burstiness",
+            message,
+            "gamma arrivals are not offered in this version",
+        );
+        return;
+    };
+    if file
+        .load
+        .request_rate
+        .is_some_and(|rate| rate.0.is_finite())
+    {
+        if flags.arrival.is_some() && file.load.arrival != Some(by_shape) {
+            check.problem(
+                "--burstiness",
+                "says another law of arrivals than `--arrival`",
+                "give one of them",
+            );
+        }
+        file.load.arrival = Some(by_shape);
+    }
+}

@@ -1,0 +1,171 @@
+//! The two kinds of URL a configuration holds, taken apart: `http://host:port[/prefix]`. This file
+//! must not know what is asked there.
+
+use std::fmt;
+
+use crate::error::{Failure, usage};
+
+/// An `http://` URL without query, fragment or credentials.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HttpUrl {
+    /// Name or address, without the brackets of an IPv6 address.
+    pub host: String,
+    pub port: u16,
+    /// Begins with `/` and does not end with it; or empty.
+    pub path: String,
+}
+
+impl HttpUrl {
+    /// Reads a URL; the failure names it and says what it should look like, and must be given the
+    /// field's name by the caller.
+    pub fn parse(url: &str) -> Result<Self, Failure> {
+        let Some((scheme, rest)) = url.split_once("://") else {
+            return Err(usage(format!(
+                "expected a URL like `http://host:port`, found `{url}`"
+            ))
+            .hint(format!("did you mean `http://{url}`?")));
+        };
+        if scheme.eq_ignore_ascii_case("https") {
+            return Err(usage(format!("expected `http://` (TLS is not in this version), found `{url}`"))
+                .hint("use the server's plain `http://` port, or a local plain-to-TLS forwarder in front of it"));
+        }
+        if !scheme.eq_ignore_ascii_case("http") {
+            return Err(usage(format!("expected `http://`, found `{scheme}://`")));
+        }
+        let (authority, path) = rest
+            .find('/')
+            .map_or((rest, ""), |slash| rest.split_at(slash));
+        if authority.contains('@') {
+            // Not quoted: it may hold a password.
+            return Err(usage("credentials in a URL are not supported")
+                .hint("give the key in the environment (OPENAI_API_KEY or --api-key-env), or use --header"));
+        }
+        if rest.contains(['?', '#']) {
+            return Err(usage(format!("expected no `?` or `#` part, found `{url}`")));
+        }
+        if !rest.chars().all(|c| c.is_ascii_graphic()) {
+            return Err(usage(format!(
+                "expected printable ASCII without spaces, found `{}`",
+                url.escape_debug()
+            )));
+        }
+        let (host, port) = split_port(authority);
+        let port = match port {
+            None => 80,
+            Some(digits) => match digits.parse::<u16>() {
+                Ok(port) if port > 0 => port,
+                _ => {
+                    return Err(usage(format!(
+                        "expected a port from 1 to 65535, found `{digits}` in `{url}`"
+                    )));
+                }
+            },
+        };
+        if host.is_empty() {
+            return Err(usage(format!(
+                "expected a host after `http://`, found `{url}`"
+            )));
+        }
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+            path: path.trim_end_matches('/').to_owned(),
+        })
+    }
+}
+
+impl fmt::Display for HttpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port, path } = self;
+        if host.contains(':') {
+            write!(f, "http://[{host}]:{port}{path}")
+        } else {
+            write!(f, "http://{host}:{port}{path}")
+        }
+    }
+}
+
+/// `host:port`, `[v6]:port`, or either without a port.
+fn split_port(authority: &str) -> (&str, Option<&str>) {
+    if let Some(bracketed) = authority.strip_prefix('[') {
+        return match bracketed.split_once(']') {
+            Some((host, "")) => (host, None),
+            // Whatever follows the bracket but is no port fails to parse as one, and is shown.
+            Some((host, rest)) => (host, Some(rest.strip_prefix(':').unwrap_or(rest))),
+            None => ("", None),
+        };
+    }
+    match authority.split_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (authority, None),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn urls_are_taken_apart_and_put_together() {
+        let shown = |url: &str| HttpUrl::parse(url).unwrap().to_string();
+        assert_eq!(shown("http://gpu:8000"), "http://gpu:8000");
+        assert_eq!(shown("HTTP://gpu:8000/"), "http://gpu:8000");
+        assert_eq!(shown("http://10.0.0.1"), "http://10.0.0.1:80");
+        assert_eq!(shown("http://gpu:8000/llm/v2/"), "http://gpu:8000/llm/v2");
+        assert_eq!(shown("http://[::1]:8000"), "http://[::1]:8000");
+        assert_eq!(
+            HttpUrl::parse("http://[::1]:9/x").unwrap(),
+            HttpUrl {
+                host: "::1".into(),
+                port: 9,
+                path: "/x".into()
+            }
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let messages: Vec<String> = [
+            "gpu:8000",
+            "https://gpu",
+            "ftp://gpu",
+            "http://",
+            "http://:8000",
+            "http://gpu:80000",
+            "http://gpu:0",
+            "http://gpu:8000/v1?key=1",
+            "http://user:secret@gpu:8000",
+            "http://gp u:8000",
+            "http://[::1:8000",
+            "http://::1:8000",
+        ]
+        .map(|url| HttpUrl::parse(url).unwrap_err().to_string())
+        .to_vec();
+        insta::assert_snapshot!(messages.join("\n"), @r"
+        expected a URL like `http://host:port`, found `gpu:8000`
+        expected `http://` (TLS is not in this version), found `https://gpu`
+        expected `http://`, found `ftp://`
+        expected a host after `http://`, found `http://`
+        expected a host after `http://`, found `http://:8000`
+        expected a port from 1 to 65535, found `80000` in `http://gpu:80000`
+        expected a port from 1 to 65535, found `0` in `http://gpu:0`
+        expected no `?` or `#` part, found `http://gpu:8000/v1?key=1`
+        credentials in a URL are not supported
+        expected printable ASCII without spaces, found `http://gp u:8000`
+        expected a host after `http://`, found `http://[::1:8000`
+        expected a port from 1 to 65535, found `:1:8000` in `http://::1:8000`
+        ");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_parses_or_is_refused(url in "(http://)?[ -~é:/@\\[\\]]{0,40}") {
+            if let Ok(parsed) = HttpUrl::parse(&url) {
+                prop_assert_eq!(HttpUrl::parse(&parsed.to_string()).unwrap(), parsed);
+            }
+        }
+    }
+}

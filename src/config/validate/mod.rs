@@ -1,0 +1,98 @@
+//! From what was written to what the program uses: every default filled in, every value checked,
+//! every problem reported with the field's name and a way out. Opens no file, sends nothing.
+
+mod load;
+mod observe;
+mod target;
+mod workload;
+
+use std::path::{Path, PathBuf};
+
+use super::check::{Check, Limits, Origins};
+use super::file::File;
+use super::{Config, embedded, overlay, texts};
+use crate::cli::RunArgs;
+use crate::error::Failure;
+
+/// Servers whose metrics and logs are understood.
+pub const SERVERS: [&str; 1] = [USUAL_SERVER];
+const USUAL_SERVER: &str = "vllm";
+/// As `vllm bench serve --num-prompts`.
+const DEFAULT_REQUESTS: u64 = 1000;
+const MONTH_S: f64 = 30.0 * 86_400.0;
+const SPAN: Limits = Limits::from(0.0, MONTH_S, "seconds");
+const POSITIVE_SPAN: Limits = Limits::above(0.0, MONTH_S, "seconds");
+
+/// Lays the flags over the file and resolves everything. `env` looks up environment variables.
+pub fn resolve(
+    mut file: File,
+    source: Option<&Path>,
+    flags: &RunArgs,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Config, Failure> {
+    let mut origins = Origins::new(source);
+    overlay::lay(flags, &mut file, &mut origins);
+    let mut check = Check::new(&origins);
+    texts::lay(flags, &mut file, &mut check);
+
+    let seed = file.seed.unwrap_or(0);
+    let load = load::load(&file, &mut check);
+    let workload = workload::workload(&mut file, load.requests, &mut check);
+    let mut embedded = embedded::from_file(&file, seed, &mut check);
+    let observe = observe::observe(&file, &mut embedded, &mut check);
+    let config = Config {
+        name: name(&file, source, &mut check),
+        target: target::target(&mut file, embedded, env, &mut check),
+        workload,
+        load,
+        observe,
+        seed,
+        metadata: std::mem::take(&mut file.metadata),
+        label: file.label,
+        output: output(file.output, &mut check),
+        overwrite: file.overwrite.unwrap_or(false),
+    };
+    check.finish()?;
+    Ok(config)
+}
+
+/// The name given, else the configuration file's.
+fn name(file: &File, source: Option<&Path>, check: &mut Check<'_>) -> String {
+    let fits = |name: &str| {
+        !name.is_empty()
+            && !name.starts_with(['.', '-'])
+            && name
+                .chars()
+                .all(|c| c.is_alphanumeric() || "._-".contains(c))
+    };
+    if let Some(name) = &file.name {
+        if !fits(name) {
+            let message = format!("expected letters, digits, `.`, `_` and `-`, found `{name}`");
+            check.problem(
+                "name",
+                message,
+                "the name becomes part of the run folder's name",
+            );
+        }
+        return name.clone();
+    }
+    let stem = source
+        .and_then(Path::file_stem)
+        .map(|stem| stem.to_string_lossy().into_owned());
+    stem.filter(|stem| fits(stem))
+        .unwrap_or_else(|| "run".to_owned())
+}
+
+fn output(output: Option<PathBuf>, check: &mut Check<'_>) -> Option<PathBuf> {
+    if output
+        .as_ref()
+        .is_some_and(|path| path.as_os_str().is_empty())
+    {
+        check.problem(
+            "output",
+            "expected a folder, found nothing",
+            "left out, it is output/NAME-TIME",
+        );
+    }
+    output
+}

@@ -1,0 +1,325 @@
+//! What a run will do, for `--dry-run`: the resolved configuration and the plan in words. Keys and
+//! header values never appear: the configuration does not serialise them.
+
+use std::fmt::{self, Write};
+
+use super::{Skipped, Workload};
+use crate::config::{Arrival, Config};
+use crate::units::count;
+
+/// The configuration as YAML, then the plan.
+pub fn plan_text(config: &Config, workload: &Workload) -> anyhow::Result<String> {
+    let yaml = serde_saphyr::to_string(config)?;
+    let mut text = format!(
+        "# the resolved configuration\n{}\n\n# the plan\n",
+        yaml.trim_end()
+    );
+    plan(&mut text, config, workload)?;
+    Ok(text)
+}
+
+fn plan(out: &mut String, config: &Config, workload: &Workload) -> fmt::Result {
+    let mut row = |title: &str, text: String| writeln!(out, "{title:<9} {text}");
+    row("server", server(config))?;
+    row("request", request(config))?;
+    row("prompts", prompts(workload))?;
+    for (skipped, why) in [
+        (&workload.broken, "broken"),
+        (&workload.pruned, "left out for their length"),
+    ] {
+        if skipped.count > 0 {
+            row("", skipped_text(skipped, why))?;
+        }
+    }
+    if workload.duplicates > 0 {
+        row(
+            "",
+            format!(
+                "{} more have the text of another",
+                count(workload.duplicates)
+            ),
+        )?;
+    }
+    let asked = config.workload.samples.unwrap_or_default();
+    if asked > workload.prompts.len() {
+        row(
+            "",
+            format!(
+                "{} different ones were asked for; the dataset has fewer",
+                count(asked as u64)
+            ),
+        )?;
+    }
+    row("load", load(config))?;
+    row("", end(config, workload))?;
+    row("observe", observe(config))?;
+    let output = config
+        .output
+        .as_ref()
+        .map(|path| path.display().to_string());
+    row(
+        "output",
+        output.unwrap_or_else(|| format!("output/{}-TIME", config.name)),
+    )
+}
+
+fn server(config: &Config) -> String {
+    let target = &config.target;
+    match &target.base_url {
+        Some(url) => {
+            let model = target.model.as_ref().map_or_else(
+                || "the first model it lists".to_owned(),
+                |model| format!("model `{model}`"),
+            );
+            format!("{} at {url}, {model}", target.server)
+        }
+        None => format!(
+            "the embedded look-alike, started on a free port, model `{}`",
+            target.embedded.model
+        ),
+    }
+}
+
+fn request(config: &Config) -> String {
+    let target = &config.target;
+    let path = target.path.as_deref().unwrap_or(target.endpoint.path());
+    let mut parts = vec![format!("POST {path}")];
+    parts.push(
+        if config.workload.stream {
+            "streamed"
+        } else {
+            "not streamed: no TTFT"
+        }
+        .to_owned(),
+    );
+    parts.extend(
+        target
+            .api_key_env
+            .as_ref()
+            .map(|variable| format!("key from {variable}")),
+    );
+    if !target.headers.is_empty() {
+        let names: Vec<&str> = target
+            .headers
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        parts.push(format!("with {}", names.join(", ")));
+    }
+    parts.join(", ")
+}
+
+fn prompts(workload: &Workload) -> String {
+    let mut tokens: Vec<u32> = workload
+        .prompts
+        .iter()
+        .map(|prompt| prompt.approx_tokens)
+        .collect();
+    tokens.sort_unstable();
+    let least = tokens.first().copied().unwrap_or_default();
+    let middle = tokens.get(tokens.len() / 2).copied().unwrap_or_default();
+    let most = tokens.last().copied().unwrap_or_default();
+    let lengths = if least == most {
+        format!("about {least} tokens each")
+    } else {
+        format!("about {least} to {most} tokens each, median {middle}")
+    };
+    let (n, source, seed) = (count(tokens.len() as u64), &workload.source, workload.seed);
+    format!("{n} from {source}, seed {seed}; {lengths}")
+}
+
+fn skipped_text(skipped: &Skipped, why: &str) -> String {
+    let more = if skipped.count > skipped.reasons.len() as u64 {
+        "; …"
+    } else {
+        ""
+    };
+    format!(
+        "{} {why}: {}{more}",
+        count(skipped.count),
+        skipped.reasons.join("; ")
+    )
+}
+
+fn load(config: &Config) -> String {
+    let load = &config.load;
+    let cap = load
+        .max_concurrency
+        .map(|most| format!(", at most {} at once", count(most.into())))
+        .unwrap_or_default();
+    match load.arrival {
+        Arrival::Closed { users, ramp_s: 0.0 } if load.requests == Some(users.into()) => {
+            format!(
+                "all {} requests at once; --users or --request-rate would spread them",
+                count(users.into())
+            )
+        }
+        Arrival::Closed { users, ramp_s } => {
+            let ramp = if ramp_s > 0.0 {
+                format!(", started evenly over {ramp_s} s")
+            } else {
+                String::new()
+            };
+            format!("closed loop of {} users{ramp}", count(users.into()))
+        }
+        Arrival::Constant { rate_rps } => {
+            format!("open loop, {rate_rps} requests/s evenly spaced{cap}")
+        }
+        Arrival::Poisson { rate_rps } => {
+            format!("open loop, {rate_rps} requests/s on average (Poisson){cap}")
+        }
+    }
+}
+
+fn end(config: &Config, workload: &Workload) -> String {
+    let load = &config.load;
+    let until = match (load.requests, load.duration_s) {
+        (Some(requests), Some(duration)) => {
+            format!("until {} requests or {duration} s", count(requests))
+        }
+        (Some(requests), None) => format!("until {} requests", count(requests)),
+        (None, Some(duration)) => format!("until {duration} s"),
+        (None, None) => "until stopped".to_owned(),
+    };
+    let mut parts = vec![format!(
+        "{until}, then at most {} s for those in flight",
+        load.grace_period_s
+    )];
+    if load.warmups > 0 {
+        parts.push(format!("{} warm-ups before", count(load.warmups.into())));
+    }
+    parts.push(
+        match load.requests.map(|requests| workload.repeats(requests)) {
+            Some(0) => "no prompt is sent twice".to_owned(),
+            Some(repeats) => format!("{} requests at most repeat a prompt", count(repeats)),
+            None => format!(
+                "prompts repeat from request {} on",
+                count(workload.prompts.len() as u64 + 1)
+            ),
+        },
+    );
+    parts.join("; ")
+}
+
+fn observe(config: &Config) -> String {
+    let observe = &config.observe;
+    let embedded = config.target.base_url.is_none();
+    let mut parts = Vec::new();
+    if !observe.no_metrics {
+        let place = if observe.metrics_urls.is_empty() {
+            "/metrics".to_owned()
+        } else {
+            observe.metrics_urls.join(", ")
+        };
+        parts.push(format!(
+            "{place} every {} s and exactly before and after",
+            observe.scrape_interval_s
+        ));
+    }
+    match &observe.server_log {
+        Some(path) if path == "-" => parts.push("the server's log from standard input".to_owned()),
+        Some(path) => parts.push(format!("the log {path}")),
+        None if embedded => parts.push("its log".to_owned()),
+        None => {}
+    }
+    if let Some(otlp) = &observe.otlp {
+        let port = |port: u16| {
+            if port == 0 {
+                "a free port".to_owned()
+            } else {
+                port.to_string()
+            }
+        };
+        parts.push(format!(
+            "spans at {} (gRPC on {}, HTTP on {})",
+            otlp.host,
+            port(otlp.grpc_port),
+            port(otlp.http_port)
+        ));
+    }
+    if parts.is_empty() {
+        "nothing of the server's side".to_owned()
+    } else {
+        parts.join("; ")
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command, RunArgs};
+    use crate::config;
+
+    fn resolved(flags: &RunArgs) -> Config {
+        config::validate::resolve(config::file::File::default(), None, flags, &|_| None).unwrap()
+    }
+
+    fn given(flags: &str) -> RunArgs {
+        let args = ["tare", "run"].into_iter().chain(flags.split_whitespace());
+        match Cli::try_read(args.map(Into::into)).unwrap().command {
+            Command::Run(flags) => *flags,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn planned(flags: &str) -> String {
+        let config = resolved(&given(flags));
+        let workload = crate::workload::load(&config.workload, config.seed).unwrap();
+        let text = plan_text(&config, &workload).unwrap();
+        let (_, plan) = text.split_once("# the plan\n").unwrap();
+        plan.to_owned()
+    }
+
+    #[test]
+    fn a_run_against_a_server_in_words() {
+        let flags = "--base-url http://gpu:8000 --model m --header X-Team=planted --num-prompts 20 --samples 8 \
+                     --random-input-len 30 --request-rate 4 --max-concurrency 16 --num-warmups 2 --otlp --server-log vllm.log";
+        insta::assert_snapshot!(planned(flags), @r"
+        server    vllm at http://gpu:8000, model `m`
+        request   POST /v1/chat/completions, streamed, with X-Team
+        prompts   8 from random words, about 30 tokens, seed 0; about 30 tokens each
+        load      open loop, 4 requests/s on average (Poisson), at most 16 at once
+                  until 20 requests, then at most 3600 s for those in flight; 2 warm-ups before; 12 requests at most repeat a prompt
+        observe   /metrics every 1 s and exactly before and after; the log vllm.log; spans at 127.0.0.1 (gRPC on 4317, HTTP on 4318)
+        output    output/run-TIME
+        ");
+    }
+
+    #[test]
+    fn a_run_against_the_embedded_server_in_words() {
+        let bad = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(
+            bad.path(),
+            "{\"prompt\": \"a b c\"}\n{\"prompt\": 5}\n{\"prompt\": \"a b c\"}\n",
+        )
+        .unwrap();
+        let path = bad.path().display().to_string();
+        let flags = format!(
+            "--dataset-name custom --dataset-path {path} --users 3 --ramp-s 2 --duration 9 --samples 7 --output out"
+        );
+        insta::assert_snapshot!(planned(&flags).replace(&path, "FILE"), @r"
+        server    the embedded look-alike, started on a free port, model `tare-mock`
+        request   POST /v1/chat/completions, streamed
+        prompts   1 from JSON Lines, FILE, seed 0; about 3 tokens each
+                  1 broken: line 2: prompt: expected text, found a number
+                  1 more have the text of another
+                  7 different ones were asked for; the dataset has fewer
+        load      closed loop of 3 users, started evenly over 2 s
+                  until 9 s, then at most 30 s for those in flight; prompts repeat from request 2 on
+        observe   /metrics every 1 s and exactly before and after; its log; spans at 127.0.0.1 (gRPC on a free port, HTTP on a free port)
+        output    out
+        ");
+    }
+
+    #[test]
+    fn the_configuration_printed_is_yaml_that_reads_back() {
+        let config = resolved(&given("--users 2"));
+        let yaml = serde_saphyr::to_string(&config).unwrap();
+        let again: Config = serde_saphyr::from_str(&yaml).unwrap();
+        assert_eq!(
+            serde_json::to_value(&again).unwrap(),
+            serde_json::to_value(&config).unwrap()
+        );
+    }
+}

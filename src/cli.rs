@@ -4,6 +4,10 @@
 //!
 //! Where `vllm bench serve` has a flag for the same thing, its spelling is used.
 
+// Documentation here is the help text, printed as it stands.
+#![allow(clippy::doc_markdown, rustdoc::bare_urls)]
+
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -30,6 +34,19 @@ pub struct Cli {
     /// No progress, only the report and errors
     #[arg(short, long, global = true)]
     pub quiet: bool,
+}
+
+impl Cli {
+    /// Reads the arguments, the program's name first. Help, version and mistakes are printed here,
+    /// and end the program: with 0, or 2.
+    pub fn read(args: impl IntoIterator<Item = OsString>) -> Self {
+        Self::parse_from(args)
+    }
+
+    /// The same, for callers that want to go on.
+    pub fn try_read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        Self::try_parse_from(args)
+    }
 }
 
 /// The verbs.
@@ -80,6 +97,9 @@ pub struct TargetArgs {
     /// Path of the API below the base URL [default: /v1/chat/completions or /v1/completions]
     #[arg(long, value_name = "PATH")]
     pub endpoint: Option<String>,
+    /// Whose metrics, log and spans to expect: vllm, sglang, tgi or llama_cpp [default: vllm]
+    #[arg(long, value_name = "NAME")]
+    pub server: Option<String>,
     /// The model's name [default: the first that /v1/models lists]
     #[arg(long, value_name = "NAME")]
     pub model: Option<String>,

@@ -1,2 +1,23 @@
-//! x
-fn main(){}
+//! The program: parses, runs, prints what went wrong with its hints, exits. Nothing else.
+
+use std::process::ExitCode;
+
+use tare::cli::{Cli, Command};
+use tare::error::{self, Exit};
+use tare::{config, verbs};
+
+fn main() -> ExitCode {
+    let cli = Cli::read(config::normalise_args(std::env::args_os()));
+    verbs::start_log(cli.verbose);
+    let done = match &cli.command {
+        Command::Run(args) => verbs::run::run(args, cli.quiet),
+        Command::Report(args) => verbs::report::report(args, cli.quiet),
+        Command::Serve(args) => verbs::serve::serve(args),
+    };
+    let exit: Exit = done.unwrap_or_else(|error| {
+        // A closed terminal changes nothing about what happened.
+        let _ = error::print(&mut std::io::stderr(), &error);
+        error::exit(&error)
+    });
+    exit.into()
+}

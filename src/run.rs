@@ -265,7 +265,7 @@ fn requests(config: &Config, kind: &Server, workload: Workload, target: Target, 
 }
 
 fn server_kind(name: &str) -> anyhow::Result<&'static Server> {
-    SERVERS.iter().copied().find(|s| s.name == name).ok_or_else(|| {
+    crate::server::find(name).ok_or_else(|| {
         let known: Vec<&str> = SERVERS.iter().map(|s| s.name).collect();
         usage(format!("`{name}` is no kind of server that is known")).hint(format!("one of {}", known.join(", "))).into()
     })

@@ -139,8 +139,8 @@ fn resolve(given: file::Embedded, check: &mut Check<'_>) -> Embedded {
             "leave it out",
         );
     }
-    let minute_us = Limits::from(0.0, 60e6, "microseconds");
-    let minute_ms = Limits::from(0.0, 60e3, "milliseconds");
+    let micros = Limits::from(0.0, 60e6, "microseconds");
+    let millis = Limits::from(0.0, 60e3, "milliseconds");
     let count = 1..=1_000_000;
     Embedded {
         model: given.model.unwrap_or(usual.model),
@@ -167,7 +167,7 @@ fn resolve(given: file::Embedded, check: &mut Check<'_>) -> Embedded {
             "embedded.prefill_us_per_token",
             given.prefill_us_per_token,
             usual.prefill_us_per_token,
-            minute_us,
+            micros,
         ),
         decode_base_ms: check.real(
             "embedded.decode_base_ms",
@@ -179,7 +179,7 @@ fn resolve(given: file::Embedded, check: &mut Check<'_>) -> Embedded {
             "embedded.decode_per_seq_ms",
             given.decode_per_seq_ms,
             usual.decode_per_seq_ms,
-            minute_ms,
+            millis,
         ),
         jitter: check.real(
             "embedded.jitter",
@@ -191,13 +191,13 @@ fn resolve(given: file::Embedded, check: &mut Check<'_>) -> Embedded {
             "embedded.frontend_ms",
             given.frontend_ms,
             usual.frontend_ms,
-            minute_ms,
+            millis,
         ),
         frontend_us_per_token: check.real(
             "embedded.frontend_us_per_token",
             given.frontend_us_per_token,
             usual.frontend_us_per_token,
-            minute_us,
+            micros,
         ),
         mean_output_tokens: check.real(
             "embedded.mean_output_tokens",

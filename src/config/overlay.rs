@@ -58,6 +58,12 @@ fn target(flags: &cli::TargetArgs, file: &mut File, origins: &mut Origins) {
         &mut into.path,
     );
     origins.set(
+        "target.server",
+        "--server",
+        flags.server.clone(),
+        &mut into.server,
+    );
+    origins.set(
         "target.model",
         "--model",
         flags.model.clone(),

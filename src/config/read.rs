@@ -106,7 +106,7 @@ fn wrong(field: &str, expected: &str, found: &str) -> (String, Option<String>) {
     let hint = match expected {
         MAPPING => Some("write its keys indented on the lines below it".to_owned()),
         LIST => Some("write the values in brackets: `[a, b]`".to_owned()),
-        NUMBER | WHOLE => Some(
+        number if number.contains("number") => Some(
             "numbers stand without a unit; the key's ending says it (`_s`: seconds)".to_owned(),
         ),
         _ => Some("`configs/` holds examples".to_owned()),
@@ -127,7 +127,9 @@ const WHOLE: &str = "a whole number, 0 or more";
 /// A Rust type's name in words.
 fn scalar(ty: &str) -> &str {
     match ty {
-        "u8" | "u16" | "u32" | "u64" | "usize" => WHOLE,
+        "u16" => "a whole number from 0 to 65535",
+        "u32" => "a whole number from 0 to 4294967295",
+        "u64" | "usize" => WHOLE,
         "floating point" | "f64" => NUMBER,
         "boolean" => "`true` or `false`",
         other => other,

@@ -355,7 +355,7 @@ impl Endpoint {
             ));
             self.notes.add(
                 problem
-                    .hint("name each server's own endpoint with `--metrics-url`, once for each")
+                    .hint("name each server's own endpoint with `--server-metrics`, once for each")
                     .note(),
             );
         } else {
@@ -387,7 +387,7 @@ impl Endpoint {
                     .collect::<Vec<_>>()
                     .join(", ");
                 format!(
-                    "servers known: {known}; name the server's own endpoint with `--metrics-url`"
+                    "servers known: {known}; name the server's own endpoint with `--server-metrics`"
                 )
             }
         };

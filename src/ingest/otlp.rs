@@ -123,7 +123,7 @@ fn listen(host: &str, port: u16, what: &str, flag: &str) -> Result<StdListener, 
         let problem = Problem::new(format!("cannot receive spans ({what}) at {host}:{port}: {error}"));
         match error.kind() {
             std::io::ErrorKind::AddrInUse => problem.hint(format!("something else listens there, another collector or another run; `{flag}` takes another port, 0 any free one")),
-            _ => problem.hint(format!("`--otlp-host` and `{flag}` say where to listen")),
+            _ => problem.hint(format!("`--otlp HOST` and `{flag}` say where to listen")),
         }
     })
 }

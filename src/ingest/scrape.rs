@@ -70,7 +70,7 @@ impl Scraper {
     /// For the endpoint at `url`; no proxy, whatever the environment says, and no other host.
     pub fn new(url: &str) -> Result<Self, Problem> {
         let problem = |what: String| {
-            Problem::new(what).hint("write it as http://HOST:PORT/metrics, with `--metrics-url`")
+            Problem::new(what).hint("write it as http://HOST:PORT/metrics, with `--server-metrics`")
         };
         let no_url = |why: &str| {
             problem(format!(

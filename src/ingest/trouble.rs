@@ -31,11 +31,11 @@ impl Trouble {
     pub fn problem(&self, url: &str) -> Problem {
         let problem = Problem::new(format!("no metrics from {url}: {self}"));
         match self {
-            Trouble::Connect(_) => problem.hint("is the server up, and are its metrics on that port? `--metrics-url` names another, `--no-metrics` leaves them out"),
-            Trouble::Status { status: 401 | 403, .. } => problem.hint("the endpoint wants a key; give one that is open to this host with `--metrics-url`"),
-            Trouble::NotMetrics { json: true, .. } => problem.hint("a server that answers JSON there may have its Prometheus page elsewhere, TensorRT-LLM at /prometheus/metrics: name it with `--metrics-url`"),
+            Trouble::Connect(_) => problem.hint("is the server up, and are its metrics on that port? `--server-metrics` names another, `--no-server-metrics` leaves them out"),
+            Trouble::Status { status: 401 | 403, .. } => problem.hint("the endpoint wants a key; give one that is open to this host with `--server-metrics`"),
+            Trouble::NotMetrics { json: true, .. } => problem.hint("a server that answers JSON there may have its Prometheus page elsewhere, TensorRT-LLM at /prometheus/metrics: name it with `--server-metrics`"),
             Trouble::Status { .. } | Trouble::NotMetrics { .. } | Trouble::Redirect { .. } => {
-                problem.hint("gateways often do not pass /metrics on; name the server's own endpoint with `--metrics-url`")
+                problem.hint("gateways often do not pass /metrics on; name the server's own endpoint with `--server-metrics`")
             }
             Trouble::Empty => problem.hint("does the server need a flag to show metrics?"),
             Trouble::Timeout(_) | Trouble::TooLarge(_) | Trouble::Broken(_) => problem,

@@ -74,18 +74,18 @@ fn plot_data(report: &Report<'_>) -> PlotData {
         }
     };
     let kernel = report.summary.stamps.kernel_stamped > 0;
-    let client = if kernel { "client, kernel stamps" } else { "client, user stamps" };
+    let client = if kernel { "kernel stamps" } else { "user stamps" };
     add(Metric::Ttft, Side::Client, client, &|j| j.client.ttft_s);
     add(Metric::Throughput, Side::Client, client, &|j| j.client.user_throughput_tps);
     add(Metric::ItlMean, Side::Client, client, &|j| j.client.itl_mean_s);
     add(Metric::E2e, Side::Client, client, &|j| j.client.e2e_s);
     let tokens = |j: &JoinedRow| j.server_output_tokens.or(j.client.output_tokens).map(f64::from);
     let per_gap = |j: &JoinedRow| Some(j.server_decode_s? / (tokens(j)? - 1.0)).filter(|v| v.is_finite());
-    let spans = "server, OTLP spans";
+    let spans = "OTLP spans";
     add(Metric::Ttft, Side::Server, spans, &|j| j.server_ttft_s);
     add(Metric::Throughput, Side::Server, spans, &|j| Some(tokens(j)? / j.server_e2e_s?).filter(|v| v.is_finite()));
     add(Metric::E2e, Side::Server, spans, &|j| j.server_e2e_s);
-    let source = if ok.iter().any(|j| j.server_ttft_s.is_some()) { spans } else { "server, in-band metrics" };
+    let source = if ok.iter().any(|j| j.server_ttft_s.is_some()) { spans } else { "in-band metrics" };
     add(Metric::ItlMean, Side::Server, source, &per_gap);
     if !ok.iter().any(|j| j.server_ttft_s.is_some()) {
         add(Metric::QueuePrefill, Side::Server, source, &|j| Some(j.server_queue_s? + j.server_prefill_s?));

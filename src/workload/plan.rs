@@ -82,27 +82,31 @@ fn server(config: &Config) -> String {
 
 fn request(config: &Config) -> String {
     let target = &config.target;
-    let mut text = format!(
-        "POST {}",
-        target.path.as_deref().unwrap_or(target.endpoint.path())
+    let path = target.path.as_deref().unwrap_or(target.endpoint.path());
+    let mut parts = vec![format!("POST {path}")];
+    parts.push(
+        if config.workload.stream {
+            "streamed"
+        } else {
+            "not streamed: no TTFT"
+        }
+        .to_owned(),
     );
-    text.push_str(if config.workload.stream {
-        ", streamed"
-    } else {
-        ", not streamed: no TTFT"
-    });
-    if let Some(variable) = &target.api_key_env {
-        text.push_str(&format!(", key from {variable}"));
-    }
+    parts.extend(
+        target
+            .api_key_env
+            .as_ref()
+            .map(|variable| format!("key from {variable}")),
+    );
     if !target.headers.is_empty() {
         let names: Vec<&str> = target
             .headers
             .iter()
             .map(|(name, _)| name.as_str())
             .collect();
-        text.push_str(&format!(", with {}", names.join(", ")));
+        parts.push(format!("with {}", names.join(", ")));
     }
-    text
+    parts.join(", ")
 }
 
 fn prompts(workload: &Workload) -> String {
@@ -115,10 +119,13 @@ fn prompts(workload: &Workload) -> String {
     let least = tokens.first().copied().unwrap_or_default();
     let middle = tokens.get(tokens.len() / 2).copied().unwrap_or_default();
     let most = tokens.last().copied().unwrap_or_default();
+    let lengths = if least == most {
+        format!("about {least} tokens each")
+    } else {
+        format!("about {least} to {most} tokens each, median {middle}")
+    };
     let (n, source, seed) = (count(tokens.len() as u64), &workload.source, workload.seed);
-    format!(
-        "{n} from {source}, seed {seed}; about {least} to {most} tokens each, half below {middle}"
-    )
+    format!("{n} from {source}, seed {seed}; {lengths}")
 }
 
 fn skipped_text(skipped: &Skipped, why: &str) -> String {
@@ -174,25 +181,24 @@ fn end(config: &Config, workload: &Workload) -> String {
         (None, Some(duration)) => format!("until {duration} s"),
         (None, None) => "until stopped".to_owned(),
     };
-    let mut text = format!(
+    let mut parts = vec![format!(
         "{until}, then at most {} s for those in flight",
         load.grace_period_s
-    );
+    )];
     if load.warmups > 0 {
-        text.push_str(&format!("; {} warm-ups before", count(load.warmups.into())));
+        parts.push(format!("{} warm-ups before", count(load.warmups.into())));
     }
-    match load.requests.map(|requests| workload.repeats(requests)) {
-        Some(0) => text.push_str("; no prompt is sent twice"),
-        Some(repeats) => text.push_str(&format!(
-            "; {} requests at most repeat a prompt",
-            count(repeats)
-        )),
-        None => text.push_str(&format!(
-            "; prompts repeat after {} requests",
-            count(workload.prompts.len() as u64)
-        )),
-    }
-    text
+    parts.push(
+        match load.requests.map(|requests| workload.repeats(requests)) {
+            Some(0) => "no prompt is sent twice".to_owned(),
+            Some(repeats) => format!("{} requests at most repeat a prompt", count(repeats)),
+            None => format!(
+                "prompts repeat from request {} on",
+                count(workload.prompts.len() as u64 + 1)
+            ),
+        },
+    );
+    parts.join("; ")
 }
 
 fn observe(config: &Config) -> String {
@@ -235,5 +241,85 @@ fn observe(config: &Config) -> String {
         "nothing of the server's side".to_owned()
     } else {
         parts.join("; ")
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command, RunArgs};
+    use crate::config;
+
+    fn resolved(flags: &RunArgs) -> Config {
+        config::validate::resolve(config::file::File::default(), None, flags, &|_| None).unwrap()
+    }
+
+    fn given(flags: &str) -> RunArgs {
+        let args = ["tare", "run"].into_iter().chain(flags.split_whitespace());
+        match Cli::try_read(args.map(Into::into)).unwrap().command {
+            Command::Run(flags) => *flags,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn planned(flags: &str) -> String {
+        let config = resolved(&given(flags));
+        let workload = crate::workload::load(&config.workload, config.seed).unwrap();
+        let text = plan_text(&config, &workload).unwrap();
+        let (_, plan) = text.split_once("# the plan\n").unwrap();
+        plan.to_owned()
+    }
+
+    #[test]
+    fn a_run_against_a_server_in_words() {
+        let flags = "--base-url http://gpu:8000 --model m --header X-Team=planted --num-prompts 20 --samples 8 \
+                     --random-input-len 30 --request-rate 4 --max-concurrency 16 --num-warmups 2 --otlp --server-log vllm.log";
+        insta::assert_snapshot!(planned(flags), @r"
+        server    vllm at http://gpu:8000, model `m`
+        request   POST /v1/chat/completions, streamed, with X-Team
+        prompts   8 from random words, about 30 tokens, seed 0; about 30 tokens each
+        load      open loop, 4 requests/s on average (Poisson), at most 16 at once
+                  until 20 requests, then at most 3600 s for those in flight; 2 warm-ups before; 12 requests at most repeat a prompt
+        observe   /metrics every 1 s and exactly before and after; the log vllm.log; spans at 127.0.0.1 (gRPC on 4317, HTTP on 4318)
+        output    output/run-TIME
+        ");
+    }
+
+    #[test]
+    fn a_run_against_the_embedded_server_in_words() {
+        let bad = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(
+            bad.path(),
+            "{\"prompt\": \"a b c\"}\n{\"prompt\": 5}\n{\"prompt\": \"a b c\"}\n",
+        )
+        .unwrap();
+        let path = bad.path().display().to_string();
+        let flags = format!(
+            "--dataset-name custom --dataset-path {path} --users 3 --ramp-s 2 --duration 9 --samples 7 --output out"
+        );
+        insta::assert_snapshot!(planned(&flags).replace(&path, "FILE"), @r"
+        server    the embedded look-alike, started on a free port, model `tare-mock`
+        request   POST /v1/chat/completions, streamed
+        prompts   1 from JSON Lines, FILE, seed 0; about 3 tokens each
+                  1 broken: line 2: prompt: expected text, found a number
+                  1 more have the text of another
+                  7 different ones were asked for; the dataset has fewer
+        load      closed loop of 3 users, started evenly over 2 s
+                  until 9 s, then at most 30 s for those in flight; prompts repeat from request 2 on
+        observe   /metrics every 1 s and exactly before and after; its log; spans at 127.0.0.1 (gRPC on a free port, HTTP on a free port)
+        output    out
+        ");
+    }
+
+    #[test]
+    fn the_configuration_printed_is_yaml_that_reads_back() {
+        let config = resolved(&given("--users 2"));
+        let yaml = serde_saphyr::to_string(&config).unwrap();
+        let again: Config = serde_saphyr::from_str(&yaml).unwrap();
+        assert_eq!(
+            serde_json::to_value(&again).unwrap(),
+            serde_json::to_value(&config).unwrap()
+        );
     }
 }

@@ -147,23 +147,15 @@ fn prompt(entry: &Value, max_tokens: Option<u32>) -> Result<Prompt, Out> {
             "the prompt has more than {MAX_PROMPT_TOKENS} tokens ({tokens})"
         )));
     }
-    let answer = match max_tokens {
-        Some(limit) => limit,
-        None => {
-            let answer = turns
-                .next()
-                .map(|(_, turn)| turn)
-                .filter(|turn| speaker(turn) == Some(Speaker::Model));
-            let answer = answer
-                .and_then(|turn| said(turn).ok())
-                .map(approx_tokens)
-                .filter(|&tokens| tokens >= MIN_TOKENS);
-            answer.ok_or_else(|| {
-                Out::Pruned(format!(
-                    "no answer of {MIN_TOKENS} tokens or more follows the prompt"
-                ))
-            })?
-        }
+    let own = || {
+        let next = turns.next().map(|(_, turn)| turn);
+        let answer = next.filter(|turn| speaker(turn) == Some(Speaker::Model));
+        let tokens = answer.and_then(|turn| said(turn).ok()).map(approx_tokens);
+        tokens.filter(|&tokens| tokens >= MIN_TOKENS)
+    };
+    let Some(answer) = max_tokens.or_else(own) else {
+        let message = format!("no answer of {MIN_TOKENS} tokens or more follows the prompt");
+        return Err(Out::Pruned(message));
     };
     if max_tokens.is_none() && tokens + answer > MAX_TOTAL_TOKENS {
         return Err(Out::Pruned(format!(
@@ -294,9 +286,7 @@ mod tests {
         let half = &GOOD[..GOOD.len() - 150];
         let read = parse(half.as_bytes(), None);
         assert_eq!((read.prompts.len(), read.broken.count), (2, 1));
-        insta::assert_snapshot!(read.broken.reasons.join("\n"), @r"
-        line 4, column 27: EOF while parsing a list; nothing after this was read
-        ");
+        insta::assert_snapshot!(read.broken.reasons.join("\n"), @"line 4, column 27: EOF while parsing a list; nothing after this was read");
     }
 
     #[test]

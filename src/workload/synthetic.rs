@@ -3,9 +3,9 @@
 //! The rule for their length: one word is one token. It needs no tokenizer, since each word of
 //! [`WORDS`] with the space before it is one token in common vocabularies: checked for Mistral's v3
 //! (32,000 tokens) and Tekken (131,000), and for a byte-level BPE of only 4,096 tokens made from
-//! ShareGPT text. So a prompt of n words has n tokens in such a server, or n + 1 where the first
-//! word, having no space before it, is split; the chat template comes on top. What was really used
-//! is in the answers' `usage`, and the report shows that.
+//! ShareGPT text. So a prompt of n words has n tokens in such a server, or one or two more where
+//! the first word, having no space before it, is split; the chat template comes on top. What was
+//! really used is in the answers' `usage`, and the report shows that.
 
 use super::draw::Draw;
 use crate::record::{Prompt, PromptKind};

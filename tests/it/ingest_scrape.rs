@@ -146,13 +146,13 @@ fn what_is_found_in_place_of_metrics_is_said() {
                 get(|| async { Redirect::temporary("http://example.com/metrics") }),
             ),
     );
-    insta::assert_snapshot!(note(&server.url("/html")), @"no metrics from http://HOST/html: expected a page in Prometheus text format, found `<!doctype html> <html><head> <title>My gateway</title>` (text/html) (hint: gateways often do not pass /metrics on; name the server's own endpoint with `--metrics-url`)");
-    insta::assert_snapshot!(note(&server.url("/404")), @"no metrics from http://HOST/404: expected a page in Prometheus text format, found status 404 with `<h1>Not Found</h1>` (text/html) (hint: gateways often do not pass /metrics on; name the server's own endpoint with `--metrics-url`)");
-    insta::assert_snapshot!(note(&server.url("/401")), @r#"no metrics from http://HOST/401: expected a page in Prometheus text format, found status 401 with `{"error":"Unauthorized"}` (text/plain; charset=utf-8) (hint: the endpoint wants a key; give one that is open to this host with `--metrics-url`)"#);
-    insta::assert_snapshot!(note(&server.url("/json")), @r#"no metrics from http://HOST/json: expected a page in Prometheus text format, found `[{"iter": 1}]` (application/json) (hint: a server that answers JSON there may have its Prometheus page elsewhere, TensorRT-LLM at /prometheus/metrics: name it with `--metrics-url`)"#);
+    insta::assert_snapshot!(note(&server.url("/html")), @"no metrics from http://HOST/html: expected a page in Prometheus text format, found `<!doctype html> <html><head> <title>My gateway</title>` (text/html) (hint: gateways often do not pass /metrics on; name the server's own endpoint with `--server-metrics`)");
+    insta::assert_snapshot!(note(&server.url("/404")), @"no metrics from http://HOST/404: expected a page in Prometheus text format, found status 404 with `<h1>Not Found</h1>` (text/html) (hint: gateways often do not pass /metrics on; name the server's own endpoint with `--server-metrics`)");
+    insta::assert_snapshot!(note(&server.url("/401")), @r#"no metrics from http://HOST/401: expected a page in Prometheus text format, found status 401 with `{"error":"Unauthorized"}` (text/plain; charset=utf-8) (hint: the endpoint wants a key; give one that is open to this host with `--server-metrics`)"#);
+    insta::assert_snapshot!(note(&server.url("/json")), @r#"no metrics from http://HOST/json: expected a page in Prometheus text format, found `[{"iter": 1}]` (application/json) (hint: a server that answers JSON there may have its Prometheus page elsewhere, TensorRT-LLM at /prometheus/metrics: name it with `--server-metrics`)"#);
     insta::assert_snapshot!(note(&server.url("/empty")), @"no metrics from http://HOST/empty: the page has no samples (hint: does the server need a flag to show metrics?)");
     insta::assert_snapshot!(note(&server.url("/comments")), @"no metrics from http://HOST/comments: the page has no samples (hint: does the server need a flag to show metrics?)");
-    insta::assert_snapshot!(note(&server.url("/elsewhere")), @"no metrics from http://HOST/elsewhere: it redirects to another place, `http://example.com/metrics`, which is not followed (hint: gateways often do not pass /metrics on; name the server's own endpoint with `--metrics-url`)");
+    insta::assert_snapshot!(note(&server.url("/elsewhere")), @"no metrics from http://HOST/elsewhere: it redirects to another place, `http://example.com/metrics`, which is not followed (hint: gateways often do not pass /metrics on; name the server's own endpoint with `--server-metrics`)");
     assert_eq!(
         scrape(&server.url("/404"))
             .row(ScrapePhase::During)
@@ -172,7 +172,7 @@ fn what_is_found_in_place_of_metrics_is_said() {
 #[test]
 fn a_server_that_is_not_there_is_said() {
     let url = format!("http://{}/metrics", closed_port());
-    insta::assert_snapshot!(note(&url), @"no metrics from http://HOST/metrics: no connection: Connection refused (os error 111) (hint: is the server up, and are its metrics on that port? `--metrics-url` names another, `--no-metrics` leaves them out)");
+    insta::assert_snapshot!(note(&url), @"no metrics from http://HOST/metrics: no connection: Connection refused (os error 111) (hint: is the server up, and are its metrics on that port? `--server-metrics` names another, `--no-server-metrics` leaves them out)");
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn no_compression_is_asked_for() {
 #[test]
 fn a_url_that_cannot_be_asked_is_refused_with_a_hint() {
     let refused = |url: &str| Scraper::new(url).unwrap_err().note();
-    insta::assert_snapshot!(refused("localhost:8000/metrics"), @"`localhost:8000/metrics` is no URL of a metrics endpoint: it does not begin with http:// (hint: write it as http://HOST:PORT/metrics, with `--metrics-url`)");
-    insta::assert_snapshot!(refused("https://gpu/metrics"), @"no metrics from https://gpu/metrics: only http is supported, not https (hint: write it as http://HOST:PORT/metrics, with `--metrics-url`)");
-    insta::assert_snapshot!(refused("no url"), @"`no url` is no URL of a metrics endpoint: relative URL without a base (hint: write it as http://HOST:PORT/metrics, with `--metrics-url`)");
+    insta::assert_snapshot!(refused("localhost:8000/metrics"), @"`localhost:8000/metrics` is no URL of a metrics endpoint: it does not begin with http:// (hint: write it as http://HOST:PORT/metrics, with `--server-metrics`)");
+    insta::assert_snapshot!(refused("https://gpu/metrics"), @"no metrics from https://gpu/metrics: only http is supported, not https (hint: write it as http://HOST:PORT/metrics, with `--server-metrics`)");
+    insta::assert_snapshot!(refused("no url"), @"`no url` is no URL of a metrics endpoint: relative URL without a base (hint: write it as http://HOST:PORT/metrics, with `--server-metrics`)");
 }

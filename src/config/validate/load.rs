@@ -124,8 +124,8 @@ fn arrival(
         .and_then(|requests| u32::try_from(requests).ok())
         .filter(in_range);
     match (burst, given.requests) {
-        (Some(_), _) => {}
-        (None, Some(0)) => {} // out of range, and noted as that
+        // A burst that fits; or no requests at all, which is noted as out of range.
+        (Some(_), _) | (None, Some(0)) => {}
         (None, Some(_)) => check.problem(
             "load.requests",
             format!("without users or a rate all are sent at once, {MAX_USERS} at most"),

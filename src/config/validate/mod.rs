@@ -14,9 +14,6 @@ use super::{Config, embedded, overlay, texts};
 use crate::cli::RunArgs;
 use crate::error::Failure;
 
-/// Servers whose metrics and logs are understood.
-pub const SERVERS: [&str; 1] = [USUAL_SERVER];
-const USUAL_SERVER: &str = "vllm";
 /// As `vllm bench serve --num-prompts`.
 const DEFAULT_REQUESTS: u64 = 1000;
 const MONTH_S: f64 = 30.0 * 86_400.0;

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{SERVERS, SPAN, USUAL_SERVER};
+use super::SPAN;
 use crate::config::check::Check;
 use crate::config::file::{self, File};
 use crate::config::url::HttpUrl;
 use crate::config::{Embedded, Target};
 use crate::record::Endpoint;
+use crate::server::{self, SERVERS};
 
 pub fn target(
     file: &mut File,
@@ -21,9 +22,10 @@ pub fn target(
     let server = given
         .server
         .take()
-        .unwrap_or_else(|| USUAL_SERVER.to_owned());
-    if !SERVERS.contains(&server.as_str()) {
-        let message = format!("expected `{}`, found `{server}`", SERVERS.join("`, `"));
+        .unwrap_or_else(|| server::vllm::VLLM.name.to_owned());
+    if server::find(&server).is_none() {
+        let known: Vec<&str> = SERVERS.iter().map(|s| s.name).collect();
+        let message = format!("expected `{}`, found `{server}`", known.join("`, `"));
         check.problem(
             "target.server",
             message,

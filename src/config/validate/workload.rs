@@ -1,6 +1,7 @@
 //! Checks `workload`: which dataset, how much of it, and the parameters sent with each prompt. No
 //! dataset is opened here.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use super::DEFAULT_REQUESTS;
@@ -88,7 +89,7 @@ fn dataset(file: &mut File, check: &mut Check<'_>) -> Dataset {
         .path
         .as_ref()
         .and_then(|path| path.extension())
-        .map(|ending| ending.to_ascii_lowercase());
+        .map(OsStr::to_ascii_lowercase);
     let by_ending = match ending.as_ref().and_then(|ending| ending.to_str()) {
         Some("jsonl" | "ndjson") => Some(DatasetName::Jsonl),
         Some("json") => Some(DatasetName::Sharegpt),

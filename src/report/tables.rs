@@ -5,7 +5,7 @@ use super::Report;
 use crate::metric::{Metric, Unit};
 use crate::record::correlated::{PartRow, Verdict};
 use crate::stats::Estimate;
-use crate::units;
+use crate::units::{self, Scale};
 
 /// A table: its title, its head, its rows, and what must be said below it.
 #[derive(Clone, Debug, Default)]
@@ -264,13 +264,13 @@ pub fn own_error(report: &Report<'_>) -> Vec<String> {
     said
 }
 
-/// `334 ms [320 ms, 349 ms]`.
+/// `334.0 ms [320.1, 349.4]`.
 fn show(e: &Estimate, unit: Unit) -> String {
-    let value = units::quantity(e.value, unit);
+    let scale = Scale::of(unit, e.value.abs());
     if e.is_bounded() {
-        format!("{value} [{}, {}]", units::quantity(e.lo, unit), units::quantity(e.hi, unit))
+        format!("{} [{}, {}]", scale.show(e.value), scale.number(e.lo), scale.number(e.hi))
     } else {
-        value
+        scale.show(e.value)
     }
 }
 

@@ -2,10 +2,18 @@
 
 use std::io::{self, Write};
 
-use comfy_table::{ContentArrangement, Table as Grid, presets};
+use comfy_table::{ContentArrangement, LineStyle, Table as Grid, TableStyle};
 
 use super::Report;
 use super::tables::{self, Table};
+
+/// A line above, below and under the head; nothing between rows.
+const STYLE: TableStyle = TableStyle::new()
+    .top_border(LineStyle::none().fill('─').junction('─'))
+    .header_separator(LineStyle::none().fill('─').junction('─'))
+    .bottom_border(LineStyle::none().fill('─').junction('─'));
+/// The width tables are wrapped to; `COLUMNS` says another.
+const USUAL_WIDTH: u16 = 140;
 
 /// Prints the report's short form to `out`.
 pub fn print(out: &mut impl Write, report: &Report<'_>) -> io::Result<()> {
@@ -27,7 +35,9 @@ pub fn print(out: &mut impl Write, report: &Report<'_>) -> io::Result<()> {
 
 fn print_table(out: &mut impl Write, table: &Table) -> io::Result<()> {
     let mut grid = Grid::new();
-    grid.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    grid.load_style(STYLE).set_content_arrangement(ContentArrangement::Dynamic);
+    let width = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).unwrap_or(USUAL_WIDTH);
+    grid.set_width(width);
     grid.set_header(&table.head);
     for row in &table.rows {
         grid.add_row(row);

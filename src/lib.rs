@@ -21,5 +21,7 @@
 pub mod clock;
 pub mod config;
 pub mod metric;
+pub mod mock;
 pub mod record;
 pub mod units;
+pub mod verbs;

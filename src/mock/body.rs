@@ -1,0 +1,472 @@
+//! Bodies of chat and text completions: from bytes to what has to be computed and how it is to be
+//! told. Wrong ones are refused as vLLM refuses them. This file must not know the engine.
+//!
+//! Fields that it does not know are ignored, `stop` strings among them: they never match here.
+
+use serde::Deserialize;
+
+use super::params::Params;
+use super::reject::Reject;
+use super::tokens;
+
+/// Output tokens of a text completion that does not say how many.
+const COMPLETION_DEFAULT: i64 = 16;
+
+/// A body as sent.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Body {
+    pub model: Option<String>,
+    pub request_id: Option<String>,
+    pub stream: Option<bool>,
+    messages: Option<Vec<Message>>,
+    prompt: Option<Prompt>,
+    stream_options: Option<StreamOptions>,
+    stream_interval: Option<i64>,
+    max_tokens: Option<i64>,
+    max_completion_tokens: Option<i64>,
+    min_tokens: Option<i64>,
+    n: Option<i64>,
+    temperature: Option<f64>,
+    top_p: Option<f64>,
+    top_k: Option<i64>,
+    min_p: Option<f64>,
+    presence_penalty: Option<f64>,
+    frequency_penalty: Option<f64>,
+    repetition_penalty: Option<f64>,
+    seed: Option<i64>,
+    ignore_eos: Option<bool>,
+    // Of `/tokenize`.
+    add_generation_prompt: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct StreamOptions {
+    include_usage: Option<bool>,
+    continuous_usage_stats: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Message {
+    role: String,
+    content: Option<Content>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Content {
+    Text(String),
+    Parts(Vec<Part>),
+}
+
+#[derive(Debug, Deserialize)]
+struct Part {
+    text: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Prompt {
+    Text(String),
+    Ids(Vec<u32>),
+    Texts(Vec<String>),
+    IdLists(Vec<Vec<u32>>),
+}
+
+/// What is to be computed, and how it is to be told.
+#[derive(Debug)]
+pub struct Job {
+    pub chat: bool,
+    pub prompt: Vec<u32>,
+    pub params: Params,
+    pub stream: bool,
+    pub include_usage: bool,
+    pub continuous_usage: bool,
+    /// Tokens per event after the first one.
+    pub stream_interval: u32,
+}
+
+/// Reads a body; `chat` decides which fields it must have.
+pub fn parse(bytes: &[u8], chat: bool) -> Result<Body, Reject> {
+    let body = parse_json(bytes)?;
+    if chat && body.messages.is_none() {
+        return Err(missing("messages", bytes));
+    }
+    if !chat && body.prompt.is_none() {
+        return Err(Reject::value(
+            "Either prompt or prompt_embeds must be provided and non-empty.",
+            "prompt",
+            "None",
+        ));
+    }
+    if body.stream_options.is_some() && !body.stream.unwrap_or(false) {
+        let what = "Stream options can only be defined when `stream=True`.";
+        return Err(Reject::validation(
+            "value_error",
+            "body.stream_options",
+            what,
+            "<dict>",
+            Some(what),
+        ));
+    }
+    Ok(body)
+}
+
+/// Reads a body of `/tokenize`, which may be either kind.
+pub fn parse_tokenize(bytes: &[u8]) -> Result<Body, Reject> {
+    let body = parse_json(bytes)?;
+    if body.messages.is_none() && body.prompt.is_none() {
+        Err(missing("prompt", bytes))
+    } else {
+        Ok(body)
+    }
+}
+
+impl Body {
+    /// Whether it asks for usage in every event.
+    pub fn wants_continuous_usage(&self) -> bool {
+        self.stream_options
+            .as_ref()
+            .is_some_and(|o| o.continuous_usage_stats.unwrap_or(false))
+    }
+
+    /// The prompt in tokens.
+    pub fn prompt_tokens(&self) -> Result<Vec<u32>, Reject> {
+        if let Some(messages) = &self.messages {
+            let messages: Vec<(String, String)> = messages.iter().map(Message::text).collect();
+            let turns = messages
+                .iter()
+                .map(|(role, content)| (role.as_str(), content.as_str()));
+            return Ok(tokens::conversation(
+                turns,
+                self.add_generation_prompt.unwrap_or(true),
+            ));
+        }
+        let several = || Reject::value("prompt must be a single prompt.", "prompt", "list");
+        let ids = match &self.prompt {
+            Some(Prompt::Text(text)) => tokens::prompt(text),
+            Some(Prompt::Ids(ids)) => ids.clone(),
+            Some(Prompt::Texts(texts)) => match &texts[..] {
+                [text] => tokens::prompt(text),
+                _ => return Err(several()),
+            },
+            Some(Prompt::IdLists(lists)) => match &lists[..] {
+                [ids] => ids.clone(),
+                _ => return Err(several()),
+            },
+            None => Vec::new(),
+        };
+        if ids.is_empty() {
+            return Err(Reject::value(
+                "The prompt must not be empty.",
+                "prompt",
+                "[]",
+            ));
+        }
+        Ok(ids)
+    }
+
+    /// What to do, for a model with this context length.
+    pub fn job(self, chat: bool, max_model_len: u32) -> Result<Job, Reject> {
+        let limit = i64::from(max_model_len);
+        let (name, asked) = match (chat, self.max_completion_tokens, self.max_tokens) {
+            (true, Some(tokens), _) => ("max_completion_tokens", Some(tokens)),
+            (true, None, tokens) => ("max_tokens", tokens),
+            (false, _, tokens) => ("max_tokens", Some(tokens.unwrap_or(COMPLETION_DEFAULT))),
+        };
+        if let Some(tokens) = asked.filter(|tokens| *tokens > limit) {
+            let what = format!(
+                "{name}={tokens} cannot be greater than max_model_len={limit}. Please request fewer output tokens."
+            );
+            return Err(Reject::value(&what, name, &tokens.to_string()));
+        }
+        let prompt = self.prompt_tokens()?;
+        if prompt.len() > max_model_len as usize {
+            return Err(Reject::prompt_too_long(max_model_len, prompt.len()));
+        }
+        let room = limit - prompt.len() as i64;
+        let params = self.params(asked.map_or(room, |tokens| tokens.min(room)));
+        params.check()?;
+        let options = self.stream_options.unwrap_or_default();
+        let include_usage = options.include_usage.unwrap_or(false);
+        Ok(Job {
+            chat,
+            prompt,
+            params,
+            stream: self.stream.unwrap_or(false),
+            include_usage,
+            continuous_usage: include_usage && options.continuous_usage_stats.unwrap_or(false),
+            stream_interval: self.stream_interval.unwrap_or(1).clamp(1, 1 << 20) as u32,
+        })
+    }
+
+    fn params(&self, max_tokens: i64) -> Params {
+        Params {
+            n: self.n.unwrap_or(1),
+            presence_penalty: self.presence_penalty.unwrap_or(0.0),
+            frequency_penalty: self.frequency_penalty.unwrap_or(0.0),
+            repetition_penalty: self.repetition_penalty.unwrap_or(1.0),
+            temperature: self.temperature.unwrap_or(1.0),
+            top_p: self.top_p.unwrap_or(1.0),
+            top_k: self.top_k.unwrap_or(0),
+            min_p: self.min_p.unwrap_or(0.0),
+            seed: self.seed,
+            ignore_eos: self.ignore_eos.unwrap_or(false),
+            max_tokens,
+            min_tokens: self.min_tokens.unwrap_or(0),
+        }
+    }
+}
+
+impl Message {
+    fn text(&self) -> (String, String) {
+        let content = match &self.content {
+            None => String::new(),
+            Some(Content::Text(text)) => text.clone(),
+            Some(Content::Parts(parts)) => parts
+                .iter()
+                .filter_map(|p| p.text.as_deref())
+                .collect::<Vec<_>>()
+                .join("\n"),
+        };
+        (self.role.clone(), content)
+    }
+}
+
+fn parse_json(bytes: &[u8]) -> Result<Body, Reject> {
+    if bytes.is_empty() {
+        return Err(Reject::validation(
+            "missing",
+            "body",
+            "Field required",
+            "None",
+            None,
+        ));
+    }
+    serde_json::from_slice(bytes).map_err(|error| {
+        if error.is_data() {
+            return Reject::validation("value_error", "body", &error.to_string(), "<body>", None);
+        }
+        let location = format!("body.{}", offset(bytes, &error));
+        Reject::validation(
+            "json_invalid",
+            &location,
+            "JSON decode error",
+            "<dict of 0 items>",
+            Some(python_reason(&error)),
+        )
+    })
+}
+
+fn missing(field: &str, bytes: &[u8]) -> Reject {
+    let items = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(bytes)
+        .map_or(0, |m| m.len());
+    let input = format!("<dict of {items} items>");
+    Reject::validation(
+        "missing",
+        &format!("body.{field}"),
+        "Field required",
+        &input,
+        None,
+    )
+}
+
+/// Where Python's parser would say the error is: bytes from the start of the body.
+fn offset(bytes: &[u8], error: &serde_json::Error) -> usize {
+    let line_starts = std::iter::once(0).chain(
+        bytes
+            .iter()
+            .enumerate()
+            .filter(|(_, b)| **b == b'\n')
+            .map(|(i, _)| i + 1),
+    );
+    let line_start = line_starts
+        .into_iter()
+        .nth(error.line().saturating_sub(1))
+        .unwrap_or(0);
+    let consumed = usize::from(error.is_syntax());
+    line_start + error.column().saturating_sub(consumed)
+}
+
+/// The words of Python's parser for the same mistake.
+fn python_reason(error: &serde_json::Error) -> &'static str {
+    let text = error.to_string();
+    let known = [
+        (
+            "EOF while parsing a string",
+            "Unterminated string starting at",
+        ),
+        ("control character", "Invalid control character at"),
+        (
+            "key must be a string",
+            "Expecting property name enclosed in double quotes",
+        ),
+        ("EOF while parsing an object", "Expecting ',' delimiter"),
+        ("EOF while parsing a list", "Expecting ',' delimiter"),
+        ("expected `:`", "Expecting ':' delimiter"),
+        ("expected `,`", "Expecting ',' delimiter"),
+        (
+            "trailing comma",
+            "Expecting property name enclosed in double quotes",
+        ),
+        ("trailing characters", "Extra data"),
+        ("invalid escape", "Invalid \\\\escape"),
+    ];
+    known
+        .iter()
+        .find(|(ours, _)| text.starts_with(ours))
+        .map_or("Expecting value", |(_, python)| python)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn job(body: &str, chat: bool) -> Result<Job, Reject> {
+        parse(body.as_bytes(), chat)?.job(chat, 2048)
+    }
+
+    #[test]
+    fn defaults_are_those_of_vllm() {
+        let chat = job(r#"{"messages":[{"role":"user","content":"hi"}]}"#, true).unwrap();
+        assert_eq!(chat.params.max_tokens, 2048 - chat.prompt.len() as i64);
+        assert!(!chat.stream && !chat.include_usage && chat.stream_interval == 1);
+        let text = job(r#"{"prompt":"hi"}"#, false).unwrap();
+        assert_eq!(text.params.max_tokens, 16);
+        assert!((text.params.temperature - 1.0).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn content_may_be_parts_and_prompts_may_be_tokens() {
+        let plain = job(r#"{"messages":[{"role":"user","content":"a b"}]}"#, true).unwrap();
+        let parts = job(
+            r#"{"messages":[{"role":"user","content":[{"type":"text","text":"a b"},{"type":"image_url","image_url":{}}]}]}"#,
+            true,
+        )
+        .unwrap();
+        assert_eq!(plain.prompt, parts.prompt);
+        assert_eq!(
+            job(r#"{"prompt":[5,6,7]}"#, false).unwrap().prompt,
+            [5, 6, 7]
+        );
+        assert_eq!(job(r#"{"prompt":[[5,6]]}"#, false).unwrap().prompt, [5, 6]);
+        assert_eq!(
+            job(r#"{"prompt":["x"]}"#, false).unwrap().prompt,
+            job(r#"{"prompt":"x"}"#, false).unwrap().prompt
+        );
+        assert!(
+            job(r#"{"prompt":["x","y"]}"#, false)
+                .unwrap_err()
+                .message
+                .contains("single prompt")
+        );
+        assert!(
+            job(r#"{"prompt":[]}"#, false)
+                .unwrap_err()
+                .message
+                .contains("must not be empty")
+        );
+    }
+
+    #[test]
+    fn limits_clamp_or_refuse() {
+        let long = format!(
+            r#"{{"prompt":{},"max_tokens":2000}}"#,
+            serde_json::json!(vec![7; 2000])
+        );
+        assert_eq!(
+            job(&long, false).unwrap().params.max_tokens,
+            48,
+            "what the context leaves"
+        );
+        let full = format!(r#"{{"prompt":{}}}"#, serde_json::json!(vec![7; 2048]));
+        assert!(
+            job(&full, false)
+                .unwrap_err()
+                .message
+                .starts_with("max_tokens must be at least 1, got 0.")
+        );
+        let asked = job(r#"{"prompt":"x","max_tokens":3000}"#, false).unwrap_err();
+        assert!(
+            asked
+                .message
+                .starts_with("max_tokens=3000 cannot be greater than max_model_len=2048.")
+        );
+        let chat = r#"{"messages":[{"role":"user","content":"x"}],"max_tokens":9,"max_completion_tokens":5}"#;
+        assert_eq!(job(chat, true).unwrap().params.max_tokens, 5);
+    }
+
+    #[test]
+    fn missing_fields_are_named() {
+        let reject = job(r#"{"model":"m","stream":true}"#, true).unwrap_err();
+        assert_eq!(reject.status, 400);
+        assert_eq!(
+            reject.message,
+            "1 validation error:\n  {'type': 'missing', 'loc': 'body.messages', 'msg': 'Field required', \
+             'input': '<dict of 2 items>'}"
+        );
+        assert_eq!(reject.param.as_deref(), Some("body.messages"));
+        assert!(job("", true).unwrap_err().message.contains("'loc': 'body'"));
+        assert!(job("{}", false).unwrap_err().message.contains("prompt"));
+    }
+
+    #[test]
+    fn usage_options_need_a_stream() {
+        let body = r#"{"prompt":"x","stream_options":{"include_usage":true}}"#;
+        assert!(
+            job(body, false)
+                .unwrap_err()
+                .message
+                .contains("only be defined when `stream=True`")
+        );
+        let body =
+            r#"{"prompt":"x","stream":true,"stream_options":{"continuous_usage_stats":true}}"#;
+        let job = job(body, false).unwrap();
+        assert!(
+            !job.include_usage && !job.continuous_usage,
+            "the one is nothing without the other"
+        );
+    }
+
+    #[test]
+    fn broken_json_is_placed_where_python_places_it() {
+        for (body, place, reason) in [
+            ("{\"model\": ", "body.10", "Expecting value"),
+            (
+                "{\"a\": 1,\n \"b\" 2}",
+                "body.14",
+                "Expecting ':' delimiter",
+            ),
+            ("{\"a\": 1} x", "body.9", "Extra data"),
+            (
+                "{a: 1}",
+                "body.1",
+                "Expecting property name enclosed in double quotes",
+            ),
+        ] {
+            let reject = parse(body.as_bytes(), true).unwrap_err();
+            assert_eq!(reject.param.as_deref(), Some(place), "{body}");
+            assert!(
+                reject.message.contains(&format!(
+                    "'error': {}",
+                    super::super::python::quoted(reason)
+                )),
+                "{}",
+                reject.message
+            );
+        }
+    }
+
+    #[test]
+    fn wrong_types_are_refused() {
+        let reject = parse(br#"{"messages":[],"max_tokens":"many"}"#, true).unwrap_err();
+        assert_eq!(reject.status, 400);
+        assert!(
+            reject.message.contains("invalid type"),
+            "{}",
+            reject.message
+        );
+    }
+}

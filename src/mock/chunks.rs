@@ -1,0 +1,314 @@
+//! What answers look like on the wire: the JSON of vLLM 0.32 key by key, as server-sent events in
+//! one HTTP chunk each, or as one body. What is the same in all events of a request is serialised
+//! once. This file must not know when anything is sent.
+
+use std::io::Write as _;
+
+use super::body::Job;
+use super::registry::Finished;
+use super::tokens::text_hash;
+
+/// Writes the events of one request.
+pub struct Chunks {
+    /// Up to the list of choices.
+    open: Vec<u8>,
+    chat: bool,
+    include_usage: bool,
+    continuous_usage: bool,
+    prompt_tokens: u32,
+    fingerprint: String,
+    payload: Vec<u8>,
+}
+
+/// What every event and body of one answer says of it.
+pub struct Label<'a> {
+    pub response_id: &'a str,
+    /// When the answer was begun, in whole seconds.
+    pub created_s: i64,
+    pub model: &'a str,
+    pub fingerprint: &'a str,
+}
+
+/// The model, its context length and its ids, as `system_fingerprint` shows them.
+pub fn fingerprint(model: &str, max_model_len: u32) -> String {
+    format!(
+        "vllm-0.32.0-{:08x}",
+        text_hash(&format!("{model}/{max_model_len}")) as u32
+    )
+}
+
+impl Chunks {
+    pub fn new(job: &Job, label: &Label) -> Self {
+        let object = if job.chat {
+            "chat.completion.chunk"
+        } else {
+            "text_completion"
+        };
+        let mut open = b"data: ".to_vec();
+        push_label(&mut open, label, object);
+        Self {
+            open,
+            chat: job.chat,
+            include_usage: job.include_usage,
+            continuous_usage: job.continuous_usage,
+            prompt_tokens: job.prompt.len() as u32,
+            fingerprint: label.fingerprint.to_owned(),
+            payload: Vec::with_capacity(512),
+        }
+    }
+
+    /// The first event of a chat answer, which names the role.
+    pub fn role(&mut self, out: &mut Vec<u8>) {
+        self.begin();
+        self.payload.extend_from_slice(
+            b"{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"logprobs\":null,\"finish_reason\":null}]",
+        );
+        self.usage_so_far(0);
+        self.payload
+            .extend_from_slice(b",\"prompt_token_ids\":null,\"prompt_text\":null");
+        self.end(out);
+    }
+
+    /// An event with text; `tokens` are those of the answer up to here.
+    pub fn text(
+        &mut self,
+        text: &str,
+        tokens: u32,
+        finish_reason: Option<&str>,
+        out: &mut Vec<u8>,
+    ) {
+        self.begin();
+        let payload = &mut self.payload;
+        payload.extend_from_slice(if self.chat {
+            b"{\"index\":0,\"delta\":{\"content\":"
+        } else {
+            b"{\"index\":0,\"text\":"
+        });
+        push_json(payload, text);
+        payload.extend_from_slice(if self.chat {
+            b"},\"logprobs\":null,\"finish_reason\":"
+        } else {
+            b",\"logprobs\":null,\"finish_reason\":"
+        });
+        match finish_reason {
+            None => payload.extend_from_slice(b"null"),
+            Some(reason) => push_json(payload, reason),
+        }
+        payload.extend_from_slice(match (self.chat, finish_reason) {
+            (true, None) => b",\"token_ids\":null}]",
+            (true, Some(_)) => b",\"stop_reason\":null,\"token_ids\":null}]",
+            (false, _) => {
+                b",\"stop_reason\":null,\"prompt_token_ids\":null,\"token_ids\":null}]".as_slice()
+            }
+        });
+        self.usage_so_far(tokens);
+        if finish_reason.is_some() && !self.include_usage {
+            self.push_fingerprint();
+        }
+        self.end(out);
+    }
+
+    /// The usage event before the end, if it was asked for; with metrics when the server gives them.
+    pub fn usage(&mut self, tokens: u32, in_band: Option<&Finished>, out: &mut Vec<u8>) {
+        if !self.include_usage {
+            return;
+        }
+        self.begin();
+        let (prompt, total) = (self.prompt_tokens, self.prompt_tokens + tokens);
+        push(
+            &mut self.payload,
+            format_args!(
+                "],\"usage\":{{\"prompt_tokens\":{prompt},\"total_tokens\":{total},\"completion_tokens\":{tokens}}}"
+            ),
+        );
+        self.push_fingerprint();
+        if let Some(done) = in_band {
+            self.payload.extend_from_slice(b",\"metrics\":");
+            push_metrics(&mut self.payload, done, false);
+        }
+        self.end(out);
+    }
+
+    fn begin(&mut self) {
+        self.payload.clear();
+        self.payload.extend_from_slice(&self.open);
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) {
+        self.payload.extend_from_slice(b"}\n\n");
+        http_chunk(&self.payload, out);
+    }
+
+    fn usage_so_far(&mut self, tokens: u32) {
+        if !self.continuous_usage {
+            return;
+        }
+        let (prompt, total) = (self.prompt_tokens, self.prompt_tokens + tokens);
+        let details = if self.chat {
+            ",\"completion_tokens_details\":null"
+        } else {
+            ""
+        };
+        push(
+            &mut self.payload,
+            format_args!(
+                ",\"usage\":{{\"prompt_tokens\":{prompt},\"total_tokens\":{total},\"completion_tokens\":{tokens}{details}}}"
+            ),
+        );
+    }
+
+    fn push_fingerprint(&mut self) {
+        push(
+            &mut self.payload,
+            format_args!(",\"system_fingerprint\":\"{}\"", self.fingerprint),
+        );
+    }
+}
+
+/// The event that ends every stream.
+pub fn done(out: &mut Vec<u8>) {
+    http_chunk(b"data: [DONE]\n\n", out);
+}
+
+/// An error in the middle of a stream, as Python's `json.dumps` writes it.
+pub fn stream_error(out: &mut Vec<u8>) {
+    let data = "data: {\"error\": {\"message\": \"Internal server error\", \"type\": \"InternalServerError\", \
+                \"param\": null, \"code\": 500}}\n\n";
+    http_chunk(data.as_bytes(), out);
+}
+
+/// A comment line, which every reader of events must skip.
+pub fn keep_alive(out: &mut Vec<u8>) {
+    http_chunk(b": keep-alive\n\n", out);
+}
+
+/// What ends a chunked body.
+pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// A whole answer in one body.
+pub fn whole(job: &Job, label: &Label, text: &str, done: &Finished, in_band: bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(1024 + text.len());
+    push_label(
+        &mut out,
+        label,
+        if job.chat {
+            "chat.completion"
+        } else {
+            "text_completion"
+        },
+    );
+    out.extend_from_slice(b"{\"index\":0,");
+    out.extend_from_slice(if job.chat {
+        b"\"message\":{\"role\":\"assistant\",\"content\":"
+    } else {
+        b"\"text\":"
+    });
+    push_json(&mut out, text);
+    if job.chat {
+        out.extend_from_slice(
+            b",\"refusal\":null,\"annotations\":null,\"audio\":null,\"function_call\":null,\"reasoning\":null}",
+        );
+    }
+    let reason = done.reason.as_str();
+    push(
+        &mut out,
+        format_args!(
+            ",\"logprobs\":null,\"finish_reason\":\"{reason}\",\"stop_reason\":null,\"token_ids\":null"
+        ),
+    );
+    out.extend_from_slice(if job.chat {
+        b""
+    } else {
+        b",\"prompt_logprobs\":null,\"prompt_token_ids\":null"
+    });
+    let (prompt, output) = (done.prompt_tokens, done.output_tokens);
+    let total = prompt + output;
+    push(
+        &mut out,
+        format_args!(
+            ",\"routed_experts\":null}}],\"service_tier\":null,\"system_fingerprint\":\"{}\",\
+             \"usage\":{{\"prompt_tokens\":{prompt},\"total_tokens\":{total},\"completion_tokens\":{output},\
+             \"prompt_tokens_details\":null,\"completion_tokens_details\":null}}",
+            label.fingerprint
+        ),
+    );
+    if job.chat {
+        out.extend_from_slice(
+            b",\"prompt_logprobs\":null,\"prompt_token_ids\":null,\"prompt_text\":null",
+        );
+    }
+    out.extend_from_slice(b",\"kv_transfer_params\":null,\"ec_transfer_params\":null,\"metrics\":");
+    if in_band {
+        push_metrics(&mut out, done, true);
+    } else {
+        out.extend_from_slice(b"null");
+    }
+    out.push(b'}');
+    out
+}
+
+/// The beginning of every object, up to its choices.
+fn push_label(out: &mut Vec<u8>, label: &Label, object: &str) {
+    out.extend_from_slice(b"{\"id\":");
+    push_json(out, label.response_id);
+    push(
+        out,
+        format_args!(
+            ",\"object\":\"{object}\",\"created\":{},\"model\":",
+            label.created_s
+        ),
+    );
+    push_json(out, label.model);
+    out.extend_from_slice(b",\"choices\":[");
+}
+
+/// Wraps a payload in the framing of a chunked body.
+fn http_chunk(payload: &[u8], out: &mut Vec<u8>) {
+    push(out, format_args!("{:x}\r\n", payload.len()));
+    out.extend_from_slice(payload);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Per-request metrics in milliseconds; what does not exist is left out of a stream, null in a body.
+fn push_metrics(out: &mut Vec<u8>, done: &Finished, body: bool) {
+    let mut values = vec![
+        ("time_to_first_token_ms", Some(done.prefill_s * 1000.0)),
+        ("generation_time_ms", Some(done.decode_s * 1000.0)),
+        ("queue_time_ms", Some(done.queue_s * 1000.0)),
+        (
+            "mean_itl_ms",
+            (done.output_tokens > 1).then(|| done.time_per_output_token_s() * 1000.0),
+        ),
+    ];
+    let inference_ms = done.inference_s * 1000.0;
+    values.push((
+        "tokens_per_second",
+        (inference_ms > 0.0).then(|| f64::from(done.output_tokens) / inference_ms * 1000.0),
+    ));
+    if body {
+        values.push(("speculative_decoding", None));
+    } else {
+        values.retain(|(_, value)| value.is_some());
+    }
+    for (i, (name, value)) in values.iter().enumerate() {
+        push(
+            out,
+            format_args!("{}\"{name}\":", if i == 0 { '{' } else { ',' }),
+        );
+        match value {
+            Some(value) => push_json(out, value),
+            None => out.extend_from_slice(b"null"),
+        }
+    }
+    out.push(b'}');
+}
+
+fn push(out: &mut Vec<u8>, text: std::fmt::Arguments) {
+    // Writing to memory does not fail.
+    let _ = out.write_fmt(text);
+}
+
+fn push_json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+    // Texts and numbers always serialise.
+    let _ = serde_json::to_writer(out, value);
+}

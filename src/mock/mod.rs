@@ -1,0 +1,125 @@
+//! The embedded vLLM look-alike: a server whose timing is known. `tare run` starts it as a child
+//! process when no URL is given, and tests measure it and compare with its own truth.
+//!
+//! It behaves like a vLLM 0.32 API server in front of one engine, seen from outside: OpenAI endpoints
+//! with server-sent events, `/metrics`, a log, request ids, per-request metrics in the answer, OTLP
+//! spans. Behind them is a model of continuous batching instead of a neural network. Unlike the real
+//! server it keeps a record of what really happened ([`truth`]), and misbehaves on demand
+//! ([`script`]).
+//!
+//! In reading order:
+//! - [`server`]: puts it together; `connection`: one client's requests; `exchange`: one answer, from
+//!   its body on; `stream`: its tokens become events; `emit`: events become bytes
+//! - `wire`, `head`: sockets and heads, with stamps; `body`, `params`, `reject`: what is asked and
+//!   what is refused; `chunks`: what answers look like
+//! - `schedule`, `prefix`, `engine`: the engine model; `front`: where its tokens become numbers
+//! - `registry`, `http_metrics`, `families`, `exposition`: `/metrics`; `stats_line`, `log`,
+//!   `startup`: the log; `trace`, `spans`: OTLP
+//! - `tokens`, `answer`, `ids`, `python`, `timer`: small things they need
+//!
+//! It must not share code with the load generator, its sockets, the ingester or the parsers: an
+//! error in shared code would cancel out in every comparison.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::config::Embedded;
+
+pub mod script;
+pub mod truth;
+
+mod answer;
+mod body;
+mod chunks;
+mod connection;
+mod emit;
+mod engine;
+mod exchange;
+mod exposition;
+mod families;
+mod front;
+mod head;
+mod http_metrics;
+mod ids;
+mod log;
+mod params;
+mod prefix;
+mod process;
+mod python;
+mod registry;
+mod reject;
+mod schedule;
+mod server;
+mod spans;
+mod startup;
+mod stats_line;
+mod stream;
+mod timer;
+mod tokens;
+mod trace;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+pub use process::run;
+
+/// What to serve, where, and where to report to.
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    pub host: String,
+    /// 0: any free port; the log's `Starting vLLM server on` line tells which.
+    pub port: u16,
+    pub embedded: Embedded,
+    /// An OTLP/HTTP receiver, `http://host:port`; spans go there if `embedded.spans` is on, too.
+    pub otlp_endpoint: Option<String>,
+    /// How long a span may wait for others to travel with it.
+    pub otlp_delay: Duration,
+    /// Write what really happened to this file, one JSON line per request ([`truth::TruthRow`]).
+    pub truth: Option<PathBuf>,
+    /// Echo `X-Request-Id`, as vLLM does with `--enable-request-id-headers`.
+    pub request_id_headers: bool,
+    /// Close a connection on which no next request has begun for so long.
+    pub keep_alive: Duration,
+    /// End when this process is no longer the parent.
+    pub parent_pid: Option<u32>,
+}
+
+impl Default for ServeOptions {
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port: 0,
+            embedded: Embedded::default(),
+            otlp_endpoint: None,
+            otlp_delay: Duration::from_millis(500),
+            truth: None,
+            request_id_headers: false,
+            keep_alive: Duration::from_secs(5),
+            parent_pid: None,
+        }
+    }
+}
+
+/// Serves on a socket that listens already, until `shutdown` is ready; the log goes to stdout.
+/// Host, port and parent of the options are not looked at.
+pub async fn serve(
+    options: ServeOptions,
+    listener: tokio::net::TcpListener,
+    shutdown: impl Future<Output = ()>,
+) -> Result<()> {
+    serve_with_log(options, listener, Box::new(std::io::stdout()), shutdown).await
+}
+
+/// As [`serve`], with the log going somewhere else.
+pub async fn serve_with_log(
+    options: ServeOptions,
+    listener: tokio::net::TcpListener,
+    log: Box<dyn Write + Send>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<()> {
+    server::serve(options, listener, log, shutdown).await
+}

@@ -1,0 +1,245 @@
+//! Puts the look-alike together: what all connections share, the accept loop, the periodic stats
+//! line, and an orderly end in which nothing recorded is lost. This file must not know what requests
+//! look like.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::clock::UnixNs;
+use crate::config::Embedded;
+
+use super::ServeOptions;
+use super::connection;
+use super::front::Front;
+use super::ids::Ids;
+use super::log::Log;
+use super::script::Script;
+use super::spans::Spans;
+use super::timer::Timer;
+use super::truth::Truth;
+use super::{chunks, engine, startup, trace};
+
+/// How long requests in flight may take to notice the end.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long the last spans may take.
+const LAST_SPANS: Duration = Duration::from_secs(3);
+
+/// What all connections share.
+pub struct Shared {
+    pub embedded: Embedded,
+    pub script: Script,
+    pub front: Arc<Front>,
+    pub log: Log,
+    pub timer: Timer,
+    pub truth: Option<Truth>,
+    pub traced: bool,
+    pub fingerprint: String,
+    /// Response headers echo `X-Request-Id`.
+    pub request_id_headers: bool,
+    pub keep_alive: Duration,
+    /// Turns true when the server stops.
+    pub stopping: watch::Sender<bool>,
+    ids: Mutex<Ids>,
+    requests: AtomicU64,
+    tracing_warned: std::sync::Once,
+}
+
+impl Shared {
+    /// The number of the request that was just read, from 1.
+    pub fn next_request_number(&self) -> u64 {
+        self.requests.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub fn with_ids<T>(&self, use_ids: impl FnOnce(&mut Ids) -> T) -> T {
+        use_ids(&mut self.ids.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// vLLM says this once when a client sends trace context that nobody wants.
+    pub fn warn_tracing_is_off(&self) {
+        self.tracing_warned.call_once(|| {
+            self.log.warning(
+                "utils.py:70",
+                "Received a request with trace context but tracing is disabled",
+            );
+        });
+    }
+}
+
+/// Threads and tasks that are waited for at the end.
+struct Background {
+    spans: Option<tokio::task::JoinHandle<()>>,
+    truth: Option<JoinHandle<Result<()>>>,
+    log: JoinHandle<()>,
+    front: tokio::task::JoinHandle<()>,
+    stats: tokio::task::JoinHandle<()>,
+}
+
+/// Serves until `shutdown` is ready.
+pub async fn serve(
+    options: ServeOptions,
+    listener: TcpListener,
+    log_writer: Box<dyn Write + Send>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<()> {
+    let address = listener
+        .local_addr()
+        .context("the listening socket has no address")?;
+    let (shared, background) = start(&options, log_writer)?;
+    startup::begin(&shared.log, &options, address);
+    let mut connections = JoinSet::new();
+    tokio::pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    let stamp = UnixNs::now();
+                    // Without it the last bytes of an event wait for the client's acknowledgement.
+                    let _ = stream.set_nodelay(true);
+                    connections.spawn(connection::run(shared.clone(), stream, peer, stamp));
+                }
+                Err(error) => too_many_files(&shared.log, &error).await,
+            },
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+        }
+    }
+    drop(listener);
+    startup::end(&shared.log);
+    shared.stopping.send_replace(true);
+    shared.front.stop();
+    let last_words = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(LAST_WORDS, last_words).await.is_err() {
+        // Somebody neither reads nor leaves.
+        connections.shutdown().await;
+    }
+    let log = shared.log.clone();
+    drop(shared);
+    background.finish(log).await
+}
+
+async fn too_many_files(log: &Log, error: &std::io::Error) {
+    log.error(
+        "launcher.py:1",
+        &format!("cannot accept a connection: {error}"),
+    );
+    // As a rule there are no descriptors left; trying again at once would only spin.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}
+
+fn start(
+    options: &ServeOptions,
+    log_writer: Box<dyn Write + Send>,
+) -> Result<(Arc<Shared>, Background)> {
+    let embedded = options.embedded.clone();
+    let script = Script::parse(&embedded.faults)?;
+    let (truth, truth_thread) = options
+        .truth
+        .as_deref()
+        .map(Truth::create)
+        .transpose()?
+        .unzip();
+    let (log, log_thread) = Log::start(log_writer).context("cannot start the log's thread")?;
+    let (timer, _) = Timer::start().context("cannot start the timer's thread")?;
+    let mut ids = Ids::new();
+    let endpoint = options.otlp_endpoint.as_deref().filter(|_| embedded.spans);
+    let delay = script.span_delay.unwrap_or(options.otlp_delay);
+    let spans = endpoint
+        .map(|url| Spans::start(url, delay, trace::resource(&mut ids), log.clone()))
+        .transpose()?;
+    let (spans, span_task) = spans.unzip();
+    let traced = spans.is_some();
+    let (steps, step_receiver) = unbounded_channel();
+    let (engine, _) =
+        engine::start(&embedded, steps).context("cannot start the engine's thread")?;
+    let front = Arc::new(Front::new(engine, spans, embedded.max_model_len));
+    let background = Background {
+        spans: span_task,
+        truth: truth_thread,
+        log: log_thread,
+        front: tokio::spawn(front.clone().run(step_receiver)),
+        stats: tokio::spawn(log_stats(
+            front.clone(),
+            log.clone(),
+            embedded.log_stats_interval_s,
+        )),
+    };
+    let shared = Shared {
+        fingerprint: chunks::fingerprint(&embedded.model, embedded.max_model_len),
+        embedded,
+        script,
+        front,
+        log,
+        timer,
+        truth,
+        traced,
+        request_id_headers: options.request_id_headers,
+        keep_alive: options.keep_alive,
+        stopping: watch::Sender::new(false),
+        ids: Mutex::new(ids),
+        requests: AtomicU64::new(0),
+        tracing_warned: std::sync::Once::new(),
+    };
+    Ok((Arc::new(shared), background))
+}
+
+async fn log_stats(front: Arc<Front>, log: Log, interval_s: f64) {
+    if interval_s.is_nan() || interval_s <= 0.0 {
+        return;
+    }
+    let interval = Duration::from_secs_f64(interval_s.clamp(0.01, 1e6));
+    loop {
+        tokio::time::sleep(interval).await;
+        if let Some(line) = front.stats_line() {
+            log.info("loggers.py:335", &line);
+        }
+    }
+}
+
+impl Background {
+    /// With the last connection gone, ends everything else: first what makes records, then what
+    /// writes them.
+    async fn finish(self, log: Log) -> Result<()> {
+        for task in [self.front, self.stats] {
+            task.abort();
+            // It was cancelled, which is what was wanted.
+            let _ = task.await;
+        }
+        if let Some(mut task) = self.spans
+            && tokio::time::timeout(LAST_SPANS, &mut task).await.is_err()
+        {
+            task.abort();
+            let _ = task.await;
+        }
+        let written = match self.truth {
+            Some(thread) => join(thread).await.unwrap_or(Ok(())),
+            None => Ok(()),
+        };
+        startup::ended(&log);
+        drop(log);
+        join(self.log).await;
+        written
+    }
+}
+
+/// Waits for a thread without holding up the runtime; `None` if it panicked.
+async fn join<T: Send + 'static>(thread: JoinHandle<T>) -> Option<T> {
+    tokio::task::spawn_blocking(move || thread.join().ok())
+        .await
+        .ok()
+        .flatten()
+}
+
+/// The client's address as uvicorn prints it.
+pub fn client(peer: SocketAddr) -> String {
+    format!("{}:{}", peer.ip(), peer.port())
+}

@@ -1,0 +1,175 @@
+//! From tokens to events: how an answer is told while the engine makes it, in events of a stream or in
+//! one body, and how its tokens get onto the request's record. This file must not know faults.
+
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::answer::Answer;
+use super::body::Job;
+use super::chunks::{self, Chunks, Label};
+use super::exchange::{Exchange, Unfinished};
+use super::front::{Delta, First, Token, between};
+use super::ids::RequestIds;
+use super::registry::Finished;
+
+impl Exchange<'_> {
+    /// Tells the answer event by event.
+    pub(super) async fn stream(
+        &mut self,
+        job: &Job,
+        label: &Label<'_>,
+        mut answer: Answer,
+        deltas: &mut UnboundedReceiver<Delta>,
+    ) -> Result<(), Unfinished> {
+        let mut chunks = Chunks::new(job, label);
+        let mut text = String::new();
+        let (mut told, mut pending) = (0, 0);
+        loop {
+            let mut token = self.next_token(deltas).await?;
+            let done = loop {
+                let end_of_text = token.done.is_some_and(|d| d.reason.is_stop());
+                answer.push_token(end_of_text, &mut text);
+                pending += 1;
+                if token.done.is_some() {
+                    break token.done;
+                }
+                // A writer that is late tells several tokens at once.
+                match self.token_at_hand(deltas)? {
+                    Some(next) => token = next,
+                    None => break None,
+                }
+            };
+            if done.is_none() && told > 0 && pending < job.stream_interval {
+                continue;
+            }
+            if told == 0 && job.chat {
+                chunks.role(&mut self.out);
+                self.emit(0).await?;
+            }
+            told += pending;
+            chunks.text(&text, told, done.map(|d| d.reason.as_str()), &mut self.out);
+            self.emit(pending).await?;
+            text.clear();
+            pending = 0;
+            if let Some(done) = done {
+                return self.end_stream(&mut chunks, &done).await;
+            }
+        }
+    }
+
+    async fn end_stream(&mut self, chunks: &mut Chunks, done: &Finished) -> Result<(), Unfinished> {
+        let in_band = self
+            .shared
+            .embedded
+            .enable_per_request_metrics
+            .then_some(done);
+        chunks.usage(done.output_tokens, in_band, &mut self.out);
+        if !self.out.is_empty() {
+            self.emit(0).await?;
+        }
+        chunks::done(&mut self.out);
+        self.emit(0).await?;
+        self.wire.write(chunks::LAST_CHUNK).await?;
+        Ok(())
+    }
+
+    /// Tells the answer in one body.
+    pub(super) async fn whole(
+        &mut self,
+        job: &Job,
+        label: &Label<'_>,
+        mut answer: Answer,
+        deltas: &mut UnboundedReceiver<Delta>,
+    ) -> Result<(), Unfinished> {
+        let mut text = String::new();
+        let done = loop {
+            let token = self.next_token(deltas).await?;
+            answer.push_token(token.done.is_some_and(|d| d.reason.is_stop()), &mut text);
+            if let Some(done) = token.done {
+                break done;
+            }
+        };
+        let in_band = self.shared.embedded.enable_per_request_metrics;
+        let body = chunks::whole(job, label, &text, &done, in_band);
+        self.send_head(200, "application/json", Some(body.len()))
+            .await?;
+        self.out = body;
+        self.emit(done.output_tokens).await
+    }
+
+    /// Waits for a token, or for the client to leave.
+    async fn next_token(
+        &mut self,
+        deltas: &mut UnboundedReceiver<Delta>,
+    ) -> Result<Token, Unfinished> {
+        let delta = tokio::select! {
+            biased;
+            delta = deltas.recv() => delta,
+            () = self.wire.hung_up() => return Err(Unfinished::ClientLeft),
+        };
+        self.noted(delta)
+    }
+
+    fn token_at_hand(
+        &mut self,
+        deltas: &mut UnboundedReceiver<Delta>,
+    ) -> Result<Option<Token>, Unfinished> {
+        match deltas.try_recv() {
+            Ok(delta) => self.noted(Some(delta)).map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn noted(&mut self, delta: Option<Delta>) -> Result<Token, Unfinished> {
+        match delta {
+            Some(Delta::Token(token)) => {
+                self.note(&token);
+                Ok(token)
+            }
+            Some(Delta::Stopped) | None => Err(Unfinished::Stopped),
+        }
+    }
+
+    /// Puts a token on the record.
+    fn note(&mut self, token: &Token) {
+        let row = &mut self.row;
+        row.output_tokens += 1;
+        if let Some(First { admission, ttft_s }) = token.first {
+            row.queued_unix_ns = Some(admission.queued.wall_unix_ns);
+            row.scheduled_unix_ns = Some(admission.scheduled.wall_unix_ns);
+            row.first_token_unix_ns = Some(token.step.wall_unix_ns);
+            row.first_output_unix_ns = Some(token.output);
+            row.ttft_s = Some(ttft_s);
+            row.queue_s = Some(between(admission.queued, admission.scheduled));
+            row.prefill_s = Some(between(admission.scheduled, token.step));
+            row.cached_tokens = admission.cached_tokens;
+            self.first_step_ns = token.step.monotonic_ns;
+        }
+        row.last_token_unix_ns = Some(token.step.wall_unix_ns);
+        row.last_output_unix_ns = Some(token.output);
+        row.decode_s = Some((token.step.monotonic_ns - self.first_step_ns) as f64 / 1e9);
+        if let Some(done) = &token.done {
+            row.e2e_s = Some(done.e2e_s);
+            row.finish_reason = Some(done.reason.as_str().to_owned());
+        }
+    }
+
+    /// Takes the request back from the engine; what it had made until then stays counted.
+    pub(super) fn give_up(&mut self, ids: &RequestIds, deltas: &mut UnboundedReceiver<Delta>) {
+        let was_live = self.shared.front.abort(self.row.n);
+        while let Ok(Delta::Token(token)) = deltas.try_recv() {
+            self.note(&token);
+        }
+        if was_live {
+            self.shared.log.info(
+                "async_llm.py:922",
+                &format!("Aborted request(s) {}.", ids.internal),
+            );
+            if self.shared.embedded.enable_log_requests {
+                self.shared.log.info(
+                    "async_llm.py:783",
+                    &format!("Request {} aborted.", ids.external),
+                );
+            }
+        }
+    }
+}

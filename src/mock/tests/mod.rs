@@ -1,0 +1,13 @@
+//! The look-alike tested from outside: started in-process on a free port, asked over plain sockets by
+//! a client of its own, compared with what a real vLLM answered and with its own truth.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod accounting;
+mod client;
+mod faults;
+mod harness;
+mod process;
+mod protocol;
+mod shapes;
+mod spans;

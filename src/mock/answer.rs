@@ -50,13 +50,13 @@ impl Answer {
         let silent = if first {
             self.empty_first
         } else {
-            draw % 100 == 0
+            draw.is_multiple_of(100)
         };
         if end_of_text || silent {
             return;
         }
-        let piece = PIECES[(draw / 100) as usize % PIECES.len()];
-        text.push_str(piece);
+        let piece = PIECES.get((draw / 100) as usize % PIECES.len());
+        text.push_str(piece.copied().unwrap_or_default());
     }
 
     /// Uniform in (0, 1].

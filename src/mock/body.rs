@@ -5,6 +5,7 @@
 
 use serde::Deserialize;
 
+use super::json_error::{missing, parse_json};
 use super::params::Params;
 use super::reject::Reject;
 use super::tokens;
@@ -89,7 +90,7 @@ pub struct Job {
 
 /// Reads a body; `chat` decides which fields it must have.
 pub fn parse(bytes: &[u8], chat: bool) -> Result<Body, Reject> {
-    let body = parse_json(bytes)?;
+    let body: Body = parse_json(bytes)?;
     if chat && body.messages.is_none() {
         return Err(missing("messages", bytes));
     }
@@ -115,7 +116,7 @@ pub fn parse(bytes: &[u8], chat: bool) -> Result<Body, Reject> {
 
 /// Reads a body of `/tokenize`, which may be either kind.
 pub fn parse_tokenize(bytes: &[u8]) -> Result<Body, Reject> {
-    let body = parse_json(bytes)?;
+    let body: Body = parse_json(bytes)?;
     if body.messages.is_none() && body.prompt.is_none() {
         Err(missing("prompt", bytes))
     } else {
@@ -147,11 +148,11 @@ impl Body {
         let ids = match &self.prompt {
             Some(Prompt::Text(text)) => tokens::prompt(text),
             Some(Prompt::Ids(ids)) => ids.clone(),
-            Some(Prompt::Texts(texts)) => match &texts[..] {
+            Some(Prompt::Texts(texts)) => match texts.as_slice() {
                 [text] => tokens::prompt(text),
                 _ => return Err(several()),
             },
-            Some(Prompt::IdLists(lists)) => match &lists[..] {
+            Some(Prompt::IdLists(lists)) => match lists.as_slice() {
                 [ids] => ids.clone(),
                 _ => return Err(several()),
             },
@@ -185,7 +186,7 @@ impl Body {
         if prompt.len() > max_model_len as usize {
             return Err(Reject::prompt_too_long(max_model_len, prompt.len()));
         }
-        let room = limit - prompt.len() as i64;
+        let room = limit - i64::try_from(prompt.len()).unwrap_or(limit);
         let params = self.params(asked.map_or(room, |tokens| tokens.min(room)));
         params.check()?;
         let options = self.stream_options.unwrap_or_default();
@@ -234,91 +235,6 @@ impl Message {
     }
 }
 
-fn parse_json(bytes: &[u8]) -> Result<Body, Reject> {
-    if bytes.is_empty() {
-        return Err(Reject::validation(
-            "missing",
-            "body",
-            "Field required",
-            "None",
-            None,
-        ));
-    }
-    serde_json::from_slice(bytes).map_err(|error| {
-        if error.is_data() {
-            return Reject::validation("value_error", "body", &error.to_string(), "<body>", None);
-        }
-        let location = format!("body.{}", offset(bytes, &error));
-        Reject::validation(
-            "json_invalid",
-            &location,
-            "JSON decode error",
-            "<dict of 0 items>",
-            Some(python_reason(&error)),
-        )
-    })
-}
-
-fn missing(field: &str, bytes: &[u8]) -> Reject {
-    let items = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(bytes)
-        .map_or(0, |m| m.len());
-    let input = format!("<dict of {items} items>");
-    Reject::validation(
-        "missing",
-        &format!("body.{field}"),
-        "Field required",
-        &input,
-        None,
-    )
-}
-
-/// Where Python's parser would say the error is: bytes from the start of the body.
-fn offset(bytes: &[u8], error: &serde_json::Error) -> usize {
-    let line_starts = std::iter::once(0).chain(
-        bytes
-            .iter()
-            .enumerate()
-            .filter(|(_, b)| **b == b'\n')
-            .map(|(i, _)| i + 1),
-    );
-    let line_start = line_starts
-        .into_iter()
-        .nth(error.line().saturating_sub(1))
-        .unwrap_or(0);
-    let consumed = usize::from(error.is_syntax());
-    line_start + error.column().saturating_sub(consumed)
-}
-
-/// The words of Python's parser for the same mistake.
-fn python_reason(error: &serde_json::Error) -> &'static str {
-    let text = error.to_string();
-    let known = [
-        (
-            "EOF while parsing a string",
-            "Unterminated string starting at",
-        ),
-        ("control character", "Invalid control character at"),
-        (
-            "key must be a string",
-            "Expecting property name enclosed in double quotes",
-        ),
-        ("EOF while parsing an object", "Expecting ',' delimiter"),
-        ("EOF while parsing a list", "Expecting ',' delimiter"),
-        ("expected `:`", "Expecting ':' delimiter"),
-        ("expected `,`", "Expecting ',' delimiter"),
-        (
-            "trailing comma",
-            "Expecting property name enclosed in double quotes",
-        ),
-        ("trailing characters", "Extra data"),
-        ("invalid escape", "Invalid \\\\escape"),
-    ];
-    known
-        .iter()
-        .find(|(ours, _)| text.starts_with(ours))
-        .map_or("Expecting value", |(_, python)| python)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -331,7 +247,10 @@ mod tests {
     #[test]
     fn defaults_are_those_of_vllm() {
         let chat = job(r#"{"messages":[{"role":"user","content":"hi"}]}"#, true).unwrap();
-        assert_eq!(chat.params.max_tokens, 2048 - chat.prompt.len() as i64);
+        assert_eq!(
+            chat.params.max_tokens,
+            2048 - i64::try_from(chat.prompt.len()).unwrap()
+        );
         assert!(!chat.stream && !chat.include_usage && chat.stream_interval == 1);
         let text = job(r#"{"prompt":"hi"}"#, false).unwrap();
         assert_eq!(text.params.max_tokens, 16);
@@ -428,35 +347,6 @@ mod tests {
             !job.include_usage && !job.continuous_usage,
             "the one is nothing without the other"
         );
-    }
-
-    #[test]
-    fn broken_json_is_placed_where_python_places_it() {
-        for (body, place, reason) in [
-            ("{\"model\": ", "body.10", "Expecting value"),
-            (
-                "{\"a\": 1,\n \"b\" 2}",
-                "body.14",
-                "Expecting ':' delimiter",
-            ),
-            ("{\"a\": 1} x", "body.9", "Extra data"),
-            (
-                "{a: 1}",
-                "body.1",
-                "Expecting property name enclosed in double quotes",
-            ),
-        ] {
-            let reject = parse(body.as_bytes(), true).unwrap_err();
-            assert_eq!(reject.param.as_deref(), Some(place), "{body}");
-            assert!(
-                reject.message.contains(&format!(
-                    "'error': {}",
-                    super::super::python::quoted(reason)
-                )),
-                "{}",
-                reject.message
-            );
-        }
     }
 
     #[test]

@@ -86,7 +86,9 @@ impl Exchange<'_> {
             return Err(Unfinished::Cut { reusable: true });
         }
         let half = self.out.len() / 2;
-        self.wire.write(&self.out[..half]).await?;
+        self.wire
+            .write(self.out.get(..half).unwrap_or_default())
+            .await?;
         Err(Unfinished::Cut { reusable: false })
     }
 

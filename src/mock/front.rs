@@ -145,7 +145,7 @@ impl Front {
     /// Passes on the engine's outputs for as long as it lives.
     pub async fn run(self: Arc<Self>, mut steps: UnboundedReceiver<StepOutput>) {
         while let Some(step) = steps.recv().await {
-            self.take_step(step, UnixNs::now());
+            self.take_step(&step, UnixNs::now());
         }
     }
 
@@ -171,7 +171,7 @@ impl Front {
         self.lock().stats_line.line(monotonic_ns())
     }
 
-    fn take_step(&self, step: StepOutput, now: UnixNs) {
+    fn take_step(&self, step: &StepOutput, now: UnixNs) {
         let mut guard = self.lock();
         let State {
             registry,

@@ -1,6 +1,8 @@
 //! Heads of requests and responses as bytes: what of a request's head the server needs, and response
 //! heads as uvicorn writes them. No I/O here; this file must not know sockets or endpoints.
 
+use std::fmt::Write as _;
+
 use chrono::Utc;
 
 /// What matters of a request's head.
@@ -66,9 +68,10 @@ pub fn parse_head(bytes: &[u8]) -> Result<Parsed, HeadError> {
             "connection" => {
                 let options = value.to_ascii_lowercase();
                 let mut options = options.split(',').map(str::trim);
-                head.close = match head.close {
-                    true => !options.any(|o| o == "keep-alive"),
-                    false => options.any(|o| o == "close"),
+                head.close = if head.close {
+                    !options.any(|o| o == "keep-alive")
+                } else {
+                    options.any(|o| o == "close")
                 };
             }
             "x-request-id" => head.x_request_id = Some(value.to_owned()),
@@ -101,17 +104,17 @@ impl ResponseHead<'_> {
             self.status
         );
         if let Some(allow) = self.allow {
-            text.push_str(&format!("allow: {allow}\r\n"));
+            let _ = write!(text, "allow: {allow}\r\n");
         }
         if let Some(length) = self.content_length {
-            text.push_str(&format!("content-length: {length}\r\n"));
+            let _ = write!(text, "content-length: {length}\r\n");
         }
         if !self.content_type.is_empty() {
-            text.push_str(&format!("content-type: {}\r\n", self.content_type));
+            let _ = write!(text, "content-type: {}\r\n", self.content_type);
         }
         text.push_str("vary: Origin\r\n");
         if let Some(id) = self.request_id {
-            text.push_str(&format!("x-request-id: {id}\r\n"));
+            let _ = write!(text, "x-request-id: {id}\r\n");
         }
         if self.close {
             text.push_str("connection: close\r\n");

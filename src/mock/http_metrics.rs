@@ -73,7 +73,7 @@ impl Http {
         } = *exchange;
         let status = status_class(exchange.status);
         let created = UnixNs::now();
-        let requests = entry(
+        change(
             &mut self.requests,
             |r| r.handler == handler && r.method == method && r.status == status,
             || HttpRequests {
@@ -83,9 +83,9 @@ impl Http {
                 count: 0,
                 created,
             },
+            |r| r.count += 1,
         );
-        requests.count += 1;
-        let bytes = entry(
+        change(
             &mut self.handlers,
             |h| h.handler == handler,
             || HttpHandler {
@@ -95,32 +95,41 @@ impl Http {
                 response_bytes: 0,
                 created,
             },
+            |h| {
+                h.count += 1;
+                h.request_bytes += exchange.request_bytes;
+                h.response_bytes += exchange.response_bytes;
+            },
         );
-        bytes.count += 1;
-        bytes.request_bytes += exchange.request_bytes;
-        bytes.response_bytes += exchange.response_bytes;
-        let durations = entry(
+        let by_handler = || Histogram::new(HTTP_BY_HANDLER.to_vec());
+        change(
             &mut self.durations,
             |d| d.handler == handler && d.method == method,
             || HttpDurations {
                 handler,
                 method: method.to_owned(),
-                histogram: Histogram::new(HTTP_BY_HANDLER.to_vec()),
+                histogram: by_handler(),
                 created,
             },
+            |d| d.histogram.observe(exchange.duration_s),
         );
-        durations.histogram.observe(exchange.duration_s);
         self.all_durations.observe(exchange.duration_s);
     }
 }
 
-/// The element that matches, made at the end if there is none.
-fn entry<T>(list: &mut Vec<T>, matches: impl Fn(&T) -> bool, make: impl FnOnce() -> T) -> &mut T {
-    let at = list.iter().position(matches).unwrap_or(list.len());
-    if at == list.len() {
+/// Changes the element that matches, made at the end if there is none.
+fn change<T>(
+    list: &mut Vec<T>,
+    matches: impl Fn(&T) -> bool,
+    make: impl FnOnce() -> T,
+    change: impl FnOnce(&mut T),
+) {
+    if !list.iter().any(&matches) {
         list.push(make());
     }
-    &mut list[at]
+    if let Some(element) = list.iter_mut().find(|element| matches(element)) {
+        change(element);
+    }
 }
 
 fn status_class(status: u16) -> &'static str {

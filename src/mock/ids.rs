@@ -2,6 +2,7 @@
 //! come from. Ids differ between servers with the same seed, or two runs could not be told apart.
 //! This file must not know what is named.
 
+use std::fmt::Write as _;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use rand_chacha::ChaCha8Rng;
@@ -52,7 +53,7 @@ impl Ids {
     pub fn hex(&mut self, digits: usize) -> String {
         let mut out = String::with_capacity(digits + 16);
         while out.len() < digits {
-            out.push_str(&format!("{:016x}", self.0.next_u64()));
+            let _ = write!(out, "{:016x}", self.0.next_u64());
         }
         out.truncate(digits);
         out

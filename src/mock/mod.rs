@@ -1,7 +1,7 @@
 //! The embedded vLLM look-alike: a server whose timing is known. `tare run` starts it as a child
 //! process when no URL is given, and tests measure it and compare with its own truth.
 //!
-//! It behaves like a vLLM 0.32 API server in front of one engine, seen from outside: OpenAI endpoints
+//! It behaves like a vLLM 0.32 API server in front of one engine, seen from outside: `OpenAI` endpoints
 //! with server-sent events, `/metrics`, a log, request ids, per-request metrics in the answer, OTLP
 //! spans. Behind them is a model of continuous batching instead of a neural network. Unlike the real
 //! server it keeps a record of what really happened ([`truth`]), and misbehaves on demand
@@ -10,10 +10,10 @@
 //! In reading order:
 //! - [`server`]: puts it together; `connection`: one client's requests; `exchange`: one answer, from
 //!   its body on; `stream`: its tokens become events; `emit`: events become bytes
-//! - `wire`, `head`: sockets and heads, with stamps; `body`, `params`, `reject`: what is asked and
+//! - `wire`, `head`: sockets and heads, with stamps; `body`, `json_error`, `params`, `reject`: what is asked and
 //!   what is refused; `chunks`: what answers look like
 //! - `schedule`, `prefix`, `engine`: the engine model; `front`: where its tokens become numbers
-//! - `registry`, `http_metrics`, `families`, `exposition`: `/metrics`; `stats_line`, `log`,
+//! - `registry`, `http_metrics`, `families`, `other_families`, `exposition`: `/metrics`; `stats_line`, `log`,
 //!   `startup`: the log; `trace`, `spans`: OTLP
 //! - `tokens`, `answer`, `ids`, `python`, `timer`: small things they need
 //!
@@ -44,7 +44,9 @@ mod front;
 mod head;
 mod http_metrics;
 mod ids;
+mod json_error;
 mod log;
+mod other_families;
 mod params;
 mod prefix;
 mod process;

@@ -29,7 +29,7 @@ impl PrefixCache {
             .iter()
             .take_while(|block| self.used.contains_key(block))
             .count();
-        for block in &blocks[..hits] {
+        for block in blocks.iter().take(hits) {
             self.touch(*block);
         }
         hits

@@ -2,6 +2,8 @@
 //! a consumer that only ever met Rust's formatting would break on the real thing.
 //! This file must not know what a number means.
 
+use std::fmt::Write as _;
+
 /// `repr(float)`: the shortest digits that read back the same, an exponent below 1e-4 and from 1e16.
 pub fn repr(value: f64) -> String {
     if value.is_nan() {
@@ -37,13 +39,17 @@ pub fn sample(value: f64) -> String {
         return "NaN".to_owned();
     }
     let text = repr(value);
-    match text.find('.') {
-        Some(dot) if value > 0.0 && dot > 6 => {
-            let (whole, fraction) = (&text[..dot], &text[dot + 1..]);
-            let (lead, rest) = whole.split_at(1);
-            let mantissa = format!("{lead}.{rest}{fraction}");
+    match text.split_once('.') {
+        Some((whole, fraction)) if value > 0.0 && whole.len() > 6 => {
+            let mut digits = whole.chars();
+            let lead = digits.next().unwrap_or('0');
+            let mantissa = format!("{lead}.{}{fraction}", digits.as_str());
             // The client strips zeros and dots together and always writes `e+0`.
-            format!("{}e+0{}", mantissa.trim_end_matches(['0', '.']), dot - 1)
+            format!(
+                "{}e+0{}",
+                mantissa.trim_end_matches(['0', '.']),
+                whole.len() - 1
+            )
         }
         _ => text,
     }
@@ -74,7 +80,9 @@ pub fn quoted(text: &str) -> String {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            c if c.is_control() => out.push_str(&format!("\\x{:02x}", c as u32)),
+            c if c.is_control() => {
+                let _ = write!(out, "\\x{:02x}", c as u32);
+            }
             c => out.push(c),
         }
     }

@@ -1,5 +1,7 @@
-//! Errors as the server answers them: status and an OpenAI error body, in vLLM's words and order of
+//! Errors as the server answers them: status and an `OpenAI` error body, in vLLM's words and order of
 //! keys. This file must not know what led to them.
+
+use std::fmt::Write as _;
 
 use serde::Serialize;
 
@@ -56,10 +58,7 @@ impl Reject {
             python::quoted(input)
         );
         if let Some(context) = context {
-            entry.push_str(&format!(
-                ", 'ctx': {{'error': {}}}",
-                python::quoted(context)
-            ));
+            let _ = write!(entry, ", 'ctx': {{'error': {}}}", python::quoted(context));
         }
         Self {
             status: 400,

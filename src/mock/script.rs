@@ -272,6 +272,7 @@ fn at_least_one(key: &str, text: &str) -> Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::expect_used)]
     use super::*;
 
     fn script(specs: &[&str]) -> Result<Script> {

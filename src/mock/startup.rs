@@ -2,6 +2,7 @@
 //! take the version, the address and the moment it is ready. This file must not know anything else
 //! that happens in between.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use super::ServeOptions;
@@ -132,13 +133,14 @@ fn arguments(options: &ServeOptions, address: SocketAddr) -> String {
         ("enable_request_id_headers", options.request_id_headers),
     ];
     for (name, _) in flags.iter().filter(|(_, on)| *on) {
-        text.push_str(&format!(", '{name}': True"));
+        let _ = write!(text, ", '{name}': True");
     }
     if let Some(endpoint) = options.otlp_endpoint.as_deref().filter(|_| embedded.spans) {
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             ", 'otlp_traces_endpoint': {}",
             python::quoted(endpoint)
-        ));
+        );
     }
     text + "}"
 }
@@ -159,6 +161,7 @@ fn grouped(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Embedded;
 
     #[test]
     fn the_memory_line_counts_full_contexts() {
@@ -175,9 +178,14 @@ mod tests {
 
     #[test]
     fn arguments_print_as_a_python_dict() {
-        let mut options = ServeOptions::default();
-        options.otlp_endpoint = Some("http://127.0.0.1:4318".to_owned());
-        options.embedded.enable_log_requests = false;
+        let options = ServeOptions {
+            otlp_endpoint: Some("http://127.0.0.1:4318".to_owned()),
+            embedded: Embedded {
+                enable_log_requests: false,
+                ..Embedded::default()
+            },
+            ..ServeOptions::default()
+        };
         let text = arguments(&options, SocketAddr::from(([127, 0, 0, 1], 8000)));
         assert!(
             text.starts_with("{'model_tag': 'tare-mock', 'host': '127.0.0.1', 'port': 8000, "),

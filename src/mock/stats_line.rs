@@ -2,6 +2,7 @@
 //! when vLLM leaves it out. This file must not know who logs it.
 
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 
 use super::schedule::SchedulerStats;
 
@@ -107,7 +108,7 @@ impl StatsLine {
             } else {
                 found as f64 / asked as f64
             };
-            line.push_str(&format!(", Prefix cache hit rate: {:.1}%", rate * 100.0));
+            let _ = write!(line, ", Prefix cache hit rate: {:.1}%", rate * 100.0);
         }
         line
     }

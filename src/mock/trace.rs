@@ -200,6 +200,7 @@ fn text(key: &str, value: &str) -> KeyValue {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::expect_used)]
     use super::*;
 
     const PARENT: &str = "00-6513270e269e0d37f2a74de452e6b438-0c5c7fd0a6a3a450-01";

@@ -123,7 +123,7 @@ impl Wire {
             }
         }
         // It sends and sends without waiting for an answer; it will notice when that is over.
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Returns when the first bytes of a request had come. Only a read tells: the runtime may still

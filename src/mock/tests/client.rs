@@ -222,7 +222,7 @@ pub fn post_bytes(path: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
         body.len()
     );
     for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
+        text += &format!("{name}: {value}\r\n");
     }
     (text + "\r\n" + body).into_bytes()
 }

@@ -9,5 +9,6 @@ mod faults;
 mod harness;
 mod process;
 mod protocol;
+mod schedule;
 mod shapes;
 mod spans;

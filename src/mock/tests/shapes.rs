@@ -32,14 +32,14 @@ fn mask(json: &str) -> String {
                     }
                 }
                 if chars.peek() == Some(&':') {
-                    out.push_str(&format!("\"{text}\""));
+                    out.extend(["\"", &text, "\""]);
                     key = text;
                 } else if ["content", "text", "system_fingerprint"].contains(&key.as_str())
                     && !text.is_empty()
                 {
                     out.push_str("\"…\"");
                 } else {
-                    out.push_str(&format!("\"{text}\""));
+                    out.extend(["\"", &text, "\""]);
                 }
             }
             c if c.is_ascii_digit() || c == '-' => {

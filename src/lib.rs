@@ -20,6 +20,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod correlate;
 pub mod ingest;
 pub mod metric;
 pub mod record;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::JoinedRow;
 use crate::clock::UnixNs;
 use crate::metric::Metric;
+use crate::stats::Estimate;
 
 /// Both sides of one run.
 #[derive(Clone, Debug, Serialize)]
@@ -22,9 +23,8 @@ pub struct Correlated {
     pub coverage: Coverage,
     /// What the metrics endpoints say about the window, exactly.
     pub aggregate: Aggregate,
-    pub window: Window,
-    /// What a reader must know, one sentence each.
-    pub notes: Vec<String>,
+    /// `None`: there was nothing, neither a request nor a snapshot.
+    pub window: Option<Window>,
 }
 
 /// The span of time both sides are compared over.
@@ -219,15 +219,6 @@ impl Evidence {
             Evidence::None => "none",
         }
     }
-}
-
-/// A figure with its 95 % interval.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Estimate {
-    pub value: f64,
-    /// `None`: the figure is exact for this run, or an interval would mean nothing.
-    pub interval: Option<(f64, f64)>,
-    pub n: usize,
 }
 
 /// A row of the headline table: logged by tool | logged by server | tare.

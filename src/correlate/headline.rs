@@ -1,0 +1,386 @@
+//! The seed's table: logged by tool | logged by server | tare, for TTFT, token throughput,
+//! inter-token latency and request duration. Both sides by the same estimator: means with means,
+//! ratios of sums with ratios of sums, over the same requests wherever requests are joined; tare is
+//! then the paired difference. This file must not know how a number is printed.
+
+use super::aggregate_join::finished_well;
+use crate::metric::Metric;
+use crate::record::correlated::{Aggregate, Evidence, HeadlineRow};
+use crate::record::{JoinedRow, Source, Status};
+use crate::stats::Estimate;
+use crate::stats::bootstrap::{self, BothSides};
+
+/// The four rows.
+pub fn headline(rows: &[JoinedRow], aggregate: &Aggregate, seed: u64) -> Vec<HeadlineRow> {
+    let ok: Vec<&JoinedRow> = rows
+        .iter()
+        .filter(|r| r.client.status == Status::Ok)
+        .collect();
+    let rows = [ttft(), throughput(), itl(), duration()];
+    rows.iter()
+        .zip(1..)
+        .map(|(row, i)| row.estimate(&ok, aggregate, seed.wrapping_add(i)))
+        .collect()
+}
+
+/// A ratio's parts: numerator and denominator. A mean has the denominator 1.
+type Ratio = (f64, f64);
+
+/// How one row is made.
+struct Recipe {
+    metric: Metric,
+    estimator: &'static str,
+    /// The client's side of one request; `None`: the request says nothing to this row.
+    client: fn(&JoinedRow) -> Option<Ratio>,
+    /// The server's side of one request, by evidence, the best first.
+    per_request: &'static [PerRequest],
+    /// The server's side over the window, from the metrics endpoint.
+    metrics: fn(&Aggregate) -> Option<Window>,
+    /// The same from the log's stats lines.
+    log_stats: fn(&Aggregate) -> Option<f64>,
+    /// Where the metrics endpoint ranks before in-band metrics: it has the thing itself.
+    metrics_before_in_band: bool,
+}
+
+/// One evidence's side of a request, and what it really is where it is not the metric itself.
+struct PerRequest {
+    evidence: Evidence,
+    side: fn(&JoinedRow) -> Option<Ratio>,
+    really: Option<&'static str>,
+}
+
+/// A figure over the window and the number of requests it rests on.
+struct Window {
+    value: f64,
+    count: f64,
+}
+
+fn ttft() -> Recipe {
+    Recipe {
+        metric: Metric::Ttft,
+        estimator: "mean",
+        client: |r| Some((r.client.ttft_s?, 1.0)),
+        per_request: &[
+            PerRequest {
+                evidence: Evidence::Span,
+                side: |r| Some((r.server_ttft_s?, 1.0)),
+                really: None,
+            },
+            PerRequest {
+                evidence: Evidence::InBand,
+                side: |r| Some((r.client.in_band_queue_s? + r.client.in_band_prefill_s?, 1.0)),
+                really: Some("queue + prefill"),
+            },
+        ],
+        metrics: |a| mean_of(a, Metric::Ttft),
+        log_stats: |_| None,
+        metrics_before_in_band: true,
+    }
+}
+
+fn throughput() -> Recipe {
+    Recipe {
+        metric: Metric::Throughput,
+        estimator: "sum of output tokens / sum of durations",
+        client: |r| Some((client_tokens(r)?, r.client.e2e_s.filter(|s| *s > 0.0)?)),
+        per_request: &[
+            PerRequest {
+                evidence: Evidence::Span,
+                side: |r| Some((server_tokens(r)?, r.server_e2e_s.filter(|s| *s > 0.0)?)),
+                really: None,
+            },
+            PerRequest {
+                evidence: Evidence::InBand,
+                side: |r| Some((server_tokens(r)?, in_engine(r).filter(|s| *s > 0.0)?)),
+                really: Some("tokens / (queue + prefill + decode)"),
+            },
+        ],
+        metrics: |a| {
+            let durations = a.of(Metric::E2e)?;
+            Some(Window {
+                value: a.generation_tokens? / durations.sum,
+                count: durations.count,
+            })
+        },
+        log_stats: |a| a.log_stats.as_ref()?.user_throughput_tps(),
+        metrics_before_in_band: true,
+    }
+}
+
+fn itl() -> Recipe {
+    const DECODE: fn(f64, f64) -> Option<Ratio> =
+        |decode, tokens| (tokens > 1.0).then_some((decode, tokens - 1.0));
+    Recipe {
+        metric: Metric::ItlMean,
+        estimator: "sum of (last - first token) / sum of (output tokens - 1)",
+        client: |r| {
+            let stamped = r
+                .client
+                .last_token_unix_ns?
+                .seconds_since(r.client.first_token_unix_ns?);
+            DECODE(stamped, client_tokens(r)?)
+        },
+        per_request: &[
+            PerRequest {
+                evidence: Evidence::Span,
+                side: |r| {
+                    DECODE(
+                        r.server_decode_s.filter(|_| r.source == Source::Span)?,
+                        server_tokens(r)?,
+                    )
+                },
+                really: None,
+            },
+            PerRequest {
+                evidence: Evidence::InBand,
+                side: |r| DECODE(r.client.in_band_decode_s?, server_tokens(r)?),
+                really: None,
+            },
+        ],
+        metrics: |a| {
+            let decode = a.of(Metric::Decode)?;
+            let gaps = a.generation_tokens? - decode.count;
+            (gaps > 0.0).then(|| Window {
+                value: decode.sum / gaps,
+                count: decode.count,
+            })
+        },
+        log_stats: |a| {
+            Some(
+                1.0 / a
+                    .log_stats
+                    .as_ref()?
+                    .user_throughput_tps()
+                    .filter(|t| *t > 0.0)?,
+            )
+        },
+        metrics_before_in_band: false,
+    }
+}
+
+fn duration() -> Recipe {
+    Recipe {
+        metric: Metric::E2e,
+        estimator: "mean",
+        client: |r| Some((r.client.e2e_s?, 1.0)),
+        per_request: &[
+            PerRequest {
+                evidence: Evidence::Span,
+                side: |r| Some((r.server_e2e_s?, 1.0)),
+                really: None,
+            },
+            PerRequest {
+                evidence: Evidence::InBand,
+                side: |r| Some((in_engine(r)?, 1.0)),
+                really: Some("queue + prefill + decode"),
+            },
+        ],
+        metrics: |a| mean_of(a, Metric::E2e),
+        log_stats: |_| None,
+        metrics_before_in_band: true,
+    }
+}
+
+fn mean_of(aggregate: &Aggregate, metric: Metric) -> Option<Window> {
+    let hist = aggregate.of(metric)?;
+    Some(Window {
+        value: hist.mean?,
+        count: hist.count,
+    })
+}
+
+/// Each side's own count of tokens; the other's where it has none.
+fn client_tokens(r: &JoinedRow) -> Option<f64> {
+    r.client
+        .output_tokens
+        .or(r.server_output_tokens)
+        .map(f64::from)
+}
+
+fn server_tokens(r: &JoinedRow) -> Option<f64> {
+    r.server_output_tokens
+        .or(r.client.output_tokens)
+        .map(f64::from)
+}
+
+fn in_engine(r: &JoinedRow) -> Option<f64> {
+    Some(r.client.in_band_queue_s? + r.client.in_band_prefill_s? + r.client.in_band_decode_s?)
+}
+
+impl Recipe {
+    fn estimate(&self, ok: &[&JoinedRow], aggregate: &Aggregate, seed: u64) -> HeadlineRow {
+        let eligible: Vec<(&JoinedRow, Ratio)> = ok
+            .iter()
+            .filter_map(|r| (self.client)(r).map(|c| (*r, c)))
+            .collect();
+        let joined: Vec<(&PerRequest, Vec<BothSides>)> = self
+            .per_request
+            .iter()
+            .map(|of| (of, pairs(&eligible, of.side)))
+            .filter(|(_, pairs)| !pairs.is_empty())
+            .collect();
+        // Half of the requests make an evidence good enough to speak for the run.
+        let good = |evidence: Evidence| {
+            joined
+                .iter()
+                .find(|(of, pairs)| of.evidence == evidence && pairs.len() * 2 >= eligible.len())
+        };
+        let counted = aggregate
+            .unusable
+            .is_none()
+            .then(|| (self.metrics)(aggregate))
+            .flatten();
+        let counted = counted.filter(|w| w.value.is_finite());
+        if let Some((of, pairs)) = good(Evidence::Span) {
+            return self.paired(of, pairs, eligible.len(), seed);
+        }
+        let in_band = good(Evidence::InBand);
+        if let Some(window) = &counted
+            && (self.metrics_before_in_band || in_band.is_none())
+        {
+            return self.counted(window, &eligible, aggregate, seed);
+        }
+        let most = joined.iter().max_by_key(|(_, pairs)| pairs.len());
+        if let Some((of, pairs)) = in_band.or(most) {
+            return self.paired(of, pairs, eligible.len(), seed);
+        }
+        self.estimated(&eligible, aggregate, seed)
+    }
+
+    /// Both sides from the same requests.
+    fn paired(
+        &self,
+        of: &PerRequest,
+        pairs: &[BothSides],
+        eligible: usize,
+        seed: u64,
+    ) -> HeadlineRow {
+        let side = |of: fn(&BothSides) -> Ratio| pairs.iter().map(of).collect::<Vec<Ratio>>();
+        let missing = eligible - pairs.len();
+        HeadlineRow {
+            tool: point(&side(|p| p.client), seed),
+            server: point(&side(|p| p.server), seed),
+            tare: bootstrap::ratio_difference(pairs, seed),
+            source: of.evidence,
+            title: of.really.map_or_else(
+                || self.title(),
+                |really| format!("{} | {really}", self.title()),
+            ),
+            note: (missing > 0).then(|| {
+                format!(
+                    "{missing} of {eligible} requests lack the server's figure and are left out of both"
+                )
+            }),
+            ..self.empty()
+        }
+    }
+
+    /// The server's figure over the window against all of the client's requests.
+    fn counted(
+        &self,
+        window: &Window,
+        eligible: &[(&JoinedRow, Ratio)],
+        aggregate: &Aggregate,
+        seed: u64,
+    ) -> HeadlineRow {
+        let tool = point(&clients(eligible), seed);
+        let server = Estimate::unbounded(window.value, window.count as usize);
+        let finished = finished_well(&aggregate.finished).unwrap_or(window.count);
+        let exact = "the server's figure is exact for the window; not paired, so the interval is the tool's";
+        let ours = eligible.len();
+        let note = if window.count as usize == ours {
+            exact.to_owned()
+        } else {
+            format!(
+                "{exact}; it is of {} requests ({finished} finished well), the tool's of {ours}",
+                window.count
+            )
+        };
+        HeadlineRow {
+            tare: tool.map(|t| minus(&t, window.value)),
+            tool,
+            server: Some(server),
+            source: Evidence::Metrics,
+            note: Some(note),
+            ..self.empty()
+        }
+    }
+
+    /// Nothing but the log's stats lines, or nothing at all.
+    fn estimated(
+        &self,
+        eligible: &[(&JoinedRow, Ratio)],
+        aggregate: &Aggregate,
+        seed: u64,
+    ) -> HeadlineRow {
+        let tool = point(&clients(eligible), seed);
+        let Some(value) = (self.log_stats)(aggregate) else {
+            return HeadlineRow {
+                tool,
+                ..self.empty()
+            };
+        };
+        let lines = aggregate.log_stats.map_or(0, |s| s.lines);
+        HeadlineRow {
+            tare: tool.map(|t| minus(&t, value)),
+            tool,
+            server: Some(Estimate::unbounded(value, lines)),
+            source: Evidence::LogStats,
+            note: Some(format!(
+                "estimated from the log's stats lines ({lines}): throughput over running requests"
+            )),
+            ..self.empty()
+        }
+    }
+
+    fn title(&self) -> String {
+        self.metric.name().to_owned()
+    }
+
+    fn empty(&self) -> HeadlineRow {
+        HeadlineRow {
+            metric: self.metric,
+            title: self.title(),
+            tool: None,
+            server: None,
+            tare: None,
+            source: Evidence::None,
+            estimator: self.estimator,
+            note: None,
+        }
+    }
+}
+
+fn pairs(
+    eligible: &[(&JoinedRow, Ratio)],
+    side: fn(&JoinedRow) -> Option<Ratio>,
+) -> Vec<BothSides> {
+    eligible
+        .iter()
+        .filter_map(|(r, client)| {
+            Some(BothSides {
+                client: *client,
+                server: side(r)?,
+            })
+        })
+        .collect()
+}
+
+fn clients(eligible: &[(&JoinedRow, Ratio)]) -> Vec<Ratio> {
+    eligible.iter().map(|(_, client)| *client).collect()
+}
+
+/// A mean is the ratio whose denominators are 1.
+fn point(ratios: &[Ratio], seed: u64) -> Option<Estimate> {
+    bootstrap::ratio_of_sums(ratios, seed)
+}
+
+/// The same estimate after an exact number was taken off.
+fn minus(estimate: &Estimate, exact: f64) -> Estimate {
+    Estimate::within(
+        estimate.value - exact,
+        estimate.lo - exact,
+        estimate.hi - exact,
+        estimate.n,
+    )
+}

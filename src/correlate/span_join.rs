@@ -1,0 +1,306 @@
+//! Spans → requests: by trace id, else by the request id in the span; every span that finds no
+//! request is counted under a reason. This file must not know what is done with the times.
+//!
+//! Rules, in this order:
+//! 1. A span counts once, however often it was exported.
+//! 2. A trace id names one request; only where it does not, the request id is asked.
+//! 3. Spans of one request that share their arrival are its choices or prompts (n > 1): one side is
+//!    made of them. Spans with different arrivals are attempts: the one attempt that lies inside the
+//!    client's stamps is taken; if none or several do, nothing is joined.
+//! 4. A span joined by trace id is the request's even if the clocks disagree: kept and flagged. One
+//!    joined by request id alone that does not lie inside the client's stamps is another request's.
+
+use std::collections::{BTreeMap, HashSet};
+
+use anyhow::Result;
+
+use super::ids::candidates;
+use super::keys::Keys;
+use crate::clock::UnixNs;
+use crate::record::correlated::Window;
+use crate::record::{RequestRow, SpanRow};
+use crate::server::Server;
+
+/// Stamps of one host may disagree by so much: rounding (256 ns in vLLM) and slewing, no more.
+pub const SLACK_S: f64 = 0.001;
+
+/// What the spans say about each request.
+pub struct SpanJoin {
+    /// One entry a request.
+    pub sides: Vec<Side>,
+    /// Spans that belong to no request, by reason.
+    pub leftovers: BTreeMap<String, usize>,
+    /// Every span of a request (ours or not), once: indices into the spans.
+    pub request_spans: Vec<u32>,
+}
+
+/// One request's answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Side {
+    Joined(ServerSide),
+    /// Ids fit more than one request or span.
+    Ambiguous,
+    /// Its id was found on a span of another time.
+    OtherTime,
+    None,
+}
+
+/// A request as the server's spans tell it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerSide {
+    pub arrival_unix_ns: UnixNs,
+    pub ttft_s: Option<f64>,
+    pub e2e_s: Option<f64>,
+    pub queue_s: Option<f64>,
+    pub prefill_s: Option<f64>,
+    pub decode_s: Option<f64>,
+    pub input_tokens: Option<u32>,
+    pub output_tokens: Option<u32>,
+    /// Sequences at the server: choices or prompts.
+    pub sequences: usize,
+    /// Whether it lies inside the client's stamps.
+    pub fits: bool,
+}
+
+/// A span that found its request.
+#[derive(Clone, Copy)]
+struct Claim {
+    request: u32,
+    span: u32,
+    by_trace: bool,
+}
+
+/// Joins all spans. `same_host`: both sides read one clock, so that instants can be compared, not
+/// only durations.
+pub fn join(
+    requests: &[RequestRow],
+    ids: &Keys,
+    spans: &[SpanRow],
+    server: &Server,
+    same_host: bool,
+    window: Option<Window>,
+) -> Result<SpanJoin> {
+    let mut leftovers = Leftovers::default();
+    let request_spans = request_spans(spans, server, &mut leftovers);
+    let get = |index: u32| spans.get(index as usize);
+    let asking = || {
+        request_spans
+            .iter()
+            .filter_map(|&i| get(i).map(|span| (i, span)))
+    };
+
+    let traces = Keys::new((0..).zip(requests).map(|(i, r)| (r.trace_id.as_str(), i)))?;
+    let by_trace = traces.find(asking().map(|(i, span)| (i, span.trace_id.as_str())))?;
+    let has_trace: HashSet<u32> = by_trace
+        .iter()
+        .filter(|f| f.row.is_some())
+        .map(|f| f.asker)
+        .collect();
+    let by_id = ids.find(asking().filter(|(i, _)| !has_trace.contains(i)).flat_map(
+        |(i, span)| {
+            span.request_id
+                .iter()
+                .flat_map(move |id| candidates(id))
+                .map(move |id| (i, id))
+        },
+    ))?;
+
+    let mut claims: Vec<Claim> = Vec::new();
+    let mut answered = has_trace;
+    for found in by_trace.iter().filter(|f| f.row.is_some()) {
+        claims.extend(found.row.map(|request| Claim {
+            request,
+            span: found.asker,
+            by_trace: true,
+        }));
+    }
+    for found in &by_id {
+        answered.insert(found.asker);
+        match found.row {
+            Some(request) => claims.push(Claim {
+                request,
+                span: found.asker,
+                by_trace: false,
+            }),
+            None => leftovers.add(SHARED_ID, 1),
+        }
+    }
+    for (_, span) in asking().filter(|(i, _)| !answered.contains(i)) {
+        leftovers.add(unclaimed(span, window, same_host), 1);
+    }
+
+    let mut sides = vec![Side::None; requests.len()];
+    claims.sort_by_key(|c| (c.request, c.span));
+    for of_one in claims.chunk_by(|a, b| a.request == b.request) {
+        let Some(request) = of_one
+            .first()
+            .and_then(|c| requests.get(c.request as usize))
+        else {
+            continue;
+        };
+        let claimed: Vec<(&SpanRow, bool)> = of_one
+            .iter()
+            .filter_map(|c| get(c.span).map(|span| (span, c.by_trace)))
+            .collect();
+        let side = resolve(request, &claimed, same_host, &mut leftovers);
+        if let Some(slot) = of_one
+            .first()
+            .and_then(|c| sides.get_mut(c.request as usize))
+        {
+            *slot = side;
+        }
+    }
+    Ok(SpanJoin {
+        sides,
+        leftovers: leftovers.0,
+        request_spans,
+    })
+}
+
+const NOT_A_REQUEST: &str = "not a request's span (start-up, middleware)";
+const TWICE: &str = "exported twice";
+const BEFORE: &str = "before the window (warm-up)";
+const AFTER: &str = "after the window";
+const FOREIGN: &str = "foreign: no request of this run has its ids";
+const UNKNOWN: &str = "warm-up or foreign: the clocks of two hosts do not tell";
+const SHARED_ID: &str = "ambiguous: several requests share its id";
+const SEVERAL_FIT: &str = "ambiguous: several spans fit one request";
+const OTHER_ATTEMPT: &str = "another attempt at a request";
+const OTHER_TIME: &str = "the id of a request, at another time";
+
+#[derive(Default)]
+struct Leftovers(BTreeMap<String, usize>);
+
+impl Leftovers {
+    fn add(&mut self, reason: &str, n: usize) {
+        if n > 0 {
+            *self.0.entry(reason.to_owned()).or_default() += n;
+        }
+    }
+}
+
+/// The spans that stand for a request, each once.
+fn request_spans(spans: &[SpanRow], server: &Server, leftovers: &mut Leftovers) -> Vec<u32> {
+    let mut seen = HashSet::new();
+    let mut out = Vec::new();
+    for (i, span) in (0_u32..).zip(spans) {
+        let timed = span
+            .e2e_s
+            .or(span.ttft_s)
+            .or(span.queue_s)
+            .or(span.prefill_s)
+            .is_some();
+        if !timed && server.request_span != Some(span.name.as_str()) {
+            leftovers.add(NOT_A_REQUEST, 1);
+        } else if seen.insert((&span.trace_id, &span.span_id)) {
+            out.push(i);
+        } else {
+            leftovers.add(TWICE, 1);
+        }
+    }
+    out
+}
+
+/// Why nothing claims a span. Of another host's clock only the arrival of the export is known here.
+fn unclaimed(span: &SpanRow, window: Option<Window>, same_host: bool) -> &'static str {
+    match window {
+        Some(w) if same_host && span.end_unix_ns < w.begin_unix_ns => BEFORE,
+        Some(w) if span.recv_unix_ns < w.begin_unix_ns => BEFORE,
+        Some(w) if same_host && span.start_unix_ns > w.end_unix_ns => AFTER,
+        _ if same_host => FOREIGN,
+        _ => UNKNOWN,
+    }
+}
+
+/// One request's spans → its side.
+fn resolve(
+    request: &RequestRow,
+    claimed: &[(&SpanRow, bool)],
+    same_host: bool,
+    leftovers: &mut Leftovers,
+) -> Side {
+    let by_trace = claimed.iter().any(|(_, by_trace)| *by_trace);
+    let (mut taken, by_id): (Vec<&SpanRow>, Vec<&SpanRow>) = {
+        let (traced, rest): (Vec<_>, Vec<_>) = claimed.iter().partition(|(_, t)| *t == by_trace);
+        (
+            traced.iter().map(|(s, _)| *s).collect(),
+            rest.iter().map(|(s, _)| *s).collect(),
+        )
+    };
+    // Its id on a span of another trace, while its own trace is there: somebody else's request.
+    leftovers.add(OTHER_TIME, by_id.len());
+
+    taken.sort_by_key(|span| (span.start_unix_ns, span.span_id.clone()));
+    let attempts: Vec<&[&SpanRow]> = taken
+        .chunk_by(|a, b| a.start_unix_ns == b.start_unix_ns)
+        .collect();
+    let fits = |spans: &[&SpanRow]| spans.iter().all(|span| fits(request, span, same_host));
+    let chosen = match attempts.as_slice() {
+        [only] => only,
+        several => {
+            let fitting: Vec<&[&SpanRow]> = several
+                .iter()
+                .copied()
+                .filter(|spans| fits(spans))
+                .collect();
+            let &[one] = fitting.as_slice() else {
+                leftovers.add(SEVERAL_FIT, taken.len());
+                return Side::Ambiguous;
+            };
+            leftovers.add(OTHER_ATTEMPT, taken.len() - one.len());
+            one
+        }
+    };
+    let fits = fits(chosen);
+    if !fits && !by_trace {
+        leftovers.add(OTHER_TIME, chosen.len());
+        return Side::OtherTime;
+    }
+    combine(chosen, fits).map_or(Side::None, Side::Joined)
+}
+
+/// Whether a span can be this request's, by time alone.
+fn fits(request: &RequestRow, span: &SpanRow, same_host: bool) -> bool {
+    let begin = request
+        .send_begin_unix_ns
+        .unwrap_or(request.started_unix_ns);
+    let lasted = span.e2e_s.or(span.ttft_s).unwrap_or(0.0);
+    if same_host {
+        let ended = span.start_unix_ns.plus_seconds(lasted);
+        span.start_unix_ns.seconds_since(begin) >= -SLACK_S
+            && request.done_unix_ns.seconds_since(ended) >= -SLACK_S
+    } else {
+        lasted <= request.done_unix_ns.seconds_since(begin) + SLACK_S
+    }
+}
+
+/// One side from the spans of one arrival: a single span as it is; of several choices the first
+/// token is the first of any, the end the last of any, and a decode time common to them is not known.
+fn combine(spans: &[&SpanRow], fits: bool) -> Option<ServerSide> {
+    let ttft = |span: &&&SpanRow| span.ttft_s.unwrap_or(f64::INFINITY);
+    let first = spans.iter().min_by(|a, b| ttft(a).total_cmp(&ttft(b)))?;
+    let e2e = spans
+        .iter()
+        .filter_map(|span| span.e2e_s)
+        .max_by(f64::total_cmp);
+    let tokens = spans
+        .iter()
+        .map(|span| span.output_tokens)
+        .sum::<Option<u32>>();
+    Some(ServerSide {
+        arrival_unix_ns: first.start_unix_ns,
+        ttft_s: first.ttft_s,
+        e2e_s: e2e,
+        queue_s: first.queue_s,
+        prefill_s: first.prefill_s,
+        decode_s: if spans.len() == 1 {
+            first.decode_s
+        } else {
+            None
+        },
+        input_tokens: first.input_tokens,
+        output_tokens: tokens,
+        sequences: spans.len(),
+        fits,
+    })
+}

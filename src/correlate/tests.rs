@@ -1,0 +1,57 @@
+//! Correlation on frames made by hand, one rule a test, and on a real run.
+
+mod aggregate;
+mod breakdown;
+mod capture;
+mod headline;
+mod joins;
+
+use super::{Inputs, correlate};
+use crate::record::correlated::{Check, Correlated};
+use crate::record::{LogRow, RequestRow, ScrapeRow, SpanRow};
+use crate::server::vllm::VLLM;
+
+/// Everything that one test gives to correlation.
+#[derive(Default)]
+struct Run {
+    requests: Vec<RequestRow>,
+    scrapes: Vec<ScrapeRow>,
+    log: Vec<LogRow>,
+    spans: Vec<SpanRow>,
+    two_hosts: bool,
+}
+
+impl Run {
+    fn correlate(&self) -> Correlated {
+        let inputs = Inputs {
+            scrapes: &self.scrapes,
+            log: &self.log,
+            spans: &self.spans,
+            server: &VLLM,
+            same_host: !self.two_hosts,
+            seed: 1,
+        };
+        let out = correlate(self.requests.clone(), &inputs).unwrap();
+        // Holds whatever the input.
+        let unjoined: usize = out.coverage.unjoined.values().sum();
+        assert_eq!(out.coverage.requests, self.requests.len());
+        assert_eq!(out.coverage.requests, out.coverage.joined + unjoined);
+        assert_eq!(out.rows.len(), self.requests.len());
+        out
+    }
+}
+
+/// The check called `name`.
+fn check<'a>(out: &'a Correlated, name: &str) -> &'a Check {
+    out.checks
+        .iter()
+        .find(|c| c.name == name)
+        .unwrap_or_else(|| panic!("no check {name}"))
+}
+
+/// A map of reasons as pairs, for comparison.
+fn reasons(map: &std::collections::BTreeMap<String, usize>) -> Vec<(&str, usize)> {
+    map.iter()
+        .map(|(reason, n)| (reason.as_str(), *n))
+        .collect()
+}

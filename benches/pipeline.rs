@@ -8,10 +8,12 @@
 use std::time::Instant;
 
 use tare::clock::UnixNs;
+use tare::correlate::{Inputs, correlate};
 use tare::record::{
     Connection, Endpoint, EventRow, Finished, RequestRow, SampleRow, ScrapePhase, ScrapeRow,
     SpanRow, Status,
 };
+use tare::server::vllm::VLLM;
 use tare::store::{Manifest, RunData, RunFolder, RunWriter, folder, table};
 
 fn main() -> anyhow::Result<()> {

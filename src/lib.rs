@@ -22,7 +22,6 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod correlate;
-pub mod error;
 pub mod ingest;
 pub mod load;
 pub mod metric;

@@ -143,11 +143,15 @@ impl Endpoint {
     }
 }
 
+/// A counter's name and how it is read.
+type Counter<'a> = (&'static str, &'a dyn Fn(&Totals) -> Option<f64>);
+/// A histogram's metric and how it is read.
+type Histogram = (Metric, fn(&Totals) -> Option<&Hist>);
+
 /// The first counter that fell from one scrape to the next.
 fn fallen(over_time: &[Totals]) -> Option<&'static str> {
     let count = |hist: &Option<Hist>| hist.as_ref().map(|h| h.count);
-    type Read<'a> = (&'static str, &'a dyn Fn(&Totals) -> Option<f64>);
-    let counters: [Read<'_>; 6] = [
+    let counters: [Counter<'_>; 6] = [
         ("the count of first tokens", &|t| count(&t.ttft)),
         ("the count of finished requests", &|t| count(&t.e2e)),
         ("the sum of durations", &|t| t.e2e.as_ref().map(|h| h.sum)),
@@ -171,7 +175,7 @@ fn in_engine(totals: &Totals) -> Option<f64> {
 
 /// Every histogram's change.
 fn histograms(before: &Totals, after: &Totals, delta: &Totals) -> Vec<WindowMean> {
-    let of: [(Metric, fn(&Totals) -> Option<&Hist>); 7] = [
+    let of: [Histogram; 7] = [
         (Metric::Ttft, |t| t.ttft.as_ref()),
         (Metric::Itl, |t| t.itl.as_ref()),
         (Metric::Tpot, |t| t.tpot.as_ref()),

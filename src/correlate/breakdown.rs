@@ -23,6 +23,8 @@ const PERCENTILES: [(&str, f64); 3] = [("p50", 0.50), ("p90", 0.90), ("p99", 0.9
 /// A group holds the requests ranked within this share of a percentile, and at least so many.
 const WITHIN: f64 = 0.01;
 const AT_LEAST: usize = 30;
+/// Stamps are whole nanoseconds: a part nearer to zero than this is zero.
+const GRAIN_S: f64 = 1e-9;
 
 /// One request's parts. `None` for TTFT: nothing inside it is known.
 pub fn parts(row: &JoinedRow, same_host: bool) -> Parts {
@@ -270,7 +272,7 @@ fn column(at: &str, rows: &[&JoinedRow], shape: Shape) -> BreakdownColumn {
             measured: is_measured(*row),
             n_negative: rows
                 .iter()
-                .filter(|r| value(r).is_some_and(|v| v < 0.0))
+                .filter(|r| value(r).is_some_and(|v| v < -GRAIN_S))
                 .count(),
         }
     });

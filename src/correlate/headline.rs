@@ -244,7 +244,7 @@ impl Recipe {
         if let Some((of, pairs)) = in_band.or(most) {
             return self.paired(of, pairs, eligible.len(), seed);
         }
-        self.from_log(&eligible, aggregate, seed)
+        self.estimated(&eligible, aggregate, seed)
     }
 
     /// Both sides from the same requests.
@@ -258,8 +258,8 @@ impl Recipe {
         let side = |of: fn(&BothSides) -> Ratio| pairs.iter().map(of).collect::<Vec<Ratio>>();
         let missing = eligible - pairs.len();
         HeadlineRow {
-            tool: self.point(&side(|p| p.client), seed),
-            server: self.point(&side(|p| p.server), seed),
+            tool: point(&side(|p| p.client), seed),
+            server: point(&side(|p| p.server), seed),
             tare: bootstrap::ratio_difference(pairs, seed),
             source: of.evidence,
             title: of.really.map_or_else(
@@ -268,7 +268,7 @@ impl Recipe {
             ),
             note: (missing > 0).then(|| {
                 format!(
-                    "{missing} of {eligible} requests have no server side and are left out of both"
+                    "{missing} of {eligible} requests lack the server's figure and are left out of both"
                 )
             }),
             ..self.empty()
@@ -283,17 +283,19 @@ impl Recipe {
         aggregate: &Aggregate,
         seed: u64,
     ) -> HeadlineRow {
-        let tool = self.point(&clients(eligible), seed);
+        let tool = point(&clients(eligible), seed);
         let server = Estimate::unbounded(window.value, window.count as usize);
         let finished = finished_well(&aggregate.finished).unwrap_or(window.count);
-        let mut note = "the server's figure is exact for the window; not paired, so the interval is the tool's".to_owned();
-        if window.count != eligible.len() as f64 {
-            note += &format!(
-                "; it is of {} requests ({finished} finished well), the tool's of {}",
-                window.count,
-                eligible.len()
-            );
-        }
+        let exact = "the server's figure is exact for the window; not paired, so the interval is the tool's";
+        let ours = eligible.len();
+        let note = if window.count as usize == ours {
+            exact.to_owned()
+        } else {
+            format!(
+                "{exact}; it is of {} requests ({finished} finished well), the tool's of {ours}",
+                window.count
+            )
+        };
         HeadlineRow {
             tare: tool.map(|t| minus(&t, window.value)),
             tool,
@@ -305,13 +307,13 @@ impl Recipe {
     }
 
     /// Nothing but the log's stats lines, or nothing at all.
-    fn from_log(
+    fn estimated(
         &self,
         eligible: &[(&JoinedRow, Ratio)],
         aggregate: &Aggregate,
         seed: u64,
     ) -> HeadlineRow {
-        let tool = self.point(&clients(eligible), seed);
+        let tool = point(&clients(eligible), seed);
         let Some(value) = (self.log_stats)(aggregate) else {
             return HeadlineRow {
                 tool,
@@ -329,11 +331,6 @@ impl Recipe {
             )),
             ..self.empty()
         }
-    }
-
-    /// A mean is the ratio whose denominators are 1.
-    fn point(&self, ratios: &[Ratio], seed: u64) -> Option<Estimate> {
-        bootstrap::ratio_of_sums(ratios, seed)
     }
 
     fn title(&self) -> String {
@@ -371,6 +368,11 @@ fn pairs(
 
 fn clients(eligible: &[(&JoinedRow, Ratio)]) -> Vec<Ratio> {
     eligible.iter().map(|(_, client)| *client).collect()
+}
+
+/// A mean is the ratio whose denominators are 1.
+fn point(ratios: &[Ratio], seed: u64) -> Option<Estimate> {
+    bootstrap::ratio_of_sums(ratios, seed)
 }
 
 /// The same estimate after an exact number was taken off.

@@ -166,10 +166,10 @@ mod tests {
         ) {
             let mut server = if chat { format!("chatcmpl-{id}") } else { format!("cmpl-{id}") };
             if !chat && !rust {
-                server += &format!("-{prompt}");
+                server = format!("{server}-{prompt}");
             }
             if let Some(suffix) = suffix {
-                server += &format!("-{suffix}");
+                server = format!("{server}-{suffix}");
             }
             if let Some(choice) = choice {
                 server = format!("{choice}_{server}");

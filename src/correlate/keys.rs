@@ -69,15 +69,17 @@ impl Keys {
             .sort(["asker", "order"], SortMultipleOptions::default())
             .collect()?;
         let column = |name| found.column(name).and_then(|c| c.u32());
-        let (askers, firsts, lasts) = (column("asker")?, column("first")?, column("last")?);
+        let rows = column("asker")?
+            .iter()
+            .zip(column("first")?.iter())
+            .zip(column("last")?.iter());
         let mut out: Vec<Found> = Vec::new();
-        for ((asker, first), last) in askers.iter().zip(firsts.iter()).zip(lasts.iter()) {
-            let Some(asker) = asker else { continue };
-            if out.last().is_none_or(|before| before.asker != asker) {
-                out.push(Found {
-                    asker,
-                    row: first.filter(|_| first == last),
-                });
+        for ((asker, first), last) in rows {
+            let row = first.filter(|_| first == last);
+            if let Some(asker) = asker
+                && out.last().is_none_or(|before| before.asker != asker)
+            {
+                out.push(Found { asker, row });
             }
         }
         Ok(out)

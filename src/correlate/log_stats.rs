@@ -17,9 +17,12 @@ struct Line {
     running: u32,
 }
 
+/// Where lines of one engine come from: source, process, name.
+type Engine<'a> = (&'a str, Option<&'a str>, Option<&'a str>);
+
 /// Adds up the stats lines whose interval lies in the window (its middle does).
 pub fn estimate(log: &[LogRow], window: Window) -> Option<LogStats> {
-    let mut engines: BTreeMap<(&str, Option<&str>, Option<&str>), Vec<Line>> = BTreeMap::new();
+    let mut engines: BTreeMap<Engine<'_>, Vec<Line>> = BTreeMap::new();
     for row in log {
         if let LogEvent::Stats {
             engine,

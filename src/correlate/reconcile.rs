@@ -26,9 +26,9 @@ pub fn checks(
         every_row(join),
         resets(aggregate),
         edges(aggregate),
-        requests(rows, aggregate),
+        requests(join, aggregate),
     ];
-    out.push(foreign(rows, join, aggregate));
+    out.push(foreign(join, aggregate));
     out.push(tokens(
         "output tokens",
         rows,
@@ -135,22 +135,24 @@ fn edges(aggregate: &Aggregate) -> Check {
 
 /// How many requests may have ended well at the server, by what the client saw.
 struct Ended {
+    /// Sequences, as the server counts them: a request with n = 2 is two.
     ok: usize,
     /// Reached the server and did not end well here: it may count them or not.
     perhaps: usize,
 }
 
-fn ended(rows: &[JoinedRow]) -> Ended {
+fn ended(join: &RequestJoin) -> Ended {
+    let rows = &join.rows;
     let count = |test: fn(Status) -> bool| rows.iter().filter(|r| test(r.client.status)).count();
     Ended {
-        ok: count(|s| s == Status::Ok),
+        ok: count(|s| s == Status::Ok) + join.more_sequences,
         perhaps: count(|s| !matches!(s, Status::Ok | Status::ConnectError | Status::HttpError)),
     }
 }
 
-fn requests(rows: &[JoinedRow], aggregate: &Aggregate) -> Check {
+fn requests(join: &RequestJoin, aggregate: &Aggregate) -> Check {
     let name = "requests";
-    let Ended { ok, perhaps } = ended(rows);
+    let Ended { ok, perhaps } = ended(join);
     let Some(server) = usable(aggregate).and_then(|a| finished_well(&a.finished)) else {
         return check(
             name,
@@ -186,9 +188,9 @@ fn requests(rows: &[JoinedRow], aggregate: &Aggregate) -> Check {
     )
 }
 
-fn foreign(rows: &[JoinedRow], join: &RequestJoin, aggregate: &Aggregate) -> Check {
+fn foreign(join: &RequestJoin, aggregate: &Aggregate) -> Check {
     let name = "no foreign traffic";
-    let Ended { ok, perhaps } = ended(rows);
+    let Ended { ok, perhaps } = ended(join);
     let counted = usable(aggregate).and_then(|a| finished_well(&a.finished));
     let more = counted.map(|server| (server - (ok + perhaps) as f64).max(0.0));
     let spans: usize = foreign_of(&join.coverage.span_leftovers);
@@ -350,7 +352,7 @@ fn sums(
                 );
             };
             let (spans, seen) = (values.len(), observed.count);
-            if spans as f64 != seen {
+            if spans != seen as usize {
                 let detail =
                     format!("{spans} spans, {seen} observations: sums of different requests");
                 return check(

@@ -17,6 +17,8 @@ pub struct RequestJoin {
     pub coverage: Coverage,
     /// Indices of the spans that stand for requests, each once.
     pub request_spans: Vec<u32>,
+    /// Sequences beyond one a request, of those that ended well: the server counts sequences.
+    pub more_sequences: usize,
 }
 
 /// Joins spans, in-band metrics and log lines to the requests.
@@ -59,12 +61,16 @@ pub fn join(
         sides: log_sides,
         leftovers: log_leftovers,
     } = log;
+    let mut more_sequences = 0;
     let mut rows = Vec::with_capacity(requests.len());
     for (((index, client), side), log) in (0..).zip(requests).zip(sides).zip(log_sides) {
         let shares = ids.shared().binary_search(&index).is_ok();
         coverage.ambiguous +=
             usize::from(side == Side::Ambiguous || (shares && !matches!(side, Side::Joined(_))));
-        let row = joined(client, side, log.as_ref(), shares, available);
+        if let (Side::Joined(span), Status::Ok) = (&side, client.status) {
+            more_sequences += span.sequences - 1;
+        }
+        let row = joined(client, &side, log.as_ref(), shares, available);
         coverage.disagree_in_time += usize::from(row.span_fits_client == Some(false));
         match &row.unmatched {
             None => {
@@ -84,6 +90,7 @@ pub fn join(
         rows,
         coverage,
         request_spans,
+        more_sequences,
     })
 }
 
@@ -105,12 +112,12 @@ fn has_in_band(r: &RequestRow) -> bool {
 /// One row: each number from the best source that has it.
 fn joined(
     client: RequestRow,
-    side: Side,
+    side: &Side,
     log: Option<&LogSide>,
     shares: bool,
     available: Available,
 ) -> JoinedRow {
-    let span = match &side {
+    let span = match side {
         Side::Joined(span) => Some(span),
         _ => None,
     };
@@ -121,7 +128,7 @@ fn joined(
         (None, None) => Source::None,
     };
     let unmatched =
-        (source == Source::None).then(|| why(&client, &side, shares, available).to_owned());
+        (source == Source::None).then(|| why(&client, side, shares, available).to_owned());
     JoinedRow {
         source,
         unmatched,

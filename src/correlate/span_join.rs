@@ -56,6 +56,8 @@ pub struct ServerSide {
     pub decode_s: Option<f64>,
     pub input_tokens: Option<u32>,
     pub output_tokens: Option<u32>,
+    /// Sequences at the server: choices or prompts.
+    pub sequences: usize,
     /// Whether it lies inside the client's stamps.
     pub fits: bool,
 }
@@ -89,24 +91,22 @@ pub fn join(
 
     let traces = Keys::new((0..).zip(requests).map(|(i, r)| (r.trace_id.as_str(), i)))?;
     let by_trace = traces.find(asking().map(|(i, span)| (i, span.trace_id.as_str())))?;
-    let traced: HashSet<u32> = by_trace
+    let has_trace: HashSet<u32> = by_trace
         .iter()
         .filter(|f| f.row.is_some())
         .map(|f| f.asker)
         .collect();
-    let by_id = ids.find(
-        asking()
-            .filter(|(i, _)| !traced.contains(i))
-            .flat_map(|(i, span)| {
-                span.request_id
-                    .iter()
-                    .flat_map(move |id| candidates(id))
-                    .map(move |id| (i, id))
-            }),
-    )?;
+    let by_id = ids.find(asking().filter(|(i, _)| !has_trace.contains(i)).flat_map(
+        |(i, span)| {
+            span.request_id
+                .iter()
+                .flat_map(move |id| candidates(id))
+                .map(move |id| (i, id))
+        },
+    ))?;
 
     let mut claims: Vec<Claim> = Vec::new();
-    let mut answered = traced;
+    let mut answered = has_trace;
     for found in by_trace.iter().filter(|f| f.row.is_some()) {
         claims.extend(found.row.map(|request| Claim {
             request,
@@ -300,6 +300,7 @@ fn combine(spans: &[&SpanRow], fits: bool) -> Option<ServerSide> {
         },
         input_tokens: first.input_tokens,
         output_tokens: tokens,
+        sequences: spans.len(),
         fits,
     })
 }

@@ -138,8 +138,16 @@ fn both_sides_reconcile() {
             check(&out, name).detail
         );
     }
-    // n = 2 and two prompts in a request: the server counts sequences.
-    assert_eq!(check(&out, "requests").server, Some(59.0));
+    // n = 2 and two prompts in a request: the server counts sequences, and so does the check.
+    let requests = check(&out, "requests");
+    assert_eq!(
+        (requests.verdict, requests.client, requests.server),
+        (Verdict::Agree, Some(59.0), Some(59.0))
+    );
+    assert_eq!(check(&out, "no foreign traffic").verdict, Verdict::Agree);
+    // The stats lines alone, one a second, know the tokens too.
+    let tokens = out.aggregate.log_stats.unwrap().generated_tokens;
+    assert!((tokens / 2112.0 - 1.0).abs() < 1e-3, "{tokens}");
 }
 
 #[test]
@@ -171,14 +179,4 @@ fn the_figures_are_those_of_the_recording() {
     front.sort_by(f64::total_cmp);
     assert!((f64::midpoint(front[23], front[24]) - 0.008_117).abs() < 1e-6);
     assert_eq!(out.breakdown.n, 48);
-}
-
-#[test]
-fn zz_print() {
-    let out = run().correlate();
-    for c in &out.checks { println!("{:?}", c); }
-    for c in &out.headline { println!("{:?}", c); }
-    println!("{:#?}", out.coverage);
-    for c in &out.breakdown.columns { println!("{} {} {}", c.at, c.n, c.ttft_s); for p in &c.parts { println!("   {} {:.6} {} {}", p.row.name(), p.mean_s, p.measured, p.n_negative);} }
-    println!("{:?}", out.aggregate);
 }

@@ -94,7 +94,7 @@ fn requests_without_a_server_side_are_left_out_of_both() {
     assert_figures(ttft, Evidence::Span, "TTFT", 0.100, 0.090);
     assert_eq!(
         ttft.note.as_deref(),
-        Some("2 of 10 requests have no server side and are left out of both")
+        Some("2 of 10 requests lack the server's figure and are left out of both")
     );
 }
 

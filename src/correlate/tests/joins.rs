@@ -78,9 +78,9 @@ fn rows_come_back_in_the_order_of_scheduling_with_equal_stamps_too() {
         let (index, request_id, trace_id) =
             (row.index, row.request_id.clone(), row.trace_id.clone());
         *row = RequestRow {
-            index,
             request_id,
             trace_id,
+            index,
             ..first.clone()
         };
         span.start_unix_ns = span0.start_unix_ns;

@@ -1,11 +1,21 @@
-//! `tare serve`: the embedded vLLM look-alike alone, until it is stopped. Reads nothing; writes its
-//! log to stdout and, when asked, its truth to a file. This file must not know how it answers.
+//! `tare serve`: the embedded vLLM look-alike alone, until it is stopped. Writes its log to stdout
+//! and, when asked, its truth to a file. This file must not know how it answers.
 
-use anyhow::Result;
-
+use crate::cli::ServeArgs;
+use crate::config;
+use crate::error::Exit;
 use crate::mock::{self, ServeOptions};
 
-/// Serves as the options say; returns when stopped by SIGTERM, SIGINT or the end of the parent.
-pub fn run(options: ServeOptions) -> Result<()> {
-    mock::run(options)
+/// Runs the verb; returns when stopped by SIGTERM, SIGINT or the end of the parent.
+pub fn serve(args: &ServeArgs) -> anyhow::Result<Exit> {
+    mock::run(ServeOptions {
+        host: args.host.clone(),
+        port: args.port,
+        embedded: config::embedded_from_flags(args)?,
+        otlp_endpoint: args.otlp_endpoint.clone(),
+        truth: args.truth.clone(),
+        parent_pid: args.end_with_parent.then(std::os::unix::process::parent_id),
+        ..ServeOptions::default()
+    })?;
+    Ok(Exit::Finished)
 }

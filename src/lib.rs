@@ -22,6 +22,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod correlate;
+pub mod error;
 pub mod ingest;
 pub mod load;
 pub mod metric;

@@ -32,14 +32,16 @@ impl Answer {
         }
     }
 
-    /// A natural length in tokens, the end-of-text token included: geometric with this mean. To be
-    /// drawn before the first piece.
+    /// A natural length in tokens, the end-of-text token included: geometric with this mean, and at
+    /// least one token before the end unless the mean leaves no room for it. To be drawn before the
+    /// first piece.
     pub fn natural_length(&mut self, mean: f64) -> u32 {
-        if mean <= 1.0 {
-            return 1;
+        let spoken = mean - 1.0;
+        if spoken.is_nan() || spoken <= 1.0 {
+            return if mean < 2.0 { 1 } else { 2 };
         }
-        let length = 1.0 + (self.uniform().ln() / (1.0 - 1.0 / mean).ln()).floor();
-        length.clamp(1.0, f64::from(u32::MAX / 2)) as u32
+        let draw = 1.0 + (self.uniform().ln() / (1.0 - 1.0 / spoken).ln()).floor();
+        1 + draw.clamp(1.0, f64::from(u32::MAX / 2)) as u32
     }
 
     /// Appends the next token's text; the end-of-text token has none.
@@ -134,6 +136,11 @@ mod tests {
         let mean = total as f64 / f64::from(n);
         assert!((mean - 180.0).abs() < 10.0, "{mean}");
         assert_eq!(Answer::new(1, 1, 0, false).natural_length(1.0), 1);
+        assert_eq!(Answer::new(1, 1, 0, false).natural_length(2.0), 2);
+        let shortest = (0..2_000)
+            .map(|i| Answer::new(1, i, 0, false).natural_length(3.0))
+            .min();
+        assert_eq!(shortest, Some(2), "something is said before the end");
     }
 
     #[test]

@@ -1,26 +1,19 @@
-//! One client's connection: its requests one after the other, and the endpoints that answer without
-//! the engine. This file must not know how an answer is generated.
+//! One client's connection: its requests one after the other, each counted when it has been answered.
+//! This file must not know what an answer says.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use serde_json::json;
 use tokio::net::TcpStream;
 
 use crate::clock::UnixNs;
 
-use super::body;
-use super::exchange::{self, Exchange};
+use super::endpoints::{self, Reply};
+use super::exchange::Exchange;
 use super::head::{Head, ResponseHead, reason};
 use super::http_metrics::HttpExchange;
-use super::reject::Reject;
-use super::script::MetricsPage;
 use super::server::{Shared, client};
-use super::startup::{ROUTES, VERSION};
 use super::wire::{Closed, Incoming, Wire};
-use super::{engine, exposition, families};
-
-const JSON: &str = "application/json";
 
 /// Who is on the other side.
 pub struct Client {
@@ -37,14 +30,6 @@ pub struct Ended {
     pub response_bytes: u64,
     /// The connection can take another request.
     pub reusable: bool,
-}
-
-/// An answer that is there at once.
-struct Reply {
-    status: u16,
-    content_type: &'static str,
-    body: Vec<u8>,
-    allow: Option<&'static str>,
 }
 
 /// Serves a connection until either side closes it.
@@ -96,37 +81,15 @@ async fn one(
     count: u32,
 ) -> Ended {
     let head = &incoming.head;
-    let reply = match (head.method.as_str(), head.path()) {
-        ("POST", path @ ("/v1/chat/completions" | "/v1/completions")) => {
-            let chat = path == "/v1/chat/completions";
-            return Exchange::new(shared, wire, client, incoming, count)
-                .run(&incoming.body, chat)
-                .await;
-        }
-        ("POST", "/tokenize") => {
-            exchange::front_end(shared, 0, 0).await;
-            tokenize(shared, &incoming.body).unwrap_or_else(|reject| Reply::reject(&reject))
-        }
-        ("GET", "/metrics") => metrics(shared),
-        ("GET", "/health" | "/ping") => Reply {
-            status: 200,
-            content_type: "",
-            body: Vec::new(),
-            allow: None,
-        },
-        ("GET", "/version") => Reply::json(&json!({ "version": VERSION })),
-        ("GET", "/v1/models") => models(shared),
-        (_, path) => match ROUTES.iter().find(|(route, _)| *route == path) {
-            Some((_, allow)) => Reply {
-                allow: Some(allow),
-                ..Reply::reject(&Reject::status(405, "Method Not Allowed"))
-            },
-            None => Reply::reject(&Reject::status(404, "Not Found")),
-        },
-    };
+    if let Some(chat) = endpoints::generates(&head.method, head.path()) {
+        return Exchange::new(shared, wire, client, incoming, count)
+            .run(&incoming.body, chat)
+            .await;
+    }
+    let reply = endpoints::reply(shared, head, &incoming.body).await;
     log_access(shared, client, head, reply.status);
     let response_bytes = reply.body.len() as u64;
-    let reusable = reply.send(shared, wire, head).await.is_ok();
+    let reusable = send(&reply, shared, wire, head).await.is_ok();
     Ended {
         status: reply.status,
         response_bytes,
@@ -152,14 +115,9 @@ async fn refuse(shared: &Shared, wire: &mut Wire, what: &'static str) {
 }
 
 fn observe(shared: &Shared, incoming: &Incoming, ended: &Ended) {
-    let path = incoming.head.path();
-    if ["/metrics", "/health", "/ping", "/version"].contains(&path) {
+    let Some(handler) = endpoints::handler(incoming.head.path()) else {
         return;
-    }
-    let handler = ROUTES
-        .iter()
-        .find(|(route, _)| *route == path)
-        .map_or("none", |(route, _)| *route);
+    };
     shared.front.observe_http(&HttpExchange {
         handler,
         method: &incoming.head.method,
@@ -170,101 +128,21 @@ fn observe(shared: &Shared, incoming: &Incoming, ended: &Ended) {
     });
 }
 
-impl Reply {
-    fn json(value: &serde_json::Value) -> Self {
-        Self {
-            status: 200,
-            content_type: JSON,
-            body: value.to_string().into_bytes(),
-            allow: None,
-        }
+async fn send(reply: &Reply, shared: &Shared, wire: &mut Wire, head: &Head) -> std::io::Result<()> {
+    let response = ResponseHead {
+        status: reply.status,
+        content_type: reply.content_type,
+        content_length: Some(reply.body.len()),
+        request_id: head
+            .x_request_id
+            .as_deref()
+            .filter(|_| shared.request_id_headers),
+        allow: reply.allow,
+        close: head.close,
+    };
+    wire.write(&response.bytes()).await?;
+    if head.method != "HEAD" {
+        wire.write(&reply.body).await?;
     }
-
-    fn reject(reject: &Reject) -> Self {
-        Self {
-            status: reject.status,
-            content_type: JSON,
-            body: reject.body(),
-            allow: None,
-        }
-    }
-
-    async fn send(&self, shared: &Shared, wire: &mut Wire, head: &Head) -> std::io::Result<()> {
-        let response = ResponseHead {
-            status: self.status,
-            content_type: self.content_type,
-            content_length: Some(self.body.len()),
-            request_id: head
-                .x_request_id
-                .as_deref()
-                .filter(|_| shared.request_id_headers),
-            allow: self.allow,
-            close: head.close,
-        };
-        wire.write(&response.bytes()).await?;
-        if head.method != "HEAD" {
-            wire.write(&self.body).await?;
-        }
-        Ok(())
-    }
-}
-
-fn metrics(shared: &Shared) -> Reply {
-    match shared.script.metrics {
-        MetricsPage::NotFound => Reply::reject(&Reject::status(404, "Not Found")),
-        MetricsPage::Html => Reply {
-            status: 200,
-            content_type: "text/html; charset=utf-8",
-            body: b"<!DOCTYPE html>\n<html><head><title>Login</title></head><body>Please log in.</body></html>\n".to_vec(),
-            allow: None,
-        },
-        MetricsPage::Page => {
-            let limits = engine::limits(&shared.embedded);
-            let page = shared.front.with_registry(|r| families::page(r, &shared.embedded.model, &limits));
-            Reply { status: 200, content_type: exposition::CONTENT_TYPE, body: page.into_bytes(), allow: None }
-        }
-    }
-}
-
-fn tokenize(shared: &Shared, bytes: &[u8]) -> Result<Reply, Reject> {
-    let body = body::parse_tokenize(bytes)?;
-    exchange::check_model(shared, body.model.as_deref())?;
-    let tokens = body.prompt_tokens()?;
-    Ok(Reply::json(&json!({
-        "count": tokens.len(),
-        "max_model_len": shared.embedded.max_model_len,
-        "tokens": tokens,
-        "token_strs": null,
-    })))
-}
-
-fn models(shared: &Shared) -> Reply {
-    let created = UnixNs::now().0 / 1_000_000_000;
-    let model = &shared.embedded.model;
-    Reply::json(&json!({
-        "object": "list",
-        "data": [{
-            "id": model,
-            "object": "model",
-            "created": created,
-            "owned_by": "vllm",
-            "root": model,
-            "parent": null,
-            "max_model_len": shared.embedded.max_model_len,
-            "permission": [{
-                "id": format!("modelperm-{}", shared.with_ids(|ids| ids.hex(16))),
-                "object": "model_permission",
-                "created": created,
-                "allow_create_engine": false,
-                "allow_sampling": true,
-                "allow_logprobs": true,
-                "allow_search_indices": false,
-                "allow_view": true,
-                "allow_fine_tuning": false,
-                "organization": "*",
-                "group": null,
-                "is_blocking": false,
-            }],
-        }],
-    }))
+    Ok(())
 }

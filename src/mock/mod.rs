@@ -8,13 +8,15 @@
 //! ([`script`]).
 //!
 //! In reading order:
-//! - [`server`]: puts it together; `connection`: one client's requests; `exchange`: one answer, from
-//!   its body on; `stream`: its tokens become events; `emit`: events become bytes
-//! - `wire`, `head`: sockets and heads, with stamps; `body`, `json_error`, `params`, `reject`: what is asked and
-//!   what is refused; `chunks`: what answers look like
+//! - `process`: signals and the socket; `server`: puts it together; `connection`: one client's
+//!   requests; `endpoints`: what needs no engine
+//! - `exchange`: one answer, from its body on; `stream`: its tokens become events; `emit`: events
+//!   become bytes
+//! - `wire`, `head`: sockets and heads, with stamps; `body`, `json_error`, `params`, `reject`: what
+//!   is asked and what is refused; `chunks`: what answers look like
 //! - `schedule`, `prefix`, `engine`: the engine model; `front`: where its tokens become numbers
-//! - `registry`, `http_metrics`, `families`, `other_families`, `exposition`: `/metrics`; `stats_line`, `log`,
-//!   `startup`: the log; `trace`, `spans`: OTLP
+//! - `registry`, `http_metrics`, `families`, `other_families`, `exposition`: `/metrics`;
+//!   `stats_line`, `log`, `startup`: the log; `trace`, `spans`: OTLP
 //! - `tokens`, `answer`, `ids`, `python`, `timer`: small things they need
 //!
 //! It must not share code with the load generator, its sockets, the ingester or the parsers: an
@@ -36,6 +38,7 @@ mod body;
 mod chunks;
 mod connection;
 mod emit;
+mod endpoints;
 mod engine;
 mod exchange;
 mod exposition;

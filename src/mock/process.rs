@@ -24,11 +24,14 @@ pub fn run(options: ServeOptions) -> Result<()> {
         .enable_all()
         .build()
         .context("cannot start the async runtime")?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let listener = bind(&options.host, options.port)?;
         let stop = stop_request(options.parent_pid)?;
         super::serve(options, listener, stop).await
-    })
+    });
+    // Whatever is still waiting for a thread by now waits for somebody outside.
+    runtime.shutdown_background();
+    served
 }
 
 fn bind(host: &str, port: u16) -> Result<TcpListener> {

@@ -226,7 +226,8 @@ impl Background {
         };
         startup::ended(&log);
         drop(log);
-        join(self.log).await;
+        // A reader that holds the log's pipe open without reading must not keep the process.
+        let _ = tokio::time::timeout(LAST_WORDS, join(self.log)).await;
         written
     }
 }

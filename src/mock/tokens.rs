@@ -86,7 +86,7 @@ fn encode(text: &str, ids: &mut Vec<u32>) {
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
         let space = usize::from(first == ' ');
-        let word = &rest[space..];
+        let word = rest.strip_prefix(' ').unwrap_or(rest);
         let word_len = word
             .find(|c: char| !c.is_alphanumeric())
             .unwrap_or(word.len());

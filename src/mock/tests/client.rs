@@ -217,14 +217,17 @@ impl Client {
 
 /// A request with a JSON body as bytes.
 pub fn post_bytes(path: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
-    let mut text = format!(
-        "POST {path} HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n",
-        body.len()
+    let mut lines = vec![
+        format!("POST {path} HTTP/1.1"),
+        "host: test".to_owned(),
+        format!("content-length: {}", body.len()),
+    ];
+    lines.extend(
+        headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}")),
     );
-    for (name, value) in headers {
-        text += &format!("{name}: {value}\r\n");
-    }
-    (text + "\r\n" + body).into_bytes()
+    (lines.join("\r\n") + "\r\n\r\n" + body).into_bytes()
 }
 
 fn head_end(bytes: &[u8]) -> Option<usize> {

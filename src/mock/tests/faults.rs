@@ -64,7 +64,7 @@ async fn a_clean_cut_looks_complete_to_http_alone() {
 
 #[tokio::test]
 async fn a_stall_delays_one_event() {
-    let mock = Mock::start(with_faults(&["stall at=3 for_ms=80 at_request=2"])).await;
+    let mock = Mock::start(with_faults(&["stall at=3 for_ms=300 at_request=2"])).await;
     mock.chat("a", "hi", 6).await;
     assert!(mock.chat("b", "hi", 6).await.is_done());
     let rows = mock.stop().await;
@@ -75,14 +75,14 @@ async fn a_stall_delays_one_event() {
         .filter(|(_, tokens, _)| *tokens > 0)
         .collect();
     let gap = tokens[2].0.seconds_since(tokens[1].0);
-    assert!(gap >= 0.08, "{gap}");
+    assert!(gap >= 0.3, "{gap}");
     assert_eq!(
         tokens.iter().map(|(_, n, _)| n).sum::<u32>(),
         6,
         "what piled up came together"
     );
     assert!(
-        rows[1].e2e_s < Some(gap),
+        rows[1].last_token_unix_ns < Some(tokens[2].0),
         "the engine had gone on meanwhile"
     );
 }
@@ -241,8 +241,6 @@ async fn a_client_that_leaves_during_a_stall_is_noticed() {
         ))
         .await;
     client.until_event("\"token_ids\":null}]").await;
-    mock.until_metric(&engine_series("num_requests_running"), 1.0)
-        .await;
     drop(client);
     mock.until_metric(&engine_series("num_requests_running"), 0.0)
         .await;

@@ -161,6 +161,13 @@ async fn small_endpoints_answer_as_the_real_ones() {
     let models = mock.get("/v1/models").await.json();
     assert_eq!(models["object"], "list");
     assert_eq!(models["data"][0]["id"], "tiny");
+    let text = mock.get("/v1/models").await.text();
+    assert!(
+        text.starts_with(
+            "{\"object\":\"list\",\"data\":[{\"id\":\"tiny\",\"object\":\"model\",\"created\":"
+        ),
+        "{text}"
+    );
     assert_eq!(models["data"][0]["max_model_len"], 2048);
     let chat = r#"{"messages":[{"role":"user","content":"hello"}]}"#;
     let open = mock.post("/tokenize", &[], chat).await.json()["count"]

@@ -282,6 +282,9 @@ pub struct OutputArgs {
 pub struct ReportArgs {
     /// The run folder, such as output/demo-20260102-030405
     pub folder: PathBuf,
+    /// A log of the server that was not followed during the run: added to the folder, then joined
+    #[arg(long, value_name = "PATH")]
+    pub server_log: Option<PathBuf>,
 }
 
 /// `tare serve`.
@@ -299,9 +302,9 @@ pub struct ServeArgs {
     /// Export llm_request spans to this OTLP receiver (HTTP), such as http://127.0.0.1:4318
     #[arg(long, value_name = "URL", visible_alias = "otlp-traces-endpoint")]
     pub otlp_endpoint: Option<String>,
-    /// End when the process that started this one has ended
+    /// End when this process is no longer the parent
     #[arg(long, hide = true)]
-    pub end_with_parent: bool,
+    pub parent_pid: Option<u32>,
     /// A fault to play, repeatable; see the documentation of fault scripts
     #[arg(long, value_name = "SCRIPT", action = ArgAction::Append)]
     pub fault: Vec<String>,

@@ -2,6 +2,7 @@
 //! folder → correlate → report and plots. It decides order and what is said when something is
 //! missing; it measures nothing itself.
 
+mod add_log;
 mod embedded;
 mod facts;
 mod progress;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+pub use self::add_log::add_log;
 pub use self::recompute::{Recomputed, recompute};
 
 use crate::clock::UnixNs;
@@ -23,7 +25,7 @@ use crate::ingest::tail::Begin;
 use crate::ingest::{self, Collector};
 use crate::load::openai::BodyOptions;
 use crate::load::{self, Live, Requests};
-use crate::net::Target;
+use crate::net::HttpUrl;
 use crate::secrets::Secrets;
 use crate::server::probe::{self, Probe};
 use crate::server::{SERVERS, Server};
@@ -108,12 +110,12 @@ fn measure(
             url
         }
     };
-    let target = Target::parse(&base_url).or_usage("the base URL cannot be used")?;
-    collector.set_base_url(&target.base_url());
+    let target = HttpUrl::parse(&base_url)?;
+    collector.set_base_url(&target.to_string());
     let probe = ask_server(config, &target)?;
     let model = choose_model(config, &probe)?;
     manifest.target = TargetFacts {
-        base_url: Some(target.base_url()),
+        base_url: Some(target.to_string()),
         server: kind.name.to_owned(),
         server_version: probe.version.clone(),
         model: Some(model.clone()),
@@ -210,14 +212,14 @@ fn start_embedded(
     }
 }
 
-fn ask_server(config: &Config, target: &Target) -> anyhow::Result<Probe> {
+fn ask_server(config: &Config, target: &HttpUrl) -> anyhow::Result<Probe> {
     let mut headers = config.target.headers.clone();
     if let Some(key) = &config.target.api_key {
         headers.push(("Authorization".to_owned(), format!("Bearer {key}")));
     }
     let patience = Duration::from_secs_f64(config.target.ready_timeout_s);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(probe::probe(&target.base_url(), &headers, patience)).map_err(|error| {
+    runtime.block_on(probe::probe(&target.to_string(), &headers, patience)).map_err(|error| {
         let (hint, said) = (error.hint(), error.to_string());
         crate::error::broken(secrets(config).clean(&said)).hint(hint).into()
     })
@@ -240,7 +242,7 @@ fn choose_model(config: &Config, probe: &Probe) -> anyhow::Result<String> {
     }
 }
 
-fn requests(config: &Config, kind: &Server, workload: Workload, target: Target, model: String) -> Requests {
+fn requests(config: &Config, kind: &Server, workload: Workload, target: HttpUrl, model: String) -> Requests {
     let (t, w) = (&config.target, &config.workload);
     Requests {
         prompts: workload.prompts,

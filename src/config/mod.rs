@@ -10,7 +10,6 @@ mod overlay;
 mod read;
 mod suggest;
 mod texts;
-pub mod url;
 pub mod validate;
 
 #[cfg(test)]
@@ -23,7 +22,6 @@ use serde::{Deserialize, Serialize};
 
 pub use self::args::normalise_args;
 pub use self::embedded::{from_flags as embedded_from_flags, to_flags as embedded_to_flags};
-pub use self::url::HttpUrl;
 use crate::cli::RunArgs;
 use crate::record::Endpoint;
 

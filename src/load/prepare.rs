@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::client::Prepared;
 use super::openai::BodyOptions;
-use crate::net::Target;
+use crate::net::HttpUrl;
 use crate::record::Prompt;
 
 /// The source of a run's requests: request `index` sends prompt `index mod n`.
@@ -15,7 +15,7 @@ use crate::record::Prompt;
 pub struct Requests {
     pub prompts: Arc<[Prompt]>,
     pub options: BodyOptions,
-    pub target: Target,
+    pub target: HttpUrl,
     /// Path below the target's prefix.
     pub path: String,
     /// Extra headers; they replace ours of the same name.
@@ -72,7 +72,7 @@ impl Requests {
 
     fn head_and_body(&self, request_id: &str, traceparent: &str, body: &[u8]) -> anyhow::Result<Vec<u8>> {
         let mut bytes = Vec::with_capacity(body.len() + 512);
-        write!(bytes, "POST {}{} HTTP/1.1\r\nHost: {}\r\n", self.target.prefix, self.path, self.target.authority)?;
+        write!(bytes, "POST {}{} HTTP/1.1\r\nHost: {}\r\n", self.target.path, self.path, self.target.authority())?;
         let authorization = self.api_key.as_ref().map(|key| format!("Bearer {key}"));
         let accept = if self.options.stream { "text/event-stream" } else { "application/json" };
         let ours = [
@@ -130,7 +130,7 @@ mod tests {
                 ignore_eos: false,
                 extra_body: Map::new(),
             },
-            target: Target::parse("http://127.0.0.1:8000/v").unwrap(),
+            target: HttpUrl::parse("http://127.0.0.1:8000/v").unwrap(),
             path: "/v1/completions".to_owned(),
             headers: headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
             api_key: Some("sk-1".to_owned()),

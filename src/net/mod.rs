@@ -2,10 +2,10 @@
 //! This module must not know HTTP, servers or what a token is.
 
 mod stream;
-mod target;
+mod url;
 
 pub use stream::{ReadStamp, StampedStream, arm_kernel_stamps};
-pub use target::{Target, TargetError};
+pub use url::HttpUrl;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 

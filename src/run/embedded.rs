@@ -30,7 +30,9 @@ impl Server {
         truth: Option<&Path>,
     ) -> anyhow::Result<(Self, ChildStdout)> {
         let mut command = Command::new(exe);
-        command.args(["serve", "--end-with-parent", "--host", "127.0.0.1", "--port", "0"]).args(embedded_to_flags(embedded));
+        command.args(["serve", "--host", "127.0.0.1", "--port", "0"]).args(embedded_to_flags(embedded));
+        // Killed, this program can stop nobody: the child looks after itself.
+        command.arg("--parent-pid").arg(std::process::id().to_string());
         if let Some(endpoint) = otlp_endpoint.filter(|_| embedded.spans) {
             command.args(["--otlp-endpoint", endpoint]);
         }

@@ -3,7 +3,7 @@
 //! readable. This file must not know what is done with the rows.
 
 use std::fs::File;
-use std::io::{Seek as _, SeekFrom, Write as _};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -114,6 +114,12 @@ impl JsonLines {
         })
     }
 
+    /// A file that may hold records already. A torn last one is closed off: what follows stays
+    /// readable, and readers count it.
+    pub fn extend(path: &Path) -> Result<Self> {
+        Ok(Self { stream: Stream::extend(path)?, buffer: Vec::new(), secrets: Secrets::default() })
+    }
+
     /// Appends one record in one write.
     pub fn append<T: Serialize>(&mut self, row: &T) -> Result<()> {
         self.buffer.clear();
@@ -146,6 +152,25 @@ impl Stream {
             whole: 0,
             rows: 0,
         })
+    }
+
+    fn extend(path: &Path) -> Result<Self> {
+        let open = || -> std::io::Result<(File, u64)> {
+            let mut file = File::options().read(true).append(true).create(true).open(path)?;
+            let mut whole = file.seek(SeekFrom::End(0))?;
+            if whole > 0 {
+                let mut last = [0];
+                file.seek(SeekFrom::Start(whole - 1))?;
+                file.read_exact(&mut last)?;
+                if last != *b"\n" {
+                    file.write_all(b"\n")?;
+                    whole += 1;
+                }
+            }
+            Ok((file, whole))
+        };
+        let (file, whole) = open().with_context(|| format!("cannot open {}", path.display()))?;
+        Ok(Self { path: path.to_owned(), file, whole, rows: 0 })
     }
 
     fn append(&mut self, record: &[u8]) -> Result<()> {

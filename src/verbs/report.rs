@@ -1,4 +1,5 @@
-//! `tare report FOLDER`: every table and figure again, from the raw records; also after a kill.
+//! `tare report FOLDER`: every table and figure again, from the raw records; also after a kill, and
+//! with a log of the server that was fetched later.
 
 use crate::cli::ReportArgs;
 use crate::error::Exit;
@@ -6,6 +7,9 @@ use crate::{report, run};
 
 /// Runs the verb.
 pub fn report(args: &ReportArgs, quiet: bool) -> anyhow::Result<Exit> {
+    if let Some(log) = &args.server_log {
+        run::add_log(&args.folder, log)?;
+    }
     let recomputed = run::recompute(&args.folder)?;
     if !quiet {
         report::print(&mut std::io::stdout(), &recomputed.report())?;

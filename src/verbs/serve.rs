@@ -14,7 +14,7 @@ pub fn serve(args: &ServeArgs) -> anyhow::Result<Exit> {
         embedded: config::embedded_from_flags(args)?,
         otlp_endpoint: args.otlp_endpoint.clone(),
         truth: args.truth.clone(),
-        parent_pid: args.end_with_parent.then(std::os::unix::process::parent_id),
+        parent_pid: args.parent_pid,
         ..ServeOptions::default()
     })?;
     Ok(Exit::Finished)

@@ -4,7 +4,7 @@
 use super::SPAN;
 use crate::config::check::{Check, Limits};
 use crate::config::file::{self, File, Metrics, OtlpChoice};
-use crate::config::url::HttpUrl;
+use crate::net::HttpUrl;
 use crate::config::{Embedded, Observe, Otlp};
 
 pub fn observe(file: &File, embedded: &mut Embedded, check: &mut Check<'_>) -> Observe {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::SPAN;
 use crate::config::check::Check;
 use crate::config::file::{self, File};
-use crate::config::url::HttpUrl;
+use crate::net::HttpUrl;
 use crate::config::{Embedded, Target};
 use crate::record::Endpoint;
 use crate::server::{self, SERVERS};

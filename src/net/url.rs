@@ -1,7 +1,9 @@
-//! The two kinds of URL a configuration holds, taken apart: `http://host:port[/prefix]`. This file
-//! must not know what is asked there.
+//! An `http://host:port[/path]` URL taken apart, looked up and reached. This file must not know what is
+//! asked there.
 
 use std::fmt;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::time::Duration;
 
 use crate::error::{Failure, usage};
 
@@ -72,16 +74,42 @@ impl HttpUrl {
             path: path.trim_end_matches('/').to_owned(),
         })
     }
+
+    /// `host:port`, as the `Host` header has it.
+    pub fn authority(&self) -> String {
+        let Self { host, port, .. } = self;
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    }
+
+    /// Looks the host up; blocking, done once before a run.
+    pub fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
+        let mut addresses: Vec<SocketAddr> = (self.host.as_str(), self.port).to_socket_addrs()?.collect();
+        // A server that listens on `0.0.0.0` only is common; `localhost` often lists `::1` first.
+        addresses.sort_by_key(SocketAddr::is_ipv6);
+        Ok(addresses)
+    }
+
+    /// The first address that takes a connection; blocking, done once before a run.
+    pub fn reachable(&self, time_limit: Duration) -> std::io::Result<SocketAddr> {
+        let mut last = std::io::Error::other(format!("`{}` has no address", self.host));
+        for address in self.resolve()? {
+            match TcpStream::connect_timeout(&address, time_limit) {
+                Ok(_) => return Ok(address),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// Whether this is certainly the host that the program runs on.
+    pub fn is_this_host(&self) -> bool {
+        self.resolve().is_ok_and(|addresses| !addresses.is_empty() && addresses.iter().all(|a| a.ip().is_loopback()))
+    }
 }
 
 impl fmt::Display for HttpUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port, path } = self;
-        if host.contains(':') {
-            write!(f, "http://[{host}]:{port}{path}")
-        } else {
-            write!(f, "http://{host}:{port}{path}")
-        }
+        write!(f, "http://{}{}", self.authority(), self.path)
     }
 }
 

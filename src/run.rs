@@ -28,7 +28,7 @@ use crate::secrets::Secrets;
 use crate::server::probe::{self, Probe};
 use crate::server::{SERVERS, Server};
 use crate::store::manifest::{RunState, TargetFacts};
-use crate::store::{Manifest, RunFolder, RunWriter};
+use crate::store::{FolderError, Manifest, RunFolder, RunWriter};
 use crate::workload::Workload;
 
 /// How long the embedded server may take to say that it serves.
@@ -56,8 +56,8 @@ pub struct Outcome {
 /// Runs `config` from beginning to end.
 pub fn run(config: &Config, options: &Options) -> anyhow::Result<Outcome> {
     let workload = crate::workload::load(&config.workload, config.seed)?;
-    let folder = RunFolder::create(&facts::folder_of(config), config.overwrite)?;
-    workload.write(&folder.request_set())?;
+    let folder = RunFolder::create(&facts::folder_of(config), config.overwrite).map_err(unusable)?;
+    workload.write(&folder.request_set()).or_usage("the output folder cannot be written to")?;
     let mut manifest = Manifest::new(&config.name, serde_json::to_value(config)?);
     manifest.host = facts::host();
     manifest.notes.extend(facts::left_out(&workload));
@@ -261,6 +261,20 @@ fn requests(config: &Config, kind: &Server, workload: Workload, target: Target, 
         // Unlike the seed, different in every run: servers' logs and traces outlive runs.
         continuous_usage: kind.continuous_usage.into(),
         nonce: UnixNs::now().0.cast_unsigned().rotate_left(32).wrapping_mul(0x9e37_79b9_7f4a_7c15),
+    }
+}
+
+/// A folder that cannot be used is for the user to change: nothing was sent yet.
+fn unusable(error: FolderError) -> anyhow::Error {
+    let hint = error.hint();
+    let failure = usage(&error);
+    let failure = match error {
+        FolderError::Io { source, .. } => failure.caused_by(source),
+        _ => failure,
+    };
+    match hint {
+        Some(hint) => failure.hint(hint).into(),
+        None => failure.into(),
     }
 }
 

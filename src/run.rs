@@ -61,6 +61,7 @@ pub fn run(config: &Config, options: &Options) -> anyhow::Result<Outcome> {
     let mut manifest = Manifest::new(&config.name, serde_json::to_value(config)?);
     manifest.host = facts::host();
     manifest.notes.extend(facts::left_out(&workload));
+    manifest.target.server.clone_from(&config.target.server);
     manifest.write(&folder)?;
     let measured = measure(config, options, workload, &folder, &mut manifest);
     if let Err(error) = measured {
@@ -120,6 +121,9 @@ fn measure(
         embedded: child.is_some(),
         same_host: target.is_this_host(),
     };
+    // Written before the first request: a report after a kill needs to know the server's kind and
+    // whose clock it reads.
+    manifest.write(folder)?;
 
     let plan = load::Plan {
         address: target.reachable(Duration::from_secs_f64(config.load.connect_timeout_s))?,

@@ -176,7 +176,7 @@ fn measure(
     }
     let ok = live.ok.load(std::sync::atomic::Ordering::Relaxed);
     if let Some(after) = collector.snapshot_after(Some(ok as f64)) {
-        facts::note_after(manifest, &after);
+        facts::note_after(manifest, &after, outcome.sent.saturating_sub(ok));
     }
     wait_for_spans(config, &plan, ok, &collector);
     if let Some(server) = &mut child {

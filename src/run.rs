@@ -62,16 +62,16 @@ pub fn run(config: &Config, options: &Options) -> anyhow::Result<Outcome> {
     manifest.host = facts::host();
     manifest.notes.extend(facts::left_out(&workload));
     manifest.target.server.clone_from(&config.target.server);
-    manifest.write(&folder)?;
+    save(&mut manifest, &folder, config)?;
     let measured = measure(config, options, workload, &folder, &mut manifest);
     if let Err(error) = measured {
         // The folder says what became of the run; rows already written stay.
         manifest.warnings.push(format!("the run broke: {error:#}"));
         manifest.end(RunState::Failed);
-        let _ = manifest.write(&folder);
+        let _ = save(&mut manifest, &folder, config);
         return Err(error);
     }
-    manifest.write(&folder)?;
+    save(&mut manifest, &folder, config)?;
     let recomputed = recompute(folder.path())?;
     let exit = if options.interrupt.is_cancelled() {
         Exit::Interrupted
@@ -123,7 +123,7 @@ fn measure(
     };
     // Written before the first request: a report after a kill needs to know the server's kind and
     // whose clock it reads.
-    manifest.write(folder)?;
+    save(manifest, folder, config)?;
 
     let plan = load::Plan {
         address: target.reachable(Duration::from_secs_f64(config.load.connect_timeout_s))?,
@@ -236,7 +236,7 @@ fn choose_model(config: &Config, probe: &Probe) -> anyhow::Result<String> {
         // A gateway that lists a pattern serves names that it does not list.
         Some(model) if probe.models.iter().any(|m| m.contains('*')) => Ok(model.clone()),
         Some(model) => Err(usage(format!("the server does not serve a model `{model}`"))
-            .hint(format!("it serves {}", listed()))
+            .hint(secrets(config).clean(&format!("it serves {}", listed())))
             .into()),
         None => probe.models.first().cloned().ok_or_else(|| {
             usage("no model given, and the server lists none").hint("name it with --model").into()
@@ -287,6 +287,12 @@ fn server_kind(name: &str) -> anyhow::Result<&'static Server> {
         let known: Vec<&str> = SERVERS.iter().map(|s| s.name).collect();
         usage(format!("`{name}` is no kind of server that is known")).hint(format!("one of {}", known.join(", "))).into()
     })
+}
+
+/// Writes the manifest, which repeats what servers said, without secrets.
+fn save(manifest: &mut Manifest, folder: &RunFolder, config: &Config) -> anyhow::Result<()> {
+    manifest.clean(&secrets(config))?;
+    manifest.write(folder)
 }
 
 /// Values that must reach no file, whoever repeats them.

@@ -30,7 +30,7 @@ use crate::secrets::Secrets;
 use crate::server::probe::{self, Probe};
 use crate::server::{SERVERS, Server};
 use crate::store::manifest::{RunState, TargetFacts};
-use crate::store::{Manifest, RunFolder, RunWriter};
+use crate::store::{FolderError, Manifest, RunFolder, RunWriter};
 use crate::workload::Workload;
 
 /// How long the embedded server may take to say that it serves.
@@ -58,21 +58,22 @@ pub struct Outcome {
 /// Runs `config` from beginning to end.
 pub fn run(config: &Config, options: &Options) -> anyhow::Result<Outcome> {
     let workload = crate::workload::load(&config.workload, config.seed)?;
-    let folder = RunFolder::create(&facts::folder_of(config), config.overwrite)?;
-    workload.write(&folder.request_set())?;
+    let folder = RunFolder::create(&facts::folder_of(config), config.overwrite).map_err(unusable)?;
+    workload.write(&folder.request_set()).or_usage("the output folder cannot be written to")?;
     let mut manifest = Manifest::new(&config.name, serde_json::to_value(config)?);
     manifest.host = facts::host();
     manifest.notes.extend(facts::left_out(&workload));
-    manifest.write(&folder)?;
+    manifest.target.server.clone_from(&config.target.server);
+    save(&mut manifest, &folder, config)?;
     let measured = measure(config, options, workload, &folder, &mut manifest);
     if let Err(error) = measured {
         // The folder says what became of the run; rows already written stay.
         manifest.warnings.push(format!("the run broke: {error:#}"));
         manifest.end(RunState::Failed);
-        let _ = manifest.write(&folder);
+        let _ = save(&mut manifest, &folder, config);
         return Err(error);
     }
-    manifest.write(&folder)?;
+    save(&mut manifest, &folder, config)?;
     let recomputed = recompute(folder.path())?;
     let exit = if options.interrupt.is_cancelled() {
         Exit::Interrupted
@@ -122,6 +123,9 @@ fn measure(
         embedded: child.is_some(),
         same_host: target.is_this_host(),
     };
+    // Written before the first request: a report after a kill needs to know the server's kind and
+    // whose clock it reads.
+    save(manifest, folder, config)?;
 
     let plan = load::Plan {
         address: target.reachable(Duration::from_secs_f64(config.load.connect_timeout_s))?,
@@ -174,7 +178,7 @@ fn measure(
     }
     let ok = live.ok.load(std::sync::atomic::Ordering::Relaxed);
     if let Some(after) = collector.snapshot_after(Some(ok as f64)) {
-        facts::note_after(manifest, &after);
+        facts::note_after(manifest, &after, outcome.sent.saturating_sub(ok));
     }
     wait_for_spans(config, &plan, ok, &collector);
     if let Some(server) = &mut child {
@@ -234,7 +238,7 @@ fn choose_model(config: &Config, probe: &Probe) -> anyhow::Result<String> {
         // A gateway that lists a pattern serves names that it does not list.
         Some(model) if probe.models.iter().any(|m| m.contains('*')) => Ok(model.clone()),
         Some(model) => Err(usage(format!("the server does not serve a model `{model}`"))
-            .hint(format!("it serves {}", listed()))
+            .hint(secrets(config).clean(&format!("it serves {}", listed())))
             .into()),
         None => probe.models.first().cloned().ok_or_else(|| {
             usage("no model given, and the server lists none").hint("name it with --model").into()
@@ -266,11 +270,31 @@ fn requests(config: &Config, kind: &Server, workload: Workload, target: HttpUrl,
     }
 }
 
+/// A folder that cannot be used is for the user to change: nothing was sent yet.
+fn unusable(error: FolderError) -> anyhow::Error {
+    let hint = error.hint();
+    let failure = usage(&error);
+    let failure = match error {
+        FolderError::Io { source, .. } => failure.caused_by(source),
+        _ => failure,
+    };
+    match hint {
+        Some(hint) => failure.hint(hint).into(),
+        None => failure.into(),
+    }
+}
+
 fn server_kind(name: &str) -> anyhow::Result<&'static Server> {
     crate::server::find(name).ok_or_else(|| {
         let known: Vec<&str> = SERVERS.iter().map(|s| s.name).collect();
         usage(format!("`{name}` is no kind of server that is known")).hint(format!("one of {}", known.join(", "))).into()
     })
+}
+
+/// Writes the manifest, which repeats what servers said, without secrets.
+fn save(manifest: &mut Manifest, folder: &RunFolder, config: &Config) -> anyhow::Result<()> {
+    manifest.clean(&secrets(config))?;
+    manifest.write(folder)
 }
 
 /// Values that must reach no file, whoever repeats them.

@@ -10,9 +10,19 @@ const REPLACEMENT: &str = "[redacted]";
 /// Shorter header values ("1", "true") are no secrets, and would be found everywhere.
 const SHORTEST_HEADER: usize = 6;
 
+/// Messages are cut to fit a line: this much of a secret at least is taken for it.
+const SHORTEST_PIECE: usize = 8;
+
 /// The secrets of a run.
 #[derive(Clone, Default)]
-pub struct Secrets(Vec<String>);
+pub struct Secrets(Vec<Secret>);
+
+#[derive(Clone)]
+struct Secret {
+    text: String,
+    /// Bytes of its beginning that already tell too much.
+    telling: usize,
+}
 
 impl Secrets {
     /// From the API key and the values of the user's headers; of `Bearer abc`, `abc` too.
@@ -26,7 +36,7 @@ impl Secrets {
         }
         // The longest first, or a part of a secret would be replaced and the rest remain.
         all.sort_by_key(|s| std::cmp::Reverse(s.len()));
-        Self(all)
+        Self(all.into_iter().map(Secret::new).collect())
     }
 
     /// The text without secrets.
@@ -34,7 +44,7 @@ impl Secrets {
         if !self.any_in(text) {
             return Cow::Borrowed(text);
         }
-        Cow::Owned(self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret, REPLACEMENT)))
+        Cow::Owned(self.0.iter().fold(text.to_owned(), |text, secret| secret.replaced(&text)))
     }
 
     /// One line of JSON without secrets in its strings; numbers are left alone.
@@ -70,7 +80,35 @@ impl Secrets {
     }
 
     fn any_in(&self, text: &str) -> bool {
-        self.0.iter().any(|secret| text.contains(secret.as_str()))
+        self.0.iter().any(|secret| text.contains(secret.beginning()))
+    }
+}
+
+impl Secret {
+    fn new(text: String) -> Self {
+        // The beginning of several words may be a word that everybody uses.
+        let one_word = !text.contains(char::is_whitespace);
+        let half = text.ceil_char_boundary(SHORTEST_PIECE.max(text.len().div_ceil(2)));
+        let telling = if one_word { half } else { text.len() };
+        Self { text, telling }
+    }
+
+    fn beginning(&self) -> &str {
+        self.text.get(..self.telling).unwrap_or(&self.text)
+    }
+
+    /// The text with the secret, and what a cut left of it, replaced.
+    fn replaced(&self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some((before, found)) = rest.find(self.beginning()).map(|at| rest.split_at(at)) {
+            let same = found.chars().zip(self.text.chars()).take_while(|(a, b)| a == b).map(|(c, _)| c.len_utf8()).sum();
+            out.push_str(before);
+            out.push_str(REPLACEMENT);
+            rest = found.get(same..).unwrap_or_default();
+        }
+        out.push_str(rest);
+        out
     }
 }
 
@@ -93,6 +131,17 @@ mod tests {
             text,
             "{\"error\":\"bad key [redacted]\",\"log\":\"got [redacted] 1\",\"t\":1795533163895882153}\n"
         );
+    }
+
+    #[test]
+    fn what_a_cut_left_of_a_secret_is_taken_for_it() {
+        let secrets = Secrets::new(Some("sk-0123456789abcdef"), ["Bearer tëam-secret".to_owned()]);
+        let cut = |text: &str| secrets.clean(text).into_owned();
+        assert_eq!(cut("bad key sk-0123456789abcdef of sk-0123456…"), "bad key [redacted] of sk-0123456…");
+        assert_eq!(cut("bad key sk-0123456789…"), "bad key [redacted]…");
+        assert_eq!(cut("Bearer of tëam-secret, tëam-secr"), "Bearer of [redacted], [redacted]");
+        assert_eq!(cut("Bearer tëam-secretsk-0123456789abc"), "[redacted][redacted]");
+        assert_eq!(cut("sk-01"), "sk-01");
     }
 
     #[test]

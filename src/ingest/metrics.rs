@@ -101,7 +101,7 @@ impl Endpoints {
             let all = pages
                 .iter()
                 .fold(Totals::default(), |sum, totals| sum.plus(totals));
-            let idle = all.running.unwrap_or(0.0) + all.waiting.unwrap_or(0.0) == 0.0;
+            let idle = is_idle(&all);
             let may_pass = scrapes
                 .iter()
                 .any(|scrape| scrape.page.as_ref().is_err_and(Trouble::may_pass));
@@ -164,7 +164,8 @@ impl Endpoints {
     }
 
     /// The snapshot after the last measured request: repeated until as many requests have finished
-    /// at the server as `expected`, or, without that number, until the counts stand still.
+    /// at the server as `expected`, or, without that number, until the counts stand still; and until
+    /// the server holds none, since it may still be letting go of those that the client gave up.
     pub async fn after(&self, expected: Option<f64>) -> AfterOutcome {
         let begun = Instant::now();
         let mut n_scrapes = 0;
@@ -180,7 +181,9 @@ impl Endpoints {
                 (Some(_), Some(_)) => Verdict::Agreed,
                 (Some(_), None) => Verdict::Settled,
             };
+            let idle = scrapes.iter().filter_map(|scrape| self.totals(scrape)).all(|t| is_idle(&t));
             let settled = verdict != Verdict::Fewer
+                && idle
                 && (expected.is_some() || (n_scrapes > 1 && finished == last));
             let worth_repeating = verdict != Verdict::Unknown
                 || scrapes
@@ -291,6 +294,11 @@ impl Endpoints {
     pub fn live(&self) -> &Live {
         &self.live
     }
+}
+
+/// Nothing running and nothing waiting, or the server does not say.
+fn is_idle(totals: &Totals) -> bool {
+    totals.running.unwrap_or(0.0) + totals.waiting.unwrap_or(0.0) == 0.0
 }
 
 impl Endpoint {

@@ -51,7 +51,6 @@ impl Notes {
         let note = note.into();
         let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !notes.contains(&note) {
-            tracing::debug!(%note, "Noted.");
             notes.push(note);
         }
     }

@@ -133,7 +133,9 @@ impl Client {
         (status, error): (Status, Option<String>),
     ) -> RequestRow {
         let (first, last) = (recording.events.first(), recording.events.last());
-        let last_token = last.map(|e| e.stamp_hi_unix_ns).or_else(|| recording.unstreamed_end());
+        // The end of an error message is no token.
+        let whole = || recording.unstreamed_end().filter(|_| status == Status::Ok);
+        let last_token = last.map(|e| e.stamp_hi_unix_ns).or_else(whole);
         let output_tokens = recording.output_tokens();
         let since_start = |stamp: UnixNs| stamp.seconds_since(started);
         let ttft_s = first.map(|e| since_start(e.stamp_hi_unix_ns));

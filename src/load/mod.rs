@@ -94,8 +94,8 @@ pub fn run(
         limit: plan.load.requests.unwrap_or(u64::MAX),
         refused_usage: AtomicU64::new(0),
     });
-    let begun = UnixNs::now();
     let _armed = crate::net::arm_kernel_stamps();
+    let begun = UnixNs::now();
     let grace = Duration::from_secs_f64(plan.load.grace_period_s);
     runtime.block_on(async {
         let mut tasks = match Offsets::new(plan.load.arrival, plan.seed) {

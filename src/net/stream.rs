@@ -7,9 +7,9 @@
 //! and the last moment before it at which the socket was seen empty.
 
 use std::cell::RefCell;
-use std::io::{self, IoSliceMut};
-use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
+use std::io::{self, IoSliceMut, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
 use nix::cmsg_space;
@@ -17,7 +17,6 @@ use nix::errno::Errno;
 use nix::sys::socket::sockopt::ReceiveTimestampns;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recv, recvmsg, setsockopt};
 use nix::sys::time::TimeSpec;
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -25,6 +24,8 @@ use crate::clock::UnixNs;
 
 /// Bytes one read takes at most. One buffer per worker thread, so it can be generous.
 const READ_BYTES: usize = 256 * 1024;
+/// Milliseconds to wait for the kernel to begin stamping; it takes one or two.
+const ARMING_TRIES: u32 = 200;
 
 thread_local! {
     /// Lent to the closure of one read at a time: reading and decoding happen without a suspension
@@ -102,7 +103,7 @@ impl StampedStream {
             let before = UnixNs::now();
             let mut got = None;
             let tried = self.socket.try_io(Interest::READABLE, || {
-                let (length, kernel) = receive(&self.socket)?;
+                let (length, kernel) = receive(self.socket.as_raw_fd())?;
                 let user = UnixNs::now();
                 let drained = length < READ_BYTES;
                 got = Some((length, ReadStamp { kernel, user, drained, empty_before: self.empty_at }));
@@ -134,10 +135,10 @@ impl StampedStream {
 }
 
 /// One `recvmsg` into this thread's buffer: its length, and the kernel's stamp.
-fn receive(stream: &TcpStream) -> io::Result<(usize, Option<UnixNs>)> {
+fn receive(socket: RawFd) -> io::Result<(usize, Option<UnixNs>)> {
     BUFFER.with_borrow_mut(|(buffer, control)| {
         let mut slices = [IoSliceMut::new(buffer)];
-        let message = recvmsg::<()>(stream.as_raw_fd(), &mut slices, Some(control), MsgFlags::empty())?;
+        let message = recvmsg::<()>(socket, &mut slices, Some(control), MsgFlags::empty())?;
         let stamp = message.cmsgs().ok().and_then(|mut messages| {
             messages.find_map(|m| match m {
                 ControlMessageOwned::ScmTimestampns(t) => Some(UnixNs(t.tv_sec() * 1_000_000_000 + t.tv_nsec())),
@@ -149,9 +150,19 @@ fn receive(stream: &TcpStream) -> io::Result<(usize, Option<UnixNs>)> {
 }
 
 /// Holds kernel stamping on for as long as the returned socket lives. The kernel switches it on
-/// lazily with the first socket that asks, and packets of that moment would go unstamped.
-pub fn arm_kernel_stamps() -> io::Result<Socket> {
-    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+/// some time after the first socket asks, and packets of that time go unstamped: this waits until
+/// one that it sends to itself comes stamped, if that ever happens here.
+pub fn arm_kernel_stamps() -> io::Result<std::net::TcpStream> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let socket = std::net::TcpStream::connect(listener.local_addr()?)?;
     setsockopt(&socket, ReceiveTimestampns, &true).map_err(io::Error::from)?;
+    let (mut peer, _) = listener.accept()?;
+    for _ in 0..ARMING_TRIES {
+        peer.write_all(b"?")?;
+        if receive(socket.as_raw_fd())?.1.is_some() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
     Ok(socket)
 }

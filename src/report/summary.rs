@@ -9,6 +9,7 @@ use crate::metric::Metric;
 use crate::record::correlated::Correlated;
 use crate::record::{RequestRow, Status};
 use crate::stats::{Estimate, bootstrap, moments, quantile};
+use crate::store::manifest::RunState;
 use crate::store::{Events, Manifest};
 
 /// Seeds every bootstrap of a report, so that a report can be made again byte by byte.
@@ -143,6 +144,9 @@ impl Summary {
     /// What a reader must know before any number, with its cause.
     pub fn warnings(&self, manifest: &Manifest) -> Vec<String> {
         let mut said = manifest.warnings.clone();
+        if manifest.state == RunState::Running {
+            said.push("the run has not ended: it was killed, or is still going on; only requests that had ended are here".to_owned());
+        }
         let s = &self.stamps;
         if s.first_tokens > 0 && s.kernel_stamped == 0 {
             said.push("no kernel stamps on this system: every time is a user stamp and contains the client's own lag".to_owned());

@@ -32,7 +32,7 @@ impl Recomputed {
 
 /// Reads the raw records of `folder` and writes everything that is made from them.
 pub fn recompute(folder: &Path) -> anyhow::Result<Recomputed> {
-    let folder = RunFolder::open(folder)?;
+    let folder = RunFolder::open(folder).map_err(super::unusable)?;
     let data = RunData::read(&folder)?;
     let notes = data.complaints();
     write_tables(&folder, &data)?;

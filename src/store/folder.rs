@@ -71,7 +71,7 @@ impl FolderError {
             ),
             FolderError::NotAFolder { .. } => Some("name a folder with --output"),
             FolderError::NoRun { .. } => Some("name a folder that `tare run` wrote"),
-            FolderError::Io { .. } => None,
+            FolderError::Io { .. } => Some("name another folder with --output"),
         }
     }
 }

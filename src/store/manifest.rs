@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::folder::{MANIFEST, RunFolder, replace_file};
 use crate::clock::{Anchor, UnixNs};
+use crate::secrets::Secrets;
 
 /// Rises when a reader of the older form would misread the new one.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -159,6 +160,15 @@ impl Manifest {
     /// Adds a note once.
     pub fn note(&mut self, note: impl Into<String>) {
         push_once(&mut self.notes, note.into());
+    }
+
+    /// Takes secrets out of everything that was said, by whoever: a server may repeat them in its
+    /// version, a gateway on the page it gives in place of metrics.
+    pub fn clean(&mut self, secrets: &Secrets) -> Result<()> {
+        let mut value = serde_json::to_value(&*self)?;
+        secrets.clean_value(&mut value);
+        *self = serde_json::from_value(value).context("the manifest cannot be cleaned of secrets")?;
+        Ok(())
     }
 
     /// Rewrites the file atomically.

@@ -12,6 +12,7 @@ use tare::record::{
     Connection, Endpoint, EventRow, Finished, RequestRow, SampleRow, ScrapePhase, ScrapeRow,
     SpanRow, Status,
 };
+use tare::secrets::Secrets;
 use tare::store::{Manifest, RunData, RunFolder, RunWriter, folder, table};
 
 fn main() -> anyhow::Result<()> {
@@ -103,7 +104,7 @@ impl Steps {
 
 fn append(folder: &RunFolder, finished: &[Finished]) -> anyhow::Result<()> {
     Manifest::new("bench", serde_json::Value::Null).write(folder)?;
-    let mut writer = RunWriter::create(folder)?;
+    let mut writer = RunWriter::create(folder, &Secrets::default())?;
     let mut random = Random(9);
     let all = finished.len() as f64;
     writer.scrape(&scrape(ScrapePhase::Before, 0, 0.0))?;

@@ -14,6 +14,7 @@ use tare::record::{
     SpanRow, Status,
 };
 use tare::server::vllm::VLLM;
+use tare::secrets::Secrets;
 use tare::store::{Manifest, RunData, RunFolder, RunWriter, folder, table};
 
 fn main() -> anyhow::Result<()> {
@@ -105,7 +106,7 @@ impl Steps {
 
 fn append(folder: &RunFolder, finished: &[Finished]) -> anyhow::Result<()> {
     Manifest::new("bench", serde_json::Value::Null).write(folder)?;
-    let mut writer = RunWriter::create(folder)?;
+    let mut writer = RunWriter::create(folder, &Secrets::default())?;
     let mut random = Random(9);
     let all = finished.len() as f64;
     writer.scrape(&scrape(ScrapePhase::Before, 0, 0.0))?;

@@ -7,15 +7,18 @@
 
 use std::time::Instant;
 
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
+
 use tare::clock::UnixNs;
 use tare::correlate::{Inputs, correlate};
 use tare::record::{
-    Connection, Endpoint, EventRow, Finished, RequestRow, SampleRow, ScrapePhase, ScrapeRow,
-    SpanRow, Status,
+    Connection, Endpoint, EventRow, Finished, LogEvent, LogRow, RequestRow, SampleRow, ScrapePhase,
+    ScrapeRow, SpanRow, Status,
 };
-use tare::server::vllm::VLLM;
 use tare::secrets::Secrets;
-use tare::store::{Manifest, RunData, RunFolder, RunWriter, folder, table};
+use tare::server::vllm::VLLM;
+use tare::store::{Manifest, RunData, RunFolder, RunWriter, events_parquet, folder, table};
 
 fn main() -> anyhow::Result<()> {
     let mut numbers = std::env::args()
@@ -42,7 +45,7 @@ fn main() -> anyhow::Result<()> {
         table::write_results(&folder.file(folder::RESULTS), &run.requests.rows)
     })?;
     steps.time("events.parquet", || {
-        table::write_events(&folder.file(folder::EVENTS), &run.events)
+        events_parquet::write(&folder.file(folder::EVENTS), &run.events)
     })?;
     steps.time("scrapes.parquet", || {
         table::write_scrapes(&folder.file(folder::SCRAPES), &run.scrapes.rows)
@@ -50,15 +53,31 @@ fn main() -> anyhow::Result<()> {
     steps.time("spans.parquet", || {
         table::write_spans(&folder.file(folder::SPANS), &run.spans.rows)
     })?;
+    steps.time("server_log.parquet", || {
+        table::write_log(&folder.file(folder::LOG), &run.log.rows)
+    })?;
     steps.time("read events.parquet", || {
-        table::read_events(&folder.file(folder::EVENTS))
+        events_parquet::read(&folder.file(folder::EVENTS))
     })?;
 
-    println!(
-        "{:<22} {:>8.3} s",
-        "all after append",
-        steps.total - steps.first
-    );
+    let inputs = Inputs {
+        scrapes: &run.scrapes.rows,
+        log: &run.log.rows,
+        spans: &run.spans.rows,
+        server: &VLLM,
+        same_host: true,
+        seed: 1,
+    };
+    let out = steps.time("correlate", || {
+        correlate(run.requests.rows.clone(), &inputs)
+    })?;
+    steps.time("joined.parquet", || {
+        table::write_joined(&folder.file(folder::JOINED), &out.rows)
+    })?;
+    println!("{} joined", out.coverage.joined);
+
+    let (wall, cpu) = (steps.total - steps.first.0, steps.cpu - steps.first.1);
+    println!("{:<22} {wall:>8.3} s {cpu:>8.3} s cpu", "all after append");
     println!(
         "{} requests, {} events",
         run.requests.rows.len(),
@@ -83,25 +102,35 @@ fn main() -> anyhow::Result<()> {
 #[derive(Default)]
 struct Steps {
     total: f64,
-    first: f64,
+    cpu: f64,
+    /// The load's own step: not part of what is waited for.
+    first: (f64, f64),
 }
 
 impl Steps {
+    /// Wall and processor time of one step: on a busy machine only the latter means something.
     fn time<T>(
         &mut self,
         name: &str,
         step: impl FnOnce() -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let begin = Instant::now();
+        let (begin, cpu) = (Instant::now(), cpu_seconds()?);
         let out = step()?;
-        let took = begin.elapsed().as_secs_f64();
-        println!("{name:<22} {took:>8.3} s");
+        let (took, cpu) = (begin.elapsed().as_secs_f64(), cpu_seconds()? - cpu);
+        println!("{name:<22} {took:>8.3} s {cpu:>8.3} s cpu");
         if self.total == 0.0 {
-            self.first = took;
+            self.first = (took, cpu);
         }
         self.total += took;
+        self.cpu += cpu;
         Ok(out)
     }
+}
+
+fn cpu_seconds() -> anyhow::Result<f64> {
+    let used = getrusage(UsageWho::RUSAGE_SELF)?;
+    let seconds = |t: TimeVal| t.tv_sec() as f64 + t.tv_usec() as f64 / 1e6;
+    Ok(seconds(used.user_time()) + seconds(used.system_time()))
 }
 
 fn append(folder: &RunFolder, finished: &[Finished]) -> anyhow::Result<()> {
@@ -114,6 +143,7 @@ fn append(folder: &RunFolder, finished: &[Finished]) -> anyhow::Result<()> {
         writer.finished(f)?;
         for f in f {
             writer.span(&span(&f.row, &mut random))?;
+            writer.log(&log(&f.row))?;
         }
         if i % 10 == 0 {
             writer.scrape(&scrape(ScrapePhase::During, i as i64, i as f64 / all))?;
@@ -242,6 +272,21 @@ fn span(row: &RequestRow, random: &mut Random) -> SpanRow {
         input_tokens: row.input_tokens,
         output_tokens: row.output_tokens,
         attributes: [("gen_ai.request.max_tokens".to_owned(), "150".to_owned())].into(),
+    }
+}
+
+fn log(row: &RequestRow) -> LogRow {
+    let time = row.started_unix_ns.plus_seconds(0.003);
+    let request_id = format!("chatcmpl-{}-0badf00d", row.request_id);
+    LogRow {
+        source: "server.log".to_owned(),
+        line_no: row.index + 1,
+        read_unix_ns: time,
+        time_unix_ns: Some(time),
+        time_resolution_ns: Some(1_000),
+        process: Some("APIServer".to_owned()),
+        level: Some("INFO".to_owned()),
+        event: LogEvent::Added { request_id },
     }
 }
 

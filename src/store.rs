@@ -5,12 +5,13 @@
 //! - [`folder`]: which files there are, and the rule for overwriting
 //! - [`append`]: the writers, used by one thread while the load runs
 //! - [`read`]: the streams back as rows; torn ends and bad lines counted
-//! - [`events`]: token events, columnar, since there are millions of them
-//! - [`table`]: the Parquet tables and their columns
+//! - [`events`], [`events_parquet`]: token events, columnar, since there are millions of them
+//! - [`table`]: the other Parquet tables and their columns
 //! - [`manifest`]: the run's description, rewritten whole
 
 pub mod append;
 pub mod events;
+pub mod events_parquet;
 pub mod folder;
 pub mod manifest;
 pub mod read;

@@ -223,6 +223,12 @@ pub fn breakdown(rows: &[JoinedRow], aggregate: &Aggregate, same_host: bool) -> 
     if chosen.is_empty() {
         return breakdown;
     }
+    // Some servers' spans know queue and prefill, and no TTFT.
+    if shape == Shape::InBand
+        && chosen.iter().filter(|r| r.source == Source::Span).count() * 2 > chosen.len()
+    {
+        breakdown.source = Evidence::Span;
+    }
     let mean = column("mean", &chosen, shape);
     if shape == Shape::Bare
         && let Some(split) = from_aggregate(&mean, aggregate)

@@ -19,6 +19,7 @@ mod keys;
 pub mod log_join;
 pub mod log_stats;
 pub mod reconcile;
+mod reconcile_spans;
 pub mod request_join;
 pub mod span_join;
 #[cfg(test)]

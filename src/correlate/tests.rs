@@ -5,6 +5,7 @@ mod breakdown;
 mod capture;
 mod headline;
 mod joins;
+mod strays;
 
 use super::{Inputs, correlate};
 use crate::record::correlated::{Check, Correlated};

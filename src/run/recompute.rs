@@ -10,7 +10,7 @@ use crate::record::correlated::Correlated;
 use crate::record::{JoinedRow, Status};
 use crate::report::{self, Report, Summary};
 use crate::store::folder::{EVENTS, JOINED, LOG, RESULTS, SCRAPES, SPANS};
-use crate::store::{Manifest, RunData, RunFolder, table};
+use crate::store::{Manifest, RunData, RunFolder, events_parquet, table};
 
 /// Seeds every interval: the same records give the same figures for ever.
 const SEED: u64 = 0;
@@ -57,7 +57,7 @@ pub fn recompute(folder: &Path) -> anyhow::Result<Recomputed> {
 /// The raw records as Parquet.
 fn write_tables(folder: &RunFolder, data: &RunData) -> anyhow::Result<()> {
     table::write_results(&folder.file(RESULTS), &data.requests.rows)?;
-    table::write_events(&folder.file(EVENTS), &data.events)?;
+    events_parquet::write(&folder.file(EVENTS), &data.events)?;
     table::write_scrapes(&folder.file(SCRAPES), &data.scrapes.rows)?;
     table::write_log(&folder.file(LOG), &data.log.rows)?;
     table::write_spans(&folder.file(SPANS), &data.spans.rows)

@@ -194,17 +194,21 @@ const TEMPORARY: &str = ".part";
 /// then renamed.
 pub fn replace_file<T>(
     path: &Path,
-    write: impl FnOnce(&mut fs::File) -> anyhow::Result<T>,
+    write: impl FnOnce(&mut io::BufWriter<fs::File>) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     use anyhow::Context as _;
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(TEMPORARY);
     let temporary = PathBuf::from(temporary);
     let in_context = || format!("cannot write {}", path.display());
-    let written = fs::File::create(&temporary)
-        .map_err(anyhow::Error::from)
-        .and_then(|mut file| write(&mut file))
-        .and_then(|out| Ok(fs::rename(&temporary, path).map(|()| out)?));
+    let fill = || {
+        let mut file = io::BufWriter::new(fs::File::create(&temporary)?);
+        let out = write(&mut file)?;
+        file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        fs::rename(&temporary, path)?;
+        Ok(out)
+    };
+    let written: anyhow::Result<T> = fill();
     if written.is_err() {
         drop(fs::remove_file(&temporary)); // the failure is told; half a file helps nobody
     }

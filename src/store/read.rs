@@ -9,11 +9,11 @@ use anyhow::{Context as _, Result};
 use serde::de::DeserializeOwned;
 
 use super::events::Events;
+use super::events_parquet;
 use super::folder::{
     EVENTS, EVENTS_STREAM, LOG_STREAM, RESULTS_STREAM, RunFolder, SCRAPES_STREAM, SPANS_STREAM,
 };
 use super::manifest::Manifest;
-use super::table;
 use crate::record::{LogRow, RequestRow, ScrapeRow, SpanRow};
 
 /// The rows of a JSONL stream, and what could not be read of it.
@@ -190,7 +190,7 @@ pub fn read_events(folder: &RunFolder) -> Result<Events> {
     if stream.is_file() {
         Events::read_stream(&stream)
     } else if parquet.is_file() {
-        table::read_events(&parquet)
+        events_parquet::read(&parquet)
     } else {
         Ok(Events::default())
     }

@@ -4,13 +4,8 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use polars::prelude::{
-    Column, DataFrame, Int64Chunked, IntoSeries as _, NamedFrom, NewChunkedArray as _,
-    ParquetCompression, ParquetReader, ParquetWriter, SerReader as _, Series, StringChunked,
-    UInt32Chunked,
-};
+use polars::prelude::{Column, DataFrame, NamedFrom, ParquetCompression, ParquetWriter, Series};
 
-use super::events::Events;
 use super::folder::replace_file;
 use crate::clock::UnixNs;
 use crate::record::{JoinedRow, LogEvent, LogRow, RequestRow, ScrapePhase, ScrapeRow, SpanRow};
@@ -19,11 +14,6 @@ use crate::record::{JoinedRow, LogEvent, LogRow, RequestRow, ScrapePhase, Scrape
 pub fn write_results(path: &Path, rows: &[RequestRow]) -> Result<()> {
     let rows: Vec<&RequestRow> = rows.iter().collect();
     write(path, request_columns(&rows))
-}
-
-/// `events.parquet`: one row a token-bearing event.
-pub fn write_events(path: &Path, events: &Events) -> Result<()> {
-    write(path, event_columns(events))
 }
 
 /// `scrapes.parquet`: one row a sample; a failed scrape is one row without a sample.
@@ -156,53 +146,6 @@ fn joined_columns(rows: &[JoinedRow]) -> Vec<Column> {
         "part_unexplained_s": |r| r.parts.unexplained_s,
         "part_client_lag_s": |r| r.parts.client_lag_s,
     ]
-}
-
-fn event_columns(events: &Events) -> Vec<Column> {
-    let ids = StringChunked::with_chunk("request_id".into(), events.id_column());
-    let instants = |name: &str, values: &[i64]| {
-        Column::from(Int64Chunked::from_slice(name.into(), values).into_series())
-    };
-    let counts = |name: &str, values: &[u32]| {
-        Column::from(UInt32Chunked::from_slice(name.into(), values).into_series())
-    };
-    vec![
-        ids.into_series().into(),
-        instants("stamp_lo_unix_ns", &events.stamp_lo_unix_ns),
-        instants("stamp_hi_unix_ns", &events.stamp_hi_unix_ns),
-        instants("user_unix_ns", &events.user_unix_ns),
-        counts("events_in_read", &events.events_in_read),
-        UInt32Chunked::from_slice_options("tokens".into(), &events.tokens)
-            .into_series()
-            .into(),
-        counts("bytes", &events.bytes),
-    ]
-}
-
-/// `events.parquet` back, where the stream is no longer there.
-pub fn read_events(path: &Path) -> Result<Events> {
-    let file =
-        std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let frame = ParquetReader::new(file)
-        .finish()
-        .with_context(|| format!("{} is not a Parquet file of token events", path.display()))?;
-    let instants = |name: &str| -> Result<Vec<i64>> {
-        Ok(frame.column(name)?.i64()?.into_no_null_iter().collect())
-    };
-    let counts = |name: &str| -> Result<Vec<u32>> {
-        Ok(frame.column(name)?.u32()?.into_no_null_iter().collect())
-    };
-    let mut events = Events::default();
-    events.stamp_lo_unix_ns = instants("stamp_lo_unix_ns")?;
-    events.stamp_hi_unix_ns = instants("stamp_hi_unix_ns")?;
-    events.user_unix_ns = instants("user_unix_ns")?;
-    events.events_in_read = counts("events_in_read")?;
-    events.tokens = frame.column("tokens")?.u32()?.iter().collect();
-    events.bytes = counts("bytes")?;
-    for (row, id) in frame.column("request_id")?.str()?.iter().enumerate() {
-        events.claim(id.unwrap_or_default(), row..row + 1);
-    }
-    Ok(events)
 }
 
 fn scrape_columns(rows: &[ScrapeRow]) -> Vec<Column> {

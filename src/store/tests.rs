@@ -1,7 +1,7 @@
 //! The store against what happens to files: whole runs, kills at any byte, bad lines, full folders.
 
 use super::folder::{self, RunFolder};
-use super::{Events, Lines, Manifest, RunData, RunWriter, table};
+use super::{Events, Lines, Manifest, RunData, RunWriter, events_parquet, table};
 use crate::record::fixture::{finished, log, request, sample, scrape, span};
 use crate::record::{LogEvent, RequestRow, ScrapePhase};
 use crate::secrets::Secrets;
@@ -220,7 +220,7 @@ fn parquet_is_the_same_bytes_every_time_and_events_can_be_read_from_it() {
     let write = |suffix: &str| {
         let at = |name: &str| folder.file(&format!("{name}{suffix}"));
         table::write_results(&at("results"), &run.requests.rows).unwrap();
-        table::write_events(&at("events"), &run.events).unwrap();
+        events_parquet::write(&at("events"), &run.events).unwrap();
         table::write_scrapes(&at("scrapes"), &run.scrapes.rows).unwrap();
         table::write_log(&at("log"), &run.log.rows).unwrap();
         table::write_spans(&at("spans"), &run.spans.rows).unwrap();
@@ -239,12 +239,12 @@ fn an_empty_run_still_makes_every_table() {
     let (_dir, folder) = run(0);
     let run = RunData::read(&folder).unwrap();
     table::write_results(&folder.file(folder::RESULTS), &run.requests.rows).unwrap();
-    table::write_events(&folder.file(folder::EVENTS), &run.events).unwrap();
+    events_parquet::write(&folder.file(folder::EVENTS), &run.events).unwrap();
     table::write_log(&folder.file(folder::LOG), &run.log.rows).unwrap();
     table::write_spans(&folder.file(folder::SPANS), &run.spans.rows).unwrap();
     table::write_joined(&folder.file(folder::JOINED), &[]).unwrap();
     assert!(
-        table::read_events(&folder.file(folder::EVENTS))
+        events_parquet::read(&folder.file(folder::EVENTS))
             .unwrap()
             .is_empty()
     );

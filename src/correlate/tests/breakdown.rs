@@ -157,6 +157,18 @@ fn in_band_metrics_leave_path_and_front_end_together() {
 }
 
 #[test]
+fn spans_without_a_ttft_are_named_as_spans() {
+    let mut run = with_spans(10);
+    for s in &mut run.spans {
+        s.ttft_s = None;
+    }
+    let out = run.correlate();
+    assert_eq!(out.breakdown.source, Evidence::Span);
+    assert!(rows(&out.breakdown.columns[0]).contains(&("path + front end", 0.018)));
+    assert_sums(&out);
+}
+
+#[test]
 fn the_metrics_endpoint_splits_the_mean_alone() {
     let mut run = with_spans(10);
     run.spans.clear();

@@ -18,11 +18,12 @@ pub use self::recompute::{Recomputed, recompute};
 
 use crate::clock::UnixNs;
 use crate::config::{Arrival, Config};
-use crate::error::{Exit, Explain, usage};
+use crate::error::{Exit, Explain, broken, usage};
 use crate::ingest::tail::Begin;
 use crate::ingest::{self, Collector};
 use crate::load::openai::BodyOptions;
 use crate::load::{self, Live, Requests};
+use crate::mock::script::Script;
 use crate::net::Target;
 use crate::secrets::Secrets;
 use crate::server::probe::{self, Probe};
@@ -55,6 +56,9 @@ pub struct Outcome {
 
 /// Runs `config` from beginning to end.
 pub fn run(config: &Config, options: &Options) -> anyhow::Result<Outcome> {
+    if config.target.base_url.is_none() {
+        Script::parse(&config.target.embedded.faults).or_usage("`embedded.faults` cannot be played")?;
+    }
     let workload = crate::workload::load(&config.workload, config.seed)?;
     let folder = RunFolder::create(&facts::folder_of(config), config.overwrite).map_err(unusable)?;
     workload.write(&folder.request_set()).or_usage("the output folder cannot be written to")?;
@@ -208,8 +212,11 @@ fn start_embedded(
     match signs.url {
         Some(url) if signs.started => Ok((server, url)),
         _ => {
+            if signs.ended.is_some() {
+                server.wait();
+            }
             let words = server.stop().unwrap_or_else(|| "it did not say that it serves".to_owned());
-            Err(crate::error::broken(format!("the embedded server did not start: {words}")).into())
+            Err(broken(format!("the embedded server did not start: {words}")).into())
         }
     }
 }
@@ -223,7 +230,7 @@ fn ask_server(config: &Config, target: &Target) -> anyhow::Result<Probe> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(probe::probe(&target.base_url(), &headers, patience)).map_err(|error| {
         let (hint, said) = (error.hint(), error.to_string());
-        crate::error::broken(secrets(config).clean(&said)).hint(hint).into()
+        broken(secrets(config).clean(&said)).hint(hint).into()
     })
 }
 

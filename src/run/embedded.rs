@@ -65,6 +65,14 @@ impl Server {
         None
     }
 
+    /// Waits, not for long, for the end of a child that has closed its log.
+    pub(super) fn wait(&mut self) {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Whether it still runs.
     pub(super) fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))

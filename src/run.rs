@@ -28,6 +28,7 @@ use crate::net::Target;
 use crate::secrets::Secrets;
 use crate::server::probe::{self, Probe};
 use crate::server::{SERVERS, Server};
+use crate::store::folder::RESULTS_STREAM;
 use crate::store::manifest::{RunState, TargetFacts};
 use crate::store::{FolderError, Manifest, RunFolder, RunWriter};
 use crate::workload::Workload;
@@ -69,6 +70,11 @@ pub fn run(config: &Config, options: &Options) -> anyhow::Result<Outcome> {
     save(&mut manifest, &folder, config)?;
     let measured = measure(config, options, workload, &folder, &mut manifest);
     if let Err(error) = measured {
+        // Without a row there is nothing to keep, and the next try can have the folder's name.
+        if !folder.has_rows(RESULTS_STREAM) {
+            folder.discard();
+            return Err(error);
+        }
         // The folder says what became of the run; rows already written stay.
         manifest.warnings.push(format!("the run broke: {error:#}"));
         manifest.end(RunState::Failed);

@@ -109,7 +109,13 @@ fn measure(
         base_url: config.target.base_url.clone(),
         log_begin: Begin::End,
     };
-    let mut collector = Collector::start(plan, writer.ingested())?;
+    let mut collector = Collector::start(plan, writer.ingested()).map_err(|problem| {
+        let (what, hint) = (broken(&problem), problem.hint);
+        anyhow::Error::from(match hint {
+            Some(hint) => what.hint(hint),
+            None => what,
+        })
+    })?;
     let mut child = None;
     let base_url = match &config.target.base_url {
         Some(url) => url.clone(),

@@ -191,14 +191,12 @@ fn measure(
         ));
     }
     let ok = live.ok.load(std::sync::atomic::Ordering::Relaxed);
-    if let Some(after) = collector.snapshot_after(Some(ok as f64)) {
+    let after = collector.snapshot_after(Some(ok as f64)).filter(|_| !config.observe.no_metrics);
+    if let Some(after) = after {
         facts::note_after(manifest, &after, outcome.sent.saturating_sub(ok));
     }
     wait_for_spans(config, &plan, ok, &collector);
     if let Some(server) = &mut child {
-        if !server.is_alive() {
-            manifest.warn("the embedded server ended before the run did");
-        }
         if let Some(last_words) = server.stop() {
             manifest.warn(last_words);
         }

@@ -20,15 +20,17 @@ pub use self::recompute::{Recomputed, recompute};
 
 use crate::clock::UnixNs;
 use crate::config::{Arrival, Config};
-use crate::error::{Exit, Explain, usage};
+use crate::error::{Exit, Explain, broken, usage};
 use crate::ingest::tail::Begin;
 use crate::ingest::{self, Collector};
 use crate::load::openai::BodyOptions;
 use crate::load::{self, Live, Requests};
+use crate::mock::script::Script;
 use crate::net::HttpUrl;
 use crate::secrets::Secrets;
 use crate::server::probe::{self, Probe};
 use crate::server::{SERVERS, Server};
+use crate::store::folder::RESULTS_STREAM;
 use crate::store::manifest::{RunState, TargetFacts};
 use crate::store::{FolderError, Manifest, RunFolder, RunWriter};
 use crate::workload::Workload;
@@ -57,6 +59,9 @@ pub struct Outcome {
 
 /// Runs `config` from beginning to end.
 pub fn run(config: &Config, options: &Options) -> anyhow::Result<Outcome> {
+    if config.target.base_url.is_none() {
+        Script::parse(&config.target.embedded.faults).or_usage("`embedded.faults` cannot be played")?;
+    }
     let workload = crate::workload::load(&config.workload, config.seed)?;
     let folder = RunFolder::create(&facts::folder_of(config), config.overwrite).map_err(unusable)?;
     workload.write(&folder.request_set()).or_usage("the output folder cannot be written to")?;
@@ -67,6 +72,11 @@ pub fn run(config: &Config, options: &Options) -> anyhow::Result<Outcome> {
     save(&mut manifest, &folder, config)?;
     let measured = measure(config, options, workload, &folder, &mut manifest);
     if let Err(error) = measured {
+        // Without a row there is nothing to keep, and the next try can have the folder's name.
+        if !folder.has_rows(RESULTS_STREAM) {
+            folder.discard();
+            return Err(error);
+        }
         // The folder says what became of the run; rows already written stay.
         manifest.warnings.push(format!("the run broke: {error:#}"));
         manifest.end(RunState::Failed);
@@ -101,7 +111,13 @@ fn measure(
         base_url: config.target.base_url.clone(),
         log_begin: Begin::End,
     };
-    let mut collector = Collector::start(plan, writer.ingested())?;
+    let mut collector = Collector::start(plan, writer.ingested()).map_err(|problem| {
+        let (what, hint) = (broken(&problem), problem.hint);
+        anyhow::Error::from(match hint {
+            Some(hint) => what.hint(hint),
+            None => what,
+        })
+    })?;
     let mut child = None;
     let base_url = match &config.target.base_url {
         Some(url) => url.clone(),
@@ -177,14 +193,12 @@ fn measure(
         ));
     }
     let ok = live.ok.load(std::sync::atomic::Ordering::Relaxed);
-    if let Some(after) = collector.snapshot_after(Some(ok as f64)) {
+    let after = collector.snapshot_after(Some(ok as f64)).filter(|_| !config.observe.no_metrics);
+    if let Some(after) = after {
         facts::note_after(manifest, &after, outcome.sent.saturating_sub(ok));
     }
     wait_for_spans(config, &plan, ok, &collector);
     if let Some(server) = &mut child {
-        if !server.is_alive() {
-            manifest.warn("the embedded server ended before the run did");
-        }
         if let Some(last_words) = server.stop() {
             manifest.warn(last_words);
         }
@@ -210,8 +224,11 @@ fn start_embedded(
     match signs.url {
         Some(url) if signs.started => Ok((server, url)),
         _ => {
+            if signs.ended.is_some() {
+                server.wait();
+            }
             let words = server.stop().unwrap_or_else(|| "it did not say that it serves".to_owned());
-            Err(crate::error::broken(format!("the embedded server did not start: {words}")).into())
+            Err(broken(format!("the embedded server did not start: {words}")).into())
         }
     }
 }
@@ -225,7 +242,7 @@ fn ask_server(config: &Config, target: &HttpUrl) -> anyhow::Result<Probe> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(probe::probe(&target.to_string(), &headers, patience)).map_err(|error| {
         let (hint, said) = (error.hint(), error.to_string());
-        crate::error::broken(secrets(config).clean(&said)).hint(hint).into()
+        broken(secrets(config).clean(&said)).hint(hint).into()
     })
 }
 

@@ -18,8 +18,6 @@ use crate::record::{LogEvent, LogRow};
 const MAX_UNPARSED_CHARS: usize = 2_000;
 /// The last lines, kept for the message when an attached server dies.
 const RECENT_LINES: usize = 20;
-/// So many lines without one understood: the log is of another format.
-const ENOUGH_LINES: u64 = 20;
 /// A piped log's zone is believed once it held for so many seconds, within so many.
 const CONFIRM_S: f64 = 2.0;
 
@@ -294,13 +292,6 @@ impl LogReader {
         }
         self.recent
             .push_back(text.chars().take(MAX_UNPARSED_CHARS).collect());
-        if self.counts.seen == ENOUGH_LINES
-            && let Some(problem) = self
-                .verdict()
-                .filter(|_| self.counts.parsed + self.counts.other == 0)
-        {
-            self.notes.add(problem.note());
-        }
     }
 }
 

@@ -67,9 +67,12 @@ impl Server {
         None
     }
 
-    /// Whether it still runs.
-    pub(super) fn is_alive(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
+    /// Waits, not for long, for the end of a child that has closed its log.
+    pub(super) fn wait(&mut self) {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     fn last_words(&mut self) -> String {

@@ -80,6 +80,8 @@ impl FolderError {
 #[derive(Clone, Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    /// It was not there before.
+    made: bool,
 }
 
 impl RunFolder {
@@ -96,9 +98,11 @@ impl RunFolder {
                 path: path.to_owned(),
             });
         }
+        let made = !path.exists();
         fs::create_dir_all(path).map_err(|e| io("create the output folder", e))?;
         let folder = Self {
             path: path.to_owned(),
+            made,
         };
         if overwrite {
             folder
@@ -116,11 +120,26 @@ impl RunFolder {
         Ok(folder)
     }
 
+    /// Takes back what [`create`](Self::create) did, for a run that came to nothing: what tare wrote
+    /// goes, and the folder too if it was made for it. What cannot be removed stays.
+    pub fn discard(self) {
+        drop(self.remove_own());
+        if self.made {
+            drop(fs::remove_dir(&self.path));
+        }
+    }
+
+    /// Whether a stream has a record.
+    pub fn has_rows(&self, stream: &str) -> bool {
+        fs::metadata(self.file(stream)).is_ok_and(|file| file.len() > 0)
+    }
+
     /// An existing run folder.
     pub fn open(path: &Path) -> Result<Self, FolderError> {
         if path.join(MANIFEST).is_file() {
             Ok(Self {
                 path: path.to_owned(),
+                made: false,
             })
         } else {
             Err(FolderError::NoRun {
@@ -268,6 +287,22 @@ mod tests {
             fs::read_to_string(folder.file("plots/notes.txt")).unwrap(),
             "mine"
         );
+    }
+
+    #[test]
+    fn a_discarded_run_leaves_what_was_there_before() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, there) in [("new", false), ("old", true)] {
+            let path = dir.path().join(name);
+            if there {
+                fs::create_dir(&path).unwrap();
+            }
+            let folder = RunFolder::create(&path, false).unwrap();
+            fs::write(folder.file(MANIFEST), "{}").unwrap();
+            folder.discard();
+            assert_eq!(path.exists(), there);
+            assert!(!path.join(MANIFEST).exists());
+        }
     }
 
     #[test]

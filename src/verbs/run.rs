@@ -5,7 +5,7 @@ use std::io::Write;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::RunArgs;
-use crate::error::Exit;
+use crate::error::{self, Exit};
 use crate::{config, report, run, workload};
 
 /// Runs the verb.
@@ -23,7 +23,22 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
         report::print(&mut out, &outcome.recomputed.report())?;
     }
     writeln!(out, "{}", outcome.folder.display())?;
+    if outcome.exit == Exit::Broken {
+        error::print(&mut std::io::stderr(), &nothing_succeeded(&outcome))?;
+    }
     Ok(outcome.exit)
+}
+
+/// Says why the run ends with an error although it was made to its end.
+fn nothing_succeeded(outcome: &run::Outcome) -> anyhow::Error {
+    let summary = &outcome.recomputed.summary;
+    let said = match (summary.counts.total, summary.errors.first()) {
+        (0, _) => "no request was sent".to_owned(),
+        (1, Some(e)) => format!("the one request failed: {}", e.message),
+        (total, Some(e)) => format!("none of {total} requests succeeded ({} times: {})", e.n, e.message),
+        (total, None) => format!("none of {total} requests ended in time"),
+    };
+    error::broken(said).hint(format!("{} has every error", outcome.folder.join("report.md").display())).into()
 }
 
 /// The first Ctrl-C (or SIGTERM) stops the load; what was measured is reported. The second ends the

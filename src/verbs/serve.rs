@@ -3,15 +3,18 @@
 
 use crate::cli::ServeArgs;
 use crate::config;
-use crate::error::Exit;
+use crate::error::{Exit, Explain};
+use crate::mock::script::Script;
 use crate::mock::{self, ServeOptions};
 
 /// Runs the verb; returns when stopped by SIGTERM, SIGINT or the end of the parent.
 pub fn serve(args: &ServeArgs) -> anyhow::Result<Exit> {
+    let embedded = config::embedded_from_flags(args)?;
+    Script::parse(&embedded.faults).or_usage("`--fault` cannot be played")?;
     mock::run(ServeOptions {
         host: args.host.clone(),
         port: args.port,
-        embedded: config::embedded_from_flags(args)?,
+        embedded,
         otlp_endpoint: args.otlp_endpoint.clone(),
         truth: args.truth.clone(),
         parent_pid: args.parent_pid,

@@ -1,13 +1,22 @@
 //! The one integration test binary: each further one would link polars again.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::float_cmp)]
 
+mod arrivals;
+mod bad_input;
+mod end_to_end;
+mod evidence;
 mod ingest_collector;
 mod ingest_log;
 mod ingest_otlp;
 mod ingest_scrape;
 mod ingest_server;
 mod layering;
+mod program;
 mod readme;
+mod real_vllm;
+mod recompute;
 mod registration;
+mod runs;
+mod secrets;
 mod source;
 mod support;

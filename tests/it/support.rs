@@ -69,3 +69,12 @@ pub fn block_on<T>(work: impl Future<Output = T>) -> T {
         .unwrap()
         .block_on(work)
 }
+
+/// Waits for something to become true, and fails when it does not.
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < SOON, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

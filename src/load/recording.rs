@@ -68,7 +68,7 @@ impl Recording {
         let first = self.gathered.len();
         let mut body_end = 0;
         let Self { response, sse, gathered, data, body, body_too_long, done_seen, .. } = self;
-        response.push(bytes, |head, piece| {
+        let pushed = response.push(bytes, |head, piece| {
             // Where the piece ends within this read; pieces are slices of it.
             body_end = piece.as_ptr() as usize + piece.len() - bytes.as_ptr() as usize;
             if !head.event_stream || head.status >= 300 {
@@ -90,14 +90,15 @@ impl Recording {
                 };
                 gathered.push(Gathered { row, data_end: data.len() });
             });
-        })?;
+        });
         let n = self.gathered.len() - first;
         for event in self.gathered.iter_mut().skip(first) {
             event.row.events_in_read = n as u32;
         }
         // Exact: the kernel's stamp is that of the read's last byte, so it is the event's own only
-        // if the read drained the socket and ended with this event (and its chunk's CRLF).
-        let ends_the_read = bytes.len() - body_end <= 2 && !self.sse.has_partial();
+        // if the read drained the socket and ended with this event (and its chunk's CRLF): not with
+        // a comment, not with the beginning of the next.
+        let ends_the_read = bytes.len() - body_end <= 2 && self.sse.bytes_since_event() == 0;
         if let Some(last) = self.gathered.get_mut(first..).and_then(|new| new.last_mut())
             && let Some(kernel) = stamp.kernel
             && stamp.drained
@@ -109,6 +110,7 @@ impl Recording {
             self.head = Some(stamp);
         }
         self.last_read = Some(stamp);
+        pushed?;
         if self.data.len() >= GATHER_BYTES {
             self.read_gathered();
         }

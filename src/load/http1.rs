@@ -155,7 +155,10 @@ impl ResponseDecoder {
         // Interim responses (100 Continue, 103 Early Hints) precede the real one.
         if !(100..200).contains(&status) {
             let mut head = Head { status, keep_alive: false, event_stream: false, headers };
-            head.event_stream = head.header("content-type").is_some_and(|v| v.starts_with("text/event-stream"));
+            head.event_stream = head
+                .header("content-type")
+                .and_then(|v| v.split(';').next())
+                .is_some_and(|v| v.trim().eq_ignore_ascii_case("text/event-stream"));
             let connection = head.header("connection").unwrap_or("").to_ascii_lowercase();
             head.keep_alive = if http10 { connection.contains("keep-alive") } else { !connection.contains("close") };
             self.state = body_state(&head)?;

@@ -2,7 +2,9 @@
 //! bytes; this file must not know sockets, time or statistics.
 
 use std::borrow::Cow;
+use std::fmt;
 
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -85,8 +87,11 @@ pub struct Chunk<'a> {
     pub has_text: bool,
     /// Visible text, not reasoning.
     pub has_content: bool,
-    /// The chunk is about an answer at all (the closing usage chunk is not).
-    pub has_choice: bool,
+    /// Which choices (answers to one request) the chunk is about, a bit each; the closing usage chunk
+    /// is about none.
+    pub choices: u64,
+    /// Which of them it ends.
+    pub finished: u64,
     pub finish_reason: Option<String>,
     pub usage: Option<Usage>,
     pub in_band: Option<InBand>,
@@ -102,6 +107,17 @@ pub struct Usage {
     pub completion_tokens: Option<u32>,
 }
 
+impl Usage {
+    /// What this leaves open is taken from `earlier`.
+    #[must_use]
+    pub fn or(self, earlier: Self) -> Self {
+        Self {
+            prompt_tokens: self.prompt_tokens.or(earlier.prompt_tokens),
+            completion_tokens: self.completion_tokens.or(earlier.completion_tokens),
+        }
+    }
+}
+
 /// vLLM's per-request metrics, in milliseconds as sent. "Time to first token" is prefill here:
 /// scheduled to first token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
@@ -114,37 +130,163 @@ pub struct InBand {
 #[derive(Deserialize)]
 struct Raw<'a> {
     #[serde(borrow, default)]
-    id: Option<Cow<'a, str>>,
+    id: Text<'a>,
     #[serde(borrow, default)]
     choices: Option<Vec<Choice<'a>>>,
     #[serde(default)]
-    usage: Option<Usage>,
+    usage: Option<Lenient<Usage>>,
     #[serde(default)]
-    metrics: Option<InBand>,
+    metrics: Option<Lenient<InBand>>,
     #[serde(default)]
     error: Option<Value>,
 }
 
 #[derive(Deserialize)]
 struct Choice<'a> {
-    #[serde(borrow, default, alias = "message")]
-    delta: Option<Delta<'a>>,
-    #[serde(borrow, default)]
-    text: Option<Cow<'a, str>>,
+    #[serde(default, deserialize_with = "lenient_count")]
+    index: Option<u32>,
     #[serde(default)]
-    finish_reason: Option<String>,
+    delta: Option<Delta>,
+    #[serde(default)]
+    message: Option<Delta>,
+    #[serde(default)]
+    text: Filled,
+    #[serde(borrow, default)]
+    finish_reason: Text<'a>,
 }
 
 #[derive(Deserialize)]
-struct Delta<'a> {
-    #[serde(borrow, default)]
-    content: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    reasoning: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    reasoning_content: Option<Cow<'a, str>>,
+struct Delta {
     #[serde(default)]
-    tool_calls: Option<Vec<serde::de::IgnoredAny>>,
+    content: Filled,
+    #[serde(default)]
+    reasoning: Filled,
+    #[serde(default)]
+    reasoning_content: Filled,
+    #[serde(default)]
+    tool_calls: Filled,
+}
+
+/// Something that another server may give another shape, which is then taken for absent: it must
+/// not make a good answer a bad one.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Lenient<T> {
+    Known(T),
+    Other(IgnoredAny),
+}
+
+impl<T> Lenient<T> {
+    fn known(self) -> Option<T> {
+        match self {
+            Self::Known(value) => Some(value),
+            Self::Other(_) => None,
+        }
+    }
+}
+
+/// Text that is not empty, where there is some.
+#[derive(Default)]
+struct Text<'a>(Option<Cow<'a, str>>);
+
+/// Whether there is anything: text, a list or an object that is not empty. What it says is never
+/// looked at, so it is not copied either.
+#[derive(Clone, Copy, Default)]
+struct Filled(bool);
+
+/// Takes any JSON value, for [`Text`].
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Option<Cow<'de, str>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok((!text.is_empty()).then_some(Cow::Borrowed(text)))
+    }
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok((!text.is_empty()).then(|| Cow::Owned(text.to_owned())))
+    }
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Owned(number.to_string())))
+    }
+    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Owned(number.to_string())))
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
+        while fields.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+}
+
+/// Takes any JSON value, for [`Filled`].
+struct FilledVisitor;
+
+impl<'de> Visitor<'de> for FilledVisitor {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+    fn visit_str<E>(self, text: &str) -> Result<bool, E> {
+        Ok(!text.is_empty())
+    }
+    fn visit_unit<E>(self) -> Result<bool, E> {
+        Ok(false)
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<bool, E> {
+        Ok(false)
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<bool, E> {
+        Ok(false)
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<bool, E> {
+        Ok(false)
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<bool, E> {
+        Ok(false)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<bool, A::Error> {
+        let mut filled = false;
+        while items.next_element::<IgnoredAny>()?.is_some() {
+            filled = true;
+        }
+        Ok(filled)
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<bool, A::Error> {
+        let mut filled = false;
+        while fields.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
+            filled = true;
+        }
+        Ok(filled)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextVisitor).map(Text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Filled {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FilledVisitor).map(Filled)
+    }
 }
 
 /// Reads one chunk of a stream, or a whole unstreamed answer.
@@ -154,24 +296,23 @@ pub fn parse(data: &[u8]) -> Result<Chunk<'_>, String> {
         format!("expected a JSON chunk, found `{}` ({error})", String::from_utf8_lossy(start).escape_debug())
     })?;
     let mut chunk = Chunk {
-        id: raw.id,
-        usage: raw.usage,
-        in_band: raw.metrics,
+        id: raw.id.0,
+        usage: raw.usage.and_then(Lenient::known),
+        in_band: raw.metrics.and_then(Lenient::known),
         error: raw.error.as_ref().map(error_text),
         ..Chunk::default()
     };
-    let filled = |text: &Option<Cow<'_, str>>| text.as_ref().is_some_and(|t| !t.is_empty());
     for choice in raw.choices.unwrap_or_default() {
-        chunk.has_choice = true;
-        let delta = choice.delta.as_ref();
-        let content = filled(&choice.text) || delta.is_some_and(|d| filled(&d.content));
-        let other = delta.is_some_and(|d| {
-            filled(&d.reasoning) || filled(&d.reasoning_content) || d.tool_calls.as_ref().is_some_and(|c| !c.is_empty())
-        });
+        let bit = 1 << (choice.index.unwrap_or(0) % u64::BITS);
+        let told = choice.delta.as_ref().or(choice.message.as_ref());
+        let content = choice.text.0 || told.is_some_and(|d| d.content.0);
+        let other = told.is_some_and(|d| d.reasoning.0 || d.reasoning_content.0 || d.tool_calls.0);
+        chunk.choices |= bit;
         chunk.has_content |= content;
         chunk.has_text |= content || other;
-        if choice.finish_reason.is_some() {
-            chunk.finish_reason = choice.finish_reason;
+        if let Some(reason) = choice.finish_reason.0 {
+            chunk.finished |= bit;
+            chunk.finish_reason = Some(reason.into_owned());
         }
     }
     Ok(chunk)
@@ -195,9 +336,10 @@ fn error_text(error: &Value) -> String {
     }
 }
 
+/// One line of a bearable length that does nothing to a terminal.
 fn shorten(text: &str) -> String {
     const LONGEST: usize = 300;
-    let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ").replace(char::is_control, "\u{fffd}");
     if line.chars().count() <= LONGEST { line } else { line.chars().take(LONGEST).chain(['…']).collect() }
 }
 
@@ -280,6 +422,28 @@ mod tests {
         let chunk = parse(br#"{"id":"chatcmpl-1","choices":[{"index":0,"message":{"role":"assistant","content":" a"},"finish_reason":"length"}],"usage":{"prompt_tokens":28,"completion_tokens":8}}"#).unwrap();
         assert!(chunk.has_content);
         assert_eq!(chunk.finish_reason.as_deref(), Some("length"));
+    }
+
+    #[test]
+    fn other_servers_shapes_are_no_errors() {
+        // A number for an id, an empty finish reason, usage and metrics of other makes, content in parts.
+        let chunk = parse(br#"{"id":7,"choices":[{"index":0,"delta":{"content":[{"type":"text","text":"a"}],"tool_calls":null},"finish_reason":""}],"usage":"many","metrics":{"queue_time_ms":"soon"}}"#).unwrap();
+        assert_eq!(chunk.id.as_deref(), Some("7"));
+        assert!(chunk.has_content && chunk.finish_reason.is_none() && chunk.usage.is_none() && chunk.in_band.is_none());
+        let both = parse(br#"{"choices":[{"delta":{"content":"a\u00e9"},"message":{"content":""},"finish_reason":null}],"error":null}"#).unwrap();
+        assert!(both.has_content && both.error.is_none());
+    }
+
+    #[test]
+    fn choices_are_told_apart() {
+        let chunk = parse(br#"{"choices":[{"index":2,"delta":{"content":""},"finish_reason":"stop"},{"index":0,"delta":{"content":"x"}}]}"#).unwrap();
+        assert_eq!((chunk.choices, chunk.finished), (0b101, 0b100));
+        assert_eq!(parse(br#"{"choices":[]}"#).unwrap().choices, 0);
+    }
+
+    #[test]
+    fn an_error_message_cannot_steer_a_terminal() {
+        assert_eq!(error_message(b"\x1b[2J\x07gone"), "\u{fffd}[2J\u{fffd}gone");
     }
 
     #[test]

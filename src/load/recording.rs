@@ -56,6 +56,9 @@ pub(super) struct Recording {
     body: Vec<u8>,
     body_too_long: bool,
     done_seen: bool,
+    /// Choices that chunks were about, and those that were ended: a bit each.
+    choices: u64,
+    finished: u64,
     /// Cumulative completion tokens of the last chunk that told.
     tokens_so_far: Option<u32>,
     stream_error: Option<String>,
@@ -136,8 +139,15 @@ impl Recording {
         if head.status >= 300 {
             return (Status::HttpError, Some(format!("HTTP {}: {}", head.status, openai::error_message(&self.body))));
         }
-        let streamed = head.event_stream;
-        if !streamed && matches!(end, End::Complete) {
+        // `content-encoding: none`, unlawful and common, is not among them.
+        let compressed = |coding: &&str| {
+            ["gzip", "x-gzip", "deflate", "br", "zstd", "compress"].iter().any(|c| coding.to_ascii_lowercase().contains(c))
+        };
+        if let Some(coding) = head.header("content-encoding").filter(compressed) {
+            let what = format!("the answer is compressed (`content-encoding: {coding}`), though that was not asked for");
+            return (Status::DecodeError, Some(what));
+        }
+        if !head.event_stream && matches!(end, End::Complete) {
             self.read_body();
         }
         if let Some(error) = &self.stream_error {
@@ -146,8 +156,12 @@ impl Recording {
         if let Some(error) = &self.decode_error {
             return (Status::DecodeError, Some(error.clone()));
         }
-        // `[DONE]` or a finish reason says that the answer is whole, whatever became of the connection.
-        if self.done_seen || self.finish_reason.is_some() {
+        if self.sse.oversize() > 0 {
+            return (Status::DecodeError, Some("an event of the stream is too long".to_owned()));
+        }
+        // `[DONE]`, or a finish reason for every choice, says that the answer is whole, whatever
+        // became of the connection.
+        if self.done_seen || (self.finished != 0 && self.finished == self.choices) {
             return (Status::Ok, None);
         }
         match end {
@@ -209,12 +223,20 @@ impl Recording {
         if chunk.finish_reason.is_some() {
             self.finish_reason = chunk.finish_reason;
         }
-        let new_tokens = chunk.usage.and_then(|usage| self.tokens_since(usage));
+        self.choices |= chunk.choices;
+        self.finished |= chunk.finished;
+        // Of several choices, a chunk counts its own only: not the answer's tokens, and none of the
+        // differences that they are made into. The closing chunk, of no choice, counts all.
+        let counts_one_of_many = chunk.choices != 0 && self.choices.count_ones() > 1;
+        if counts_one_of_many {
+            (self.usage.completion_tokens, self.tokens_so_far) = (None, None);
+        }
+        let new_tokens = chunk.usage.filter(|_| !counts_one_of_many).and_then(|usage| self.tokens_since(usage));
         if let Some(in_band) = chunk.in_band {
             self.in_band = in_band;
         }
         // A token may come as a chunk without text (half a character): then only usage tells.
-        if chunk.has_text || (chunk.has_choice && new_tokens.is_some_and(|n| n > 0)) {
+        if chunk.has_text || (chunk.choices != 0 && new_tokens.is_some_and(|n| n > 0)) {
             row.tokens = new_tokens;
             if chunk.has_content {
                 self.first_content.get_or_insert(row.stamp_hi_unix_ns);
@@ -230,7 +252,7 @@ impl Recording {
         let told_all_along = self.events.is_empty() || self.tokens_so_far.is_some();
         let before = self.tokens_so_far.unwrap_or(0);
         self.tokens_so_far = usage.completion_tokens.or(self.tokens_so_far);
-        self.usage = usage;
+        self.usage = usage.or(self.usage);
         usage.completion_tokens.filter(|_| told_all_along).map(|now| now.saturating_sub(before))
     }
 
@@ -243,11 +265,119 @@ impl Recording {
             Ok(chunk) => {
                 self.response_id = chunk.id.map(std::borrow::Cow::into_owned);
                 self.stream_error = chunk.error;
+                (self.choices, self.finished) = (chunk.choices, chunk.finished);
                 self.finish_reason = chunk.finish_reason;
                 self.usage = chunk.usage.unwrap_or_default();
                 self.in_band = chunk.in_band.unwrap_or_default();
             }
             Err(error) => self.decode_error = Some(error),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+
+    fn stamp(at: i64) -> ReadStamp {
+        ReadStamp { kernel: Some(UnixNs(at)), user: UnixNs(at + 5), drained: true, empty_before: UnixNs(at - 50) }
+    }
+
+    fn chunk(body: &str) -> Vec<u8> {
+        format!("{:x}\r\n{body}\r\n", body.len()).into_bytes()
+    }
+
+    fn token(text: &str, more: &str) -> String {
+        format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}}{more}}}]}}\n\n")
+    }
+
+    /// Takes the reads one after another, 100 ns apart, and concludes with `end`.
+    fn record(reads: &[Vec<u8>], end: &End) -> (Recording, Status, Option<String>) {
+        let mut recording = Recording::default();
+        let mut at = 1000;
+        for read in reads {
+            let _ = recording.take(read, stamp(at));
+            at += 100;
+        }
+        let (status, error) = recording.conclude(end);
+        (recording, status, error)
+    }
+
+    fn exact(recording: &Recording) -> Vec<bool> {
+        recording.events.iter().map(|e| e.stamp_lo_unix_ns == e.stamp_hi_unix_ns).collect()
+    }
+
+    #[test]
+    fn only_what_ends_a_read_is_exact() {
+        let two = [chunk(&token("a", "")), chunk(&token("b", ""))].concat();
+        let with_ping = [chunk(&token("c", "")), chunk(": ping\n\n")].concat();
+        let ping_inside = chunk(&(token("d", "") + ": ping\n\n"));
+        let begun = [chunk(&token("e", "")), b"b\r\ndata".to_vec()].concat();
+        let rest = [b": \"x\"\n\n\r\n".as_slice(), &chunk(&token("f", ""))].concat();
+        let (recording, status, _) =
+            record(&[HEAD.to_vec(), two, with_ping, ping_inside, begun, rest], &End::Stopped);
+        assert_eq!(status, Status::DecodeError); // `"x"` is no chunk
+        assert_eq!(exact(&recording), [false, true, false, false, false, true]);
+        let intervals: Vec<(i64, i64)> =
+            recording.events.iter().map(|e| (e.stamp_lo_unix_ns.0, e.stamp_hi_unix_ns.0)).collect();
+        assert_eq!(intervals, [(1050, 1100), (1100, 1100), (1150, 1200), (1250, 1300), (1350, 1400), (1500, 1500)]);
+    }
+
+    #[test]
+    fn a_read_that_leaves_something_or_has_no_stamp_is_not_exact() {
+        let mut recording = Recording::default();
+        recording.take(HEAD, stamp(1000)).unwrap();
+        recording.take(&chunk(&token("a", "")), ReadStamp { drained: false, ..stamp(1100) }).unwrap();
+        recording.take(&chunk(&token("b", "")), ReadStamp { kernel: None, ..stamp(1200) }).unwrap();
+        recording.conclude(&End::Stopped);
+        assert_eq!(exact(&recording), [false, false]);
+        assert_eq!(recording.events.last().unwrap().stamp_hi_unix_ns, UnixNs(1205));
+    }
+
+    #[test]
+    fn every_choice_must_have_ended() {
+        let second = token("x", "").replace("\"index\":0", "\"index\":1");
+        let first = token("a", ",\"finish_reason\":\"stop\"");
+        let reads = [HEAD.to_vec(), chunk(&second), chunk(&first)];
+        assert_eq!(record(&reads, &End::Closed(None)).1, Status::Cut);
+        let second_ends = second.replace("\"delta\"", "\"finish_reason\":\"length\",\"delta\"");
+        let all = [&reads[..], &[chunk(&second_ends)]].concat();
+        assert_eq!(record(&all, &End::Closed(None)).1, Status::Ok);
+    }
+
+    #[test]
+    fn tokens_of_several_choices_are_not_guessed() {
+        let usage = |n: u32| format!("}}],\"usage\":{{\"completion_tokens\":{n}}},\"x\":[{{\"y\":0");
+        let first = token("a", &usage(1));
+        let second = token("b", &usage(1)).replace("\"index\":0", "\"index\":1");
+        let closing = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":9}}\n\n";
+        let reads = [HEAD.to_vec(), chunk(&first), chunk(&second), chunk(&first)];
+        let (cut, ..) = record(&reads, &End::Closed(None));
+        assert_eq!(cut.output_tokens(), None);
+        let all = [&reads[..], &[chunk(closing), chunk("data: [DONE]\n\n")]].concat();
+        let (whole, status, _) = record(&all, &End::Complete);
+        assert_eq!((status, whole.output_tokens(), whole.usage.prompt_tokens), (Status::Ok, Some(9), Some(3)));
+        let tokens: Vec<Option<u32>> = whole.events.iter().map(|e| e.tokens).collect();
+        assert_eq!(tokens, [Some(1), None, None]);
+    }
+
+    #[test]
+    fn a_compressed_answer_is_named() {
+        let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\n\r\n".to_vec();
+        let (_, status, error) = record(&[head, b"\x1f\x8b\x08data: x\n\n".to_vec()], &End::Complete);
+        assert_eq!(status, Status::DecodeError);
+        assert!(error.unwrap().contains("`content-encoding: gzip`"));
+    }
+
+    /// What came in the same read as the violation is kept, with its stamps.
+    #[test]
+    fn a_violation_of_http_loses_nothing_that_came_before() {
+        let read = [HEAD, &chunk(&token("a", "")), b"zz\r\n"].concat();
+        let (recording, status, error) = record(&[read], &End::Http(HttpError::ChunkSize("zz".to_owned())));
+        assert_eq!((status, recording.events.len()), (Status::DecodeError, 1));
+        assert!(recording.head.is_some() && error.unwrap().contains("zz"));
     }
 }

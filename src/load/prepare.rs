@@ -143,7 +143,19 @@ mod tests {
     #[test]
     fn a_request_carries_its_ids_and_its_length() {
         let prepared = requests(&[]).prepare(4, Some(1)).unwrap();
-        insta::assert_snapshot!(String::from_utf8(prepared.bytes).unwrap().replace('\r', ""), @"");
+        insta::assert_snapshot!(String::from_utf8(prepared.bytes).unwrap().replace('\r', ""), @r#"
+        POST /v/v1/completions HTTP/1.1
+        Host: 127.0.0.1:8000
+        User-Agent: tare/0.1.0
+        Content-Type: application/json
+        Accept: text/event-stream
+        Authorization: Bearer sk-1
+        X-Request-Id: tare-9abcdef0-4
+        traceparent: 00-123456789abcdef0e9f234597a136ef4-c40bc69250ab0bb0-01
+        Content-Length: 99
+
+        {"model":"tiny","prompt":"hi","stream":true,"stream_options":{"include_usage":true},"max_tokens":4}
+        "#);
         assert_eq!((prepared.prompt_index, prepared.request_id.as_str()), (1, "tare-9abcdef0-4"));
     }
 

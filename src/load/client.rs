@@ -64,7 +64,7 @@ impl Client {
         let started = UnixNs::now();
         let deadline = Instant::now() + self.timeout;
         let (mut sending, mut recording) = (Sending::default(), Recording::default());
-        let mut stream = kept.filter(|s| !s.is_stale());
+        let mut stream = kept.and_then(|mut kept| (!kept.is_stale()).then_some(kept));
         let end = tokio::select! {
             biased;
             end = self.drive(&mut stream, request, &mut sending, &mut recording) => end,

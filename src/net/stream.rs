@@ -47,6 +47,16 @@ pub struct ReadStamp {
 }
 
 impl ReadStamp {
+    /// A segment stamped before the socket was last seen empty had waited elsewhere: in another queue
+    /// of the kernel for a moment, or behind a lost one for long. Its stamp is no arrival here, but
+    /// bounds it.
+    fn new(kernel: Option<UnixNs>, user: UnixNs, drained: bool, empty_before: UnixNs) -> Self {
+        match kernel {
+            Some(early) if early < empty_before => Self { kernel: None, user, drained, empty_before: early },
+            kernel => Self { kernel, user, drained, empty_before },
+        }
+    }
+
     /// The best single stamp: the kernel's, else the program's.
     pub fn best(&self) -> UnixNs {
         self.kernel.unwrap_or(self.user)
@@ -58,6 +68,8 @@ pub struct StampedStream {
     socket: TcpStream,
     empty_at: UnixNs,
     local_port: Option<u16>,
+    /// Bytes read since this connection last let others run.
+    since_pause: usize,
 }
 
 impl StampedStream {
@@ -71,7 +83,7 @@ impl StampedStream {
             .await
             .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no connection within the time limit"))??;
         let local_port = socket.local_addr().ok().map(|a| a.port());
-        Ok(Self { socket, empty_at: UnixNs::now(), local_port })
+        Ok(Self { socket, empty_at: UnixNs::now(), local_port, since_pause: 0 })
     }
 
     /// The client's port, by which access logs name the connection.
@@ -97,24 +109,30 @@ impl StampedStream {
     /// Waits for bytes and hands them, with their stamps, to `take`; an empty slice is the peer's
     /// end. Bytes and stamp never part: `take` runs before anything else can happen on this task.
     pub async fn read<T>(&mut self, take: impl FnOnce(&[u8], ReadStamp) -> T) -> io::Result<T> {
+        // A peer that always has more must not keep this thread from other connections and time limits.
+        if self.since_pause >= READ_BYTES {
+            self.since_pause = 0;
+            tokio::task::yield_now().await;
+        }
         loop {
             self.socket.readable().await?;
             let before = UnixNs::now();
-            let mut got = None;
+            let (mut looked, mut got) = (false, None);
             let tried = self.socket.try_io(Interest::READABLE, || {
+                looked = true;
                 let (length, kernel) = receive(&self.socket)?;
-                let user = UnixNs::now();
                 let drained = length < READ_BYTES;
-                got = Some((length, ReadStamp { kernel, user, drained, empty_before: self.empty_at }));
+                got = Some((length, ReadStamp::new(kernel, UnixNs::now(), drained, self.empty_at)));
                 // A short read emptied the socket (epoll(7) says so for streams): the readiness is
                 // taken back here, without a second read that would only be told so.
                 if drained && length > 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
             });
-            if matches!(&tried, Err(e) if e.kind() == io::ErrorKind::WouldBlock) {
+            if looked && matches!(&tried, Err(e) if e.kind() == io::ErrorKind::WouldBlock) {
                 self.empty_at = before;
             }
             match (got, tried) {
                 (Some((length, stamp)), _) => {
+                    self.since_pause += length;
                     return Ok(BUFFER.with_borrow(|(buffer, _)| take(buffer.get(..length).unwrap_or_default(), stamp)));
                 }
                 (None, Err(e)) if !matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
@@ -126,10 +144,16 @@ impl StampedStream {
     }
 
     /// Whether the peer has closed or sent something unasked: such a kept connection is not reused.
-    pub fn is_stale(&self) -> bool {
+    /// One that is reused was seen empty here.
+    pub fn is_stale(&mut self) -> bool {
+        let before = UnixNs::now();
         let mut probe = [0_u8; 1];
         let peeked = recv(self.socket.as_raw_fd(), &mut probe, MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT);
-        !matches!(peeked, Err(Errno::EAGAIN))
+        let is_empty = matches!(peeked, Err(Errno::EAGAIN));
+        if is_empty {
+            self.empty_at = before;
+        }
+        !is_empty
     }
 }
 
@@ -154,4 +178,96 @@ pub fn arm_kernel_stamps() -> io::Result<Socket> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
     setsockopt(&socket, ReceiveTimestampns, &true).map_err(io::Error::from)?;
     Ok(socket)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io::Write;
+    use std::net::{Shutdown, TcpListener};
+
+    use super::*;
+
+    fn on_a_runtime<T>(work: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+    }
+
+    async fn pair() -> (StampedStream, std::net::TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = StampedStream::connect(listener.local_addr().unwrap(), Duration::from_secs(60)).await.unwrap();
+        (client, listener.accept().unwrap().0)
+    }
+
+    #[test]
+    fn a_stamp_from_before_the_socket_was_empty_is_a_bound_and_no_point() {
+        let late = ReadStamp::new(Some(UnixNs(5)), UnixNs(9), true, UnixNs(7));
+        assert_eq!(late, ReadStamp { kernel: None, user: UnixNs(9), drained: true, empty_before: UnixNs(5) });
+        assert_eq!(ReadStamp::new(Some(UnixNs(8)), UnixNs(9), true, UnixNs(7)).best(), UnixNs(8));
+    }
+
+    /// Each stamp lies between the peer's write and the read, each bound before the write.
+    #[test]
+    fn stamps_and_bounds_keep_their_order() {
+        let _armed = arm_kernel_stamps();
+        on_a_runtime(async {
+            let (mut client, mut server) = pair().await;
+            for _ in 0..200 {
+                let before = UnixNs::now();
+                server.write_all(b"data").unwrap();
+                let (length, stamp) = client.read(|bytes, stamp| (bytes.len(), stamp)).await.unwrap();
+                assert_eq!((length, stamp.drained), (4, true));
+                assert!(before <= stamp.best() && stamp.best() <= stamp.user, "{before:?} {stamp:?}");
+                assert!(stamp.empty_before <= before, "{before:?} {stamp:?}");
+            }
+        });
+    }
+
+    /// Readiness is taken back after a short read; the end must be seen all the same.
+    #[test]
+    fn the_end_is_seen_however_it_comes() {
+        on_a_runtime(async {
+            for both_at_once in [true, false] {
+                let (mut client, mut server) = pair().await;
+                server.write_all(b"last").unwrap();
+                if both_at_once {
+                    server.shutdown(Shutdown::Write).unwrap();
+                }
+                assert_eq!(client.read(|bytes, _| bytes.to_vec()).await.unwrap(), b"last");
+                if !both_at_once {
+                    server.shutdown(Shutdown::Write).unwrap();
+                }
+                assert_eq!(client.read(|bytes, _| bytes.len()).await.unwrap(), 0);
+                assert!(client.is_stale());
+            }
+        });
+    }
+
+    /// More than one buffer full: only a read that leaves nothing says so.
+    #[test]
+    fn large_data_comes_whole_and_only_the_last_read_drains() {
+        on_a_runtime(async {
+            let (mut client, mut server) = pair().await;
+            let sent: Vec<u8> = (0..3 * READ_BYTES + 17).map(|i| i as u8).collect();
+            let copy = sent.clone();
+            let writer = std::thread::spawn(move || server.write_all(&copy).map(|()| server));
+            let mut got = Vec::new();
+            let mut last = None;
+            while got.len() < sent.len() {
+                let stamp = client
+                    .read(|bytes, stamp| {
+                        got.extend_from_slice(bytes);
+                        assert_eq!(stamp.drained, bytes.len() < READ_BYTES);
+                        stamp
+                    })
+                    .await
+                    .unwrap();
+                assert!(stamp.empty_before <= stamp.best());
+                assert!(last.is_none_or(|last| last <= stamp.user));
+                last = Some(stamp.user);
+            }
+            assert!(got == sent);
+            assert!(!client.is_stale());
+            drop(writer.join());
+        });
+    }
 }

@@ -7,6 +7,7 @@ mod http1;
 mod live;
 pub mod openai;
 mod pace;
+mod pause;
 mod prepare;
 mod recording;
 
@@ -26,14 +27,11 @@ pub use self::prepare::Requests;
 
 use self::arrival::{Offsets, user_start_s};
 use self::client::{Client, Prepared};
+use self::pause::Pause;
 use crate::clock::UnixNs;
 use crate::config::{Arrival, Load};
 use crate::net::StampedStream;
 use crate::record::{Finished, RequestRow, Status};
-
-/// A user's pause after a failed connection; doubled until the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Everything a load needs.
 #[derive(Clone)]
@@ -52,6 +50,8 @@ pub struct Outcome {
     /// When the last request had ended.
     pub ended_unix_ns: UnixNs,
     pub sent: u64,
+    /// Scheduled, but still held back by the limit of concurrency when sending ended.
+    pub unsent: u64,
     /// Requests first refused for `continuous_usage_stats`, then sent again without it.
     pub refused_usage: u64,
     /// Stopped before its time.
@@ -72,6 +72,8 @@ struct Shared {
     limit: u64,
     /// Requests that the server refused for asking usage on every chunk, and that were sent again.
     refused_usage: AtomicU64,
+    /// Requests whose turn had not come when sending ended.
+    unsent: AtomicU64,
 }
 
 /// Runs the load to its end, on a runtime of its own; finished requests go to `sink` as they end.
@@ -88,14 +90,15 @@ pub fn run(
         requests: Arc::clone(&plan.requests),
         sink,
         live,
-        closing: CancellationToken::new(),
+        closing: interrupt.child_token(),
         stop: interrupt.child_token(),
         next_index: AtomicU64::new(0),
         limit: plan.load.requests.unwrap_or(u64::MAX),
         refused_usage: AtomicU64::new(0),
+        unsent: AtomicU64::new(0),
     });
-    let begun = UnixNs::now();
     let _armed = crate::net::arm_kernel_stamps();
+    let begun = UnixNs::now();
     let grace = Duration::from_secs_f64(plan.load.grace_period_s);
     runtime.block_on(async {
         let mut tasks = match Offsets::new(plan.load.arrival, plan.seed) {
@@ -128,6 +131,7 @@ pub fn run(
         begun_unix_ns: begun,
         ended_unix_ns: UnixNs::now(),
         sent,
+        unsent: shared.unsent.load(Ordering::Relaxed),
         refused_usage: shared.refused_usage.load(Ordering::Relaxed),
         interrupted: interrupt.is_cancelled(),
     })
@@ -184,21 +188,17 @@ fn start_users(plan: &Plan, begun: UnixNs, shared: &Arc<Shared>) -> JoinSet<()> 
             }
             shared.live.users.fetch_add(1, Ordering::Relaxed);
             let mut connection = None;
-            let mut free = UnixNs::now().max(start);
-            let mut pause = FIRST_PAUSE;
+            let mut free = UnixNs::now().min(start);
+            let mut pause = Pause::default();
             while !shared.closing.is_cancelled() {
                 let Some(request) = shared.next(Some(user)) else { break };
                 let status;
                 (connection, status) = shared.send(connection, &request, free).await;
-                // A server that is gone must not be asked a thousand times a second.
-                if status == Status::ConnectError {
+                if let Some(pause) = pause.after(status) {
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
                         () = shared.closing.cancelled() => break,
                     }
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                } else {
-                    pause = FIRST_PAUSE;
                 }
                 free = UnixNs::now();
             }
@@ -218,7 +218,7 @@ fn send_on_schedule(
     let idle: Arc<Mutex<Vec<StampedStream>>> = Arc::default();
     let places = plan.load.max_concurrency.map(|n| Arc::new(Semaphore::new(n as usize)));
     let end = plan.load.duration_s.unwrap_or(f64::INFINITY);
-    let mut paced = pace::start(offsets.take_while(move |&o| o <= end), begun, shared.closing.clone(), {
+    let mut paced = pace::start(offsets.take_while(move |&o| o < end), begun, shared.closing.clone(), {
         let shared = Arc::clone(shared);
         move || shared.next(None)
     })?;
@@ -233,10 +233,15 @@ fn send_on_schedule(
                 let _place = match places {
                     Some(places) => tokio::select! {
                         place = places.acquire_owned() => place.ok(),
-                        () = shared.stop.cancelled() => None,
+                        () = shared.closing.cancelled() => None,
                     },
                     None => None,
                 };
+                // Its turn came too late, or never: it is not sent, and counted as that.
+                if shared.closing.is_cancelled() {
+                    shared.unsent.fetch_add(1, Ordering::Relaxed);
+                    return;
+                }
                 let kept = idle.lock().ok().and_then(|mut idle| idle.pop());
                 let (again, _) = shared.send(kept, &request, scheduled).await;
                 if let (Some(again), Ok(mut idle)) = (again, idle.lock()) {

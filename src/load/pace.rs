@@ -42,12 +42,13 @@ pub(super) fn start(
 /// False when `closing` was cancelled before the time came.
 fn sleep_until(time: UnixNs, closing: &CancellationToken) -> bool {
     loop {
+        // First, or a schedule that has fallen behind would never hear that it is over.
+        if closing.is_cancelled() {
+            return false;
+        }
         let left = time.0 - UnixNs::now().0;
         if left <= 0 {
             return true;
-        }
-        if closing.is_cancelled() {
-            return false;
         }
         let nap = left.min(LONGEST_SLEEP_NS);
         let _ = clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::empty(), &TimeSpec::new(0, nap));

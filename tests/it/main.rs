@@ -11,3 +11,4 @@ mod readme;
 mod registration;
 mod source;
 mod support;
+mod wire;

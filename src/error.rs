@@ -59,6 +59,11 @@ pub fn broken(message: impl Display) -> Failure {
     Failure::new(Some(Exit::Broken), What::Message(message.to_string(), None))
 }
 
+/// The user stopped it: [`Exit::Interrupted`].
+pub fn interrupted(message: impl Display) -> Failure {
+    Failure::new(Some(Exit::Interrupted), What::Message(message.to_string(), None))
+}
+
 /// An error with hints and, if it knows better than the default, an exit code.
 #[derive(Debug)]
 pub struct Failure {

@@ -24,6 +24,7 @@ use crate::ingest::{self, Collector};
 use crate::load::openai::BodyOptions;
 use crate::load::{self, Live, Requests};
 use crate::net::Target;
+use crate::record::Status;
 use crate::secrets::Secrets;
 use crate::server::probe::{self, Probe};
 use crate::server::{SERVERS, Server};
@@ -65,8 +66,9 @@ pub fn run(config: &Config, options: &Options) -> anyhow::Result<Outcome> {
     let measured = measure(config, options, workload, &folder, &mut manifest);
     if let Err(error) = measured {
         // The folder says what became of the run; rows already written stay.
+        let interrupted = options.interrupt.is_cancelled();
         manifest.warnings.push(format!("the run broke: {error:#}"));
-        manifest.end(RunState::Failed);
+        manifest.end(if interrupted { RunState::Interrupted } else { RunState::Failed });
         let _ = manifest.write(&folder);
         return Err(error);
     }
@@ -91,7 +93,9 @@ fn measure(
     manifest: &mut Manifest,
 ) -> anyhow::Result<()> {
     let kind = server_kind(&config.target.server)?;
-    let writer = writer::Writer::start(RunWriter::create(folder, &secrets(config))?)?;
+    // Ends the load: by the user's wish, or because what it measures can no longer be written.
+    let halt = options.interrupt.child_token();
+    let writer = writer::Writer::start(RunWriter::create(folder, &secrets(config))?, halt.clone())?;
     let plan = ingest::Plan {
         server: kind,
         observe: config.observe.clone(),
@@ -110,7 +114,7 @@ fn measure(
     };
     let target = Target::parse(&base_url).or_usage("the base URL cannot be used")?;
     collector.set_base_url(&target.base_url());
-    let probe = ask_server(config, &target)?;
+    let probe = ask_server(config, &target, &options.interrupt)?;
     let model = choose_model(config, &probe)?;
     manifest.target = TargetFacts {
         base_url: Some(target.base_url()),
@@ -122,7 +126,9 @@ fn measure(
     };
 
     let plan = load::Plan {
-        address: target.reachable(Duration::from_secs_f64(config.load.connect_timeout_s))?,
+        address: target
+            .reachable(Duration::from_secs_f64(config.load.connect_timeout_s))
+            .or_broken(format!("no connection to {}", target.authority))?,
         requests: Arc::new(requests(config, kind, workload, target, model)),
         load: config.load.clone(),
         seed: config.seed,
@@ -130,11 +136,11 @@ fn measure(
     if let Some(short) = crate::net::raise_file_limit(streams(config)) {
         manifest.warn(short);
     }
-    for row in load::warm_up(&plan, &options.interrupt)? {
-        if let Some(error) = row.error {
-            manifest.warn(secrets(config).clean(&format!("a warm-up request failed: {error}")));
-        }
+    let warmups = load::warm_up(&plan, &halt)?;
+    for error in warmups.iter().filter_map(|row| row.error.as_ref()) {
+        manifest.warn(secrets(config).clean(&format!("a warm-up request failed: {error}")));
     }
+    let warmed = warmups.iter().filter(|row| row.status == Status::Ok).count() as u64;
     if let Some(before) = collector.snapshot_before() {
         facts::note_before(manifest, &before);
     }
@@ -150,7 +156,7 @@ fn measure(
         quiet: options.quiet,
     }
     .start(over.clone());
-    let outcome = load::run(&plan, writer.requests(), Arc::clone(&live), &options.interrupt);
+    let outcome = load::run(&plan, writer.requests(), Arc::clone(&live), &halt);
     over.cancel();
     if let Some(shown) = shown {
         let _ = shown.join();
@@ -160,10 +166,15 @@ fn measure(
         "load".to_owned(),
         serde_json::json!({
             "begun_unix_ns": outcome.begun_unix_ns, "ended_unix_ns": outcome.ended_unix_ns,
-            "sent": outcome.sent, "interrupted": outcome.interrupted,
+            "sent": outcome.sent, "unsent": outcome.unsent, "interrupted": outcome.interrupted,
         }),
     );
-
+    if outcome.unsent > 0 {
+        manifest.warn(format!(
+            "{} requests were due and never sent: the limit of concurrency held them back, so the load was lower than asked for",
+            outcome.unsent
+        ));
+    }
     if outcome.refused_usage > 0 {
         manifest.notes.push(format!(
             "the server refused `continuous_usage_stats`: {} requests were sent again without it, and tokens per event are unknown",
@@ -174,7 +185,7 @@ fn measure(
     if let Some(after) = collector.snapshot_after(Some(ok as f64)) {
         facts::note_after(manifest, &after);
     }
-    wait_for_spans(config, &plan, ok, &collector);
+    wait_for_spans(config, &plan, ok + warmed, &collector);
     if let Some(server) = &mut child {
         if !server.is_alive() {
             manifest.warn("the embedded server ended before the run did");
@@ -210,14 +221,21 @@ fn start_embedded(
     }
 }
 
-fn ask_server(config: &Config, target: &Target) -> anyhow::Result<Probe> {
+fn ask_server(config: &Config, target: &Target, interrupt: &CancellationToken) -> anyhow::Result<Probe> {
     let mut headers = config.target.headers.clone();
     if let Some(key) = &config.target.api_key {
         headers.push(("Authorization".to_owned(), format!("Bearer {key}")));
     }
     let patience = Duration::from_secs_f64(config.target.ready_timeout_s);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(probe::probe(&target.base_url(), &headers, patience)).map_err(|error| {
+    let base_url = target.base_url();
+    let answered = runtime.block_on(async {
+        tokio::select! {
+            answered = probe::probe(&base_url, &headers, patience) => Ok(answered),
+            () = interrupt.cancelled() => Err(crate::error::interrupted("stopped while waiting for the server")),
+        }
+    })?;
+    answered.map_err(|error| {
         let (hint, said) = (error.hint(), error.to_string());
         crate::error::broken(secrets(config).clean(&said)).hint(hint).into()
     })
@@ -258,10 +276,16 @@ fn requests(config: &Config, kind: &Server, workload: Workload, target: Target, 
         headers: t.headers.clone(),
         api_key: t.api_key.clone(),
         id_prefix: config.load.request_id_prefix.clone(),
-        // Unlike the seed, different in every run: servers' logs and traces outlive runs.
         continuous_usage: kind.continuous_usage.into(),
-        nonce: UnixNs::now().0.cast_unsigned().rotate_left(32).wrapping_mul(0x9e37_79b9_7f4a_7c15),
+        nonce: nonce(),
     }
+}
+
+/// Unlike the seed, different in every run, in its lower half too: ids are made of it, and servers'
+/// logs and traces outlive runs. Never 0.
+fn nonce() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one((UnixNs::now(), std::process::id())) | 1
 }
 
 fn server_kind(name: &str) -> anyhow::Result<&'static Server> {
@@ -287,12 +311,24 @@ fn streams(config: &Config) -> u64 {
     }
 }
 
-fn wait_for_spans(config: &Config, plan: &load::Plan, ok: u64, collector: &Collector) {
-    let expected = ok + u64::from(config.load.warmups);
+/// Until the spans of as many requests have come as ended well, warm-ups among them.
+fn wait_for_spans(config: &Config, plan: &load::Plan, expected: u64, collector: &Collector) {
     let ours = format!("{:016x}", plan.requests.nonce);
     let patience = Duration::from_secs_f64(config.observe.span_wait_s);
     collector.wait_spans(patience, |seen| {
         seen.n_request_spans >= expected
             && seen.trace_ids.iter().filter(|id| id.starts_with(&ours)).count() as u64 >= expected
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs started in the same second, on one host or on several, must not share ids.
+    #[test]
+    fn the_lower_half_of_the_nonce_differs_from_run_to_run() {
+        let low: std::collections::HashSet<u32> = (0..50).map(|_| nonce() as u32).collect();
+        assert_eq!(low.len(), 50);
+    }
 }

@@ -1,10 +1,12 @@
 //! The embedded server as a child process: started on a free port, its log read by the ingester,
 //! stopped with the run. It shares no runtime with the load. This file must not know what is served.
 
+use std::collections::VecDeque;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -15,10 +17,13 @@ use crate::config::{Embedded, embedded_to_flags};
 
 /// How long the child may take to flush its spans and its log.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How much of its complaints is kept: their end.
+const LAST_WORDS_BYTES: usize = 4 * 1024;
 
 /// The running child; killed when dropped.
 pub(super) struct Server {
     child: Child,
+    complaints: Option<JoinHandle<String>>,
 }
 
 impl Server {
@@ -42,7 +47,8 @@ impl Server {
         let mut child =
             command.spawn().with_context(|| format!("could not start the embedded server ({})", exe.display()))?;
         let log = child.stdout.take().context("the embedded server has no output to read")?;
-        Ok((Self { child }, log))
+        let complaints = child.stderr.take().map(|stderr| std::thread::spawn(move || end_of(stderr)));
+        Ok((Self { child, complaints }, log))
     }
 
     /// Ends the child, with time to send what it still has; says what it complained of, if it had
@@ -70,13 +76,21 @@ impl Server {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Only for a child that has ended: its pipe has, too.
     fn last_words(&mut self) -> String {
-        let mut text = String::new();
-        if let Some(mut stderr) = self.child.stderr.take() {
-            let _ = stderr.read_to_string(&mut text);
-        }
-        if text.trim().is_empty() { String::new() } else { format!(": {}", text.trim()) }
+        let said = self.complaints.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
+        if said.trim().is_empty() { String::new() } else { format!(": {}", said.trim()) }
     }
+}
+
+/// Reads on to the end, so that the child never waits for a full pipe, and keeps the last of it.
+fn end_of(mut stderr: ChildStderr) -> String {
+    let (mut kept, mut buffer) = (VecDeque::new(), [0; 1024]);
+    while let Ok(n @ 1..) = stderr.read(&mut buffer) {
+        kept.extend(buffer.get(..n).unwrap_or_default());
+        kept.drain(..kept.len().saturating_sub(LAST_WORDS_BYTES));
+    }
+    String::from_utf8_lossy(kept.make_contiguous()).into_owned()
 }
 
 impl Drop for Server {

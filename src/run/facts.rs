@@ -103,5 +103,8 @@ pub(super) fn note_ingested(manifest: &mut Manifest, report: &IngestReport) {
 pub(super) fn note_written(manifest: &mut Manifest, written: &Written, sent: u64) {
     let stage = |rows_in: u64, rows_out: u64| StageCounts { rows_in, rows_out, bad: 0 };
     manifest.counts.insert("requests".to_owned(), stage(sent, written.results));
+    if sent != written.results {
+        manifest.warn(format!("{sent} requests were sent and {} were recorded: the others are lost", written.results));
+    }
     manifest.counts.insert("events".to_owned(), stage(written.events, written.events));
 }

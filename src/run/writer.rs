@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use anyhow::Context;
+use tokio_util::sync::CancellationToken;
 
 use crate::ingest::Ingested;
 use crate::record::Finished;
@@ -27,14 +28,14 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread.
-    pub(super) fn start(writer: RunWriter) -> anyhow::Result<Self> {
+    /// Starts the thread, which cancels `broken` as soon as something cannot be written.
+    pub(super) fn start(writer: RunWriter, broken: CancellationToken) -> anyhow::Result<Self> {
         let (items, received) = channel();
         let requests = forward(items.clone(), |f| Item::Finished(Box::new(f)))?;
         let ingested = forward(items, Item::Ingested)?;
         let thread = std::thread::Builder::new()
             .name("tare-writer".to_owned())
-            .spawn(move || write_all(writer, &received))
+            .spawn(move || write_all(writer, &received, &broken))
             .context("could not start the writer")?;
         Ok(Self { thread, requests, ingested })
     }
@@ -67,13 +68,17 @@ fn forward<T: Send + 'static>(items: Sender<Item>, wrap: fn(T) -> Item) -> anyho
     Ok(sender)
 }
 
-/// After an error of the disk the channel is still emptied, so that nobody waits for it.
-fn write_all(mut writer: RunWriter, items: &Receiver<Item>) -> anyhow::Result<Written> {
+/// After an error of the disk the channel is still emptied, so that it does not fill the memory, but
+/// the load is ended: what it measures from there on would be lost.
+fn write_all(mut writer: RunWriter, items: &Receiver<Item>, broken: &CancellationToken) -> anyhow::Result<Written> {
     let mut failed = None;
     while let Ok(first) = items.recv() {
         let batch: Vec<Item> = std::iter::once(first).chain(items.try_iter().take(BATCH)).collect();
         if failed.is_none() {
             failed = write_batch(&mut writer, batch).err();
+            if failed.is_some() {
+                broken.cancel();
+            }
         }
     }
     match failed {

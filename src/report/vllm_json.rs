@@ -16,6 +16,7 @@ pub(super) fn keys(report: &Report<'_>) -> Map<String, Value> {
     let rate = at("/load/arrival/rate_rps");
     let date = chrono::DateTime::from_timestamp_nanos(manifest.created_unix_ns.0).format("%Y%m%d-%H%M%S").to_string();
     let users = at("/load/arrival/users");
+    let evenly = at("/load/arrival/kind").as_str() == Some("constant");
     let mut keys = Map::new();
     for (key, value) in [
         ("date", json!(date)),
@@ -26,7 +27,7 @@ pub(super) fn keys(report: &Report<'_>) -> Map<String, Value> {
         ("tokenizer_id", Value::Null),
         ("num_prompts", json!(summary.counts.total)),
         ("request_rate", if rate.is_null() { json!("inf") } else { rate }),
-        ("burstiness", json!(1.0)),
+        ("burstiness", if evenly { json!("inf") } else { json!(1.0) }),
         ("max_concurrency", if users.is_null() { at("/load/max_concurrency") } else { users }),
         ("duration", json!(summary.duration_s)),
         ("completed", json!(summary.counts.ok)),

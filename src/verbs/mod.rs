@@ -4,6 +4,8 @@ pub mod report;
 pub mod run;
 pub mod serve;
 
+use std::io;
+
 use tracing_subscriber::EnvFilter;
 
 /// The program's own log, on stderr: warnings, more with `-v`, anything with `RUST_LOG`.
@@ -15,4 +17,12 @@ pub fn start_log(verbose: u8) {
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
+/// Printing to a reader that has seen enough (`tare report … | head`) is no error.
+fn unless_closed(printed: io::Result<()>) -> io::Result<()> {
+    match printed {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
 }

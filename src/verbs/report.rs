@@ -8,7 +8,7 @@ use crate::{report, run};
 pub fn report(args: &ReportArgs, quiet: bool) -> anyhow::Result<Exit> {
     let recomputed = run::recompute(&args.folder)?;
     if !quiet {
-        report::print(&mut std::io::stdout(), &recomputed.report())?;
+        super::unless_closed(report::print(&mut std::io::stdout(), &recomputed.report()))?;
     }
     Ok(Exit::Finished)
 }

@@ -20,9 +20,9 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
     let options = run::Options { exe: std::env::current_exe()?, quiet, interrupt: interrupt()?, truth: None };
     let outcome = run::run(&config, &options)?;
     if !quiet {
-        report::print(&mut out, &outcome.recomputed.report())?;
+        super::unless_closed(report::print(&mut out, &outcome.recomputed.report()))?;
     }
-    writeln!(out, "{}", outcome.folder.display())?;
+    super::unless_closed(writeln!(out, "{}", outcome.folder.display()))?;
     Ok(outcome.exit)
 }
 

@@ -7,8 +7,9 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 const REPLACEMENT: &str = "[redacted]";
-/// Shorter header values ("1", "true") are no secrets, and would be found everywhere.
-const SHORTEST_HEADER: usize = 6;
+/// Shorter values ("1", "true", a key "none" for a server that wants just any) are no secrets, and
+/// would be found everywhere: in ids, in names of metrics.
+const SHORTEST: usize = 6;
 
 /// The secrets of a run.
 #[derive(Clone, Default)]
@@ -17,10 +18,10 @@ pub struct Secrets(Vec<String>);
 impl Secrets {
     /// From the API key and the values of the user's headers; of `Bearer abc`, `abc` too.
     pub fn new(api_key: Option<&str>, header_values: impl IntoIterator<Item = String>) -> Self {
-        let mut all: Vec<String> = api_key.filter(|k| !k.is_empty()).map(str::to_owned).into_iter().collect();
+        let mut all: Vec<String> = api_key.filter(|k| k.len() >= SHORTEST).map(str::to_owned).into_iter().collect();
         for value in header_values {
-            all.extend(value.split_whitespace().filter(|word| word.len() >= SHORTEST_HEADER).map(str::to_owned));
-            if value.len() >= SHORTEST_HEADER {
+            all.extend(value.split_whitespace().filter(|word| word.len() >= SHORTEST).map(str::to_owned));
+            if value.len() >= SHORTEST {
                 all.push(value);
             }
         }
@@ -93,6 +94,15 @@ mod tests {
             text,
             "{\"error\":\"bad key [redacted]\",\"log\":\"got [redacted] 1\",\"t\":1795533163895882153}\n"
         );
+    }
+
+    #[test]
+    fn a_placeholder_for_a_key_is_no_secret() {
+        let mut line = b"{\"name\":\"vllm:none_total\",\"id\":\"x\"}\n".to_vec();
+        let before = line.clone();
+        Secrets::new(Some("none"), []).clean_json(&mut line);
+        Secrets::new(Some("x"), []).clean_json(&mut line);
+        assert_eq!(line, before);
     }
 
     #[test]

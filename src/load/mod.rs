@@ -149,7 +149,8 @@ pub fn warm_up(plan: &Plan, interrupt: &CancellationToken) -> anyhow::Result<Vec
                 break;
             }
             let request = plan.requests.prepare_warmup(n)?;
-            let (finished, again) = client.exchange(kept, &request, UnixNs::now(), interrupt).await;
+            let now = UnixNs::now();
+            let (finished, again, _) = understood(&client, &plan.requests, kept, &request, now, interrupt).await;
             kept = again;
             rows.push(finished.row);
         }
@@ -273,21 +274,35 @@ impl Shared {
         scheduled: UnixNs,
     ) -> (Option<StampedStream>, Status) {
         self.live.begin();
-        let (mut finished, mut again) = self.client.exchange(kept, request, scheduled, &self.stop).await;
-        if refuses_continuous_usage(&finished.row) && request.continuous_usage {
-            // The server is older than the question: ask no more, and send this one again.
-            self.requests.ask_no_continuous_usage();
-            self.refused_usage.fetch_add(1, Ordering::Relaxed);
-            if let Ok(request) = self.requests.prepare(request.index, request.user) {
-                (finished, again) = self.client.exchange(again, &request, scheduled, &self.stop).await;
-            }
-        }
+        let (finished, again, refused) =
+            understood(&self.client, &self.requests, kept, request, scheduled, &self.stop).await;
+        self.refused_usage.fetch_add(u64::from(refused), Ordering::Relaxed);
         let status = finished.row.status;
         self.live.end(&finished.row);
         // The writer outlives the load; if it broke, the run ends with its error, not with ours.
         let _ = self.sink.send(finished);
         (again, status)
     }
+}
+
+/// One exchange; where the server is older than the question for usage on every chunk, it is asked no
+/// more and the request is sent again, which the last value tells.
+async fn understood(
+    client: &Client,
+    requests: &Requests,
+    kept: Option<StampedStream>,
+    request: &Prepared,
+    scheduled: UnixNs,
+    stop: &CancellationToken,
+) -> (Finished, Option<StampedStream>, bool) {
+    let (finished, again) = client.exchange(kept, request, scheduled, stop).await;
+    if !(request.continuous_usage && refuses_continuous_usage(&finished.row)) {
+        return (finished, again, false);
+    }
+    requests.ask_no_continuous_usage();
+    let Ok(request) = requests.again(request) else { return (finished, again, false) };
+    let (finished, again) = client.exchange(again, &request, scheduled, stop).await;
+    (finished, again, true)
 }
 
 /// Whether the answer is a refusal of `stream_options.continuous_usage_stats`.

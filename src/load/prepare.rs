@@ -46,6 +46,11 @@ impl Requests {
         self.make(id, index, None)
     }
 
+    /// The same request once more, as it is asked for by now.
+    pub(super) fn again(&self, request: &Prepared) -> anyhow::Result<Prepared> {
+        self.make(request.request_id.clone(), request.index, request.user)
+    }
+
     fn make(&self, request_id: String, index: u64, user: Option<u32>) -> anyhow::Result<Prepared> {
         let prompt_index = (index % self.prompts.len().max(1) as u64) as u32;
         let prompt = self

@@ -402,6 +402,17 @@ fn a_server_that_does_not_know_continuous_usage_is_asked_without_it() {
     assert!(!plan.requests.continuous_usage.load(Ordering::Relaxed));
 }
 
+#[test]
+fn a_warm_up_that_is_refused_for_that_is_sent_again_too() {
+    let refusal = "HTTP/1.1 400 No\r\ncontent-length: 35\r\n\r\nunknown field continuous_usage_stat";
+    let server = serve(vec![vec![Request, Send(refusal.into()), Request, Send(good()), Request, Send(good()), Hold]]);
+    let mut plan = plan(server.address);
+    plan.load.warmups = 2;
+    Arc::get_mut(&mut plan.requests).unwrap().continuous_usage = AtomicBool::new(true);
+    let rows = load::warm_up(&plan, &CancellationToken::new()).unwrap();
+    assert_eq!(rows.iter().map(|row| row.status).collect::<Vec<_>>(), [Status::Ok, Status::Ok]);
+}
+
 /// A silent server, and one that never stops: both meet the time limit.
 #[test]
 fn time_limits_hold_against_silence_and_against_floods() {

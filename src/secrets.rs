@@ -11,6 +11,8 @@ const REPLACEMENT: &str = "[redacted]";
 /// would be found everywhere: in ids, in names of metrics.
 const SHORTEST: usize = 6;
 
+/// Words of an `Authorization` header that everybody uses.
+const SCHEMES: [&str; 4] = ["Bearer", "Basic", "Digest", "Negotiate"];
 /// Messages are cut to fit a line: this much of a secret at least is taken for it.
 const SHORTEST_PIECE: usize = 8;
 
@@ -30,7 +32,8 @@ impl Secrets {
     pub fn new(api_key: Option<&str>, header_values: impl IntoIterator<Item = String>) -> Self {
         let mut all: Vec<String> = api_key.filter(|k| k.len() >= SHORTEST).map(str::to_owned).into_iter().collect();
         for value in header_values {
-            all.extend(value.split_whitespace().filter(|word| word.len() >= SHORTEST).map(str::to_owned));
+            let words = value.split_whitespace().filter(|word| word.len() >= SHORTEST);
+            all.extend(words.filter(|word| !SCHEMES.contains(word)).map(str::to_owned));
             if value.len() >= SHORTEST {
                 all.push(value);
             }

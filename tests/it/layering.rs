@@ -31,7 +31,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("plot", &["stats"]),
     ("mock", &["config"]),
     ("run", &["config", "correlate", "ingest", "load", "mock", "net", "plot", "report", "server", "stats", "store", "workload"]),
-    ("verbs", &["cli", "config", "mock", "run", "server", "workload"]),
+    ("verbs", &["cli", "config", "mock", "report", "run", "server", "workload"]),
     ("main", &["cli", "tare", "verbs"]),
     ("lib", &[]),
 ];

@@ -104,13 +104,12 @@ fn measure(
     };
     let mut collector = Collector::start(plan, writer.ingested())?;
     let mut child = None;
-    let base_url = match &config.target.base_url {
-        Some(url) => url.clone(),
-        None => {
-            let (server, url) = start_embedded(config, options, &mut collector)?;
-            child = Some(server);
-            url
-        }
+    let base_url = if let Some(url) = &config.target.base_url {
+        url.clone()
+    } else {
+        let (server, url) = start_embedded(config, options, &mut collector)?;
+        child = Some(server);
+        url
     };
     let target = Target::parse(&base_url).or_usage("the base URL cannot be used")?;
     collector.set_base_url(&target.base_url());

@@ -123,13 +123,12 @@ fn measure(
         })
     })?;
     let mut child = None;
-    let base_url = match &config.target.base_url {
-        Some(url) => url.clone(),
-        None => {
-            let (server, url) = start_embedded(config, options, &mut collector)?;
-            child = Some(server);
-            url
-        }
+    let base_url = if let Some(url) = &config.target.base_url {
+        url.clone()
+    } else {
+        let (server, url) = start_embedded(config, options, &mut collector)?;
+        child = Some(server);
+        url
     };
     let target = HttpUrl::parse(&base_url)?;
     collector.set_base_url(&target.to_string());

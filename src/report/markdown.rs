@@ -62,13 +62,25 @@ fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            '|' | '`' | '*' | '<' | '[' | '~' | '\\' => {
+            '|' | '`' | '*' | '<' | '~' | '\\' => {
                 out.push('\\');
                 out.push(c);
             }
+            // A link, and no interval like `[1, 2]`.
+            '(' if out.ends_with(']') => out.push_str("\\("),
             '\n' | '\r' => out.push(' '),
             _ => out.push(c),
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_from_outside_stays_text() {
+        assert_eq!(escape("a|b\n`c` <i> [x](http://y) 3 ms [2, 4]"), "a\\|b \\`c\\` \\<i> [x]\\(http://y) 3 ms [2, 4]");
+    }
 }

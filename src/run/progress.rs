@@ -1,6 +1,7 @@
 //! The line or two that show how the run goes: redrawn in place on a terminal, plain lines now and
 //! then elsewhere. Reads counters on a thread of its own; must not touch the measured path.
 
+use std::fmt::Write as _;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -74,23 +75,23 @@ impl Progress {
         let ms = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), units::seconds);
         let mut first = format!("{goal}  in flight {}  ok {}  failed {}", load.in_flight(), get(&load.ok), get(&load.failed));
         if get(&load.users) > 0 {
-            first.push_str(&format!("  users {}", get(&load.users)));
+            let _ = write!(first, "  users {}", get(&load.users));
         }
-        first.push_str(&format!("  {}", units::tokens_per_second(rate)));
+        let _ = write!(first, "  {}", units::tokens_per_second(rate));
         let server = self.server.get();
         let mut second = format!("TTFT client p50 {}  p99 {}", ms(load.ttft_s(0.5)), ms(load.ttft_s(0.99)));
         if let Some(ttft) = server.ttft_mean_s {
-            second.push_str(&format!("  server mean {}", units::seconds(ttft)));
+            let _ = write!(second, "  server mean {}", units::seconds(ttft));
         }
         if let (Some(running), Some(waiting)) = (server.running, server.waiting) {
-            second.push_str(&format!("  running {running:.0}  waiting {waiting:.0}"));
+            let _ = write!(second, "  running {running:.0}  waiting {waiting:.0}");
         }
         format!("{first}\n  {second}")
     }
 }
 
 fn eprintln_line(text: &str) {
-    use std::io::Write;
+    use std::io::Write as _;
     // A closed stderr must not end a measurement.
     let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -17,7 +17,7 @@ const BATCH: usize = 256;
 
 enum Item {
     Finished(Box<Finished>),
-    Ingested(Ingested),
+    Ingested(Box<Ingested>),
 }
 
 /// The writing thread and the way to it.
@@ -32,7 +32,7 @@ impl Writer {
     pub(super) fn start(writer: RunWriter, broken: CancellationToken) -> anyhow::Result<Self> {
         let (items, received) = channel();
         let requests = forward(items.clone(), |f| Item::Finished(Box::new(f)))?;
-        let ingested = forward(items, Item::Ingested)?;
+        let ingested = forward(items, |i| Item::Ingested(Box::new(i)))?;
         let thread = std::thread::Builder::new()
             .name("tare-writer".to_owned())
             .spawn(move || write_all(writer, &received, &broken))
@@ -92,9 +92,11 @@ fn write_batch(writer: &mut RunWriter, batch: Vec<Item>) -> anyhow::Result<()> {
     for item in batch {
         match item {
             Item::Finished(f) => finished.push(*f),
-            Item::Ingested(Ingested::Scrape(row)) => writer.scrape(&row)?,
-            Item::Ingested(Ingested::Log(row)) => writer.log(&row)?,
-            Item::Ingested(Ingested::Span(row)) => writer.span(&row)?,
+            Item::Ingested(ingested) => match *ingested {
+                Ingested::Scrape(row) => writer.scrape(&row)?,
+                Ingested::Log(row) => writer.log(&row)?,
+                Ingested::Span(row) => writer.span(&row)?,
+            },
         }
     }
     if finished.is_empty() { Ok(()) } else { writer.finished(&finished) }

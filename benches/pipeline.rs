@@ -21,22 +21,15 @@ use tare::server::vllm::VLLM;
 use tare::store::{Manifest, RunData, RunFolder, RunWriter, events_parquet, folder, table};
 
 fn main() -> anyhow::Result<()> {
-    let mut numbers = std::env::args()
-        .skip(1)
-        .filter_map(|a| a.parse::<u64>().ok());
-    let (requests, tokens) = (
-        numbers.next().unwrap_or(10_000),
-        numbers.next().unwrap_or(150),
-    );
+    let mut numbers = std::env::args().skip(1).filter_map(|a| a.parse::<u64>().ok());
+    let (requests, tokens) = (numbers.next().unwrap_or(10_000), numbers.next().unwrap_or(150));
     let dir = tempfile::tempdir()?;
     let folder = RunFolder::create(dir.path(), false)?;
     let mut steps = Steps::default();
 
     let finished: Vec<Finished> = {
         let mut random = Random(7);
-        (0..requests)
-            .map(|i| request(i, tokens, &mut random))
-            .collect()
+        (0..requests).map(|i| request(i, tokens, &mut random)).collect()
     };
     steps.time("append", || append(&folder, &finished))?;
     drop(finished);
@@ -44,21 +37,12 @@ fn main() -> anyhow::Result<()> {
     steps.time("results.parquet", || {
         table::write_results(&folder.file(folder::RESULTS), &run.requests.rows)
     })?;
-    steps.time("events.parquet", || {
-        events_parquet::write(&folder.file(folder::EVENTS), &run.events)
-    })?;
-    steps.time("scrapes.parquet", || {
-        table::write_scrapes(&folder.file(folder::SCRAPES), &run.scrapes.rows)
-    })?;
-    steps.time("spans.parquet", || {
-        table::write_spans(&folder.file(folder::SPANS), &run.spans.rows)
-    })?;
-    steps.time("server_log.parquet", || {
-        table::write_log(&folder.file(folder::LOG), &run.log.rows)
-    })?;
-    steps.time("read events.parquet", || {
-        events_parquet::read(&folder.file(folder::EVENTS))
-    })?;
+    steps.time("events.parquet", || events_parquet::write(&folder.file(folder::EVENTS), &run.events))?;
+    steps
+        .time("scrapes.parquet", || table::write_scrapes(&folder.file(folder::SCRAPES), &run.scrapes.rows))?;
+    steps.time("spans.parquet", || table::write_spans(&folder.file(folder::SPANS), &run.spans.rows))?;
+    steps.time("server_log.parquet", || table::write_log(&folder.file(folder::LOG), &run.log.rows))?;
+    steps.time("read events.parquet", || events_parquet::read(&folder.file(folder::EVENTS)))?;
 
     let inputs = Inputs {
         scrapes: &run.scrapes.rows,
@@ -68,33 +52,18 @@ fn main() -> anyhow::Result<()> {
         same_host: true,
         seed: 1,
     };
-    let out = steps.time("correlate", || {
-        correlate(run.requests.rows.clone(), &inputs)
-    })?;
-    steps.time("joined.parquet", || {
-        table::write_joined(&folder.file(folder::JOINED), &out.rows)
-    })?;
+    let out = steps.time("correlate", || correlate(run.requests.rows.clone(), &inputs))?;
+    steps.time("joined.parquet", || table::write_joined(&folder.file(folder::JOINED), &out.rows))?;
     println!("{} joined", out.coverage.joined);
 
     let (wall, cpu) = (steps.total - steps.first.0, steps.cpu - steps.first.1);
     println!("{:<22} {wall:>8.3} s {cpu:>8.3} s cpu", "all after append");
-    println!(
-        "{} requests, {} events",
-        run.requests.rows.len(),
-        run.events.len()
-    );
-    for name in [
-        folder::EVENTS_STREAM,
-        folder::EVENTS,
-        folder::RESULTS_STREAM,
-        folder::RESULTS,
-        folder::SCRAPES,
-    ] {
+    println!("{} requests, {} events", run.requests.rows.len(), run.events.len());
+    for name in
+        [folder::EVENTS_STREAM, folder::EVENTS, folder::RESULTS_STREAM, folder::RESULTS, folder::SCRAPES]
+    {
         let bytes = std::fs::metadata(folder.file(name))?.len();
-        println!(
-            "{name:<22} {bytes:>12} bytes {:>8.2} an event",
-            bytes as f64 / run.events.len() as f64
-        );
+        println!("{name:<22} {bytes:>12} bytes {:>8.2} an event", bytes as f64 / run.events.len() as f64);
     }
     Ok(())
 }
@@ -109,11 +78,7 @@ struct Steps {
 
 impl Steps {
     /// Wall and processor time of one step: on a busy machine only the latter means something.
-    fn time<T>(
-        &mut self,
-        name: &str,
-        step: impl FnOnce() -> anyhow::Result<T>,
-    ) -> anyhow::Result<T> {
+    fn time<T>(&mut self, name: &str, step: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
         let (begin, cpu) = (Instant::now(), cpu_seconds()?);
         let out = step()?;
         let (took, cpu) = (begin.elapsed().as_secs_f64(), cpu_seconds()? - cpu);
@@ -179,11 +144,7 @@ fn request(index: u64, tokens: u64, random: &mut Random) -> Finished {
     let mut events = Vec::new();
     for n in 0..tokens {
         let coalesced = random.unit() < 0.1;
-        let lo = if coalesced {
-            at - random.ns(1e5, 2e6)
-        } else {
-            at
-        };
+        let lo = if coalesced { at - random.ns(1e5, 2e6) } else { at };
         events.push(EventRow {
             stamp_lo_unix_ns: UnixNs(lo),
             stamp_hi_unix_ns: UnixNs(at),
@@ -198,10 +159,7 @@ fn request(index: u64, tokens: u64, random: &mut Random) -> Finished {
     let seconds = |a: i64, b: i64| Some((b - a) as f64 / 1e9);
     let row = RequestRow {
         request_id: format!("tare-5f3a9c-{index:06}"),
-        trace_id: format!(
-            "{:032x}",
-            0x5f3a_9c00_0000_0000_u128 * 977 + u128::from(index)
-        ),
+        trace_id: format!("{:032x}", 0x5f3a_9c00_0000_0000_u128 * 977 + u128::from(index)),
         response_id: Some(format!("chatcmpl-tare-5f3a9c-{index:06}")),
         index,
         prompt_index: (index % 500) as u32,
@@ -292,19 +250,13 @@ fn log(row: &RequestRow) -> LogRow {
 
 fn scrape(phase: ScrapePhase, at: i64, count: f64) -> ScrapeRow {
     let labels = |extra: Option<&str>| {
-        let mut labels = vec![
-            ("engine".to_owned(), "0".to_owned()),
-            ("model_name".to_owned(), "m".to_owned()),
-        ];
+        let mut labels =
+            vec![("engine".to_owned(), "0".to_owned()), ("model_name".to_owned(), "m".to_owned())];
         labels.extend(extra.map(|le| ("le".to_owned(), le.to_owned())));
         labels
     };
     let mut samples = Vec::new();
-    for name in [
-        "time_to_first_token_seconds",
-        "e2e_request_latency_seconds",
-        "request_queue_time_seconds",
-    ] {
+    for name in ["time_to_first_token_seconds", "e2e_request_latency_seconds", "request_queue_time_seconds"] {
         if phase != ScrapePhase::During {
             for le in ["0.001", "0.01", "0.1", "1.0", "10.0", "+Inf"] {
                 samples.push(SampleRow {
@@ -315,19 +267,11 @@ fn scrape(phase: ScrapePhase, at: i64, count: f64) -> ScrapeRow {
             }
         }
         for (suffix, value) in [("sum", count * 0.04), ("count", count)] {
-            samples.push(SampleRow {
-                name: format!("vllm:{name}_{suffix}"),
-                labels: labels(None),
-                value,
-            });
+            samples.push(SampleRow { name: format!("vllm:{name}_{suffix}"), labels: labels(None), value });
         }
     }
     for i in 0..120 {
-        samples.push(SampleRow {
-            name: format!("vllm:gauge_{i}"),
-            labels: labels(None),
-            value: count,
-        });
+        samples.push(SampleRow { name: format!("vllm:gauge_{i}"), labels: labels(None), value: count });
     }
     let now = UnixNs(1_795_533_159_000_000_000 + at * 100_000_000);
     ScrapeRow {

@@ -56,7 +56,10 @@ fn main() -> anyhow::Result<()> {
         found.early, found.low_late, found.upside_down
     );
     for (thread, seconds) in cpu {
-        println!("CPU {thread:<14} {seconds:>7.3} s, {:>8.2} s per million events", seconds * 1e6 / events.max(1) as f64);
+        println!(
+            "CPU {thread:<14} {seconds:>7.3} s, {:>8.2} s per million events",
+            seconds * 1e6 / events.max(1) as f64
+        );
     }
     Ok(())
 }
@@ -126,7 +129,11 @@ fn compare(data: &RunData, truth: &HashMap<String, TruthRow>) -> Found {
             continue;
         };
         for (i, written) in rows.zip(&written) {
-            let stamps = (data.events.stamp_lo_unix_ns.get(i), data.events.stamp_hi_unix_ns.get(i), data.events.user_unix_ns.get(i));
+            let stamps = (
+                data.events.stamp_lo_unix_ns.get(i),
+                data.events.stamp_hi_unix_ns.get(i),
+                data.events.user_unix_ns.get(i),
+            );
             let (Some(&lo), Some(&hi), Some(&user)) = stamps else { continue };
             let error = (hi - written) as f64 / 1e9;
             found.all.push(error);

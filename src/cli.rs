@@ -14,17 +14,9 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 /// Weighs LLM requests on both sides, client and server, and says where every millisecond went.
 #[derive(Clone, Debug, Parser)]
-#[command(
-    name = "tare",
-    version,
-    max_term_width = 100,
-    help_expected = true,
-    subcommand_required = true
-)]
-#[command(
-    after_help = "Exit codes: 0 finished (failed requests are results), 1 a gate was missed, \
-                        2 usage or configuration, 3 nothing succeeded or the run broke, 130 interrupted"
-)]
+#[command(name = "tare", version, max_term_width = 100, help_expected = true, subcommand_required = true)]
+#[command(after_help = "Exit codes: 0 finished (failed requests are results), 1 a gate was missed, \
+                        2 usage or configuration, 3 nothing succeeded or the run broke, 130 interrupted")]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -203,11 +195,7 @@ pub struct LoadArgs {
     #[arg(long, value_name = "SECONDS", visible_alias = "benchmark-grace-period")]
     pub grace_period: Option<f64>,
     /// One request may take this long [default: 3600]
-    #[arg(
-        long,
-        value_name = "SECONDS",
-        visible_alias = "request-timeout-seconds"
-    )]
+    #[arg(long, value_name = "SECONDS", visible_alias = "request-timeout-seconds")]
     pub timeout: Option<f64>,
     /// A connection may take this long [default: 30]
     #[arg(long, value_name = "SECONDS")]
@@ -422,10 +410,7 @@ mod tests {
         let cli = Cli::command();
         let verbs = cli.get_subcommands();
         verbs
-            .flat_map(|verb| {
-                verb.get_arguments()
-                    .map(|arg| (verb.get_name().to_owned(), arg.clone()))
-            })
+            .flat_map(|verb| verb.get_arguments().map(|arg| (verb.get_name().to_owned(), arg.clone())))
             .collect()
     }
 
@@ -439,10 +424,7 @@ mod tests {
         for (verb, arg) in flags() {
             let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
             assert!(
-                !help.is_empty()
-                    && help.len() <= 100
-                    && !help.contains('\n')
-                    && !help.ends_with('.'),
+                !help.is_empty() && help.len() <= 100 && !help.contains('\n') && !help.ends_with('.'),
                 "tare {verb} {}: {help:?}",
                 arg.get_id()
             );
@@ -458,10 +440,7 @@ mod tests {
     fn flags_are_spelt_with_dashes() {
         for (verb, arg) in flags() {
             let name = arg.get_long().unwrap_or("a-positional");
-            assert!(
-                name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'),
-                "tare {verb} --{name}"
-            );
+            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "tare {verb} --{name}");
         }
     }
 
@@ -476,9 +455,7 @@ mod tests {
                     --top-p 0.9 --extra-body {} --header a=b c=d --header e=f --seed 1 --request-id-prefix x- \
                     --label l --metadata version=1 tp=2";
         let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
-        let Command::Run(run) = cli.command else {
-            panic!("not a run")
-        };
+        let Command::Run(run) = cli.command else { panic!("not a run") };
         assert_eq!(run.load.request_rate, Some(f64::INFINITY));
         assert_eq!(run.target.header, ["a=b", "c=d", "e=f"]);
         assert_eq!(run.output.metadata, ["version=1", "tp=2"]);
@@ -488,9 +465,7 @@ mod tests {
     #[test]
     fn otlp_may_stand_alone_before_the_file() {
         let cli = Cli::try_parse_from(["tare", "run", "--otlp", "configs/demo.yaml"]).unwrap();
-        let Command::Run(run) = cli.command else {
-            panic!("not a run")
-        };
+        let Command::Run(run) = cli.command else { panic!("not a run") };
         assert_eq!(run.observe.otlp, Some(None));
         assert_eq!(run.config, Some(PathBuf::from("configs/demo.yaml")));
     }
@@ -500,9 +475,7 @@ mod tests {
         for (verb, arg) in flags() {
             let name = arg.get_long().unwrap_or_default();
             assert!(
-                !name.ends_with("key")
-                    && !name.contains("token-value")
-                    && !name.contains("password"),
+                !name.ends_with("key") && !name.contains("token-value") && !name.contains("password"),
                 "tare {verb} --{name}"
             );
         }

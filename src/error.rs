@@ -43,10 +43,7 @@ pub fn print(out: &mut dyn Write, error: &anyhow::Error) -> io::Result<()> {
 
 /// The exit code of an error: the outermost one that its chain states, else [`Exit::Broken`].
 pub fn exit(error: &anyhow::Error) -> Exit {
-    failures(error)
-        .iter()
-        .find_map(|failure| failure.exit)
-        .unwrap_or(Exit::Broken)
+    failures(error).iter().find_map(|failure| failure.exit).unwrap_or(Exit::Broken)
 }
 
 /// The user asked for something that cannot be: [`Exit::Usage`].
@@ -82,12 +79,7 @@ enum What {
 
 impl Failure {
     fn new(exit: Option<Exit>, what: What) -> Self {
-        Self {
-            exit,
-            what,
-            hints: Vec::new(),
-            also: Vec::new(),
-        }
+        Self { exit, what, hints: Vec::new(), also: Vec::new() }
     }
 
     /// Says what to do about it. Can be called again for another way out.
@@ -175,10 +167,7 @@ impl<T, E: Into<anyhow::Error>> Explain<T> for Result<T, E> {
 
 /// Every [`Failure`] of the chain, outermost first.
 fn failures(error: &anyhow::Error) -> Vec<&Failure> {
-    let mut found: Vec<&Failure> = error
-        .chain()
-        .filter_map(|link| link.downcast_ref())
-        .collect();
+    let mut found: Vec<&Failure> = error.chain().filter_map(|link| link.downcast_ref()).collect();
     // One given as `anyhow` context hides inside anyhow's own link of the chain.
     if let Some(context) = error.downcast_ref::<Failure>()
         && !found.iter().any(|&failure| std::ptr::eq(failure, context))
@@ -221,18 +210,11 @@ mod tests {
     fn shown(error: &anyhow::Error) -> String {
         let mut out = Vec::new();
         print(&mut out, error).unwrap();
-        format!(
-            "exit {}\n{}",
-            exit(error) as u8,
-            String::from_utf8(out).unwrap()
-        )
+        format!("exit {}\n{}", exit(error) as u8, String::from_utf8(out).unwrap())
     }
 
     fn missing() -> io::Result<()> {
-        Err(io::Error::new(
-            io::ErrorKind::NotFound,
-            "No such file or directory",
-        ))
+        Err(io::Error::new(io::ErrorKind::NotFound, "No such file or directory"))
     }
 
     #[test]
@@ -283,9 +265,7 @@ mod tests {
 
     #[test]
     fn a_failure_given_as_context_still_counts_once() {
-        let error = missing()
-            .context(usage("cannot read it").hint("look"))
-            .unwrap_err();
+        let error = missing().context(usage("cannot read it").hint("look")).unwrap_err();
         insta::assert_snapshot!(shown(&error), @r"
         exit 2
         error: cannot read it

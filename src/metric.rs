@@ -105,7 +105,9 @@ impl Metric {
             Metric::Throughput => "output tokens / request duration, per request",
             Metric::ItlMean => "per request: (last token - first token) / (output tokens - 1)",
             Metric::Itl => "gaps between token-bearing events, all requests pooled",
-            Metric::Tpot => "per request: (request duration - TTFT) / (output tokens - 1); requests with one token excluded",
+            Metric::Tpot => {
+                "per request: (request duration - TTFT) / (output tokens - 1); requests with one token excluded"
+            }
             Metric::E2e => "last token minus the request's start",
             Metric::Queue => "server: waiting for the scheduler (queued to scheduled)",
             Metric::Prefill => "server: scheduled to first token in the engine; no queue, no front end",

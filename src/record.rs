@@ -327,17 +327,41 @@ pub struct LogRow {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum LogEvent {
     /// `Received request X`: the id as the client gets it.
-    Received { request_id: String },
+    Received {
+        request_id: String,
+    },
     /// `Added request X`: the engine's internal id.
-    Added { request_id: String },
+    Added {
+        request_id: String,
+    },
     /// `Generated response X`: `phase` is `delta`, `complete` or `whole`.
-    Generated { request_id: String, phase: String, finish_reason: Option<String> },
+    Generated {
+        request_id: String,
+        phase: String,
+        finish_reason: Option<String>,
+    },
     /// `Finished request X` (V0), or the Rust front end's finish line.
-    Finished { request_id: String, input_tokens: Option<u32>, output_tokens: Option<u32>, finish_reason: Option<String> },
-    Aborted { request_ids: Vec<String> },
-    Failed { request_id: Option<String>, reason: String },
+    Finished {
+        request_id: String,
+        input_tokens: Option<u32>,
+        output_tokens: Option<u32>,
+        finish_reason: Option<String>,
+    },
+    Aborted {
+        request_ids: Vec<String>,
+    },
+    Failed {
+        request_id: Option<String>,
+        reason: String,
+    },
     /// A uvicorn access line.
-    Access { client: String, port: Option<u16>, method: String, path: String, status: u16 },
+    Access {
+        client: String,
+        port: Option<u16>,
+        method: String,
+        path: String,
+        status: u16,
+    },
     /// The periodic engine line; throughput in tokens/s over the interval that ends at the line.
     Stats {
         engine: Option<String>,
@@ -349,12 +373,24 @@ pub enum LogEvent {
         prefix_cache_hit_rate: Option<f64>,
     },
     /// `Iteration(n)`: one engine step.
-    Iteration { number: u64, context_requests: u32, context_tokens: u32, generation_requests: u32, generation_tokens: u32, elapsed_s: f64 },
-    Version { version: String },
+    Iteration {
+        number: u64,
+        context_requests: u32,
+        context_tokens: u32,
+        generation_requests: u32,
+        generation_tokens: u32,
+        elapsed_s: f64,
+    },
+    Version {
+        version: String,
+    },
     /// A well-formed line of the format that says nothing about requests.
     Other,
     /// A line that belongs to no known format, kept (cut to 2,000 characters).
-    Unparsed { text: String, reason: String },
+    Unparsed {
+        text: String,
+        reason: String,
+    },
 }
 
 /// One OTLP span; appended to `spans.jsonl`.

@@ -228,8 +228,12 @@ fn start_embedded(
     collector: &mut Collector,
 ) -> anyhow::Result<(embedded::Server, String)> {
     let otlp = collector.otlp_addresses().map(|a| format!("http://{}", a.http));
-    let (mut server, log) =
-        embedded::Server::start(&options.exe, &config.target.embedded, otlp.as_deref(), options.truth.as_deref())?;
+    let (mut server, log) = embedded::Server::start(
+        &options.exe,
+        &config.target.embedded,
+        otlp.as_deref(),
+        options.truth.as_deref(),
+    )?;
     let signs = collector.attach_blocking_log("embedded", log).wait_started(EMBEDDED_START);
     match signs.url {
         Some(url) if signs.started => Ok((server, url)),
@@ -327,7 +331,9 @@ fn unusable(error: FolderError) -> anyhow::Error {
 fn server_kind(name: &str) -> anyhow::Result<&'static Server> {
     crate::server::find(name).ok_or_else(|| {
         let known: Vec<&str> = SERVERS.iter().map(|s| s.name).collect();
-        usage(format!("`{name}` is no kind of server that is known")).hint(format!("one of {}", known.join(", "))).into()
+        usage(format!("`{name}` is no kind of server that is known"))
+            .hint(format!("one of {}", known.join(", ")))
+            .into()
     })
 }
 
@@ -347,9 +353,10 @@ fn secrets(config: &Config) -> Secrets {
 fn streams(config: &Config) -> u64 {
     match config.load.arrival {
         Arrival::Closed { users, .. } => u64::from(users),
-        Arrival::Constant { .. } | Arrival::Poisson { .. } => {
-            config.load.max_concurrency.map_or_else(|| config.load.requests.unwrap_or(10_000).min(10_000), u64::from)
-        }
+        Arrival::Constant { .. } | Arrival::Poisson { .. } => config
+            .load
+            .max_concurrency
+            .map_or_else(|| config.load.requests.unwrap_or(10_000).min(10_000), u64::from),
     }
 }
 

@@ -30,7 +30,8 @@ struct Secret {
 impl Secrets {
     /// From the API key and the values of the user's headers; of `Bearer abc`, `abc` too.
     pub fn new(api_key: Option<&str>, header_values: impl IntoIterator<Item = String>) -> Self {
-        let mut all: Vec<String> = api_key.filter(|k| k.len() >= SHORTEST).map(str::to_owned).into_iter().collect();
+        let mut all: Vec<String> =
+            api_key.filter(|k| k.len() >= SHORTEST).map(str::to_owned).into_iter().collect();
         for value in header_values {
             let words = value.split_whitespace().filter(|word| word.len() >= SHORTEST);
             all.extend(words.filter(|word| !SCHEMES.contains(word)).map(str::to_owned));
@@ -106,7 +107,12 @@ impl Secret {
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
         while let Some((before, found)) = rest.find(self.beginning()).map(|at| rest.split_at(at)) {
-            let same = found.chars().zip(self.text.chars()).take_while(|(a, b)| a == b).map(|(c, _)| c.len_utf8()).sum();
+            let same = found
+                .chars()
+                .zip(self.text.chars())
+                .take_while(|(a, b)| a == b)
+                .map(|(c, _)| c.len_utf8())
+                .sum();
             out.push_str(before);
             out.push_str(REPLACEMENT);
             rest = found.get(same..).unwrap_or_default();

@@ -67,7 +67,11 @@ impl Scale {
 
     /// A number on an axis, already in the scale's unit: so many decimals, thousands separated.
     pub fn tick(value: f64, decimals: usize) -> String {
-        if decimals == 0 && value.abs() >= 1000.0 { significant(value) } else { format!("{value:.decimals$}") }
+        if decimals == 0 && value.abs() >= 1000.0 {
+            significant(value)
+        } else {
+            format!("{value:.decimals$}")
+        }
     }
 }
 
@@ -106,7 +110,10 @@ mod tests {
     #[test]
     fn seconds_are_shown_in_the_unit_people_expect() {
         let shown: Vec<String> = [0.0, 0.000_012_3, 0.001_5, 0.334, 1.234, 12.5, -0.02].map(seconds).to_vec();
-        assert_eq!(shown, ["0.000 ms", "12.30 µs", "1.50 ms", "334.0 ms", "1,234 ms", "12.50 s", "-20.00 ms"]);
+        assert_eq!(
+            shown,
+            ["0.000 ms", "12.30 µs", "1.50 ms", "334.0 ms", "1,234 ms", "12.50 s", "-20.00 ms"]
+        );
     }
 
     #[test]

@@ -18,26 +18,16 @@ fn main() {
     for kind in ["plain", "microseconds", "json", "coloured-two", "v0"] {
         let name = format!("vllm/{kind}");
         let text = one(&name);
-        report(
-            &format!("log lines, {name}"),
-            &text.repeat(1 + (1 << 20) / text.len()),
-            read_log,
-        );
+        report(&format!("log lines, {name}"), &text.repeat(1 + (1 << 20) / text.len()), read_log);
     }
     let access: String = all
         .lines()
         .filter(|line| line.contains("HTTP/1.1\" "))
         .fold(String::new(), |text, line| text + line + "\n");
-    report(
-        "log lines, access lines only",
-        &access.repeat(500),
-        read_access,
-    );
-    report(
-        "prometheus text, one vLLM page",
-        &one("exposition/vllm-0.32.prom"),
-        |page| exposition::parse(page).samples.len(),
-    );
+    report("log lines, access lines only", &access.repeat(500), read_access);
+    report("prometheus text, one vLLM page", &one("exposition/vllm-0.32.prom"), |page| {
+        exposition::parse(page).samples.len()
+    });
     let stream = one("sse/vllm-chat-usage").repeat(400);
     report("server-sent events, reads of 4 KiB", &stream, |stream| {
         let mut decoder = SseDecoder::new();
@@ -51,22 +41,12 @@ fn main() {
 
 fn read_log(text: &str) -> usize {
     let mut scratch = String::new();
-    lines(text, |line| {
-        matches!(
-            black_box(vllm::parse(line, &mut scratch)),
-            tare_parsers::Parsed::Line(_)
-        )
-    })
+    lines(text, |line| matches!(black_box(vllm::parse(line, &mut scratch)), tare_parsers::Parsed::Line(_)))
 }
 
 fn read_access(text: &str) -> usize {
     let mut scratch = String::new();
-    lines(text, |line| {
-        matches!(
-            black_box(uvicorn::parse(line, &mut scratch)),
-            tare_parsers::Parsed::Line(_)
-        )
-    })
+    lines(text, |line| matches!(black_box(uvicorn::parse(line, &mut scratch)), tare_parsers::Parsed::Line(_)))
 }
 
 /// Splitting into lines is part of the work: a tailer does it too.
@@ -107,29 +87,18 @@ fn report(what: &str, text: &str, mut pass: impl FnMut(&str) -> usize) {
     times.sort_unstable();
     let median = times[times.len() / 2];
     let rate = text.len() as f64 / median.as_secs_f64() / 1e6;
-    println!(
-        "{what:40} {rate:7.0} MB/s  ({} bytes, {found} found, {} passes)",
-        text.len(),
-        times.len()
-    );
+    println!("{what:40} {rate:7.0} MB/s  ({} bytes, {found} found, {} passes)", text.len(), times.len());
 }
 
 fn folder(format: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/samples")
-        .join(format)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples").join(format)
 }
 
 fn samples(format: &str) -> Vec<String> {
-    let mut paths: Vec<_> = fs::read_dir(folder(format))
-        .expect(format)
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let mut paths: Vec<_> =
+        fs::read_dir(folder(format)).expect(format).map(|entry| entry.unwrap().path()).collect();
     paths.sort();
-    paths
-        .into_iter()
-        .map(|path| fs::read_to_string(path).unwrap())
-        .collect()
+    paths.into_iter().map(|path| fs::read_to_string(path).unwrap()).collect()
 }
 
 /// The sample whose path begins so.
@@ -139,12 +108,7 @@ fn one(beginning: &str) -> String {
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.is_file())
-        .filter(|path| {
-            path.file_name()
-                .unwrap()
-                .to_string_lossy()
-                .starts_with(name)
-        })
+        .filter(|path| path.file_name().unwrap().to_string_lossy().starts_with(name))
         .min()
         .expect(beginning);
     fs::read_to_string(path).unwrap()

@@ -22,15 +22,8 @@ impl ParseError {
     /// An error at the byte where `rest`, a suffix of `whole`, begins.
     pub fn at(format: &'static str, expected: &'static str, whole: &str, rest: &str) -> Self {
         let offset = whole.len().saturating_sub(rest.len());
-        let column = whole
-            .get(..offset)
-            .map_or(offset, |before| before.chars().count());
-        Self {
-            format,
-            expected,
-            found: excerpt(rest),
-            column: column + 1,
-        }
+        let column = whole.get(..offset).map_or(offset, |before| before.chars().count());
+        Self { format, expected, found: excerpt(rest), column: column + 1 }
     }
 }
 
@@ -42,9 +35,5 @@ fn excerpt(rest: &str) -> String {
 }
 
 fn shown(found: &str) -> String {
-    if found.is_empty() {
-        "the end of the line".to_owned()
-    } else {
-        format!("{found:?}")
-    }
+    if found.is_empty() { "the end of the line".to_owned() } else { format!("{found:?}") }
 }

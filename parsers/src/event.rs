@@ -127,8 +127,5 @@ impl<'a> Event<'a> {
 
 /// The single ids of a comma-joined list.
 pub fn split_ids(request_ids: &str) -> impl Iterator<Item = &str> {
-    request_ids
-        .split(',')
-        .map(str::trim)
-        .filter(|id| !id.is_empty())
+    request_ids.split(',').map(str::trim).filter(|id| !id.is_empty())
 }

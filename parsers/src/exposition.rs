@@ -55,10 +55,7 @@ pub struct LineError {
 /// Reads a page. The page says itself which of the two formats it is: OpenMetrics ends with `# EOF`,
 /// and there a timestamp is in seconds; in Prometheus's own format it is in whole milliseconds.
 pub fn parse(text: &str) -> Scrape<'_> {
-    let mut page = Page {
-        timestamps_in_seconds: text.trim_ascii_end().ends_with("# EOF"),
-        ended: false,
-    };
+    let mut page = Page { timestamps_in_seconds: text.trim_ascii_end().ends_with("# EOF"), ended: false };
     let mut scrape = Scrape {
         // A vLLM page has 90 to 130 bytes a sample; too small a guess costs copies, too large a
         // one memory that is given back with the page.
@@ -187,18 +184,9 @@ mod tests {
 
     #[test]
     fn a_timestamp_is_read_in_the_unit_of_its_format() {
-        assert_eq!(
-            only("a 1 1520879607789\n").timestamp_ms,
-            Some(1_520_879_607_789)
-        );
-        assert_eq!(
-            only("a 1 1520879607.789\n# EOF\n").timestamp_ms,
-            Some(1_520_879_607_789)
-        );
-        assert_eq!(
-            only("a 1 1520879607\n# EOF").timestamp_ms,
-            Some(1_520_879_607_000)
-        );
+        assert_eq!(only("a 1 1520879607789\n").timestamp_ms, Some(1_520_879_607_789));
+        assert_eq!(only("a 1 1520879607.789\n# EOF\n").timestamp_ms, Some(1_520_879_607_789));
+        assert_eq!(only("a 1 1520879607\n# EOF").timestamp_ms, Some(1_520_879_607_000));
         assert_eq!(only("a 1 -1\n").timestamp_ms, Some(-1));
     }
 

@@ -16,11 +16,8 @@ pub(crate) fn sample(line: &str, timestamps_in_seconds: bool) -> Read<'_, Sample
         Err(error) => return Err(error),
     };
     let rest = blanks(rest);
-    let (rest, labels) = if rest.starts_with('{') {
-        labels(rest, bare_name.is_none())?
-    } else {
-        (rest, Labels::default())
-    };
+    let (rest, labels) =
+        if rest.starts_with('{') { labels(rest, bare_name.is_none())? } else { (rest, Labels::default()) };
     let Some(name) = bare_name.or(labels.quoted_name) else {
         return fail(line, "a metric name");
     };
@@ -30,12 +27,7 @@ pub(crate) fn sample(line: &str, timestamps_in_seconds: bool) -> Read<'_, Sample
     if !rest.is_empty() {
         return fail(rest, "the end of the line");
     }
-    let sample = Sample {
-        name,
-        labels: labels.pairs,
-        value,
-        timestamp_ms,
-    };
+    let sample = Sample { name, labels: labels.pairs, value, timestamp_ms };
     Ok((rest, sample))
 }
 
@@ -139,28 +131,17 @@ fn label_name(input: &str) -> Read<'_, &str> {
 
 /// In a `# TYPE` line a name may be in quotes.
 pub(crate) fn type_name(input: &str) -> Read<'_, &str> {
-    if input.starts_with('"') {
-        quoted(input)
-    } else {
-        metric_name(input)
-    }
+    if input.starts_with('"') { quoted(input) } else { metric_name(input) }
 }
 
 fn name<'a>(input: &'a str, colons: bool, what: &'static str) -> Read<'a, &'a str> {
-    let fits =
-        |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || (colons && *byte == b':');
+    let fits = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || (colons && *byte == b':');
     let bytes = input.as_bytes();
-    let length = bytes
-        .iter()
-        .position(|byte| !fits(byte))
-        .unwrap_or(bytes.len());
+    let length = bytes.iter().position(|byte| !fits(byte)).unwrap_or(bytes.len());
     if length == 0 || bytes.first().is_some_and(u8::is_ascii_digit) {
         return fail(input, what);
     }
-    Ok((
-        input.get(length..).unwrap_or_default(),
-        input.get(..length).unwrap_or_default(),
-    ))
+    Ok((input.get(length..).unwrap_or_default(), input.get(..length).unwrap_or_default()))
 }
 
 /// A float as both formats write it, `+Inf`, `-Inf` and `NaN` included.
@@ -215,12 +196,6 @@ pub(crate) fn blanks(input: &str) -> &str {
 /// Up to the next blank; may be empty.
 pub(crate) fn word(input: &str) -> (&str, &str) {
     let bytes = input.as_bytes();
-    let end = bytes
-        .iter()
-        .position(|byte| matches!(byte, b' ' | b'\t'))
-        .unwrap_or(bytes.len());
-    (
-        input.get(end..).unwrap_or_default(),
-        input.get(..end).unwrap_or_default(),
-    )
+    let end = bytes.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(bytes.len());
+    (input.get(end..).unwrap_or_default(), input.get(..end).unwrap_or_default())
 }

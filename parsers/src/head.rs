@@ -48,13 +48,7 @@ pub(crate) fn plain(input: &str) -> Read<'_, Head<'_>> {
         }
     };
     let (process, pid) = bracketed.or(tail.process).unzip();
-    let head = Head {
-        process,
-        pid,
-        level: Some(level),
-        time: stamp.or(tail.time),
-        logger: tail.logger,
-    };
+    let head = Head { process, pid, level: Some(level), time: stamp.or(tail.time), logger: tail.logger };
     Ok((rest, head))
 }
 
@@ -67,10 +61,7 @@ struct Tail<'a> {
 
 impl Tail<'_> {
     fn of(logger: &'static str) -> Self {
-        Self {
-            logger: Some(logger),
-            ..Self::default()
-        }
+        Self { logger: Some(logger), ..Self::default() }
     }
 }
 
@@ -89,13 +80,8 @@ fn stamps(input: &str) -> Read<'_, Option<LogTime>> {
             best = Some(time);
         }
     }
-    let (rest, _) = opt(alt((
-        tag("stdout F "),
-        tag("stderr F "),
-        tag("stdout P "),
-        tag("stderr P "),
-    )))
-    .parse(rest)?;
+    let (rest, _) =
+        opt(alt((tag("stdout F "), tag("stderr F "), tag("stdout P "), tag("stderr P ")))).parse(rest)?;
     Ok((rest, best))
 }
 
@@ -106,18 +92,11 @@ fn process_in_brackets(input: &str) -> Read<'_, (&str, u32)> {
 
 /// `APIServer pid=23999`
 fn process_and_pid(input: &str) -> Read<'_, (&str, u32)> {
-    separated_pair(
-        take_till1(|c| c == ' ' || c == '('),
-        tag(" pid="),
-        decimal_u32,
-    )
-    .parse(input)
+    separated_pair(take_till1(|c| c == ' ' || c == '('), tag(" pid="), decimal_u32).parse(input)
 }
 
 fn level(input: &str) -> Read<'_, &str> {
-    const LEVELS: [&str; 7] = [
-        "INFO", "WARNING", "ERROR", "DEBUG", "CRITICAL", "WARN", "TRACE",
-    ];
+    const LEVELS: [&str; 7] = ["INFO", "WARNING", "ERROR", "DEBUG", "CRITICAL", "WARN", "TRACE"];
     match take_while1::<_, _, Expected<'_>>(|c: char| c.is_ascii_uppercase()).parse(input) {
         Ok((rest, word)) if LEVELS.contains(&word) => Ok((rest, word)),
         _ => fail(input, "a log level"),
@@ -132,13 +111,9 @@ fn after_uvicorn_level(input: &str) -> Read<'_, ()> {
 
 /// `11-24 15:08:56 [loggers.py:127] `
 fn own_tail(input: &str) -> Read<'_, Tail<'_>> {
-    let (rest, time) =
-        terminated(month_day_time, byte(b' ', "a blank and the source file")).parse(input)?;
+    let (rest, time) = terminated(month_day_time, byte(b' ', "a blank and the source file")).parse(input)?;
     let (rest, ()) = source_file(rest)?;
-    let tail = Tail {
-        time: Some(time),
-        ..Tail::of("vllm")
-    };
+    let tail = Tail { time: Some(time), ..Tail::of("vllm") };
     Ok((rest, tail))
 }
 
@@ -146,11 +121,7 @@ fn own_tail(input: &str) -> Read<'_, Tail<'_>> {
 fn configured_tail(input: &str) -> Read<'_, Tail<'_>> {
     let (rest, process) = opt(terminated(process_and_pid, byte(b' ', "a blank"))).parse(input)?;
     let (rest, logger) = opt(logger_and_source_file).parse(rest)?;
-    let tail = Tail {
-        process,
-        time: None,
-        logger: logger.flatten(),
-    };
+    let tail = Tail { process, time: None, logger: logger.flatten() };
     Ok((rest, tail))
 }
 
@@ -159,8 +130,7 @@ fn logger_and_source_file(input: &str) -> Read<'_, Option<&str>> {
     if input.starts_with('[') {
         return source_file(input).map(|(rest, ())| (rest, None));
     }
-    let (rest, logger) =
-        terminated(take_till1(|c| c == ' '), byte(b' ', "a blank")).parse(input)?;
+    let (rest, logger) = terminated(take_till1(|c| c == ' '), byte(b' ', "a blank")).parse(input)?;
     if !rest.starts_with('[') {
         return fail(rest, "`[`");
     }
@@ -188,21 +158,9 @@ mod tests {
     #[test]
     fn each_shape_of_head_leaves_the_message() {
         for (line, process, level) in [
-            (
-                "(APIServer pid=1) INFO 11-24 15:08:56 [loggers.py:127] message",
-                Some("APIServer"),
-                "INFO",
-            ),
-            (
-                "WARNING 07-15 12:00:00 async_llm_engine.py:174] message",
-                None,
-                "WARNING",
-            ),
-            (
-                "DEBUG 07-15 12:00:00 [entrypoints/.../utils/request_logger.py:65] message",
-                None,
-                "DEBUG",
-            ),
+            ("(APIServer pid=1) INFO 11-24 15:08:56 [loggers.py:127] message", Some("APIServer"), "INFO"),
+            ("WARNING 07-15 12:00:00 async_llm_engine.py:174] message", None, "WARNING"),
+            ("DEBUG 07-15 12:00:00 [entrypoints/.../utils/request_logger.py:65] message", None, "DEBUG"),
             (
                 "1795533127.216578 2026-11-24T15:12:07 INFO APIServer pid=26151 vllm.config [m.py:1] message",
                 Some("APIServer"),
@@ -214,11 +172,7 @@ mod tests {
                 Some("EngineCore_DP1"),
                 "INFO",
             ),
-            (
-                "(APIServer pid=1) INFO:     message",
-                Some("APIServer"),
-                "INFO",
-            ),
+            ("(APIServer pid=1) INFO:     message", Some("APIServer"), "INFO"),
             ("CRITICAL: message", None, "CRITICAL"),
         ] {
             let (rest, head) = plain(line).unwrap();
@@ -237,10 +191,7 @@ mod tests {
             let (_, head) = plain(line).unwrap();
             assert_eq!(
                 head.time,
-                Some(LogTime::Unix {
-                    unix_ns: 1_795_533_127_216_578_000,
-                    resolution_ns: 1000
-                }),
+                Some(LogTime::Unix { unix_ns: 1_795_533_127_216_578_000, resolution_ns: 1000 }),
                 "{line}"
             );
         }

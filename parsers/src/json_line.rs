@@ -26,9 +26,7 @@ pub(crate) struct Fields {
 
 /// Reads the object, which must be the whole text.
 pub(crate) fn fields(text: &str) -> Result<Fields, Expected<'_>> {
-    object(text)
-        .map(|(_, fields)| fields)
-        .map_err(crate::line::expected_of)
+    object(text).map(|(_, fields)| fields).map_err(crate::line::expected_of)
 }
 
 impl Fields {
@@ -38,10 +36,7 @@ impl Fields {
     }
 
     pub(crate) fn head<'a>(&self, text: &'a str) -> Head<'a> {
-        let process = self
-            .vllm_process_name
-            .as_ref()
-            .or(self.process_name.as_ref());
+        let process = self.vllm_process_name.as_ref().or(self.process_name.as_ref());
         Head {
             process: slice(text, process),
             pid: slice(text, self.pid.as_ref()).and_then(|pid| pid.parse().ok()),
@@ -97,11 +92,7 @@ fn escaped_char(escape: &[u8]) -> Option<(char, usize)> {
 /// The sixteen bits of `\uXXXX`.
 fn code_unit(escape: &[u8]) -> Option<u32> {
     let hex = escape.strip_prefix(b"\\u")?.get(..4)?;
-    hex.iter().try_fold(0, |unit, digit| {
-        char::from(*digit)
-            .to_digit(16)
-            .map(|value| unit * 16 + value)
-    })
+    hex.iter().try_fold(0, |unit, digit| char::from(*digit).to_digit(16).map(|value| unit * 16 + value))
 }
 
 fn object(text: &str) -> Read<'_, Fields> {

@@ -21,10 +21,7 @@ pub(crate) type Wanted<'a, T> = Result<T, nom::Err<Expected<'a>>>;
 
 impl<'a> nom::error::ParseError<&'a str> for Expected<'a> {
     fn from_error_kind(at: &'a str, _kind: ErrorKind) -> Self {
-        Expected {
-            at,
-            what: "other text",
-        }
+        Expected { at, what: "other text" }
     }
 
     fn append(_at: &'a str, _kind: ErrorKind, inner: Self) -> Self {
@@ -33,11 +30,7 @@ impl<'a> nom::error::ParseError<&'a str> for Expected<'a> {
 
     /// Of two alternatives that failed, the one that got further says more.
     fn or(self, other: Self) -> Self {
-        if other.at.len() < self.at.len() {
-            other
-        } else {
-            self
-        }
+        if other.at.len() < self.at.len() { other } else { self }
     }
 }
 
@@ -60,10 +53,7 @@ impl Expected<'_> {
 pub(crate) fn expected_of(error: nom::Err<Expected<'_>>) -> Expected<'_> {
     match error {
         nom::Err::Error(expected) | nom::Err::Failure(expected) => expected,
-        nom::Err::Incomplete(_) => Expected {
-            at: "",
-            what: "more text",
-        },
+        nom::Err::Incomplete(_) => Expected { at: "", what: "more text" },
     }
 }
 
@@ -124,11 +114,7 @@ fn escape_len(bytes: &[u8]) -> usize {
     if bytes.get(1) != Some(&b'[') {
         return 1;
     }
-    let parameters = bytes
-        .iter()
-        .skip(2)
-        .take_while(|byte| matches!(byte, 0x20..=0x3f))
-        .count();
+    let parameters = bytes.iter().skip(2).take_while(|byte| matches!(byte, 0x20..=0x3f)).count();
     match bytes.get(2 + parameters) {
         Some(0x40..=0x7e) => 3 + parameters,
         _ => 2 + parameters,
@@ -156,8 +142,7 @@ pub(crate) fn decimal<const SHIFT: u32>(input: &str) -> Read<'_, f64> {
     }
     let rest = input.get(length..).unwrap_or_default();
     // A number ends with a digit; one with more digits than are exact is no statistic of a server.
-    let ends_early =
-        length == 0 || decimals == Some(0) || rest.starts_with(|c: char| c.is_ascii_digit());
+    let ends_early = length == 0 || decimals == Some(0) || rest.starts_with(|c: char| c.is_ascii_digit());
     let exponent = decimals.unwrap_or(0) + SHIFT;
     match 10_u64.checked_pow(exponent) {
         Some(divisor) if !ends_early && divisor <= 10_u64.pow(15) => {
@@ -171,10 +156,7 @@ pub(crate) fn decimal<const SHIFT: u32>(input: &str) -> Read<'_, f64> {
 pub(crate) fn token(input: &str) -> Read<'_, &str> {
     match memchr::memchr2(b' ', b'\t', input.as_bytes()) {
         Some(0) => fail(input, "a word"),
-        Some(at) => Ok((
-            input.get(at..).unwrap_or_default(),
-            input.get(..at).unwrap_or_default(),
-        )),
+        Some(at) => Ok((input.get(at..).unwrap_or_default(), input.get(..at).unwrap_or_default())),
         None if input.is_empty() => fail(input, "a word"),
         None => Ok(("", input)),
     }
@@ -212,17 +194,7 @@ mod tests {
         assert_eq!(decimal::<2>("8.9%"), Ok(("%", 0.089)));
         assert_eq!(decimal::<3>("5.02"), Ok(("", 0.00502)));
         assert_eq!(decimal::<0>("7"), Ok(("", 7.0)));
-        for text in [
-            "",
-            ".",
-            ".5",
-            "5.",
-            "5.%",
-            "nan",
-            "-1",
-            "99999999999999999999",
-            "0.00000000000000001",
-        ] {
+        for text in ["", ".", ".5", "5.", "5.%", "nan", "-1", "99999999999999999999", "0.00000000000000001"] {
             assert!(decimal::<2>(text).is_err(), "{text}");
         }
     }

@@ -36,11 +36,7 @@ pub(crate) fn read<'a>(dialect: &Dialect, line: &'a str, scratch: &'a mut String
         None => json(dialect, line, scratch),
         Some(first) => {
             strip_colour(line, first, scratch);
-            if scratch.starts_with('{') {
-                coloured_json(dialect, scratch)
-            } else {
-                plain(dialect, scratch)
-            }
+            if scratch.starts_with('{') { coloured_json(dialect, scratch) } else { plain(dialect, scratch) }
         }
     }
 }
@@ -134,11 +130,5 @@ fn json_message<'a>(
 }
 
 fn line_of<'a>(head: Head<'a>, event: Event<'a>) -> LogLine<'a> {
-    LogLine {
-        process: head.process,
-        pid: head.pid,
-        level: head.level,
-        time: head.time,
-        event,
-    }
+    LogLine { process: head.process, pid: head.pid, level: head.level, time: head.time, event }
 }

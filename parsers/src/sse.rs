@@ -201,12 +201,7 @@ impl SseDecoder {
 }
 
 /// Reads the fields of a block and hands out its event, if it has data.
-fn dispatch(
-    block: &[u8],
-    joined: &mut Vec<u8>,
-    comments: &mut u64,
-    sink: &mut impl FnMut(SseEvent<'_>),
-) {
+fn dispatch(block: &[u8], joined: &mut Vec<u8>, comments: &mut u64, sink: &mut impl FnMut(SseEvent<'_>)) {
     let mut name: &[u8] = &[];
     let mut first: Option<&[u8]> = None;
     let mut is_joined = false;
@@ -284,10 +279,7 @@ mod tests {
             seen += 1;
         });
         assert_eq!(seen, 2);
-        assert_eq!(
-            (decoder.partial.capacity(), decoder.joined.capacity()),
-            (0, 0)
-        );
+        assert_eq!((decoder.partial.capacity(), decoder.joined.capacity()), (0, 0));
     }
 
     #[test]

@@ -32,23 +32,15 @@ pub(crate) fn month_day_time(input: &str) -> Read<'_, LogTime> {
     let (rest, (month, day)) = month_day(input)?;
     let (rest, ()) = byte(b' ', "a blank and the time of day").parse(rest)?;
     let (rest, (hour, minute, second)) = time_of_day(rest)?;
-    let time = LogTime::Local {
-        year: None,
-        month,
-        day,
-        hour,
-        minute,
-        second,
-        nanos: 0,
-        resolution_ns: SECOND_NS,
-    };
+    let time =
+        LogTime::Local { year: None, month, day, hour, minute, second, nanos: 0, resolution_ns: SECOND_NS };
     Ok((rest, time))
 }
 
 /// `1795533127.216578`: seconds since 1970 with a fraction, as Python's `%(created)f` prints them.
 pub(crate) fn unix_seconds(input: &str) -> Read<'_, LogTime> {
-    let (rest, seconds) = digit1::<&str, crate::line::Expected<'_>>(input)
-        .or_else(|_| fail(input, "seconds since 1970"))?;
+    let (rest, seconds) =
+        digit1::<&str, crate::line::Expected<'_>>(input).or_else(|_| fail(input, "seconds since 1970"))?;
     // Fewer digits are some other number; more would not fit into nanoseconds.
     if !(9..=10).contains(&seconds.len()) {
         return fail(input, "seconds since 1970");
@@ -65,10 +57,7 @@ pub(crate) fn unix_seconds(input: &str) -> Read<'_, LogTime> {
     else {
         return fail(input, "seconds since 1970");
     };
-    let time = LogTime::Unix {
-        unix_ns,
-        resolution_ns,
-    };
+    let time = LogTime::Unix { unix_ns, resolution_ns };
     Ok((rest, time))
 }
 
@@ -101,16 +90,12 @@ pub(crate) fn iso(input: &str) -> Read<'_, LogTime> {
             let in_day = (i64::from(hour) * 60 + i64::from(minute)) * 60 + i64::from(second);
             let days = days_from_civil(i64::from(year), i64::from(month), i64::from(day));
             let seconds = days * 86_400 + in_day - offset_s;
-            let Some(unix_ns) = seconds
-                .checked_mul(SECOND_NS)
-                .and_then(|ns| ns.checked_add(i64::from(nanos)))
+            let Some(unix_ns) =
+                seconds.checked_mul(SECOND_NS).and_then(|ns| ns.checked_add(i64::from(nanos)))
             else {
                 return fail(input, "a year between 1678 and 2261");
             };
-            LogTime::Unix {
-                unix_ns,
-                resolution_ns,
-            }
+            LogTime::Unix { unix_ns, resolution_ns }
         }
     };
     Ok((rest, time))
@@ -177,10 +162,7 @@ fn utc_offset(input: &str) -> Read<'_, Option<i64>> {
     let (rest, hours) = in_range(rest, 0, 23, "the hours of a UTC offset")?;
     let rest = rest.strip_prefix(':').unwrap_or(rest);
     let (rest, minutes) = in_range(rest, 0, 59, "the minutes of a UTC offset")?;
-    Ok((
-        rest,
-        Some(sign * (i64::from(hours) * 3600 + i64::from(minutes) * 60)),
-    ))
+    Ok((rest, Some(sign * (i64::from(hours) * 3600 + i64::from(minutes) * 60))))
 }
 
 /// Days since 1970-01-01 in the proleptic Gregorian calendar (Howard Hinnant, "chrono-compatible
@@ -202,13 +184,7 @@ mod tests {
 
     fn unix(input: &str) -> (i64, i64) {
         match iso(input).unwrap() {
-            (
-                "",
-                LogTime::Unix {
-                    unix_ns,
-                    resolution_ns,
-                },
-            ) => (unix_ns, resolution_ns),
+            ("", LogTime::Unix { unix_ns, resolution_ns }) => (unix_ns, resolution_ns),
             other => panic!("{other:?}"),
         }
     }
@@ -220,10 +196,7 @@ mod tests {
         assert_eq!(days_from_civil(2000, 3, 1), 11_017);
         assert_eq!(days_from_civil(1969, 12, 31), -1);
         // One line of a real log carries both spellings of this instant.
-        assert_eq!(
-            unix("2026-11-24T15:12:07Z"),
-            (1_795_533_127_000_000_000, SECOND_NS)
-        );
+        assert_eq!(unix("2026-11-24T15:12:07Z"), (1_795_533_127_000_000_000, SECOND_NS));
     }
 
     #[test]
@@ -234,13 +207,7 @@ mod tests {
         assert_eq!(unix("2026-11-24 10:12:07,216578000-0500"), (utc, 1));
         assert_eq!(
             unix_seconds("1795533127.216578 INFO").unwrap(),
-            (
-                " INFO",
-                LogTime::Unix {
-                    unix_ns: utc,
-                    resolution_ns: 1000
-                }
-            )
+            (" INFO", LogTime::Unix { unix_ns: utc, resolution_ns: 1000 })
         );
     }
 

@@ -26,16 +26,11 @@ pub(crate) fn message(input: &str) -> Read<'_, Event<'_>> {
     let event = if text.ends_with("completion finished") || text == "generate finished" {
         finished(spans, body)?
     } else if text == "auto-aborting request due to dropped stream" {
-        Event::Aborted {
-            request_ids: required(body, "request_id", "`request_id=`")?,
-        }
+        Event::Aborted { request_ids: required(body, "request_id", "`request_id=`")? }
     } else if text == "http request" {
         access(body)?
     } else if text.ends_with(" failed") {
-        Event::Failed {
-            request_id: field(spans, "request_id"),
-            reason: body,
-        }
+        Event::Failed { request_id: field(spans, "request_id"), reason: body }
     } else {
         Event::Other
     };
@@ -45,16 +40,8 @@ pub(crate) fn message(input: &str) -> Read<'_, Event<'_>> {
 fn finished<'a>(spans: &'a str, body: &'a str) -> Wanted<'a, Event<'a>> {
     Ok(Event::Finished {
         request_id: required(spans, "request_id", "`request_id=` in a span")?,
-        input_tokens: Some(number(
-            body,
-            "prompt_tokens",
-            "`prompt_tokens=` and a number",
-        )?),
-        output_tokens: Some(number(
-            body,
-            "output_tokens",
-            "`output_tokens=` and a number",
-        )?),
+        input_tokens: Some(number(body, "prompt_tokens", "`prompt_tokens=` and a number")?),
+        output_tokens: Some(number(body, "output_tokens", "`output_tokens=` and a number")?),
         finish_reason: Some(required(body, "finish_reason", "`finish_reason=`")?),
     })
 }
@@ -141,10 +128,7 @@ mod tests {
     fn fields_are_found_by_whole_name() {
         let fields = r#"a{engine_request_id="x \"y\" request_id=no" request_id=yes}"#;
         assert_eq!(field(fields, "request_id"), Some("yes"));
-        assert_eq!(
-            field(fields, "engine_request_id"),
-            Some(r#"x \"y\" request_id=no"#)
-        );
+        assert_eq!(field(fields, "engine_request_id"), Some(r#"x \"y\" request_id=no"#));
         assert_eq!(field(fields, "id"), None);
         assert_eq!(field(r#"a="never closed"#, "a"), None);
     }

@@ -10,11 +10,8 @@ use crate::event::{Event, Parsed};
 use crate::line::{Read, byte, digits, expect, fail, token};
 use crate::read::{Dialect, read};
 
-static UVICORN: Dialect = Dialect {
-    name: "uvicorn",
-    writes_as: |logger| logger.starts_with("uvicorn"),
-    message,
-};
+static UVICORN: Dialect =
+    Dialect { name: "uvicorn", writes_as: |logger| logger.starts_with("uvicorn"), message };
 
 pub fn recognises(line: &str) -> bool {
     matches!(parse(line, &mut String::new()), Parsed::Line(_))
@@ -37,11 +34,8 @@ pub(crate) fn message(input: &str) -> Read<'_, Event<'_>> {
     }
     // A socket address is short; a message that goes on without a blank is something else.
     let beginning = input.as_bytes().get(..64).unwrap_or(input.as_bytes());
-    let client_end = if input.starts_with(BEFORE_REQUEST) {
-        Some(0)
-    } else {
-        memchr::memchr(b' ', beginning)
-    };
+    let client_end =
+        if input.starts_with(BEFORE_REQUEST) { Some(0) } else { memchr::memchr(b' ', beginning) };
     let request = client_end.and_then(|end| {
         let rest = input.get(end..)?;
         let rest = rest.strip_prefix(' ').unwrap_or(rest);
@@ -57,11 +51,8 @@ pub(crate) fn message(input: &str) -> Read<'_, Event<'_>> {
 /// it: vLLM's own formatter drops the phrase.
 fn access<'a>(client: &'a str, request: &'a str) -> Read<'a, Event<'a>> {
     let (client, port) = client_and_port(client);
-    let (rest, method) = expect(
-        "an HTTP method",
-        terminated(token, byte(b' ', "a blank after the method")),
-    )
-    .parse(request)?;
+    let (rest, method) =
+        expect("an HTTP method", terminated(token, byte(b' ', "a blank after the method"))).parse(request)?;
     if method == "WebSocket" {
         return Ok(("", Event::Other));
     }
@@ -72,13 +63,8 @@ fn access<'a>(client: &'a str, request: &'a str) -> Read<'a, Event<'a>> {
     if !(rest.is_empty() || rest.starts_with(' ')) {
         return fail(rest, "a blank or the end after the status");
     }
-    let event = Event::Access {
-        client,
-        port,
-        method,
-        path,
-        status: u16::try_from(status).unwrap_or_default(),
-    };
+    let event =
+        Event::Access { client, port, method, path, status: u16::try_from(status).unwrap_or_default() };
     Ok(("", event))
 }
 
@@ -88,9 +74,7 @@ fn client_and_port(text: &str) -> (&str, Option<u16>) {
     match text.rsplit_once(':') {
         Some((host, port)) => match port.parse() {
             Ok(port) => {
-                let bare = host
-                    .strip_prefix('[')
-                    .and_then(|host| host.strip_suffix(']'));
+                let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
                 (bare.unwrap_or(host), Some(port))
             }
             Err(_) => (text, None),
@@ -105,10 +89,7 @@ mod tests {
 
     #[test]
     fn a_client_may_be_anything_a_socket_can_have() {
-        assert_eq!(
-            client_and_port("127.0.0.1:55518"),
-            ("127.0.0.1", Some(55518))
-        );
+        assert_eq!(client_and_port("127.0.0.1:55518"), ("127.0.0.1", Some(55518)));
         assert_eq!(client_and_port("::1:39948"), ("::1", Some(39948)));
         assert_eq!(client_and_port("[fe80::1]:443"), ("fe80::1", Some(443)));
         assert_eq!(client_and_port(""), ("", None));

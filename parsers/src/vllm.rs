@@ -79,9 +79,7 @@ fn requested(input: &str) -> Option<Read<'_, Event<'_>>> {
     Some(match said {
         "aborted." => Ok(("", Event::Aborted { request_ids: id })),
         // A line that was cut may have become either.
-        cut if "aborted.".starts_with(cut) || "failed".starts_with(cut) => {
-            fail("", "`aborted.` or `failed`")
-        }
+        cut if "aborted.".starts_with(cut) || "failed".starts_with(cut) => fail("", "`aborted.` or `failed`"),
         // `Request X details:` and anything else about a request is not an event.
         _ => Ok(("", Event::Other)),
     })
@@ -108,10 +106,7 @@ fn failed<'a>(request_id: &'a str, rest: &'a str) -> Event<'a> {
         "" => "failed",
         reason => reason,
     };
-    Event::Failed {
-        request_id: Some(request_id),
-        reason,
-    }
+    Event::Failed { request_id: Some(request_id), reason }
 }
 
 /// `Added request X.`, `Aborted request X.` (to 0.10), `Aborted request(s) X,Y.`, and the
@@ -131,12 +126,7 @@ fn added_or_aborted(input: &str) -> Option<Read<'_, Event<'_>>> {
 /// `Finished request X.`: vLLM before 0.7.
 fn finished(input: &str) -> Read<'_, Event<'_>> {
     let (rest, request_id) = id_and_stop(input)?;
-    let event = Event::Finished {
-        request_id,
-        input_tokens: None,
-        output_tokens: None,
-        finish_reason: None,
-    };
+    let event = Event::Finished { request_id, input_tokens: None, output_tokens: None, finish_reason: None };
     Ok((rest, event))
 }
 
@@ -161,10 +151,7 @@ fn generated(input: &str) -> Read<'_, Event<'_>> {
     } else if rest.starts_with(" (streaming complete):") {
         (word, GeneratedPhase::Complete)
     } else {
-        return fail(
-            rest,
-            "`:`, ` (streaming delta):` or ` (streaming complete):`",
-        );
+        return fail(rest, "`:`, ` (streaming delta):` or ` (streaming complete):`");
     };
     let reason = memchr::memmem::rfind(rest.as_bytes(), REASON.as_bytes())
         .and_then(|at| rest.get(at + REASON.len()..));
@@ -172,11 +159,8 @@ fn generated(input: &str) -> Read<'_, Event<'_>> {
         Some(reason) if !reason.is_empty() => {
             // The end of a stream is logged with a placeholder, whatever ended it.
             let placeholder = matches!(reason, "None" | "streaming_complete");
-            let event = Event::Generated {
-                request_id,
-                phase,
-                finish_reason: (!placeholder).then_some(reason),
-            };
+            let event =
+                Event::Generated { request_id, phase, finish_reason: (!placeholder).then_some(reason) };
             Ok(("", event))
         }
         _ => fail("", "`, finish_reason: ` and a reason"),
@@ -218,10 +202,7 @@ fn error_with_model(input: &str) -> Read<'_, Event<'_>> {
     });
     match end.and_then(|end| quoted.get(..end)) {
         Some(reason) => {
-            let event = Event::Failed {
-                request_id: None,
-                reason,
-            };
+            let event = Event::Failed { request_id: None, reason };
             Ok(("", event))
         }
         None => fail("", "the closing quote of the message"),
@@ -231,31 +212,15 @@ fn error_with_model(input: &str) -> Read<'_, Event<'_>> {
 /// `15): 2 context requests, 7986 context tokens, 14 generation requests, 14 generation tokens,
 /// iteration elapsed time: 1115.64 ms`, and whatever follows.
 fn iteration<'a>(engine: Option<&'a str>, input: &'a str) -> Read<'a, Event<'a>> {
-    let (rest, number) = expect(
-        "the number of the iteration and `): `",
-        terminated(decimal_u64, tag("): ")),
-    )
-    .parse(input)?;
-    let (rest, context_requests) = counted(
-        rest,
-        " context requests, ",
-        "a number and ` context requests, `",
-    )?;
-    let (rest, context_tokens) = counted(
-        rest,
-        " context tokens, ",
-        "a number and ` context tokens, `",
-    )?;
-    let (rest, generation_requests) = counted(
-        rest,
-        " generation requests, ",
-        "a number and ` generation requests, `",
-    )?;
-    let (rest, generation_tokens) = counted(
-        rest,
-        " generation tokens, ",
-        "a number and ` generation tokens, `",
-    )?;
+    let (rest, number) =
+        expect("the number of the iteration and `): `", terminated(decimal_u64, tag("): "))).parse(input)?;
+    let (rest, context_requests) =
+        counted(rest, " context requests, ", "a number and ` context requests, `")?;
+    let (rest, context_tokens) = counted(rest, " context tokens, ", "a number and ` context tokens, `")?;
+    let (rest, generation_requests) =
+        counted(rest, " generation requests, ", "a number and ` generation requests, `")?;
+    let (rest, generation_tokens) =
+        counted(rest, " generation tokens, ", "a number and ` generation tokens, `")?;
     let (rest, elapsed_s) = expect(
         "`iteration elapsed time: ` and milliseconds",
         delimited(tag("iteration elapsed time: "), decimal::<3>, tag(" ms")),
@@ -296,12 +261,7 @@ fn starting(input: &str) -> Event<'_> {
 
 /// `server version 0.32.0, serving model …`, `API server version 0.7.1`
 fn version_line(input: &str) -> Read<'_, Event<'_>> {
-    match preceded(
-        (take_until("server version "), tag("server version ")),
-        token,
-    )
-    .parse(input)
-    {
+    match preceded((take_until("server version "), tag("server version ")), token).parse(input) {
         Ok((_, word)) => {
             let version = word.trim_end_matches(',');
             Ok(("", Event::Version { version }))
@@ -313,12 +273,5 @@ fn version_line(input: &str) -> Read<'_, Event<'_>> {
 /// The start-up banner has its version beside a picture made of blocks.
 fn banner(input: &str) -> Option<Read<'_, Event<'_>>> {
     let (picture, version) = input.split_once("  version ")?;
-    picture.ends_with('█').then(|| {
-        Ok((
-            "",
-            Event::Version {
-                version: version.trim_ascii(),
-            },
-        ))
-    })
+    picture.ends_with('█').then(|| Ok(("", Event::Version { version: version.trim_ascii() })))
 }

@@ -21,19 +21,13 @@ pub(crate) fn begins(said: &str) -> bool {
 pub(crate) fn stats<'a>(engine: Option<&'a str>, input: &'a str) -> Read<'a, Event<'a>> {
     let (rest, prompt_throughput_tps) = expect(
         "`Avg prompt throughput: ` and tokens per second",
-        preceded(
-            alt((tag("Avg prompt throughput: "), tag("Avg prompt tput: "))),
-            tokens_per_second,
-        ),
+        preceded(alt((tag("Avg prompt throughput: "), tag("Avg prompt tput: "))), tokens_per_second),
     )
     .parse(input)?;
     let (rest, generation_throughput_tps) = expect(
         "`, Avg generation throughput: ` and tokens per second",
         preceded(
-            alt((
-                tag(", Avg generation throughput: "),
-                tag(", Avg generation tput: "),
-            )),
+            alt((tag(", Avg generation throughput: "), tag(", Avg generation tput: "))),
             tokens_per_second,
         ),
     )
@@ -115,7 +109,5 @@ fn requests(value: &str) -> Wanted<'_, u32> {
 
 /// A percentage as a share of 1.
 fn share(value: &str) -> Wanted<'_, f64> {
-    expect("a percentage", terminated(decimal::<2>, tag("%")))
-        .parse(value)
-        .map(|(_, share)| share)
+    expect("a percentage", terminated(decimal::<2>, tag("%"))).parse(value).map(|(_, share)| share)
 }

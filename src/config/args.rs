@@ -11,22 +11,14 @@ pub fn normalise_args(args: impl IntoIterator<Item = OsString>) -> Vec<OsString>
             if arg == "--" {
                 only_values = true;
             }
-            if only_values {
-                arg
-            } else {
-                arg.to_str()
-                    .and_then(normalised)
-                    .map_or(arg, OsString::from)
-            }
+            if only_values { arg } else { arg.to_str().and_then(normalised).map_or(arg, OsString::from) }
         })
         .collect()
 }
 
 /// `None` when there is nothing to change.
 fn normalised(arg: &str) -> Option<String> {
-    let (name, value) = arg
-        .find('=')
-        .map_or((arg, ""), |equals| arg.split_at(equals));
+    let (name, value) = arg.find('=').map_or((arg, ""), |equals| arg.split_at(equals));
     let is_flag = name.starts_with("--") && name.contains('_');
     is_flag.then(|| name.replace('_', "-") + value)
 }

@@ -17,10 +17,7 @@ pub struct Origins {
 
 impl Origins {
     pub fn new(file: Option<&Path>) -> Self {
-        Self {
-            flags: BTreeMap::new(),
-            file: file.map(Path::to_path_buf),
-        }
+        Self { flags: BTreeMap::new(), file: file.map(Path::to_path_buf) }
     }
 
     /// Lays a flag over a field, if it was given.
@@ -69,44 +66,21 @@ pub struct Limits {
 
 impl Limits {
     pub const fn from(least: f64, most: f64, unit: &'static str) -> Self {
-        Self {
-            least,
-            most,
-            above: false,
-            unit,
-        }
+        Self { least, most, above: false, unit }
     }
 
     pub const fn above(least: f64, most: f64, unit: &'static str) -> Self {
-        Self {
-            least,
-            most,
-            above: true,
-            unit,
-        }
+        Self { least, most, above: true, unit }
     }
 
     fn hold(&self, value: f64) -> bool {
         // NaN fails both comparisons.
-        (if self.above {
-            value > self.least
-        } else {
-            value >= self.least
-        }) && value <= self.most
+        (if self.above { value > self.least } else { value >= self.least }) && value <= self.most
     }
 
     fn words(&self) -> String {
-        let Self {
-            least,
-            most,
-            above,
-            unit,
-        } = self;
-        let unit = if unit.is_empty() {
-            String::new()
-        } else {
-            format!(" ({unit})")
-        };
+        let Self { least, most, above, unit } = self;
+        let unit = if unit.is_empty() { String::new() } else { format!(" ({unit})") };
         if *above {
             format!("a number above {least}, at most {most}{unit}")
         } else {
@@ -124,10 +98,7 @@ pub struct Check<'a> {
 
 impl<'a> Check<'a> {
     pub fn new(origins: &'a Origins) -> Self {
-        Self {
-            origins,
-            problems: Vec::new(),
-        }
+        Self { origins, problems: Vec::new() }
     }
 
     /// A field as the user knows it.
@@ -137,11 +108,7 @@ impl<'a> Check<'a> {
 
     /// Notes that `field` is wrong.
     pub fn problem(&mut self, field: &str, message: impl Display, hint: impl Display) {
-        let failure = usage(format!(
-            "{}{}: {message}",
-            self.origins.place(field),
-            self.name(field)
-        ));
+        let failure = usage(format!("{}{}: {message}", self.origins.place(field), self.name(field)));
         self.problems.push(failure.hint(hint));
     }
 
@@ -153,8 +120,7 @@ impl<'a> Check<'a> {
 
     /// A real number within limits; the default where it is not given or wrong.
     pub fn real(&mut self, field: &str, value: Option<f64>, default: f64, limits: Limits) -> f64 {
-        self.real_or_none(field, value, limits, &left_out(default))
-            .unwrap_or(default)
+        self.real_or_none(field, value, limits, &left_out(default)).unwrap_or(default)
     }
 
     /// A real number within limits, if given and right.
@@ -169,27 +135,16 @@ impl<'a> Check<'a> {
         if limits.hold(value) {
             return Some(value);
         }
-        self.problem(
-            field,
-            format!("expected {}, found {value}", limits.words()),
-            hint,
-        );
+        self.problem(field, format!("expected {}, found {value}", limits.words()), hint);
         None
     }
 
     /// A whole number within a range; the default where it is not given or wrong.
-    pub fn whole<T>(
-        &mut self,
-        field: &str,
-        value: Option<T>,
-        default: T,
-        range: RangeInclusive<T>,
-    ) -> T
+    pub fn whole<T>(&mut self, field: &str, value: Option<T>, default: T, range: RangeInclusive<T>) -> T
     where
         T: Copy + Display + PartialOrd,
     {
-        self.whole_or_none(field, value, range, &left_out(default))
-            .unwrap_or(default)
+        self.whole_or_none(field, value, range, &left_out(default)).unwrap_or(default)
     }
 
     /// A whole number within a range, if given and right.
@@ -208,11 +163,7 @@ impl<'a> Check<'a> {
             return Some(value);
         }
         let (least, most) = (range.start(), range.end());
-        self.problem(
-            field,
-            format!("expected a whole number from {least} to {most}, found {value}"),
-            hint,
-        );
+        self.problem(field, format!("expected a whole number from {least} to {most}, found {value}"), hint);
         None
     }
 

@@ -89,10 +89,7 @@ pub fn to_flags(embedded: &Embedded) -> Vec<String> {
         format!("--mean-output-tokens={mean_output_tokens}"),
         format!("--log-stats-interval-s={log_stats_interval_s}"),
         format!("{}enable-log-requests", no(*enable_log_requests)),
-        format!(
-            "{}enable-per-request-metrics",
-            no(*enable_per_request_metrics)
-        ),
+        format!("{}enable-per-request-metrics", no(*enable_per_request_metrics)),
     ];
     flags.extend(faults.iter().map(|fault| format!("--fault={fault}")));
     flags
@@ -102,10 +99,7 @@ const FLAGS: [(&str, &str); 14] = [
     ("embedded.model", "--model"),
     ("embedded.seed", "--seed"),
     ("embedded.max_num_seqs", "--max-num-seqs"),
-    (
-        "embedded.max_num_batched_tokens",
-        "--max-num-batched-tokens",
-    ),
+    ("embedded.max_num_batched_tokens", "--max-num-batched-tokens"),
     ("embedded.max_model_len", "--max-model-len"),
     ("embedded.prefill_us_per_token", "--prefill-us-per-token"),
     ("embedded.decode_base_ms", "--decode-base-ms"),
@@ -120,11 +114,7 @@ const FLAGS: [(&str, &str); 14] = [
 
 fn resolve(given: file::Embedded, check: &mut Check<'_>) -> Embedded {
     let usual = Embedded::default();
-    if given
-        .model
-        .as_ref()
-        .is_some_and(|model| model.trim().is_empty())
-    {
+    if given.model.as_ref().is_some_and(|model| model.trim().is_empty()) {
         check.problem(
             "embedded.model",
             "expected a name, found nothing",
@@ -133,11 +123,7 @@ fn resolve(given: file::Embedded, check: &mut Check<'_>) -> Embedded {
     }
     let faults = given.faults.unwrap_or_default();
     if faults.iter().any(|fault| fault.trim().is_empty()) {
-        check.problem(
-            "embedded.faults",
-            "expected a fault, found nothing",
-            "leave it out",
-        );
+        check.problem("embedded.faults", "expected a fault, found nothing", "leave it out");
     }
     let micros = Limits::from(0.0, 60e6, "microseconds");
     let millis = Limits::from(0.0, 60e3, "milliseconds");
@@ -181,18 +167,8 @@ fn resolve(given: file::Embedded, check: &mut Check<'_>) -> Embedded {
             usual.decode_per_seq_ms,
             millis,
         ),
-        jitter: check.real(
-            "embedded.jitter",
-            given.jitter,
-            usual.jitter,
-            Limits::from(0.0, 1.0, ""),
-        ),
-        frontend_ms: check.real(
-            "embedded.frontend_ms",
-            given.frontend_ms,
-            usual.frontend_ms,
-            millis,
-        ),
+        jitter: check.real("embedded.jitter", given.jitter, usual.jitter, Limits::from(0.0, 1.0, "")),
+        frontend_ms: check.real("embedded.frontend_ms", given.frontend_ms, usual.frontend_ms, millis),
         frontend_us_per_token: check.real(
             "embedded.frontend_us_per_token",
             given.frontend_us_per_token,
@@ -211,9 +187,7 @@ fn resolve(given: file::Embedded, check: &mut Check<'_>) -> Embedded {
             usual.log_stats_interval_s,
             Limits::from(0.1, 3600.0, "seconds"),
         ),
-        enable_log_requests: given
-            .enable_log_requests
-            .unwrap_or(usual.enable_log_requests),
+        enable_log_requests: given.enable_log_requests.unwrap_or(usual.enable_log_requests),
         enable_per_request_metrics: given
             .enable_per_request_metrics
             .unwrap_or(usual.enable_per_request_metrics),

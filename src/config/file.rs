@@ -168,9 +168,7 @@ pub struct Otlp {
 }
 
 /// A section whose keys are all commented out is an empty section, not an error.
-fn section<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
-    from: D,
-) -> Result<T, D::Error> {
+fn section<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
     Ok(Option::<T>::deserialize(from)?.unwrap_or_default())
 }
 
@@ -188,16 +186,9 @@ impl<'de> Deserialize<'de> for Rate {
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Rate, E> {
                 let number = text.trim_start_matches(['.', '+']);
-                let number = if number.eq_ignore_ascii_case("inf") {
-                    number
-                } else {
-                    text
-                };
+                let number = if number.eq_ignore_ascii_case("inf") { number } else { text };
                 let plain = number.replace('_', "");
-                plain
-                    .parse()
-                    .map(Rate)
-                    .map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+                plain.parse().map(Rate).map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
             }
         }
         from.deserialize_str(Words)
@@ -245,11 +236,7 @@ impl<'de> Deserialize<'de> for OtlpChoice {
             }
 
             fn visit_bool<E>(self, on: bool) -> Result<OtlpChoice, E> {
-                Ok(if on {
-                    OtlpChoice::On(Otlp::default())
-                } else {
-                    OtlpChoice::Off
-                })
+                Ok(if on { OtlpChoice::On(Otlp::default()) } else { OtlpChoice::Off })
             }
 
             fn visit_map<A: MapAccess<'de>>(self, keys: A) -> Result<OtlpChoice, A::Error> {

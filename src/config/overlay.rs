@@ -13,84 +13,32 @@ pub fn lay(flags: &RunArgs, file: &mut File, origins: &mut Origins) {
     observe(&flags.observe, file, origins);
     let output = &flags.output;
     origins.set("name", "--name", output.name.clone(), &mut file.name);
-    origins.set(
-        "output",
-        "--output",
-        output.output.clone(),
-        &mut file.output,
-    );
-    origins.set(
-        "overwrite",
-        "--overwrite",
-        output.overwrite.then_some(true),
-        &mut file.overwrite,
-    );
+    origins.set("output", "--output", output.output.clone(), &mut file.output);
+    origins.set("overwrite", "--overwrite", output.overwrite.then_some(true), &mut file.overwrite);
     origins.set("label", "--label", output.label.clone(), &mut file.label);
 }
 
 fn target(flags: &cli::TargetArgs, file: &mut File, origins: &mut Origins) {
     let into = &mut file.target;
-    origins.set(
-        "target.base_url",
-        "--base-url",
-        flags.base_url.clone(),
-        &mut into.base_url,
-    );
+    origins.set("target.base_url", "--base-url", flags.base_url.clone(), &mut into.base_url);
     if flags.host.is_some() || flags.port.is_some() {
-        let flag = if flags.host.is_some() {
-            "--host"
-        } else {
-            "--port"
-        };
+        let flag = if flags.host.is_some() { "--host" } else { "--port" };
         let host = flags.host.as_deref().unwrap_or("127.0.0.1");
-        let host = if host.contains(':') && !host.starts_with('[') {
-            format!("[{host}]")
-        } else {
-            host.to_owned()
-        };
+        let host =
+            if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };
         let url = format!("http://{host}:{}", flags.port.unwrap_or(8000));
         origins.set("target.base_url", flag, Some(url), &mut into.base_url);
     }
-    origins.set(
-        "target.path",
-        "--endpoint",
-        flags.endpoint.clone(),
-        &mut into.path,
-    );
-    origins.set(
-        "target.server",
-        "--server",
-        flags.server.clone(),
-        &mut into.server,
-    );
-    origins.set(
-        "target.model",
-        "--model",
-        flags.model.clone(),
-        &mut into.model,
-    );
-    origins.set(
-        "target.model",
-        "--served-model-name",
-        flags.served_model_name.clone(),
-        &mut into.model,
-    );
-    origins.set(
-        "target.api_key_env",
-        "--api-key-env",
-        flags.api_key_env.clone(),
-        &mut into.api_key_env,
-    );
+    origins.set("target.path", "--endpoint", flags.endpoint.clone(), &mut into.path);
+    origins.set("target.server", "--server", flags.server.clone(), &mut into.server);
+    origins.set("target.model", "--model", flags.model.clone(), &mut into.model);
+    origins.set("target.model", "--served-model-name", flags.served_model_name.clone(), &mut into.model);
+    origins.set("target.api_key_env", "--api-key-env", flags.api_key_env.clone(), &mut into.api_key_env);
     if !flags.header.is_empty() {
         origins.came_from("target.headers", "--header");
     }
     let ready = flags.ready_check_timeout_sec;
-    origins.set(
-        "target.ready_timeout_s",
-        "--ready-check-timeout-sec",
-        ready,
-        &mut into.ready_timeout_s,
-    );
+    origins.set("target.ready_timeout_s", "--ready-check-timeout-sec", ready, &mut into.ready_timeout_s);
 }
 
 fn workload(flags: &cli::WorkloadArgs, file: &mut File, origins: &mut Origins) {
@@ -103,52 +51,16 @@ fn workload(flags: &cli::WorkloadArgs, file: &mut File, origins: &mut Origins) {
     if name.is_some_and(|name| into.dataset != Some(name)) || flags.dataset_path.is_some() {
         // Another dataset: what the file says about its own does not apply.
         (into.dataset, into.path) = (None, None);
-        (
-            into.random_input_len,
-            into.random_output_len,
-            into.range_ratio,
-        ) = (None, None, None);
+        (into.random_input_len, into.random_output_len, into.range_ratio) = (None, None, None);
     }
-    origins.set(
-        "workload.dataset",
-        "--dataset-name",
-        name,
-        &mut into.dataset,
-    );
-    origins.set(
-        "workload.path",
-        "--dataset-path",
-        flags.dataset_path.clone(),
-        &mut into.path,
-    );
-    let samples = flags
-        .num_prompts
-        .map(|n| usize::try_from(n).unwrap_or(usize::MAX));
-    origins.set(
-        "workload.samples",
-        "--num-prompts",
-        samples,
-        &mut into.samples,
-    );
-    origins.set(
-        "workload.samples",
-        "--samples",
-        flags.samples,
-        &mut into.samples,
-    );
-    origins.set(
-        "load.requests",
-        "--num-prompts",
-        flags.num_prompts,
-        &mut file.load.requests,
-    );
+    origins.set("workload.dataset", "--dataset-name", name, &mut into.dataset);
+    origins.set("workload.path", "--dataset-path", flags.dataset_path.clone(), &mut into.path);
+    let samples = flags.num_prompts.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+    origins.set("workload.samples", "--num-prompts", samples, &mut into.samples);
+    origins.set("workload.samples", "--samples", flags.samples, &mut into.samples);
+    origins.set("load.requests", "--num-prompts", flags.num_prompts, &mut file.load.requests);
 
-    origins.set(
-        "workload.random_input_len",
-        "--input-len",
-        flags.input_len,
-        &mut into.random_input_len,
-    );
+    origins.set("workload.random_input_len", "--input-len", flags.input_len, &mut into.random_input_len);
     origins.set(
         "workload.random_input_len",
         "--random-input-len",
@@ -183,12 +95,7 @@ fn workload(flags: &cli::WorkloadArgs, file: &mut File, origins: &mut Origins) {
         origins.set("workload.max_tokens", flag, length, &mut into.max_tokens);
     }
 
-    origins.set(
-        "workload.temperature",
-        "--temperature",
-        flags.temperature,
-        &mut into.temperature,
-    );
+    origins.set("workload.temperature", "--temperature", flags.temperature, &mut into.temperature);
     origins.set("workload.top_p", "--top-p", flags.top_p, &mut into.top_p);
     origins.set(
         "workload.ignore_eos",
@@ -196,12 +103,7 @@ fn workload(flags: &cli::WorkloadArgs, file: &mut File, origins: &mut Origins) {
         flags.ignore_eos.then_some(true),
         &mut into.ignore_eos,
     );
-    origins.set(
-        "workload.stream",
-        "--no-stream",
-        flags.no_stream.then_some(false),
-        &mut into.stream,
-    );
+    origins.set("workload.stream", "--no-stream", flags.no_stream.then_some(false), &mut into.stream);
     if flags.extra_body.is_some() {
         origins.came_from("workload.extra_body", "--extra-body");
     }
@@ -223,12 +125,7 @@ fn load(flags: &cli::LoadArgs, file: &mut File, origins: &mut Origins) {
     origins.set("load.users", "--users", flags.users, &mut into.users);
     if flags.max_concurrency.is_some() && flags.users.is_none() && into.users.is_some() {
         // The file's closed loop with another number of users.
-        origins.set(
-            "load.users",
-            "--max-concurrency",
-            flags.max_concurrency,
-            &mut into.users,
-        );
+        origins.set("load.users", "--max-concurrency", flags.max_concurrency, &mut into.users);
     } else {
         origins.set(
             "load.max_concurrency",
@@ -238,54 +135,24 @@ fn load(flags: &cli::LoadArgs, file: &mut File, origins: &mut Origins) {
         );
     }
     origins.set("load.ramp_s", "--ramp-s", flags.ramp_s, &mut into.ramp_s);
-    origins.set(
-        "load.request_rate",
-        "--request-rate",
-        flags.request_rate.map(Rate),
-        &mut into.request_rate,
-    );
+    origins.set("load.request_rate", "--request-rate", flags.request_rate.map(Rate), &mut into.request_rate);
     let arrival = flags.arrival.map(|name| match name {
         cli::ArrivalName::Poisson => ArrivalName::Poisson,
         cli::ArrivalName::Constant => ArrivalName::Constant,
     });
     origins.set("load.arrival", "--arrival", arrival, &mut into.arrival);
-    origins.set(
-        "load.duration_s",
-        "--duration",
-        flags.duration,
-        &mut into.duration_s,
-    );
-    origins.set(
-        "load.grace_period_s",
-        "--grace-period",
-        flags.grace_period,
-        &mut into.grace_period_s,
-    );
-    origins.set(
-        "load.timeout_s",
-        "--timeout",
-        flags.timeout,
-        &mut into.timeout_s,
-    );
+    origins.set("load.duration_s", "--duration", flags.duration, &mut into.duration_s);
+    origins.set("load.grace_period_s", "--grace-period", flags.grace_period, &mut into.grace_period_s);
+    origins.set("load.timeout_s", "--timeout", flags.timeout, &mut into.timeout_s);
     origins.set(
         "load.connect_timeout_s",
         "--connect-timeout",
         flags.connect_timeout,
         &mut into.connect_timeout_s,
     );
-    origins.set(
-        "load.warmups",
-        "--num-warmups",
-        flags.num_warmups,
-        &mut into.warmups,
-    );
+    origins.set("load.warmups", "--num-warmups", flags.num_warmups, &mut into.warmups);
     let prefix = flags.request_id_prefix.clone();
-    origins.set(
-        "load.request_id_prefix",
-        "--request-id-prefix",
-        prefix,
-        &mut into.request_id_prefix,
-    );
+    origins.set("load.request_id_prefix", "--request-id-prefix", prefix, &mut into.request_id_prefix);
 }
 
 fn observe(flags: &cli::ObserveArgs, file: &mut File, origins: &mut Origins) {
@@ -293,63 +160,27 @@ fn observe(flags: &cli::ObserveArgs, file: &mut File, origins: &mut Origins) {
     let at = (!flags.server_metrics.is_empty()).then(|| Metrics::At(flags.server_metrics.clone()));
     origins.set("observe.metrics", "--server-metrics", at, &mut into.metrics);
     let off = flags.no_server_metrics.then_some(Metrics::Off);
-    origins.set(
-        "observe.metrics",
-        "--no-server-metrics",
-        off,
-        &mut into.metrics,
-    );
+    origins.set("observe.metrics", "--no-server-metrics", off, &mut into.metrics);
     origins.set(
         "observe.scrape_interval_s",
         "--scrape-interval",
         flags.scrape_interval,
         &mut into.scrape_interval_s,
     );
-    origins.set(
-        "observe.server_log",
-        "--server-log",
-        flags.server_log.clone(),
-        &mut into.server_log,
-    );
-    origins.set(
-        "observe.span_wait_s",
-        "--span-wait",
-        flags.span_wait,
-        &mut into.span_wait_s,
-    );
+    origins.set("observe.server_log", "--server-log", flags.server_log.clone(), &mut into.server_log);
+    origins.set("observe.span_wait_s", "--span-wait", flags.span_wait, &mut into.span_wait_s);
 
-    let otlp =
-        flags.otlp.is_some() || flags.otlp_grpc_port.is_some() || flags.otlp_http_port.is_some();
+    let otlp = flags.otlp.is_some() || flags.otlp_grpc_port.is_some() || flags.otlp_http_port.is_some();
     if otlp {
         let mut asked = match into.otlp.take() {
             Some(OtlpChoice::On(otlp)) => otlp,
             Some(OtlpChoice::Off) | None => Otlp::default(),
         };
-        origins.set(
-            "observe.otlp.host",
-            "--otlp",
-            flags.otlp.clone().flatten(),
-            &mut asked.host,
-        );
-        origins.set(
-            "observe.otlp.grpc_port",
-            "--otlp-grpc-port",
-            flags.otlp_grpc_port,
-            &mut asked.grpc_port,
-        );
-        origins.set(
-            "observe.otlp.http_port",
-            "--otlp-http-port",
-            flags.otlp_http_port,
-            &mut asked.http_port,
-        );
+        origins.set("observe.otlp.host", "--otlp", flags.otlp.clone().flatten(), &mut asked.host);
+        origins.set("observe.otlp.grpc_port", "--otlp-grpc-port", flags.otlp_grpc_port, &mut asked.grpc_port);
+        origins.set("observe.otlp.http_port", "--otlp-http-port", flags.otlp_http_port, &mut asked.http_port);
         into.otlp = Some(OtlpChoice::On(asked));
         origins.came_from("observe.otlp", "--otlp");
     }
-    origins.set(
-        "observe.otlp",
-        "--no-otlp",
-        flags.no_otlp.then_some(OtlpChoice::Off),
-        &mut into.otlp,
-    );
+    origins.set("observe.otlp", "--no-otlp", flags.no_otlp.then_some(OtlpChoice::Off), &mut into.otlp);
 }

@@ -20,11 +20,8 @@ pub fn read(path: &Path) -> Result<File, Failure> {
             .hint("paths are relative to the current directory; `configs/` holds examples")
     })?;
     let text = String::from_utf8(bytes).map_err(|error| {
-        usage(format!(
-            "`{name}` is not a text file: byte {} is not UTF-8",
-            error.utf8_error().valid_up_to()
-        ))
-        .hint("a configuration is YAML; see `configs/demo.yaml`")
+        usage(format!("`{name}` is not a text file: byte {} is not UTF-8", error.utf8_error().valid_up_to()))
+            .hint("a configuration is YAML; see `configs/demo.yaml`")
     })?;
     parse(&name.to_string(), &text)
 }
@@ -46,23 +43,12 @@ fn explain(name: &str, text: &str, field: &str, error: &Yaml) -> Failure {
     let spot = Spot::of(text, field, error);
     let found = spot.as_ref().map_or("", |spot| spot.found);
     let (message, hint) = match error {
-        Yaml::SerdeUnknownField {
-            field: key,
-            expected,
-            ..
-        } => (
-            format!("unknown key {}", quoted(field, key)),
-            Some(for_unknown(field, key, expected)),
-        ),
-        Yaml::SerdeUnknownVariant {
-            variant, expected, ..
-        } => (
-            format!(
-                "`{field}`: expected {}, found `{variant}`",
-                one_of(expected)
-            ),
-            nearest(variant, expected.iter().copied())
-                .map(|word| format!("did you mean `{word}`?")),
+        Yaml::SerdeUnknownField { field: key, expected, .. } => {
+            (format!("unknown key {}", quoted(field, key)), Some(for_unknown(field, key, expected)))
+        }
+        Yaml::SerdeUnknownVariant { variant, expected, .. } => (
+            format!("`{field}`: expected {}, found `{variant}`", one_of(expected)),
+            nearest(variant, expected.iter().copied()).map(|word| format!("did you mean `{word}`?")),
         ),
         Yaml::InvalidScalar { ty, .. } => wrong(field, scalar(ty), found),
         Yaml::Unexpected { expected, .. } => wrong(field, node(expected), found),
@@ -70,10 +56,7 @@ fn explain(name: &str, text: &str, field: &str, error: &Yaml) -> Failure {
             wrong(field, expected, found)
         }
         Yaml::DuplicateMappingKey { key, .. } => (
-            format!(
-                "the key `{}` is there twice",
-                key.as_deref().unwrap_or(found)
-            ),
+            format!("the key `{}` is there twice", key.as_deref().unwrap_or(found)),
             Some("keep one of them".to_owned()),
         ),
         Yaml::MultipleDocuments { .. } => (
@@ -98,24 +81,16 @@ fn explain(name: &str, text: &str, field: &str, error: &Yaml) -> Failure {
 }
 
 fn wrong(field: &str, expected: &str, found: &str) -> (String, Option<String>) {
-    let found = if found.is_empty() {
-        "something else".to_owned()
-    } else {
-        format!("`{found}`")
-    };
+    let found = if found.is_empty() { "something else".to_owned() } else { format!("`{found}`") };
     let hint = match expected {
         MAPPING => Some("write its keys indented on the lines below it".to_owned()),
         LIST => Some("write the values in brackets: `[a, b]`".to_owned()),
-        number if number.contains("number") => Some(
-            "numbers stand without a unit; the key's ending says it (`_s`: seconds)".to_owned(),
-        ),
+        number if number.contains("number") => {
+            Some("numbers stand without a unit; the key's ending says it (`_s`: seconds)".to_owned())
+        }
         _ => Some("`configs/` holds examples".to_owned()),
     };
-    let place = if field == "." {
-        "the file".to_owned()
-    } else {
-        format!("`{field}`")
-    };
+    let place = if field == "." { "the file".to_owned() } else { format!("`{field}`") };
     (format!("{place}: expected {expected}, found {found}"), hint)
 }
 
@@ -167,11 +142,9 @@ fn for_unknown(field: &str, key: &str, expected: &[&'static str]) -> String {
         return format!("did you mean `{word}`?");
     }
     let here = field.rsplit_once('.').map_or("", |(section, _)| section);
-    let elsewhere = sections()
-        .into_iter()
-        .filter(|(section, _)| *section != here);
-    let mut near = elsewhere
-        .filter_map(|(section, keys)| Some((section, nearest(key, keys.iter().copied())?)));
+    let elsewhere = sections().into_iter().filter(|(section, _)| *section != here);
+    let mut near =
+        elsewhere.filter_map(|(section, keys)| Some((section, nearest(key, keys.iter().copied())?)));
     match near.next() {
         Some(("", word)) => format!("`{word}` stands at the top level, not in a section"),
         Some((section, word)) => format!("`{word}` belongs in `{section}`"),
@@ -254,20 +227,13 @@ impl<'a> Spot<'a> {
     fn of(text: &'a str, field: &str, error: &Yaml) -> Option<Self> {
         let location = error.location()?;
         let line_no = location.line();
-        let line = text
-            .lines()
-            .nth(usize::try_from(line_no.checked_sub(1)?).ok()?)?;
+        let line = text.lines().nth(usize::try_from(line_no.checked_sub(1)?).ok()?)?;
         let mut column = usize::try_from(location.column()).ok()?;
         let mut length = usize::try_from(location.span().len()).ok()?;
         let mut rest = from_column(line, column);
         let key = field.rsplit('.').next().unwrap_or_default();
-        let about_value = matches!(
-            error,
-            Yaml::SerdeInvalidType { .. } | Yaml::SerdeInvalidValue { .. }
-        );
-        if let Some(value) = rest
-            .strip_prefix(key)
-            .and_then(|rest| rest.trim_start().strip_prefix(':'))
+        let about_value = matches!(error, Yaml::SerdeInvalidType { .. } | Yaml::SerdeInvalidValue { .. });
+        if let Some(value) = rest.strip_prefix(key).and_then(|rest| rest.trim_start().strip_prefix(':'))
             && about_value
         {
             let value = value.trim_start();
@@ -277,29 +243,17 @@ impl<'a> Spot<'a> {
         // A list or section counts one character long; it and what has no length go on to the
         // line's end or a comment.
         let found = match rest.char_indices().nth(length) {
-            Some((end, _))
-                if length > 0 && !(rest.starts_with(['[', '{']) || rest.starts_with("- ")) =>
-            {
+            Some((end, _)) if length > 0 && !(rest.starts_with(['[', '{']) || rest.starts_with("- ")) => {
                 rest.get(..end).unwrap_or(rest)
             }
             _ => rest.split(" #").next().unwrap_or_default().trim_end(),
         };
-        Some(Self {
-            line_no,
-            column,
-            line,
-            found,
-        })
+        Some(Self { line_no, column, line, found })
     }
 
     /// The line with a mark below the place, as compilers show it.
     fn show(&self, name: &str) -> String {
-        let Self {
-            line_no,
-            column,
-            line,
-            found,
-        } = self;
+        let Self { line_no, column, line, found } = self;
         let number = line_no.to_string();
         let margin = " ".repeat(number.len());
         let indent = " ".repeat(column.saturating_sub(1));
@@ -312,9 +266,6 @@ impl<'a> Spot<'a> {
 
 /// The line from a column on; columns count characters from 1.
 fn from_column(line: &str, column: usize) -> &str {
-    let start = line
-        .char_indices()
-        .nth(column.saturating_sub(1))
-        .map_or(line.len(), |(at, _)| at);
+    let start = line.char_indices().nth(column.saturating_sub(1)).map_or(line.len(), |(at, _)| at);
     line.get(start..).unwrap_or_default()
 }

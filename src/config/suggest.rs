@@ -14,10 +14,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 
 /// `Max-Tokens`, `maxTokens` and `max_tokens` are one word to whoever types them.
 fn folded(word: &str) -> String {
-    word.chars()
-        .filter(char::is_ascii_alphanumeric)
-        .map(|c| c.to_ascii_lowercase())
-        .collect()
+    word.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
 
 /// Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b`
@@ -32,9 +29,8 @@ fn distance(a: &str, b: &str) -> usize {
         let mut row = vec![i + 1];
         for (j, &y) in b.iter().enumerate() {
             let at = |row: &[usize], j: usize| row.get(j).copied().unwrap_or(usize::MAX - 1);
-            let mut cost = (at(&last, j + 1) + 1)
-                .min(at(&row, j) + 1)
-                .min(at(&last, j) + usize::from(x != y));
+            let mut cost =
+                (at(&last, j + 1) + 1).min(at(&row, j) + 1).min(at(&last, j) + usize::from(x != y));
             let swapped = i > 0 && j > 0 && a.get(i - 1) == Some(&y) && b.get(j - 1) == Some(&x);
             if swapped {
                 cost = cost.min(at(&before, j - 1) + 1);
@@ -52,32 +48,12 @@ mod tests {
 
     #[test]
     fn a_slip_of_the_hand_is_recognised() {
-        let known = [
-            "users",
-            "ramp_s",
-            "request_rate",
-            "max_concurrency",
-            "requests",
-        ];
-        let found: Vec<_> = [
-            "user",
-            "usres",
-            "ramp-s",
-            "requestRate",
-            "max_concurency",
-            "request",
-        ]
-        .into_iter()
-        .map(|word| nearest(word, known))
-        .collect();
-        let meant = [
-            "users",
-            "users",
-            "ramp_s",
-            "request_rate",
-            "max_concurrency",
-            "requests",
-        ];
+        let known = ["users", "ramp_s", "request_rate", "max_concurrency", "requests"];
+        let found: Vec<_> = ["user", "usres", "ramp-s", "requestRate", "max_concurency", "request"]
+            .into_iter()
+            .map(|word| nearest(word, known))
+            .collect();
+        let meant = ["users", "users", "ramp_s", "request_rate", "max_concurrency", "requests"];
         assert_eq!(found, meant.map(Some));
     }
 
@@ -89,14 +65,8 @@ mod tests {
 
     #[test]
     fn distances_are_those_of_the_textbook() {
-        let pairs = [
-            ("", ""),
-            ("", "abc"),
-            ("kitten", "sitting"),
-            ("ab", "ba"),
-            ("ca", "abc"),
-            ("flaw", "lawn"),
-        ];
+        let pairs =
+            [("", ""), ("", "abc"), ("kitten", "sitting"), ("ab", "ba"), ("ca", "abc"), ("flaw", "lawn")];
         assert_eq!(pairs.map(|(a, b)| distance(a, b)), [0, 3, 3, 1, 3, 2]);
     }
 }

@@ -12,21 +12,10 @@ use crate::cli::{Cli, Command};
 
 /// Resolves a file and flags; `CFG` is set in the environment.
 fn resolved(yaml: &str, flags: &str) -> anyhow::Result<Config> {
-    let flags = normalise_args(
-        ["tare", "run"]
-            .into_iter()
-            .chain(flags.split_whitespace())
-            .map(Into::into),
-    );
-    let Command::Run(flags) = Cli::try_read(flags)?.command else {
-        panic!("not a run")
-    };
+    let flags = normalise_args(["tare", "run"].into_iter().chain(flags.split_whitespace()).map(Into::into));
+    let Command::Run(flags) = Cli::try_read(flags)?.command else { panic!("not a run") };
     let path = (!yaml.is_empty()).then(|| Path::new("a.yaml"));
-    let file = if yaml.is_empty() {
-        File::default()
-    } else {
-        read::parse("a.yaml", yaml)?
-    };
+    let file = if yaml.is_empty() { File::default() } else { read::parse("a.yaml", yaml)? };
     let env = |name: &str| (name == "OPENAI_API_KEY").then(|| "sk-planted".to_owned());
     Ok(validate::resolve(file, path, &flags, &env)?)
 }
@@ -380,25 +369,9 @@ fn a_workload_that_cannot_be_is_refused() {
 fn without_anything_it_is_what_vllm_bench_does() {
     let config = config("", "--base-url http://gpu:8000/ --model m");
     assert_eq!(config.target.base_url.as_deref(), Some("http://gpu:8000"));
-    assert_eq!(
-        config.load.arrival,
-        Arrival::Closed {
-            users: 1000,
-            ramp_s: 0.0
-        }
-    );
-    assert_eq!(
-        (config.load.requests, config.workload.samples),
-        (Some(1000), Some(1000))
-    );
-    assert!(matches!(
-        config.workload.dataset,
-        Dataset::Random {
-            input_len: 1024,
-            output_len: 128,
-            ..
-        }
-    ));
+    assert_eq!(config.load.arrival, Arrival::Closed { users: 1000, ramp_s: 0.0 });
+    assert_eq!((config.load.requests, config.workload.samples), (Some(1000), Some(1000)));
+    assert!(matches!(config.workload.dataset, Dataset::Random { input_len: 1024, output_len: 128, .. }));
     assert!((config.load.grace_period_s - config.load.timeout_s).abs() < f64::EPSILON);
 }
 
@@ -413,49 +386,22 @@ fn laws_of_arrivals() {
     assert_eq!(law(file, ""), closed(50, 20.0));
     assert_eq!(law(file, "--users 10"), closed(10, 20.0));
     assert_eq!(law(file, "--max-concurrency 8"), closed(8, 20.0));
-    assert_eq!(
-        law(file, "--request-rate 5"),
-        (Arrival::Poisson { rate_rps: 5.0 }, None)
-    );
+    assert_eq!(law(file, "--request-rate 5"), (Arrival::Poisson { rate_rps: 5.0 }, None));
     assert_eq!(
         law(file, "--request-rate 5 --max-concurrency 3"),
         (Arrival::Poisson { rate_rps: 5.0 }, Some(3))
     );
-    assert_eq!(
-        law(file, "--request-rate 5 --burstiness inf"),
-        (Arrival::Constant { rate_rps: 5.0 }, None)
-    );
-    assert_eq!(
-        law(file, "--request-rate inf --max-concurrency 3"),
-        closed(3, 0.0)
-    );
-    assert_eq!(
-        law(file, "--request-rate inf --num-prompts 7"),
-        closed(7, 0.0)
-    );
-    assert_eq!(
-        law("", "--max-concurrency 3 --burstiness 1.0"),
-        closed(3, 0.0)
-    );
-    assert_eq!(
-        law("", "--num-prompts 7 --request-rate inf"),
-        closed(7, 0.0)
-    );
+    assert_eq!(law(file, "--request-rate 5 --burstiness inf"), (Arrival::Constant { rate_rps: 5.0 }, None));
+    assert_eq!(law(file, "--request-rate inf --max-concurrency 3"), closed(3, 0.0));
+    assert_eq!(law(file, "--request-rate inf --num-prompts 7"), closed(7, 0.0));
+    assert_eq!(law("", "--max-concurrency 3 --burstiness 1.0"), closed(3, 0.0));
+    assert_eq!(law("", "--num-prompts 7 --request-rate inf"), closed(7, 0.0));
     let open = "load: {request_rate: 2.5, arrival: constant, requests: 10}";
     assert_eq!(law(open, ""), (Arrival::Constant { rate_rps: 2.5 }, None));
     assert_eq!(law(open, "--users 4"), closed(4, 0.0));
-    assert_eq!(
-        law(open, "--arrival poisson"),
-        (Arrival::Poisson { rate_rps: 2.5 }, None)
-    );
+    assert_eq!(law(open, "--arrival poisson"), (Arrival::Poisson { rate_rps: 2.5 }, None));
     for infinite in ["inf", ".inf", "+.inf", "\"inf\""] {
-        assert_eq!(
-            law(
-                &format!("load: {{request_rate: {infinite}, requests: 6}}"),
-                ""
-            ),
-            closed(6, 0.0)
-        );
+        assert_eq!(law(&format!("load: {{request_rate: {infinite}, requests: 6}}"), ""), closed(6, 0.0));
     }
 }
 
@@ -477,29 +423,15 @@ fn datasets_are_named_or_known_by_their_file() {
     ));
     assert_eq!(dataset(jsonl, "").samples, Some(64));
     assert_eq!(dataset(jsonl, "--num-prompts 9").samples, Some(9));
-    assert_eq!(
-        dataset(jsonl, "--num-prompts 9 --samples 3").samples,
-        Some(3)
-    );
+    assert_eq!(dataset(jsonl, "--num-prompts 9 --samples 3").samples, Some(3));
     assert_eq!(dataset(jsonl, "--custom-output-len 8").max_tokens, Some(8));
-    assert_eq!(
-        dataset(jsonl, "--custom-output-len 8 --output-len 6").max_tokens,
-        Some(6)
-    );
-    let random =
-        |flags: &str| match dataset("workload: {dataset: random, random_output_len: 50}", flags) {
-            Workload {
-                dataset:
-                    Dataset::Random {
-                        input_len,
-                        output_len,
-                        ..
-                    },
-                max_tokens: None,
-                ..
-            } => (input_len, output_len),
-            other => panic!("{other:?}"),
-        };
+    assert_eq!(dataset(jsonl, "--custom-output-len 8 --output-len 6").max_tokens, Some(6));
+    let random = |flags: &str| match dataset("workload: {dataset: random, random_output_len: 50}", flags) {
+        Workload { dataset: Dataset::Random { input_len, output_len, .. }, max_tokens: None, .. } => {
+            (input_len, output_len)
+        }
+        other => panic!("{other:?}"),
+    };
     assert_eq!(random(""), (1024, 50));
     assert_eq!(random("--input-len 7 --output-len 5"), (7, 5));
     assert_eq!(random("--random-input-len 7 --random-output-len 6"), (7, 6));
@@ -508,25 +440,13 @@ fn datasets_are_named_or_known_by_their_file() {
 #[test]
 fn the_embedded_server_gets_what_it_needs() {
     let mut got = config("seed: 7\ntarget: {model: m}\nload: {users: 1}", "");
-    assert_eq!(
-        (got.target.embedded.model.as_str(), got.target.embedded.seed),
-        ("m", 7)
-    );
-    assert_eq!(
-        got.observe
-            .otlp
-            .as_ref()
-            .map(|otlp| (otlp.grpc_port, otlp.http_port)),
-        Some((0, 0))
-    );
+    assert_eq!((got.target.embedded.model.as_str(), got.target.embedded.seed), ("m", 7));
+    assert_eq!(got.observe.otlp.as_ref().map(|otlp| (otlp.grpc_port, otlp.http_port)), Some((0, 0)));
     got = config("observe: {otlp: false}\nload: {users: 1}", "");
     assert!(got.observe.otlp.is_none() && !got.target.embedded.spans);
     got = config("load: {users: 1}", "--base-url http://a --otlp");
     assert_eq!(
-        got.observe
-            .otlp
-            .as_ref()
-            .map(|otlp| (otlp.host.as_str(), otlp.grpc_port, otlp.http_port)),
+        got.observe.otlp.as_ref().map(|otlp| (otlp.host.as_str(), otlp.grpc_port, otlp.http_port)),
         Some(("127.0.0.1", 4317, 4318))
     );
     got = config(
@@ -534,83 +454,42 @@ fn the_embedded_server_gets_what_it_needs() {
         "--base-url http://a --otlp-http-port 9",
     );
     assert_eq!(
-        got.observe
-            .otlp
-            .as_ref()
-            .map(|otlp| (otlp.host.as_str(), otlp.grpc_port, otlp.http_port)),
+        got.observe.otlp.as_ref().map(|otlp| (otlp.host.as_str(), otlp.grpc_port, otlp.http_port)),
         Some(("0.0.0.0", 4317, 9))
     );
-    assert!(
-        config("load: {users: 1}", "--base-url http://a")
-            .observe
-            .otlp
-            .is_none()
-    );
+    assert!(config("load: {users: 1}", "--base-url http://a").observe.otlp.is_none());
 }
 
 #[test]
 fn apis_paths_and_addresses() {
     let target = |flags: &str| config(MINIMAL, flags).target;
-    assert_eq!(
-        target("--port 9000").base_url.as_deref(),
-        Some("http://127.0.0.1:9000")
-    );
-    assert_eq!(
-        target("--host ::1").base_url.as_deref(),
-        Some("http://[::1]:8000")
-    );
-    assert_eq!(
-        target("--endpoint /v1/completions").endpoint,
-        Endpoint::Completions
-    );
+    assert_eq!(target("--port 9000").base_url.as_deref(), Some("http://127.0.0.1:9000"));
+    assert_eq!(target("--host ::1").base_url.as_deref(), Some("http://[::1]:8000"));
+    assert_eq!(target("--endpoint /v1/completions").endpoint, Endpoint::Completions);
     assert_eq!(target("--backend vllm").endpoint, Endpoint::Completions);
     assert_eq!(target("--endpoint /proxy/chat").endpoint, Endpoint::Chat);
+    assert_eq!(target("--model a --served-model-name b").model.as_deref(), Some("b"));
     assert_eq!(
-        target("--model a --served-model-name b").model.as_deref(),
-        Some("b")
-    );
-    assert_eq!(
-        config(
-            "target: {path: /v1/chat/completions}\nload: {users: 1}",
-            "--backend openai"
-        )
-        .target
-        .path,
+        config("target: {path: /v1/chat/completions}\nload: {users: 1}", "--backend openai").target.path,
         None
     );
     let metrics = |yaml: &str| {
-        let observe = config(
-            &format!("{MINIMAL}\ntarget: {{base_url: 'http://a'}}\nobserve: {{metrics: {yaml}}}"),
-            "",
-        )
-        .observe;
+        let observe =
+            config(&format!("{MINIMAL}\ntarget: {{base_url: 'http://a'}}\nobserve: {{metrics: {yaml}}}"), "")
+                .observe;
         (observe.no_metrics, observe.metrics_urls)
     };
     assert_eq!(metrics("false"), (true, vec![]));
     assert_eq!(metrics("true"), (false, vec![]));
-    assert_eq!(
-        metrics("http://a/metrics"),
-        (false, vec!["http://a/metrics".to_owned()])
-    );
+    assert_eq!(metrics("http://a/metrics"), (false, vec!["http://a/metrics".to_owned()]));
     assert_eq!(metrics("['http://a/1', 'http://a/2']").1.len(), 2);
 }
 
 #[test]
 fn empty_sections_and_files_are_allowed() {
-    let config = config(
-        "# nothing yet\nload:\n  # users: 5\ntarget:\nworkload:\n  extra_body:\n",
-        "--users 3",
-    );
-    assert_eq!(
-        (config.load.arrival, config.name.as_str()),
-        (
-            Arrival::Closed {
-                users: 3,
-                ramp_s: 0.0
-            },
-            "a"
-        )
-    );
+    let config =
+        config("# nothing yet\nload:\n  # users: 5\ntarget:\nworkload:\n  extra_body:\n", "--users 3");
+    assert_eq!((config.load.arrival, config.name.as_str()), (Arrival::Closed { users: 3, ramp_s: 0.0 }, "a"));
 }
 
 #[test]
@@ -623,64 +502,37 @@ fn secrets_are_used_and_never_written() {
     assert_eq!(config.target.api_key_env.as_deref(), Some("OPENAI_API_KEY"));
     assert_eq!(config.target.headers.len(), 2);
     assert_eq!(
-        config
-            .metadata
-            .iter()
-            .map(|(k, v)| format!("{k}={v}"))
-            .collect::<Vec<_>>(),
+        config.metadata.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>(),
         ["gpu=8", "note=a=b", "tp=2"]
     );
     let json = serde_json::to_string(&config).unwrap();
     let yaml = serde_saphyr::to_string(&config).unwrap();
-    assert!(
-        !json.contains("planted") && !yaml.contains("planted"),
-        "{yaml}"
-    );
-    assert!(
-        json.contains(r#""headers":["X-Other","X-Token"]"#),
-        "{json}"
-    );
+    assert!(!json.contains("planted") && !yaml.contains("planted"), "{yaml}");
+    assert!(json.contains(r#""headers":["X-Other","X-Token"]"#), "{json}");
     // What a run folder keeps can be read again.
     let again: Config = serde_json::from_str(&json).unwrap();
     assert_eq!(
         again.target.headers,
-        [
-            ("X-Other".to_owned(), String::new()),
-            ("X-Token".to_owned(), String::new())
-        ]
+        [("X-Other".to_owned(), String::new()), ("X-Token".to_owned(), String::new())]
     );
 }
 
 #[test]
 fn an_own_authorization_header_takes_the_place_of_a_key() {
-    let config = config(
-        MINIMAL,
-        "--base-url http://a --header authorization=Basic_xyz",
-    );
-    assert_eq!(
-        (config.target.api_key, config.target.api_key_env),
-        (None, None)
-    );
+    let config = config(MINIMAL, "--base-url http://a --header authorization=Basic_xyz");
+    assert_eq!((config.target.api_key, config.target.api_key_env), (None, None));
 }
 
 #[test]
 fn the_child_is_told_exactly_what_was_configured() {
     let yaml = "embedded: {model: m, seed: 5, max_num_seqs: 8, max_num_batched_tokens: 99, max_model_len: 777, prefill_us_per_token: 0.1, decode_base_ms: 3.25, decode_per_seq_ms: 0, jitter: 0.5, frontend_ms: 9, frontend_us_per_token: 1e-3, mean_output_tokens: 33, log_stats_interval_s: 2, enable_log_requests: false, enable_per_request_metrics: false, spans: false, faults: ['a b', 'c=d']}\nload: {users: 1}";
-    for embedded in [
-        config(yaml, "").target.embedded,
-        Embedded {
-            spans: false,
-            ..Embedded::default()
-        },
-    ] {
+    for embedded in [config(yaml, "").target.embedded, Embedded { spans: false, ..Embedded::default() }] {
         let args = ["tare", "serve"]
             .into_iter()
             .map(str::to_owned)
             .chain(embedded_to_flags(&embedded))
             .map(Into::into);
-        let Command::Serve(flags) = Cli::try_read(args).unwrap().command else {
-            panic!("not serve")
-        };
+        let Command::Serve(flags) = Cli::try_read(args).unwrap().command else { panic!("not serve") };
         assert_eq!(embedded_from_flags(&flags).unwrap(), embedded);
     }
 }
@@ -696,10 +548,8 @@ fn every_key_is_known_to_the_hints() {
         ("observe", read::keys::<file::Observe>()),
         ("observe.otlp", read::keys::<file::Otlp>()),
     ];
-    let list: Vec<String> = sections
-        .iter()
-        .map(|(section, keys)| format!("{section}: {}", keys.join(" ")))
-        .collect();
+    let list: Vec<String> =
+        sections.iter().map(|(section, keys)| format!("{section}: {}", keys.join(" "))).collect();
     insta::assert_snapshot!(list.join("\n"), @r"
     : name seed label metadata target embedded workload load observe output overwrite
     target: base_url server endpoint path model headers api_key_env ready_timeout_s

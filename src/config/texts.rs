@@ -12,12 +12,8 @@ pub fn lay(flags: &RunArgs, file: &mut File, check: &mut Check<'_>) {
         // The text is not shown: it may hold a key.
         match pair.split_once('=') {
             Some((name, value)) => {
-                file.target
-                    .headers
-                    .retain(|known, _| !known.eq_ignore_ascii_case(name));
-                file.target
-                    .headers
-                    .insert(name.to_owned(), value.to_owned());
+                file.target.headers.retain(|known, _| !known.eq_ignore_ascii_case(name));
+                file.target.headers.insert(name.to_owned(), value.to_owned());
             }
             None => check.problem(
                 "--header",
@@ -63,12 +59,7 @@ fn endpoint(flags: &cli::TargetArgs, file: &mut File, check: &mut Check<'_>) {
         file.target.endpoint = Some(endpoint);
         // A flag that chooses the API makes the file's own path void.
         if flags.endpoint.is_none()
-            && file
-                .target
-                .path
-                .as_deref()
-                .and_then(api_of)
-                .is_some_and(|other| other != endpoint)
+            && file.target.path.as_deref().and_then(api_of).is_some_and(|other| other != endpoint)
         {
             file.target.path = None;
         }
@@ -107,18 +98,10 @@ fn burstiness(flags: &cli::LoadArgs, file: &mut File, check: &mut Check<'_>) {
         ArrivalName::Constant
     } else {
         let message = format!("expected 1 (poisson) or inf (constant), found {shape}");
-        check.problem(
-            "--burstiness",
-            message,
-            "gamma arrivals are not offered in this version",
-        );
+        check.problem("--burstiness", message, "gamma arrivals are not offered in this version");
         return;
     };
-    if file
-        .load
-        .request_rate
-        .is_some_and(|rate| rate.0.is_finite())
-    {
+    if file.load.request_rate.is_some_and(|rate| rate.0.is_finite()) {
         if flags.arrival.is_some() && file.load.arrival != Some(by_shape) {
             check.problem(
                 "--burstiness",

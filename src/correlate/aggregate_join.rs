@@ -16,42 +16,27 @@ const QUANTILES: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
 /// The window between the snapshots, and what was counted in it.
 pub fn join(scrapes: &[ScrapeRow], server: &Server) -> (Aggregate, Option<Window>) {
     let sources: BTreeSet<&str> = scrapes.iter().map(|s| s.source.as_str()).collect();
-    let mut aggregate = Aggregate {
-        endpoints: sources.len(),
-        ..Aggregate::default()
-    };
+    let mut aggregate = Aggregate { endpoints: sources.len(), ..Aggregate::default() };
     let mut ends = Ends::default();
     let mut troubles: Vec<String> = Vec::new();
     for source in sources {
-        let mut of_one: Vec<&ScrapeRow> = scrapes
-            .iter()
-            .filter(|s| s.source == source && s.error.is_none())
-            .collect();
+        let mut of_one: Vec<&ScrapeRow> =
+            scrapes.iter().filter(|s| s.source == source && s.error.is_none()).collect();
         of_one.sort_by_key(|s| s.send_unix_ns);
         match Endpoint::new(&of_one, server) {
             Ok(endpoint) => {
                 if let Some(what) = endpoint.reset {
-                    troubles.push(format!(
-                        "{source}: {what} fell between two scrapes: the server was restarted"
-                    ));
+                    troubles
+                        .push(format!("{source}: {what} fell between two scrapes: the server was restarted"));
                 }
                 ends.add(&endpoint);
             }
             Err(trouble) => troubles.push(format!("{source}: {trouble}")),
         }
     }
-    let Ends {
-        before: Some(before),
-        after: Some(after),
-        window,
-    } = ends
-    else {
+    let Ends { before: Some(before), after: Some(after), window } = ends else {
         let nothing = "no metrics endpoint was scraped".to_owned();
-        aggregate.unusable = Some(if troubles.is_empty() {
-            nothing
-        } else {
-            troubles.join("; ")
-        });
+        aggregate.unusable = Some(if troubles.is_empty() { nothing } else { troubles.join("; ") });
         return (aggregate, None);
     };
     aggregate.unusable = (!troubles.is_empty()).then(|| troubles.join("; "));
@@ -110,10 +95,7 @@ impl Endpoint {
     /// repeated until the server has come to rest.
     fn new(scrapes: &[&ScrapeRow], server: &Server) -> Result<Self, String> {
         let last = |phase: ScrapePhase| {
-            let found = scrapes
-                .iter()
-                .rev()
-                .find(|s| s.phase == phase && !s.samples.is_empty());
+            let found = scrapes.iter().rev().find(|s| s.phase == phase && !s.samples.is_empty());
             found.copied().ok_or(phase)
         };
         let missing = |phase: ScrapePhase| match phase {
@@ -123,21 +105,14 @@ impl Endpoint {
         let before = last(ScrapePhase::Before).map_err(missing)?;
         let after = last(ScrapePhase::After).map_err(missing)?;
         let (begin, end) = (before.recv_unix_ns, after.send_unix_ns);
-        let within = |s: &&&ScrapeRow| {
-            s.send_unix_ns >= before.send_unix_ns && s.send_unix_ns <= after.send_unix_ns
-        };
-        let over_time: Vec<Totals> = scrapes
-            .iter()
-            .filter(within)
-            .map(|s| server.totals(&s.samples))
-            .collect();
+        let within =
+            |s: &&&ScrapeRow| s.send_unix_ns >= before.send_unix_ns && s.send_unix_ns <= after.send_unix_ns;
+        let over_time: Vec<Totals> =
+            scrapes.iter().filter(within).map(|s| server.totals(&s.samples)).collect();
         Ok(Self {
             before: server.totals(&before.samples),
             after: server.totals(&after.samples),
-            window: Window {
-                begin_unix_ns: begin,
-                end_unix_ns: end,
-            },
+            window: Window { begin_unix_ns: begin, end_unix_ns: end },
             reset: fallen(&over_time),
         })
     }
@@ -163,10 +138,7 @@ fn fallen(over_time: &[Totals]) -> Option<&'static str> {
         let readings: Vec<f64> = over_time.iter().filter_map(read).collect();
         histogram::increase(&readings).is_some_and(|increase| increase.resets > 0)
     };
-    counters
-        .iter()
-        .find(|(_, read)| fell(read))
-        .map(|(name, _)| *name)
+    counters.iter().find(|(_, read)| fell(read)).map(|(name, _)| *name)
 }
 
 fn in_engine(totals: &Totals) -> Option<f64> {
@@ -205,10 +177,7 @@ fn quantiles(before: Option<&Hist>, after: Option<&Hist>) -> Vec<(f64, f64, Opti
         return Vec::new();
     };
     let change = match before.and_then(buckets) {
-        Some(before) => after
-            .since(&before)
-            .filter(|delta| !delta.reset)
-            .map(|delta| delta.buckets),
+        Some(before) => after.since(&before).filter(|delta| !delta.reset).map(|delta| delta.buckets),
         None => Some(after),
     };
     let Some(change) = change else {
@@ -216,18 +185,12 @@ fn quantiles(before: Option<&Hist>, after: Option<&Hist>) -> Vec<(f64, f64, Opti
     };
     QUANTILES
         .into_iter()
-        .filter_map(|q| {
-            change
-                .quantile(q)
-                .map(|(lo, hi)| (q, lo, hi.is_finite().then_some(hi)))
-        })
+        .filter_map(|q| change.quantile(q).map(|(lo, hi)| (q, lo, hi.is_finite().then_some(hi))))
         .collect()
 }
 
 /// Requests that ended well in the window: all but the aborted and the failed.
 pub fn finished_well(finished: &BTreeMap<String, f64>) -> Option<f64> {
-    let well = finished
-        .iter()
-        .filter(|(reason, _)| !matches!(reason.as_str(), "abort" | "error"));
+    let well = finished.iter().filter(|(reason, _)| !matches!(reason.as_str(), "abort" | "error"));
     (!finished.is_empty()).then(|| well.map(|(_, n)| n).sum())
 }

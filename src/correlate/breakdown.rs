@@ -13,9 +13,7 @@
 //! The front end is server TTFT − queue − prefill, by subtraction: no server stamps it.
 
 use crate::metric::Metric;
-use crate::record::correlated::{
-    Aggregate, Breakdown, BreakdownColumn, Evidence, Part, PartRow, Parts,
-};
+use crate::record::correlated::{Aggregate, Breakdown, BreakdownColumn, Evidence, Part, PartRow, Parts};
 use crate::record::{JoinedRow, RequestRow, Source};
 
 /// The percentiles shown beside the mean.
@@ -29,15 +27,10 @@ const GRAIN_S: f64 = 1e-9;
 /// One request's parts. `None` for TTFT: nothing inside it is known.
 pub fn parts(row: &JoinedRow, same_host: bool) -> Parts {
     let client = &row.client;
-    let between = |from: Option<crate::clock::UnixNs>, to: Option<crate::clock::UnixNs>| {
-        Some(to?.seconds_since(from?))
-    };
+    let between =
+        |from: Option<crate::clock::UnixNs>, to: Option<crate::clock::UnixNs>| Some(to?.seconds_since(from?));
     let mut parts = Parts {
-        schedule_s: Some(
-            client
-                .started_unix_ns
-                .seconds_since(client.scheduled_unix_ns),
-        ),
+        schedule_s: Some(client.started_unix_ns.seconds_since(client.scheduled_unix_ns)),
         client_lag_s: between(client.first_token_unix_ns, client.first_token_user_unix_ns),
         connect_s: connect(client),
         send_s: between(client.send_begin_unix_ns, client.sent_unix_ns),
@@ -56,15 +49,10 @@ pub fn parts(row: &JoinedRow, same_host: bool) -> Parts {
         && parts.front_end_s.is_some()
         && let (Some(arrival), Some(server_ttft)) = (row.server_arrival_unix_ns, row.server_ttft_s)
     {
-        let sent = client
-            .sent_unix_ns
-            .or(client.send_begin_unix_ns)
-            .or(client.connect_end_unix_ns);
+        let sent = client.sent_unix_ns.or(client.send_begin_unix_ns).or(client.connect_end_unix_ns);
         parts.path_out_s = Some(arrival.seconds_since(sent.unwrap_or(client.started_unix_ns)));
         let first_there = arrival.plus_seconds(server_ttft);
-        parts.path_back_s = client
-            .first_token_unix_ns
-            .map(|here| here.seconds_since(first_there));
+        parts.path_back_s = client.first_token_unix_ns.map(|here| here.seconds_since(first_there));
         parts.unexplained_s = Some(ttft - known(&parts));
     } else {
         parts.path_s = Some(ttft - known(&parts));
@@ -83,15 +71,7 @@ fn connect(client: &RequestRow) -> Option<f64> {
 
 /// The parts inside TTFT that are known so far.
 fn known(p: &Parts) -> f64 {
-    let inside = [
-        p.connect_s,
-        p.send_s,
-        p.path_out_s,
-        p.front_end_s,
-        p.queue_s,
-        p.prefill_s,
-        p.path_back_s,
-    ];
+    let inside = [p.connect_s, p.send_s, p.path_out_s, p.front_end_s, p.queue_s, p.prefill_s, p.path_back_s];
     inside.into_iter().flatten().sum()
 }
 
@@ -105,20 +85,13 @@ enum Shape {
 }
 
 impl Shape {
-    const ALL: [Shape; 4] = [
-        Shape::OneClock,
-        Shape::TwoClocks,
-        Shape::InBand,
-        Shape::Bare,
-    ];
+    const ALL: [Shape; 4] = [Shape::OneClock, Shape::TwoClocks, Shape::InBand, Shape::Bare];
 
     fn of(row: &JoinedRow) -> Option<Shape> {
         row.client.ttft_s?;
         let engine = row.parts.queue_s.is_some() && row.parts.prefill_s.is_some();
         Some(match () {
-            () if row.parts.path_out_s.is_some() && row.parts.path_back_s.is_some() => {
-                Shape::OneClock
-            }
+            () if row.parts.path_out_s.is_some() && row.parts.path_back_s.is_some() => Shape::OneClock,
             () if row.source == Source::Span && row.parts.front_end_s.is_some() => Shape::TwoClocks,
             () if engine => Shape::InBand,
             () => Shape::Bare,
@@ -140,32 +113,13 @@ impl Shape {
                 P::Unexplained,
                 P::ClientLag,
             ],
-            Shape::TwoClocks => &[
-                P::Schedule,
-                P::Connect,
-                P::Send,
-                P::FrontEnd,
-                P::Queue,
-                P::Prefill,
-                P::Path,
-                P::ClientLag,
-            ],
-            Shape::InBand => &[
-                P::Schedule,
-                P::Connect,
-                P::Send,
-                P::Queue,
-                P::Prefill,
-                P::PathAndFrontEnd,
-                P::ClientLag,
-            ],
-            Shape::Bare => &[
-                P::Schedule,
-                P::Connect,
-                P::Send,
-                P::PathAndServer,
-                P::ClientLag,
-            ],
+            Shape::TwoClocks => {
+                &[P::Schedule, P::Connect, P::Send, P::FrontEnd, P::Queue, P::Prefill, P::Path, P::ClientLag]
+            }
+            Shape::InBand => {
+                &[P::Schedule, P::Connect, P::Send, P::Queue, P::Prefill, P::PathAndFrontEnd, P::ClientLag]
+            }
+            Shape::Bare => &[P::Schedule, P::Connect, P::Send, P::PathAndServer, P::ClientLag],
         }
     }
 
@@ -181,33 +135,17 @@ impl Shape {
 /// The breakdown of all requests with a TTFT that share the best evidence: the best that at least
 /// half of them have, else the one that most have; from the metrics endpoint where no request has any.
 pub fn breakdown(rows: &[JoinedRow], aggregate: &Aggregate, same_host: bool) -> Breakdown {
-    let shaped: Vec<(Shape, &JoinedRow)> = rows
-        .iter()
-        .filter_map(|r| Shape::of(r).map(|s| (s, r)))
-        .collect();
+    let shaped: Vec<(Shape, &JoinedRow)> = rows.iter().filter_map(|r| Shape::of(r).map(|s| (s, r))).collect();
     let n_total = shaped.len();
     let with = |shape: Shape| shaped.iter().filter(|(s, _)| *s == shape).count();
     let shape = Shape::ALL
         .into_iter()
         .find(|shape| n_total > 0 && with(*shape) * 2 >= n_total)
-        .or_else(|| {
-            Shape::ALL
-                .into_iter()
-                .rev()
-                .max_by_key(|shape| with(*shape))
-        })
+        .or_else(|| Shape::ALL.into_iter().rev().max_by_key(|shape| with(*shape)))
         .unwrap_or(Shape::Bare);
-    let mut chosen: Vec<&JoinedRow> = shaped
-        .iter()
-        .filter(|(s, _)| *s == shape)
-        .map(|(_, r)| *r)
-        .collect();
+    let mut chosen: Vec<&JoinedRow> = shaped.iter().filter(|(s, _)| *s == shape).map(|(_, r)| *r).collect();
     let ttft = |row: &JoinedRow| row.client.ttft_s.unwrap_or(0.0);
-    chosen.sort_by(|a, b| {
-        ttft(a)
-            .total_cmp(&ttft(b))
-            .then(a.client.index.cmp(&b.client.index))
-    });
+    chosen.sort_by(|a, b| ttft(a).total_cmp(&ttft(b)).then(a.client.index.cmp(&b.client.index)));
 
     let mut breakdown = Breakdown {
         source: shape.evidence(),
@@ -224,8 +162,7 @@ pub fn breakdown(rows: &[JoinedRow], aggregate: &Aggregate, same_host: bool) -> 
         return breakdown;
     }
     // Some servers' spans know queue and prefill, and no TTFT.
-    if shape == Shape::InBand
-        && chosen.iter().filter(|r| r.source == Source::Span).count() * 2 > chosen.len()
+    if shape == Shape::InBand && chosen.iter().filter(|r| r.source == Source::Span).count() * 2 > chosen.len()
     {
         breakdown.source = Evidence::Span;
     }
@@ -239,9 +176,7 @@ pub fn breakdown(rows: &[JoinedRow], aggregate: &Aggregate, same_host: bool) -> 
     }
     breakdown.columns.push(mean);
     for (name, q) in PERCENTILES {
-        breakdown
-            .columns
-            .push(column(name, group(&chosen, q), shape));
+        breakdown.columns.push(column(name, group(&chosen, q), shape));
     }
     breakdown
 }
@@ -263,23 +198,15 @@ fn column(at: &str, rows: &[&JoinedRow], shape: Shape) -> BreakdownColumn {
     let mean = |value: &dyn Fn(&JoinedRow) -> Option<f64>| {
         rows.iter().filter_map(|r| value(r)).sum::<f64>() / n as f64
     };
-    let width = |r: &JoinedRow| {
-        Some(
-            r.client
-                .first_token_unix_ns?
-                .seconds_since(r.client.first_token_lo_unix_ns?),
-        )
-    };
+    let width =
+        |r: &JoinedRow| Some(r.client.first_token_unix_ns?.seconds_since(r.client.first_token_lo_unix_ns?));
     let parts = shape.rows().iter().map(|row| {
         let value = |r: &JoinedRow| value(&r.parts, *row);
         Part {
             row: *row,
             mean_s: mean(&value),
             measured: is_measured(*row),
-            n_negative: rows
-                .iter()
-                .filter(|r| value(r).is_some_and(|v| v < -GRAIN_S))
-                .count(),
+            n_negative: rows.iter().filter(|r| value(r).is_some_and(|v| v < -GRAIN_S)).count(),
         }
     });
     BreakdownColumn {
@@ -324,31 +251,18 @@ fn from_aggregate(client: &BreakdownColumn, aggregate: &Aggregate) -> Option<Bre
         return None;
     }
     let mean = |metric| aggregate.of(metric).and_then(|h| h.mean);
-    let (ttft, queue, prefill) = (
-        mean(Metric::Ttft)?,
-        mean(Metric::Queue)?,
-        mean(Metric::Prefill)?,
-    );
-    let server = [
-        (PartRow::FrontEnd, ttft - queue - prefill),
-        (PartRow::Queue, queue),
-        (PartRow::Prefill, prefill),
-    ];
+    let (ttft, queue, prefill) = (mean(Metric::Ttft)?, mean(Metric::Queue)?, mean(Metric::Prefill)?);
+    let server =
+        [(PartRow::FrontEnd, ttft - queue - prefill), (PartRow::Queue, queue), (PartRow::Prefill, prefill)];
     let mut split = client.clone();
-    let bare = split
-        .parts
-        .iter()
-        .position(|p| p.row == PartRow::PathAndServer)?;
+    let bare = split.parts.iter().position(|p| p.row == PartRow::PathAndServer)?;
     let rest = split.parts.get(bare)?.mean_s - ttft;
-    let parts = server
-        .into_iter()
-        .chain([(PartRow::Path, rest)])
-        .map(|(row, mean_s)| Part {
-            row,
-            mean_s,
-            measured: is_measured(row),
-            n_negative: 0,
-        });
+    let parts = server.into_iter().chain([(PartRow::Path, rest)]).map(|(row, mean_s)| Part {
+        row,
+        mean_s,
+        measured: is_measured(row),
+        n_negative: 0,
+    });
     split.parts.splice(bare..=bare, parts);
     Some(split)
 }

@@ -12,15 +12,9 @@ use crate::stats::bootstrap::{self, BothSides};
 
 /// The four rows.
 pub fn headline(rows: &[JoinedRow], aggregate: &Aggregate, seed: u64) -> Vec<HeadlineRow> {
-    let ok: Vec<&JoinedRow> = rows
-        .iter()
-        .filter(|r| r.client.status == Status::Ok)
-        .collect();
+    let ok: Vec<&JoinedRow> = rows.iter().filter(|r| r.client.status == Status::Ok).collect();
     let rows = [ttft(), throughput(), itl(), duration()];
-    rows.iter()
-        .zip(1..)
-        .map(|(row, i)| row.estimate(&ok, aggregate, seed.wrapping_add(i)))
-        .collect()
+    rows.iter().zip(1..).map(|(row, i)| row.estimate(&ok, aggregate, seed.wrapping_add(i))).collect()
 }
 
 /// A ratio's parts: numerator and denominator. A mean has the denominator 1.
@@ -61,11 +55,7 @@ fn ttft() -> Recipe {
         estimator: "mean",
         client: |r| Some((r.client.ttft_s?, 1.0)),
         per_request: &[
-            PerRequest {
-                evidence: Evidence::Span,
-                side: |r| Some((r.server_ttft_s?, 1.0)),
-                really: None,
-            },
+            PerRequest { evidence: Evidence::Span, side: |r| Some((r.server_ttft_s?, 1.0)), really: None },
             PerRequest {
                 evidence: Evidence::InBand,
                 side: |r| Some((r.client.in_band_queue_s? + r.client.in_band_prefill_s?, 1.0)),
@@ -97,10 +87,7 @@ fn throughput() -> Recipe {
         ],
         metrics: |a| {
             let durations = a.of(Metric::E2e)?;
-            Some(Window {
-                value: a.generation_tokens? / durations.sum,
-                count: durations.count,
-            })
+            Some(Window { value: a.generation_tokens? / durations.sum, count: durations.count })
         },
         log_stats: |a| a.log_stats.as_ref()?.user_throughput_tps(),
         metrics_before_in_band: true,
@@ -114,21 +101,13 @@ fn itl() -> Recipe {
         metric: Metric::ItlMean,
         estimator: "sum of (last - first token) / sum of (output tokens - 1)",
         client: |r| {
-            let stamped = r
-                .client
-                .last_token_unix_ns?
-                .seconds_since(r.client.first_token_unix_ns?);
+            let stamped = r.client.last_token_unix_ns?.seconds_since(r.client.first_token_unix_ns?);
             DECODE(stamped, client_tokens(r)?)
         },
         per_request: &[
             PerRequest {
                 evidence: Evidence::Span,
-                side: |r| {
-                    DECODE(
-                        r.server_decode_s.filter(|_| r.source == Source::Span)?,
-                        server_tokens(r)?,
-                    )
-                },
+                side: |r| DECODE(r.server_decode_s.filter(|_| r.source == Source::Span)?, server_tokens(r)?),
                 really: None,
             },
             PerRequest {
@@ -140,20 +119,9 @@ fn itl() -> Recipe {
         metrics: |a| {
             let decode = a.of(Metric::Decode)?;
             let gaps = a.generation_tokens? - decode.count;
-            (gaps > 0.0).then(|| Window {
-                value: decode.sum / gaps,
-                count: decode.count,
-            })
+            (gaps > 0.0).then(|| Window { value: decode.sum / gaps, count: decode.count })
         },
-        log_stats: |a| {
-            Some(
-                1.0 / a
-                    .log_stats
-                    .as_ref()?
-                    .user_throughput_tps()
-                    .filter(|t| *t > 0.0)?,
-            )
-        },
+        log_stats: |a| Some(1.0 / a.log_stats.as_ref()?.user_throughput_tps().filter(|t| *t > 0.0)?),
         metrics_before_in_band: false,
     }
 }
@@ -164,11 +132,7 @@ fn duration() -> Recipe {
         estimator: "mean",
         client: |r| Some((r.client.e2e_s?, 1.0)),
         per_request: &[
-            PerRequest {
-                evidence: Evidence::Span,
-                side: |r| Some((r.server_e2e_s?, 1.0)),
-                really: None,
-            },
+            PerRequest { evidence: Evidence::Span, side: |r| Some((r.server_e2e_s?, 1.0)), really: None },
             PerRequest {
                 evidence: Evidence::InBand,
                 side: |r| Some((in_engine(r)?, 1.0)),
@@ -183,24 +147,16 @@ fn duration() -> Recipe {
 
 fn mean_of(aggregate: &Aggregate, metric: Metric) -> Option<Window> {
     let hist = aggregate.of(metric)?;
-    Some(Window {
-        value: hist.mean?,
-        count: hist.count,
-    })
+    Some(Window { value: hist.mean?, count: hist.count })
 }
 
 /// Each side's own count of tokens; the other's where it has none.
 fn client_tokens(r: &JoinedRow) -> Option<f64> {
-    r.client
-        .output_tokens
-        .or(r.server_output_tokens)
-        .map(f64::from)
+    r.client.output_tokens.or(r.server_output_tokens).map(f64::from)
 }
 
 fn server_tokens(r: &JoinedRow) -> Option<f64> {
-    r.server_output_tokens
-        .or(r.client.output_tokens)
-        .map(f64::from)
+    r.server_output_tokens.or(r.client.output_tokens).map(f64::from)
 }
 
 fn in_engine(r: &JoinedRow) -> Option<f64> {
@@ -209,10 +165,8 @@ fn in_engine(r: &JoinedRow) -> Option<f64> {
 
 impl Recipe {
     fn estimate(&self, ok: &[&JoinedRow], aggregate: &Aggregate, seed: u64) -> HeadlineRow {
-        let eligible: Vec<(&JoinedRow, Ratio)> = ok
-            .iter()
-            .filter_map(|r| (self.client)(r).map(|c| (*r, c)))
-            .collect();
+        let eligible: Vec<(&JoinedRow, Ratio)> =
+            ok.iter().filter_map(|r| (self.client)(r).map(|c| (*r, c))).collect();
         let joined: Vec<(&PerRequest, Vec<BothSides>)> = self
             .per_request
             .iter()
@@ -221,15 +175,9 @@ impl Recipe {
             .collect();
         // Half of the requests make an evidence good enough to speak for the run.
         let good = |evidence: Evidence| {
-            joined
-                .iter()
-                .find(|(of, pairs)| of.evidence == evidence && pairs.len() * 2 >= eligible.len())
+            joined.iter().find(|(of, pairs)| of.evidence == evidence && pairs.len() * 2 >= eligible.len())
         };
-        let counted = aggregate
-            .unusable
-            .is_none()
-            .then(|| (self.metrics)(aggregate))
-            .flatten();
+        let counted = aggregate.unusable.is_none().then(|| (self.metrics)(aggregate)).flatten();
         let counted = counted.filter(|w| w.value.is_finite());
         if let Some((of, pairs)) = good(Evidence::Span) {
             return self.paired(of, pairs, eligible.len(), seed);
@@ -248,13 +196,7 @@ impl Recipe {
     }
 
     /// Both sides from the same requests.
-    fn paired(
-        &self,
-        of: &PerRequest,
-        pairs: &[BothSides],
-        eligible: usize,
-        seed: u64,
-    ) -> HeadlineRow {
+    fn paired(&self, of: &PerRequest, pairs: &[BothSides], eligible: usize, seed: u64) -> HeadlineRow {
         let side = |of: fn(&BothSides) -> Ratio| pairs.iter().map(of).collect::<Vec<Ratio>>();
         let missing = eligible - pairs.len();
         HeadlineRow {
@@ -262,14 +204,9 @@ impl Recipe {
             server: point(&side(|p| p.server), seed),
             tare: bootstrap::ratio_difference(pairs, seed),
             source: of.evidence,
-            title: of.really.map_or_else(
-                || self.title(),
-                |really| format!("{} | {really}", self.title()),
-            ),
+            title: of.really.map_or_else(|| self.title(), |really| format!("{} | {really}", self.title())),
             note: (missing > 0).then(|| {
-                format!(
-                    "{missing} of {eligible} requests lack the server's figure and are left out of both"
-                )
+                format!("{missing} of {eligible} requests lack the server's figure and are left out of both")
             }),
             ..self.empty()
         }
@@ -307,18 +244,10 @@ impl Recipe {
     }
 
     /// Nothing but the log's stats lines, or nothing at all.
-    fn estimated(
-        &self,
-        eligible: &[(&JoinedRow, Ratio)],
-        aggregate: &Aggregate,
-        seed: u64,
-    ) -> HeadlineRow {
+    fn estimated(&self, eligible: &[(&JoinedRow, Ratio)], aggregate: &Aggregate, seed: u64) -> HeadlineRow {
         let tool = point(&clients(eligible), seed);
         let Some(value) = (self.log_stats)(aggregate) else {
-            return HeadlineRow {
-                tool,
-                ..self.empty()
-            };
+            return HeadlineRow { tool, ..self.empty() };
         };
         let lines = aggregate.log_stats.map_or(0, |s| s.lines);
         HeadlineRow {
@@ -351,19 +280,8 @@ impl Recipe {
     }
 }
 
-fn pairs(
-    eligible: &[(&JoinedRow, Ratio)],
-    side: fn(&JoinedRow) -> Option<Ratio>,
-) -> Vec<BothSides> {
-    eligible
-        .iter()
-        .filter_map(|(r, client)| {
-            Some(BothSides {
-                client: *client,
-                server: side(r)?,
-            })
-        })
-        .collect()
+fn pairs(eligible: &[(&JoinedRow, Ratio)], side: fn(&JoinedRow) -> Option<Ratio>) -> Vec<BothSides> {
+    eligible.iter().filter_map(|(r, client)| Some(BothSides { client: *client, server: side(r)? })).collect()
 }
 
 fn clients(eligible: &[(&JoinedRow, Ratio)]) -> Vec<Ratio> {
@@ -377,10 +295,5 @@ fn point(ratios: &[Ratio], seed: u64) -> Option<Estimate> {
 
 /// The same estimate after an exact number was taken off.
 fn minus(estimate: &Estimate, exact: f64) -> Estimate {
-    Estimate::within(
-        estimate.value - exact,
-        estimate.lo - exact,
-        estimate.hi - exact,
-        estimate.n,
-    )
+    Estimate::within(estimate.value - exact, estimate.lo - exact, estimate.hi - exact, estimate.n)
 }

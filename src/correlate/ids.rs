@@ -12,16 +12,8 @@
 //! | one of n > 1 choices | `0_` before any of these |
 
 /// What stands before the client's id, by endpoint.
-const PREFIXES: [&str; 8] = [
-    "chatcmpl-",
-    "cmpl-",
-    "resp_",
-    "embd-",
-    "pool-",
-    "rerank-",
-    "score-",
-    "classify-",
-];
+const PREFIXES: [&str; 8] =
+    ["chatcmpl-", "cmpl-", "resp_", "embd-", "pool-", "rerank-", "score-", "classify-"];
 
 /// The completions endpoint numbers its prompts behind the id.
 const NUMBERED_PREFIX: &str = "cmpl-";
@@ -35,12 +27,7 @@ pub fn candidates(id: &str) -> Vec<&str> {
         let numbered = prefix.is_none_or(|prefix| *prefix == NUMBERED_PREFIX);
         for whole in bare.into_iter().chain([base]) {
             let plain = without_suffix(whole);
-            let forms = [
-                plain.and_then(without_number),
-                without_number(whole),
-                plain,
-                Some(whole),
-            ];
+            let forms = [plain.and_then(without_number), without_number(whole), plain, Some(whole)];
             // Of a completion's id the number is stripped first, since it is always there; of any
             // other id the least is stripped first, since a client's own ids end in numbers too.
             if numbered && prefix.is_some() {
@@ -115,11 +102,7 @@ mod tests {
             ("plain-id", "plain-id"),
         ];
         for (server, client) in cases {
-            assert!(
-                candidates(server).contains(&client),
-                "{server}: {:?}",
-                candidates(server)
-            );
+            assert!(candidates(server).contains(&client), "{server}: {:?}", candidates(server));
         }
     }
 

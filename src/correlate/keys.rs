@@ -27,20 +27,9 @@ impl Keys {
     /// From `(key, row)` pairs; the same pair may come twice, an empty key is none.
     pub fn new<'a>(pairs: impl Iterator<Item = (&'a str, u32)>) -> Result<Self> {
         let (keys, rows): (Vec<&str>, Vec<u32>) = pairs.filter(|(key, _)| !key.is_empty()).unzip();
-        let all = frame(vec![
-            Series::new("key".into(), keys),
-            Series::new("row".into(), rows),
-        ])?;
-        let by_key = [
-            col("row").min().alias("first"),
-            col("row").max().alias("last"),
-        ];
-        let owners = all
-            .clone()
-            .lazy()
-            .group_by([col("key")])
-            .agg(by_key)
-            .collect()?;
+        let all = frame(vec![Series::new("key".into(), keys), Series::new("row".into(), rows)])?;
+        let by_key = [col("row").min().alias("first"), col("row").max().alias("last")];
+        let owners = all.clone().lazy().group_by([col("key")]).agg(by_key).collect()?;
         let several = owners.clone().lazy().filter(col("first").neq(col("last")));
         let sharing = join(all.lazy(), several).collect()?;
         let mut shared: Vec<u32> = sharing.column("row")?.u32()?.iter().flatten().collect();
@@ -69,10 +58,7 @@ impl Keys {
             .sort(["asker", "order"], SortMultipleOptions::default())
             .collect()?;
         let column = |name| found.column(name).and_then(|c| c.u32());
-        let rows = column("asker")?
-            .iter()
-            .zip(column("first")?.iter())
-            .zip(column("last")?.iter());
+        let rows = column("asker")?.iter().zip(column("first")?.iter()).zip(column("last")?.iter());
         let mut out: Vec<Found> = Vec::new();
         for ((asker, first), last) in rows {
             let row = first.filter(|_| first == last);
@@ -99,9 +85,7 @@ fn join(left: LazyFrame, right: LazyFrame) -> LazyFrame {
 }
 
 fn frame(series: Vec<Series>) -> Result<DataFrame> {
-    Ok(DataFrame::new_infer_height(
-        series.into_iter().map(Column::from).collect(),
-    )?)
+    Ok(DataFrame::new_infer_height(series.into_iter().map(Column::from).collect())?)
 }
 
 #[cfg(test)]
@@ -111,11 +95,7 @@ mod tests {
 
     fn find(keys: &[(&str, u32)], asks: &[(u32, &str)]) -> Vec<(u32, Option<u32>)> {
         let keys = Keys::new(keys.iter().copied()).unwrap();
-        keys.find(asks.iter().copied())
-            .unwrap()
-            .iter()
-            .map(|f| (f.asker, f.row))
-            .collect()
+        keys.find(asks.iter().copied()).unwrap().iter().map(|f| (f.asker, f.row)).collect()
     }
 
     #[test]
@@ -128,27 +108,14 @@ mod tests {
     #[test]
     fn askers_may_share_a_row_and_come_back_in_order() {
         let asks = [(9, "a"), (2, "b"), (4, "a")];
-        assert_eq!(
-            find(&[("a", 0), ("b", 1)], &asks),
-            [(2, Some(1)), (4, Some(0)), (9, Some(0))]
-        );
+        assert_eq!(find(&[("a", 0), ("b", 1)], &asks), [(2, Some(1)), (4, Some(0)), (9, Some(0))]);
     }
 
     #[test]
     fn a_key_of_two_rows_names_none_of_them() {
         let pairs = [("a", 0), ("dup", 1), ("dup", 3), ("b", 3), ("a", 0)];
-        let asks = [
-            (0, "dup"),
-            (1, "a"),
-            (2, "dup"),
-            (2, "b"),
-            (3, "b"),
-            (3, "dup"),
-        ];
-        assert_eq!(
-            find(&pairs, &asks),
-            [(0, None), (1, Some(0)), (2, None), (3, Some(3))]
-        );
+        let asks = [(0, "dup"), (1, "a"), (2, "dup"), (2, "b"), (3, "b"), (3, "dup")];
+        assert_eq!(find(&pairs, &asks), [(0, None), (1, Some(0)), (2, None), (3, Some(3))]);
         assert_eq!(Keys::new(pairs.into_iter()).unwrap().shared(), [1, 3]);
     }
 
@@ -156,10 +123,7 @@ mod tests {
     fn empty_sides_and_empty_keys_match_nothing() {
         assert_eq!(find(&[], &[(0, "a")]), []);
         assert_eq!(find(&[("a", 0)], &[]), []);
-        assert_eq!(
-            find(&[("", 0), ("b", 1)], &[(0, ""), (1, "b")]),
-            [(1, Some(1))]
-        );
+        assert_eq!(find(&[("", 0), ("b", 1)], &[(0, ""), (1, "b")]), [(1, Some(1))]);
         assert!(Keys::new([].into_iter()).unwrap().shared().is_empty());
     }
 }

@@ -47,13 +47,10 @@ pub fn join(
     same_host: bool,
     window: Option<Window>,
 ) -> Result<LogJoin> {
-    let naming: Vec<(&LogRow, &str)> = log
-        .iter()
-        .flat_map(|row| names(&row.event).map(move |id| (row, id)))
-        .collect();
-    let asks = (0_u32..)
-        .zip(&naming)
-        .flat_map(|(i, (_, id))| candidates(id).into_iter().map(move |id| (i, id)));
+    let naming: Vec<(&LogRow, &str)> =
+        log.iter().flat_map(|row| names(&row.event).map(move |id| (row, id))).collect();
+    let asks =
+        (0_u32..).zip(&naming).flat_map(|(i, (_, id))| candidates(id).into_iter().map(move |id| (i, id)));
     let found = ids.find(asks)?;
 
     let mut sides: Vec<Option<LogSide>> = vec![None; requests.len()];
@@ -68,9 +65,7 @@ pub fn join(
             left.insert((unclaimed(row, window, same_host), id));
             continue;
         };
-        let claimed = answer
-            .row
-            .and_then(|r| Some((requests.get(r as usize)?, sides.get_mut(r as usize)?)));
+        let claimed = answer.row.and_then(|r| Some((requests.get(r as usize)?, sides.get_mut(r as usize)?)));
         match claimed {
             None => {
                 left.insert((SHARED_ID, id));
@@ -100,11 +95,7 @@ impl LogSide {
         match &row.event {
             LogEvent::Received { .. } => earliest(&mut self.received_unix_ns),
             LogEvent::Added { .. } => earliest(&mut self.added_unix_ns),
-            LogEvent::Finished {
-                input_tokens,
-                output_tokens,
-                ..
-            } => {
+            LogEvent::Finished { input_tokens, output_tokens, .. } => {
                 self.input_tokens = input_tokens.or(self.input_tokens);
                 self.output_tokens = output_tokens.or(self.output_tokens);
             }
@@ -121,10 +112,7 @@ fn names(event: &LogEvent) -> impl Iterator<Item = &str> {
         | LogEvent::Added { request_id }
         | LogEvent::Generated { request_id, .. }
         | LogEvent::Finished { request_id, .. }
-        | LogEvent::Failed {
-            request_id: Some(request_id),
-            ..
-        } => (Some(request_id), &[]),
+        | LogEvent::Failed { request_id: Some(request_id), .. } => (Some(request_id), &[]),
         LogEvent::Aborted { request_ids } => (None, request_ids),
         _ => (None, &[]),
     };
@@ -138,12 +126,9 @@ fn fits(request: &RequestRow, row: &LogRow) -> bool {
     let Some(time) = row.time_unix_ns else {
         return true;
     };
-    let begin = request
-        .send_begin_unix_ns
-        .unwrap_or(request.started_unix_ns);
+    let begin = request.send_begin_unix_ns.unwrap_or(request.started_unix_ns);
     let until = UnixNs(time.0.saturating_add(row.time_resolution_ns.unwrap_or(0)));
-    until.seconds_since(begin) >= -SLACK_S
-        && time.seconds_since(request.done_unix_ns) <= AFTERWARDS_S
+    until.seconds_since(begin) >= -SLACK_S && time.seconds_since(request.done_unix_ns) <= AFTERWARDS_S
 }
 
 /// Why nothing claims an id.

@@ -24,18 +24,8 @@ type Engine<'a> = (&'a str, Option<&'a str>, Option<&'a str>);
 pub fn estimate(log: &[LogRow], window: Window) -> Option<LogStats> {
     let mut engines: BTreeMap<Engine<'_>, Vec<Line>> = BTreeMap::new();
     for row in log {
-        if let LogEvent::Stats {
-            engine,
-            generation_throughput_tps,
-            running,
-            ..
-        } = &row.event
-        {
-            let key = (
-                row.source.as_str(),
-                row.process.as_deref(),
-                engine.as_deref(),
-            );
+        if let LogEvent::Stats { engine, generation_throughput_tps, running, .. } = &row.event {
+            let key = (row.source.as_str(), row.process.as_deref(), engine.as_deref());
             let time = row.time_unix_ns.unwrap_or(row.read_unix_ns);
             engines.entry(key).or_default().push(Line {
                 time,
@@ -44,12 +34,7 @@ pub fn estimate(log: &[LogRow], window: Window) -> Option<LogStats> {
             });
         }
     }
-    let mut sum = LogStats {
-        lines: 0,
-        covered_s: 0.0,
-        generated_tokens: 0.0,
-        running_request_s: 0.0,
-    };
+    let mut sum = LogStats { lines: 0, covered_s: 0.0, generated_tokens: 0.0, running_request_s: 0.0 };
     for lines in engines.values_mut() {
         lines.sort_by_key(|line| line.time);
         let interval = interval(lines);
@@ -103,24 +88,14 @@ mod tests {
     }
 
     fn window(begin: f64, end: f64) -> Window {
-        Window {
-            begin_unix_ns: BEGIN.plus_seconds(begin),
-            end_unix_ns: BEGIN.plus_seconds(end),
-        }
+        Window { begin_unix_ns: BEGIN.plus_seconds(begin), end_unix_ns: BEGIN.plus_seconds(end) }
     }
 
     #[test]
     fn tokens_over_request_seconds() {
-        let lines = [
-            stats(0.0, "000", 0.0, 0),
-            stats(10.0, "000", 100.0, 4),
-            stats(20.0, "000", 50.0, 2),
-        ];
+        let lines = [stats(0.0, "000", 0.0, 0), stats(10.0, "000", 100.0, 4), stats(20.0, "000", 50.0, 2)];
         let found = estimate(&lines, window(0.0, 20.0)).unwrap();
-        assert_eq!(
-            (found.lines, found.generated_tokens, found.running_request_s),
-            (2, 1500.0, 60.0)
-        );
+        assert_eq!((found.lines, found.generated_tokens, found.running_request_s), (2, 1500.0, 60.0));
         assert_eq!(found.user_throughput_tps(), Some(25.0));
     }
 
@@ -133,17 +108,12 @@ mod tests {
             stats(10.1, "001", 60.0, 4),
         ];
         let found = estimate(&lines, window(0.0, 20.0)).unwrap();
-        assert_eq!(
-            (found.lines, found.generated_tokens, found.running_request_s),
-            (2, 1600.0, 80.0)
-        );
+        assert_eq!((found.lines, found.generated_tokens, found.running_request_s), (2, 1600.0, 80.0));
     }
 
     #[test]
     fn lines_outside_the_window_and_gaps_left_by_an_idle_server_do_not_count() {
-        let mut lines: Vec<LogRow> = (0..6)
-            .map(|i| stats(f64::from(i) * 10.0, "000", 10.0, 1))
-            .collect();
+        let mut lines: Vec<LogRow> = (0..6).map(|i| stats(f64::from(i) * 10.0, "000", 10.0, 1)).collect();
         lines.push(stats(500.0, "000", 10.0, 1)); // idle in between
         let found = estimate(&lines, window(10.0, 500.0)).unwrap();
         assert_eq!((found.lines, found.covered_s), (5, 50.0));
@@ -153,12 +123,7 @@ mod tests {
     #[test]
     fn nothing_running_gives_no_throughput() {
         let lines = [stats(0.0, "000", 0.0, 0), stats(10.0, "000", 0.0, 0)];
-        assert_eq!(
-            estimate(&lines, window(0.0, 10.0))
-                .unwrap()
-                .user_throughput_tps(),
-            None
-        );
+        assert_eq!(estimate(&lines, window(0.0, 10.0)).unwrap().user_throughput_tps(), None);
         assert_eq!(estimate(&[], window(0.0, 10.0)), None);
     }
 }

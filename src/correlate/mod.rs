@@ -53,8 +53,7 @@ pub fn correlate(mut requests: Vec<RequestRow>, inputs: &Inputs<'_>) -> Result<C
     if let Some(window) = window {
         aggregate.log_stats = log_stats::estimate(inputs.log, window);
     }
-    let mut join =
-        request_join::join(requests, inputs, window).context("cannot join the two sides")?;
+    let mut join = request_join::join(requests, inputs, window).context("cannot join the two sides")?;
     for row in &mut join.rows {
         row.parts = breakdown::parts(row, inputs.same_host);
     }

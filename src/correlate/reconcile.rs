@@ -17,12 +17,7 @@ pub fn checks(
     window: Option<Window>,
 ) -> Vec<Check> {
     let rows = join.rows.as_slice();
-    let mut out = vec![
-        every_row(join),
-        resets(aggregate),
-        edges(aggregate),
-        requests(join, aggregate),
-    ];
+    let mut out = vec![every_row(join), resets(aggregate), edges(aggregate), requests(join, aggregate)];
     out.push(foreign(join, aggregate));
     out.push(tokens(
         "output tokens",
@@ -31,17 +26,9 @@ pub fn checks(
         |r| r.client.output_tokens,
         |r| r.client.max_tokens,
     ));
-    out.push(tokens(
-        "prompt tokens",
-        rows,
-        aggregate.prompt_tokens,
-        |r| r.client.input_tokens,
-        |_| None,
-    ));
+    out.push(tokens("prompt tokens", rows, aggregate.prompt_tokens, |r| r.client.input_tokens, |_| None));
     out.push(duplicates(join));
-    out.extend(reconcile_spans::checks(
-        join, spans, aggregate, same_host, window,
-    ));
+    out.extend(reconcile_spans::checks(join, spans, aggregate, same_host, window));
     out
 }
 
@@ -52,31 +39,18 @@ pub(super) fn check(
     verdict: Verdict,
     detail: impl Into<String>,
 ) -> Check {
-    Check {
-        name,
-        client,
-        server,
-        verdict,
-        detail: detail.into(),
-    }
+    Check { name, client, server, verdict, detail: detail.into() }
 }
 
 pub(super) fn agree_if(agrees: bool) -> Verdict {
-    if agrees {
-        Verdict::Agree
-    } else {
-        Verdict::Differ
-    }
+    if agrees { Verdict::Agree } else { Verdict::Differ }
 }
 
 /// Rows in = rows joined + rows not joined, each with its reason.
 fn every_row(join: &RequestJoin) -> Check {
     let c = &join.coverage;
     let unjoined: usize = c.unjoined.values().sum();
-    let detail = format!(
-        "{} requests = {} joined + {unjoined} not joined",
-        c.requests, c.joined
-    );
+    let detail = format!("{} requests = {} joined + {unjoined} not joined", c.requests, c.joined);
     let verdict = agree_if(c.requests == c.joined + unjoined);
     check(
         "every request accounted for",
@@ -90,13 +64,7 @@ fn every_row(join: &RequestJoin) -> Check {
 fn resets(aggregate: &Aggregate) -> Check {
     let name = "counters without a restart";
     match &aggregate.unusable {
-        None => check(
-            name,
-            None,
-            None,
-            Verdict::Agree,
-            format!("{} endpoint(s)", aggregate.endpoints),
-        ),
+        None => check(name, None, None, Verdict::Agree, format!("{} endpoint(s)", aggregate.endpoints)),
         Some(why) if aggregate.histograms.is_empty() && aggregate.finished.is_empty() => {
             check(name, None, None, Verdict::NotAvailable, why)
         }
@@ -106,8 +74,7 @@ fn resets(aggregate: &Aggregate) -> Check {
 
 fn edges(aggregate: &Aggregate) -> Check {
     let name = "server idle before and after";
-    let (Some(before), Some(after)) = (aggregate.in_flight_before, aggregate.in_flight_after)
-    else {
+    let (Some(before), Some(after)) = (aggregate.in_flight_before, aggregate.in_flight_after) else {
         return check(
             name,
             None,
@@ -116,15 +83,8 @@ fn edges(aggregate: &Aggregate) -> Check {
             "the server does not say how many requests it holds",
         );
     };
-    let detail =
-        format!("{before} requests in the engine at the snapshot before, {after} at the one after");
-    check(
-        name,
-        Some(before),
-        Some(after),
-        agree_if(before == 0.0 && after == 0.0),
-        detail,
-    )
+    let detail = format!("{before} requests in the engine at the snapshot before, {after} at the one after");
+    check(name, Some(before), Some(after), agree_if(before == 0.0 && after == 0.0), detail)
 }
 
 /// How many requests may have ended well at the server, by what the client saw.
@@ -164,22 +124,10 @@ fn requests(join: &RequestJoin, aggregate: &Aggregate) -> Check {
         (true, true) => format!(
             "{ok} ok at the client and {perhaps} cut, timed out or unfinished, {server} finished at the server"
         ),
-        (true, false) => format!(
-            "{} more finished at the server than the client sent",
-            server - hi
-        ),
-        (false, _) => format!(
-            "{} of the client's {ok} are missing at the server",
-            lo - server
-        ),
+        (true, false) => format!("{} more finished at the server than the client sent", server - hi),
+        (false, _) => format!("{} of the client's {ok} are missing at the server", lo - server),
     };
-    check(
-        name,
-        Some(lo),
-        Some(server),
-        agree_if((lo..=hi).contains(&server)),
-        detail,
-    )
+    check(name, Some(lo), Some(server), agree_if((lo..=hi).contains(&server)), detail)
 }
 
 fn foreign(join: &RequestJoin, aggregate: &Aggregate) -> Check {
@@ -193,8 +141,7 @@ fn foreign(join: &RequestJoin, aggregate: &Aggregate) -> Check {
         "{} requests more at the server, {spans} spans and {ids} log ids of others",
         more.map_or_else(|| "unknown".to_owned(), |m| m.to_string())
     );
-    let known =
-        more.is_some() || join.coverage.spans > 0 || !join.coverage.log_leftovers.is_empty();
+    let known = more.is_some() || join.coverage.spans > 0 || !join.coverage.log_leftovers.is_empty();
     let verdict = if known {
         agree_if(more.unwrap_or(0.0) == 0.0 && spans == 0 && ids == 0)
     } else {
@@ -204,11 +151,7 @@ fn foreign(join: &RequestJoin, aggregate: &Aggregate) -> Check {
 }
 
 fn foreign_of(leftovers: &std::collections::BTreeMap<String, usize>) -> usize {
-    leftovers
-        .iter()
-        .filter(|(reason, _)| reason.starts_with("foreign"))
-        .map(|(_, n)| n)
-        .sum()
+    leftovers.iter().filter(|(reason, _)| reason.starts_with("foreign")).map(|(_, n)| n).sum()
 }
 
 /// Tokens of the successful requests against the server's counter, which holds those of the aborted
@@ -224,13 +167,7 @@ fn tokens(
     let unknown = ok().filter(|r| of(r).is_none()).count();
     let sum: f64 = ok().filter_map(of).map(f64::from).sum();
     let Some(server) = server else {
-        return check(
-            name,
-            Some(sum),
-            None,
-            Verdict::NotAvailable,
-            "no counter over the window",
-        );
+        return check(name, Some(sum), None, Verdict::NotAvailable, "no counter over the window");
     };
     if unknown > 0 {
         let detail = format!("{unknown} successful requests came without usage");
@@ -238,52 +175,25 @@ fn tokens(
     }
     let cut: Vec<&JoinedRow> = rows
         .iter()
-        .filter(|r| {
-            !matches!(
-                r.client.status,
-                Status::Ok | Status::ConnectError | Status::HttpError
-            )
-        })
+        .filter(|r| !matches!(r.client.status, Status::Ok | Status::ConnectError | Status::HttpError))
         .collect();
-    let most = cut
-        .iter()
-        .map(|r| at_most(r).map(f64::from))
-        .sum::<Option<f64>>();
-    let hi = if cut.is_empty() {
-        sum
-    } else {
-        most.map_or(f64::INFINITY, |most| sum + most)
-    };
+    let most = cut.iter().map(|r| at_most(r).map(f64::from)).sum::<Option<f64>>();
+    let hi = if cut.is_empty() { sum } else { most.map_or(f64::INFINITY, |most| sum + most) };
     let detail = match server - sum {
         0.0 => "equal".to_owned(),
         more if more > 0.0 && server <= hi => {
-            format!(
-                "{more} more at the server, as {} cut or unfinished requests may account for",
-                cut.len()
-            )
+            format!("{more} more at the server, as {} cut or unfinished requests may account for", cut.len())
         }
         more if more > 0.0 => format!("{more} more at the server"),
         less => format!("{} fewer at the server", -less),
     };
-    check(
-        name,
-        Some(sum),
-        Some(server),
-        agree_if((sum..=hi).contains(&server)),
-        detail,
-    )
+    check(name, Some(sum), Some(server), agree_if((sum..=hi).contains(&server)), detail)
 }
 
 fn duplicates(join: &RequestJoin) -> Check {
     let n = join.coverage.ambiguous;
     let detail = format!("{n} requests could not be told apart by id");
-    check(
-        "ids are unique",
-        Some(n as f64),
-        None,
-        agree_if(n == 0),
-        detail,
-    )
+    check("ids are unique", Some(n as f64), None, agree_if(n == 0), detail)
 }
 
 /// The aggregate, if its differences can be trusted.

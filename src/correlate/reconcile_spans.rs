@@ -31,11 +31,7 @@ fn times(join: &RequestJoin) -> Check {
     let name = "spans lie inside the client's stamps";
     let spans = join.coverage.by_source.get("span").copied().unwrap_or(0);
     let n = join.coverage.disagree_in_time;
-    let verdict = if spans == 0 {
-        Verdict::NotAvailable
-    } else {
-        agree_if(n == 0)
-    };
+    let verdict = if spans == 0 { Verdict::NotAvailable } else { agree_if(n == 0) };
     check(
         name,
         Some(spans as f64),
@@ -63,50 +59,25 @@ fn sums(
     ];
     // The endpoint counts a request when it ends; of another host's clock nothing can be said.
     let inside = |s: &&SpanRow| {
-        !same_host
-            || window
-                .is_none_or(|w| s.end_unix_ns > w.begin_unix_ns && s.end_unix_ns <= w.end_unix_ns)
+        !same_host || window.is_none_or(|w| s.end_unix_ns > w.begin_unix_ns && s.end_unix_ns <= w.end_unix_ns)
     };
-    let in_window: Vec<&SpanRow> = join
-        .request_spans
-        .iter()
-        .filter_map(|i| spans.get(*i as usize))
-        .filter(inside)
-        .collect();
+    let in_window: Vec<&SpanRow> =
+        join.request_spans.iter().filter_map(|i| spans.get(*i as usize)).filter(inside).collect();
     of.into_iter()
         .map(|(name, metric, value)| {
             let values: Vec<f64> = in_window.iter().filter_map(|s| value(s)).collect();
             let sum: f64 = values.iter().sum();
             let Some(observed) = usable(aggregate).and_then(|a| a.of(metric)) else {
-                return check(
-                    name,
-                    Some(sum),
-                    None,
-                    Verdict::NotAvailable,
-                    "no sum over the window",
-                );
+                return check(name, Some(sum), None, Verdict::NotAvailable, "no sum over the window");
             };
             let (spans, seen) = (values.len(), observed.count);
             if spans != seen as usize {
-                let detail =
-                    format!("{spans} spans, {seen} observations: sums of different requests");
-                return check(
-                    name,
-                    Some(sum),
-                    Some(observed.sum),
-                    Verdict::NotAvailable,
-                    detail,
-                );
+                let detail = format!("{spans} spans, {seen} observations: sums of different requests");
+                return check(name, Some(sum), Some(observed.sum), Verdict::NotAvailable, detail);
             }
             let error = (sum - observed.sum).abs() / observed.sum.abs().max(f64::MIN_POSITIVE);
             let detail = format!("{spans} spans, relative difference {error:.0e}");
-            check(
-                name,
-                Some(sum),
-                Some(observed.sum),
-                agree_if(error <= SUM_TOLERANCE),
-                detail,
-            )
+            check(name, Some(sum), Some(observed.sum), agree_if(error <= SUM_TOLERANCE), detail)
         })
         .collect()
 }
@@ -119,16 +90,9 @@ fn span_tokens(rows: &[JoinedRow]) -> Check {
         .filter(|r| r.client.status == Status::Ok)
         .filter_map(|r| Some((r.client.output_tokens?, r.server_output_tokens?)))
         .collect();
-    let differ = pairs
-        .iter()
-        .filter(|(client, server)| client != server)
-        .count();
+    let differ = pairs.iter().filter(|(client, server)| client != server).count();
     let sum = |side: fn(&(u32, u32)) -> u32| Some(pairs.iter().map(|p| f64::from(side(p))).sum());
-    let verdict = if pairs.is_empty() {
-        Verdict::NotAvailable
-    } else {
-        agree_if(differ == 0)
-    };
+    let verdict = if pairs.is_empty() { Verdict::NotAvailable } else { agree_if(differ == 0) };
     let detail = format!("{differ} of {} requests differ", pairs.len());
     check(name, sum(|p| p.0), sum(|p| p.1), verdict, detail)
 }
@@ -143,29 +107,14 @@ fn in_band(rows: &[JoinedRow], no_spans: bool) -> Check {
             (row.server_prefill_s, row.client.in_band_prefill_s),
             (row.server_decode_s, row.client.in_band_decode_s),
         ];
-        pairs.extend(
-            both.into_iter()
-                .filter_map(|(span, in_band)| Some((span?, in_band?))),
-        );
+        pairs.extend(both.into_iter().filter_map(|(span, in_band)| Some((span?, in_band?))));
     }
     if no_spans || pairs.is_empty() {
-        return check(
-            name,
-            None,
-            None,
-            Verdict::NotAvailable,
-            "not both are there",
-        );
+        return check(name, None, None, Verdict::NotAvailable, "not both are there");
     }
     let off = |(a, b): &(f64, f64)| (a - b).abs() > IN_BAND_TOLERANCE * a.abs().max(1.0);
     let differ = pairs.iter().filter(|pair| off(pair)).count();
     let sum = |side: fn(&(f64, f64)) -> f64| Some(pairs.iter().map(side).sum());
     let detail = format!("{differ} of {} times differ", pairs.len());
-    check(
-        name,
-        sum(|p| p.1),
-        sum(|p| p.0),
-        agree_if(differ == 0),
-        detail,
-    )
+    check(name, sum(|p| p.1), sum(|p| p.0), agree_if(differ == 0), detail)
 }

@@ -22,24 +22,13 @@ pub struct RequestJoin {
 }
 
 /// Joins spans, in-band metrics and log lines to the requests.
-pub fn join(
-    requests: Vec<RequestRow>,
-    inputs: &Inputs<'_>,
-    window: Option<Window>,
-) -> Result<RequestJoin> {
+pub fn join(requests: Vec<RequestRow>, inputs: &Inputs<'_>, window: Option<Window>) -> Result<RequestJoin> {
     // The server may have used the id that was sent, or its own and told it in the answer.
     let ids = Keys::new((0..).zip(&requests).flat_map(|(i, r)| {
         let answered = r.response_id.as_deref().unwrap_or_default();
         [(r.request_id.as_str(), i), (answered, i)]
     }))?;
-    let spans = span_join::join(
-        &requests,
-        &ids,
-        inputs.spans,
-        inputs.server,
-        inputs.same_host,
-        window,
-    )?;
+    let spans = span_join::join(&requests, &ids, inputs.spans, inputs.server, inputs.same_host, window)?;
     let log = log_join::join(&requests, &ids, inputs.log, inputs.same_host, window)?;
     let available = Available {
         spans: !spans.request_spans.is_empty(),
@@ -47,20 +36,10 @@ pub fn join(
         log: log.sides.iter().any(Option::is_some) || !log.leftovers.is_empty(),
     };
 
-    let mut coverage = Coverage {
-        requests: requests.len(),
-        spans: inputs.spans.len(),
-        ..Coverage::default()
-    };
-    let SpanJoin {
-        sides,
-        leftovers,
-        request_spans,
-    } = spans;
-    let LogJoin {
-        sides: log_sides,
-        leftovers: log_leftovers,
-    } = log;
+    let mut coverage =
+        Coverage { requests: requests.len(), spans: inputs.spans.len(), ..Coverage::default() };
+    let SpanJoin { sides, leftovers, request_spans } = spans;
+    let LogJoin { sides: log_sides, leftovers: log_leftovers } = log;
     let mut more_sequences = 0;
     let mut rows = Vec::with_capacity(requests.len());
     for (((index, client), side), log) in (0..).zip(requests).zip(sides).zip(log_sides) {
@@ -75,10 +54,7 @@ pub fn join(
         match &row.unmatched {
             None => {
                 coverage.joined += 1;
-                *coverage
-                    .by_source
-                    .entry(row.source.as_str().to_owned())
-                    .or_default() += 1;
+                *coverage.by_source.entry(row.source.as_str().to_owned()).or_default() += 1;
             }
             Some(reason) => *coverage.unjoined.entry(reason.clone()).or_default() += 1,
         }
@@ -86,12 +62,7 @@ pub fn join(
     }
     coverage.span_leftovers = leftovers;
     coverage.log_leftovers = log_leftovers;
-    Ok(RequestJoin {
-        rows,
-        coverage,
-        request_spans,
-        more_sequences,
-    })
+    Ok(RequestJoin { rows, coverage, request_spans, more_sequences })
 }
 
 /// Which kinds of evidence the run has at all.
@@ -103,10 +74,7 @@ struct Available {
 }
 
 fn has_in_band(r: &RequestRow) -> bool {
-    r.in_band_prefill_s
-        .or(r.in_band_queue_s)
-        .or(r.in_band_decode_s)
-        .is_some()
+    r.in_band_prefill_s.or(r.in_band_queue_s).or(r.in_band_decode_s).is_some()
 }
 
 /// One row: each number from the best source that has it.
@@ -127,8 +95,7 @@ fn joined(
         (None, Some(_)) => Source::Log,
         (None, None) => Source::None,
     };
-    let unmatched =
-        (source == Source::None).then(|| why(&client, side, shares, available).to_owned());
+    let unmatched = (source == Source::None).then(|| why(&client, side, shares, available).to_owned());
     JoinedRow {
         source,
         unmatched,
@@ -138,12 +105,8 @@ fn joined(
         server_queue_s: span.and_then(|s| s.queue_s).or(client.in_band_queue_s),
         server_prefill_s: span.and_then(|s| s.prefill_s).or(client.in_band_prefill_s),
         server_decode_s: span.and_then(|s| s.decode_s).or(client.in_band_decode_s),
-        server_input_tokens: span
-            .and_then(|s| s.input_tokens)
-            .or(log.and_then(|l| l.input_tokens)),
-        server_output_tokens: span
-            .and_then(|s| s.output_tokens)
-            .or(log.and_then(|l| l.output_tokens)),
+        server_input_tokens: span.and_then(|s| s.input_tokens).or(log.and_then(|l| l.input_tokens)),
+        server_output_tokens: span.and_then(|s| s.output_tokens).or(log.and_then(|l| l.output_tokens)),
         log_received_unix_ns: log.and_then(|l| l.received_unix_ns),
         log_added_unix_ns: log.and_then(|l| l.added_unix_ns),
         log_resolution_ns: log.and_then(|l| l.resolution_ns),

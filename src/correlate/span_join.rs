@@ -83,45 +83,24 @@ pub fn join(
     let mut leftovers = Leftovers::default();
     let request_spans = request_spans(spans, server, &mut leftovers);
     let get = |index: u32| spans.get(index as usize);
-    let asking = || {
-        request_spans
-            .iter()
-            .filter_map(|&i| get(i).map(|span| (i, span)))
-    };
+    let asking = || request_spans.iter().filter_map(|&i| get(i).map(|span| (i, span)));
 
     let traces = Keys::new((0..).zip(requests).map(|(i, r)| (r.trace_id.as_str(), i)))?;
     let by_trace = traces.find(asking().map(|(i, span)| (i, span.trace_id.as_str())))?;
-    let has_trace: HashSet<u32> = by_trace
-        .iter()
-        .filter(|f| f.row.is_some())
-        .map(|f| f.asker)
-        .collect();
-    let by_id = ids.find(asking().filter(|(i, _)| !has_trace.contains(i)).flat_map(
-        |(i, span)| {
-            span.request_id
-                .iter()
-                .flat_map(move |id| candidates(id))
-                .map(move |id| (i, id))
-        },
-    ))?;
+    let has_trace: HashSet<u32> = by_trace.iter().filter(|f| f.row.is_some()).map(|f| f.asker).collect();
+    let by_id = ids.find(asking().filter(|(i, _)| !has_trace.contains(i)).flat_map(|(i, span)| {
+        span.request_id.iter().flat_map(move |id| candidates(id)).map(move |id| (i, id))
+    }))?;
 
     let mut claims: Vec<Claim> = Vec::new();
     let mut answered = has_trace;
     for found in by_trace.iter().filter(|f| f.row.is_some()) {
-        claims.extend(found.row.map(|request| Claim {
-            request,
-            span: found.asker,
-            by_trace: true,
-        }));
+        claims.extend(found.row.map(|request| Claim { request, span: found.asker, by_trace: true }));
     }
     for found in &by_id {
         answered.insert(found.asker);
         match found.row {
-            Some(request) => claims.push(Claim {
-                request,
-                span: found.asker,
-                by_trace: false,
-            }),
+            Some(request) => claims.push(Claim { request, span: found.asker, by_trace: false }),
             None => leftovers.add(SHARED_ID, 1),
         }
     }
@@ -132,29 +111,17 @@ pub fn join(
     let mut sides = vec![Side::None; requests.len()];
     claims.sort_by_key(|c| (c.request, c.span));
     for of_one in claims.chunk_by(|a, b| a.request == b.request) {
-        let Some(request) = of_one
-            .first()
-            .and_then(|c| requests.get(c.request as usize))
-        else {
+        let Some(request) = of_one.first().and_then(|c| requests.get(c.request as usize)) else {
             continue;
         };
-        let claimed: Vec<(&SpanRow, bool)> = of_one
-            .iter()
-            .filter_map(|c| get(c.span).map(|span| (span, c.by_trace)))
-            .collect();
+        let claimed: Vec<(&SpanRow, bool)> =
+            of_one.iter().filter_map(|c| get(c.span).map(|span| (span, c.by_trace))).collect();
         let side = resolve(request, &claimed, same_host, &mut leftovers);
-        if let Some(slot) = of_one
-            .first()
-            .and_then(|c| sides.get_mut(c.request as usize))
-        {
+        if let Some(slot) = of_one.first().and_then(|c| sides.get_mut(c.request as usize)) {
             *slot = side;
         }
     }
-    Ok(SpanJoin {
-        sides,
-        leftovers: leftovers.0,
-        request_spans,
-    })
+    Ok(SpanJoin { sides, leftovers: leftovers.0, request_spans })
 }
 
 const NOT_A_REQUEST: &str = "not a request's span (start-up, middleware)";
@@ -184,12 +151,7 @@ fn request_spans(spans: &[SpanRow], server: &Server, leftovers: &mut Leftovers) 
     let mut seen = HashSet::new();
     let mut out = Vec::new();
     for (i, span) in (0_u32..).zip(spans) {
-        let timed = span
-            .e2e_s
-            .or(span.ttft_s)
-            .or(span.queue_s)
-            .or(span.prefill_s)
-            .is_some();
+        let timed = span.e2e_s.or(span.ttft_s).or(span.queue_s).or(span.prefill_s).is_some();
         if !timed && server.request_span != Some(span.name.as_str()) {
             leftovers.add(NOT_A_REQUEST, 1);
         } else if seen.insert((&span.trace_id, &span.span_id)) {
@@ -222,27 +184,18 @@ fn resolve(
     let by_trace = claimed.iter().any(|(_, by_trace)| *by_trace);
     let (mut taken, by_id): (Vec<&SpanRow>, Vec<&SpanRow>) = {
         let (traced, rest): (Vec<_>, Vec<_>) = claimed.iter().partition(|(_, t)| *t == by_trace);
-        (
-            traced.iter().map(|(s, _)| *s).collect(),
-            rest.iter().map(|(s, _)| *s).collect(),
-        )
+        (traced.iter().map(|(s, _)| *s).collect(), rest.iter().map(|(s, _)| *s).collect())
     };
     // Its id on a span of another trace, while its own trace is there: somebody else's request.
     leftovers.add(OTHER_TIME, by_id.len());
 
     taken.sort_by_key(|span| (span.start_unix_ns, span.span_id.clone()));
-    let attempts: Vec<&[&SpanRow]> = taken
-        .chunk_by(|a, b| a.start_unix_ns == b.start_unix_ns)
-        .collect();
+    let attempts: Vec<&[&SpanRow]> = taken.chunk_by(|a, b| a.start_unix_ns == b.start_unix_ns).collect();
     let fits = |spans: &[&SpanRow]| spans.iter().all(|span| fits(request, span, same_host));
     let chosen = match attempts.as_slice() {
         [only] => only,
         several => {
-            let fitting: Vec<&[&SpanRow]> = several
-                .iter()
-                .copied()
-                .filter(|spans| fits(spans))
-                .collect();
+            let fitting: Vec<&[&SpanRow]> = several.iter().copied().filter(|spans| fits(spans)).collect();
             let &[one] = fitting.as_slice() else {
                 leftovers.add(SEVERAL_FIT, taken.len());
                 return Side::Ambiguous;
@@ -261,9 +214,7 @@ fn resolve(
 
 /// Whether a span can be this request's, by time alone.
 fn fits(request: &RequestRow, span: &SpanRow, same_host: bool) -> bool {
-    let begin = request
-        .send_begin_unix_ns
-        .unwrap_or(request.started_unix_ns);
+    let begin = request.send_begin_unix_ns.unwrap_or(request.started_unix_ns);
     let lasted = span.e2e_s.or(span.ttft_s).unwrap_or(0.0);
     if same_host {
         let ended = span.start_unix_ns.plus_seconds(lasted);
@@ -279,25 +230,15 @@ fn fits(request: &RequestRow, span: &SpanRow, same_host: bool) -> bool {
 fn combine(spans: &[&SpanRow], fits: bool) -> Option<ServerSide> {
     let ttft = |span: &&&SpanRow| span.ttft_s.unwrap_or(f64::INFINITY);
     let first = spans.iter().min_by(|a, b| ttft(a).total_cmp(&ttft(b)))?;
-    let e2e = spans
-        .iter()
-        .filter_map(|span| span.e2e_s)
-        .max_by(f64::total_cmp);
-    let tokens = spans
-        .iter()
-        .map(|span| span.output_tokens)
-        .sum::<Option<u32>>();
+    let e2e = spans.iter().filter_map(|span| span.e2e_s).max_by(f64::total_cmp);
+    let tokens = spans.iter().map(|span| span.output_tokens).sum::<Option<u32>>();
     Some(ServerSide {
         arrival_unix_ns: first.start_unix_ns,
         ttft_s: first.ttft_s,
         e2e_s: e2e,
         queue_s: first.queue_s,
         prefill_s: first.prefill_s,
-        decode_s: if spans.len() == 1 {
-            first.decode_s
-        } else {
-            None
-        },
+        decode_s: if spans.len() == 1 { first.decode_s } else { None },
         input_tokens: first.input_tokens,
         output_tokens: tokens,
         sequences: spans.len(),

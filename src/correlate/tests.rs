@@ -44,15 +44,10 @@ impl Run {
 
 /// The check called `name`.
 fn check<'a>(out: &'a Correlated, name: &str) -> &'a Check {
-    out.checks
-        .iter()
-        .find(|c| c.name == name)
-        .unwrap_or_else(|| panic!("no check {name}"))
+    out.checks.iter().find(|c| c.name == name).unwrap_or_else(|| panic!("no check {name}"))
 }
 
 /// A map of reasons as pairs, for comparison.
 fn reasons(map: &std::collections::BTreeMap<String, usize>) -> Vec<(&str, usize)> {
-    map.iter()
-        .map(|(reason, n)| (reason.as_str(), *n))
-        .collect()
+    map.iter().map(|(reason, n)| (reason.as_str(), *n)).collect()
 }

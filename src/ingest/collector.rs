@@ -64,11 +64,7 @@ impl Collector {
         let otlp = bound.map(|bound| {
             let inbox = Arc::new(Inbox::new(plan.server, sink.clone(), notes.clone()));
             let addresses = bound.addresses();
-            (
-                inbox.clone(),
-                addresses,
-                handle.spawn(bound.serve(inbox, stop.clone())),
-            )
+            (inbox.clone(), addresses, handle.spawn(bound.serve(inbox, stop.clone())))
         });
         let mut collector = Self {
             plan,
@@ -96,21 +92,12 @@ impl Collector {
     /// Tells the base URL once the server is up; the metrics endpoints follow from it.
     pub fn set_base_url(&mut self, base_url: &str) {
         self.plan.base_url = Some(base_url.to_owned());
-        self.endpoints = Endpoints::new(
-            self.plan.server,
-            &metrics_urls(&self.plan),
-            &self.sink,
-            &self.notes,
-            &self.live,
-        );
+        self.endpoints =
+            Endpoints::new(self.plan.server, &metrics_urls(&self.plan), &self.sink, &self.notes, &self.live);
     }
 
     /// Reads the log of a server that was started by this program, `source` being its name in rows.
-    pub fn attach_log(
-        &mut self,
-        source: &str,
-        reader: impl AsyncRead + Unpin + Send + 'static,
-    ) -> LogWatch {
+    pub fn attach_log(&mut self, source: &str, reader: impl AsyncRead + Unpin + Send + 'static) -> LogWatch {
         let chunks = {
             let _inside = self.handle.enter();
             stream::pump(reader)
@@ -119,11 +106,7 @@ impl Collector {
     }
 
     /// As [`attach_log`](Self::attach_log), for a pipe of the standard library.
-    pub fn attach_blocking_log(
-        &mut self,
-        source: &str,
-        reader: impl Read + Send + 'static,
-    ) -> LogWatch {
+    pub fn attach_blocking_log(&mut self, source: &str, reader: impl Read + Send + 'static) -> LogWatch {
         let chunks = stream::pump_blocking(source, || Ok(Box::new(reader)), self.notes.clone());
         self.follow_chunks(source, chunks, Origin::Child)
     }
@@ -143,11 +126,7 @@ impl Collector {
         let (endpoints, token) = (self.endpoints.clone(), stop.clone());
         let interval = Duration::try_from_secs_f64(self.plan.observe.scrape_interval_s)
             .unwrap_or(Duration::from_secs(1));
-        self.grid = Some((
-            stop,
-            self.handle
-                .spawn(async move { endpoints.grid(interval, &token).await }),
-        ));
+        self.grid = Some((stop, self.handle.spawn(async move { endpoints.grid(interval, &token).await })));
     }
 
     /// Ends the grid and takes the exact snapshot after the last measured request: repeated until
@@ -167,9 +146,7 @@ impl Collector {
     /// Waits for late spans until `enough` says so, or `max_wait` is over; at once where none are
     /// received. `true` if there were enough.
     pub fn wait_spans(&self, max_wait: Duration, enough: impl FnMut(&SpansSeen) -> bool) -> bool {
-        self.otlp
-            .as_ref()
-            .is_some_and(|(inbox, ..)| inbox.wait(max_wait, enough))
+        self.otlp.as_ref().is_some_and(|(inbox, ..)| inbox.wait(max_wait, enough))
     }
 
     /// What the server says right now, for the progress line; cheap to clone and to ask.
@@ -185,11 +162,7 @@ impl Collector {
     /// Reads what is still there to read, ends every source, and says what they gave.
     pub fn stop(mut self) -> IngestReport {
         self.stop.cancel();
-        let (grid, logs, otlp) = (
-            self.grid.take(),
-            std::mem::take(&mut self.logs),
-            self.otlp.take(),
-        );
+        let (grid, logs, otlp) = (self.grid.take(), std::mem::take(&mut self.logs), self.otlp.take());
         let notes = self.notes.clone();
         let ended = self.run(async move {
             if let Some((_, task)) = grid {
@@ -212,11 +185,7 @@ impl Collector {
         });
         let mut sources = self.endpoints.reports();
         sources.extend(ended.unwrap_or_default());
-        IngestReport {
-            sources,
-            resets: self.endpoints.resets(),
-            notes: self.notes.all(),
-        }
+        IngestReport { sources, resets: self.endpoints.resets(), notes: self.notes.all() }
     }
 
     /// Runs `work` on the collector's thread and waits for it. `None` if that thread is gone.
@@ -233,11 +202,8 @@ impl Collector {
             return;
         };
         if log == "-" {
-            let chunks = stream::pump_blocking(
-                "stdin",
-                || Ok(Box::new(std::io::stdin())),
-                self.notes.clone(),
-            );
+            let chunks =
+                stream::pump_blocking("stdin", || Ok(Box::new(std::io::stdin())), self.notes.clone());
             self.follow_chunks("stdin", chunks, Origin::Pipe);
         } else if stream::is_stream(Path::new(&log)) {
             let path = PathBuf::from(&log);
@@ -247,11 +213,7 @@ impl Collector {
         } else if let Some(follower) = self.follower(&log) {
             let (ready, begun) = oneshot::channel();
             let (path, begin, stop) = (PathBuf::from(&log), self.plan.log_begin, self.stop.clone());
-            self.logs.push((
-                log,
-                self.handle
-                    .spawn(tail::follow_file(follower, path, begin, ready, stop)),
-            ));
+            self.logs.push((log, self.handle.spawn(tail::follow_file(follower, path, begin, ready, stop))));
             // What is written from here on belongs to the run.
             self.run(async move { begun.await.is_ok() });
         }
@@ -265,18 +227,10 @@ impl Collector {
     ) -> LogWatch {
         let (sender, signs) = watch::channel(Signs::default());
         if let Some(follower) = self.follower(source) {
-            let work = stream::follow_stream(
-                follower.with_signs(sender),
-                chunks,
-                origin,
-                self.stop.clone(),
-            );
+            let work = stream::follow_stream(follower.with_signs(sender), chunks, origin, self.stop.clone());
             self.logs.push((source.to_owned(), self.handle.spawn(work)));
         }
-        LogWatch {
-            signs,
-            handle: self.handle.clone(),
-        }
+        LogWatch { signs, handle: self.handle.clone() }
     }
 
     fn follower(&self, source: &str) -> Option<Follower> {
@@ -308,10 +262,8 @@ impl LogWatch {
         });
         let _ = receiver.recv();
         let mut signs = self.signs.borrow().clone();
-        signs.url = signs.url.map(|url| {
-            url.replace("://0.0.0.0", "://127.0.0.1")
-                .replace("://[::]", "://[::1]")
-        });
+        signs.url =
+            signs.url.map(|url| url.replace("://0.0.0.0", "://127.0.0.1").replace("://[::]", "://[::1]"));
         signs
     }
 }
@@ -320,10 +272,7 @@ fn metrics_urls(plan: &Plan) -> Vec<String> {
     if plan.observe.no_metrics {
         Vec::new()
     } else if plan.observe.metrics_urls.is_empty() {
-        plan.base_url
-            .iter()
-            .map(|url| plan.server.metrics_url(url))
-            .collect()
+        plan.base_url.iter().map(|url| plan.server.metrics_url(url)).collect()
     } else {
         plan.observe.metrics_urls.clone()
     }
@@ -332,21 +281,14 @@ fn metrics_urls(plan: &Plan) -> Vec<String> {
 /// A runtime on a thread of its own, until `quit`.
 fn start_runtime(quit: CancellationToken) -> Result<(Handle, JoinHandle<()>), Problem> {
     let failed = |error: std::io::Error| {
-        Problem::new(format!(
-            "cannot start the thread that records the server's side: {error}"
-        ))
+        Problem::new(format!("cannot start the thread that records the server's side: {error}"))
     };
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(failed)?;
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let handle = runtime.handle().clone();
-    let thread = std::thread::Builder::new()
-        .name("tare-ingest".to_owned())
-        .spawn(move || {
-            runtime.block_on(quit.cancelled());
-            // A read of standard input cannot be ended; the program's end will.
-            runtime.shutdown_background();
-        });
+    let thread = std::thread::Builder::new().name("tare-ingest".to_owned()).spawn(move || {
+        runtime.block_on(quit.cancelled());
+        // A read of standard input cannot be ended; the program's end will.
+        runtime.shutdown_background();
+    });
     Ok((handle, thread.map_err(failed)?))
 }

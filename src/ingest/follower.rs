@@ -42,13 +42,7 @@ pub struct Follower {
 
 impl Follower {
     pub fn new(reader: LogReader, sink: Sender<Ingested>, notes: Notes) -> Self {
-        Self {
-            reader,
-            lines: Lines::new(MAX_LINE_BYTES),
-            sink,
-            notes,
-            signs: None,
-        }
+        Self { reader, lines: Lines::new(MAX_LINE_BYTES), sink, notes, signs: None }
     }
 
     /// Tells what the log says about the server as a whole while it is read.
@@ -59,36 +53,13 @@ impl Follower {
     }
 
     pub fn push(&mut self, bytes: &[u8], read: UnixNs, freshness: Freshness) {
-        let Self {
-            reader,
-            lines,
-            sink,
-            signs,
-            ..
-        } = self;
-        lines.push(bytes, |line| {
-            take(reader, sink, signs.as_ref(), &line, read, freshness)
-        });
+        let Self { reader, lines, sink, signs, .. } = self;
+        lines.push(bytes, |line| take(reader, sink, signs.as_ref(), &line, read, freshness));
     }
 
     pub fn finish_line(&mut self, freshness: Freshness) {
-        let Self {
-            reader,
-            lines,
-            sink,
-            signs,
-            ..
-        } = self;
-        lines.finish(|line| {
-            take(
-                reader,
-                sink,
-                signs.as_ref(),
-                &line,
-                UnixNs::now(),
-                freshness,
-            )
-        });
+        let Self { reader, lines, sink, signs, .. } = self;
+        lines.finish(|line| take(reader, sink, signs.as_ref(), &line, UnixNs::now(), freshness));
     }
 
     pub fn end(self) -> LogCounts {
@@ -138,10 +109,7 @@ fn take(
 }
 
 pub fn unreadable(path: &Path, error: &io::Error) -> Problem {
-    let problem = Problem::new(format!(
-        "cannot read the server log {}: {error}",
-        path.display()
-    ));
+    let problem = Problem::new(format!("cannot read the server log {}: {error}", path.display()));
     match error.kind() {
         io::ErrorKind::NotFound => problem.hint("check the path given with `--server-log`"),
         io::ErrorKind::PermissionDenied => problem.hint("tare needs permission to read it"),
@@ -164,8 +132,5 @@ pub fn not_a_log(source: &str, kind: &str) -> Problem {
         "zstd data" => "decompress it first, for example `zstdcat FILE | tare … --server-log -`",
         _ => "give the text that the server writes to its standard output",
     };
-    Problem::new(format!(
-        "the server log {source} is no text log: it begins with {kind}"
-    ))
-    .hint(hint)
+    Problem::new(format!("the server log {source} is no text log: it begins with {kind}")).hint(hint)
 }

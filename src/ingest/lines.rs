@@ -30,12 +30,7 @@ pub struct Line<'a> {
 
 impl Lines {
     pub fn new(max_bytes: usize) -> Self {
-        Self {
-            partial: Vec::new(),
-            max_bytes,
-            cut: false,
-            skip: false,
-        }
+        Self { partial: Vec::new(), max_bytes, cut: false, skip: false }
     }
 
     /// Leaves out everything up to the next line end: what came before was not read.
@@ -138,10 +133,7 @@ mod tests {
         assert_eq!(got[0], ("0123".to_owned(), false, true));
         assert_eq!(got[1], ("ok".to_owned(), false, false));
         assert!(got[2].2, "cut at four bytes");
-        assert_eq!(
-            split(&[b"\xff bad\n"], 100),
-            [("\u{fffd} bad".to_owned(), true, false)]
-        );
+        assert_eq!(split(&[b"\xff bad\n"], 100), [("\u{fffd} bad".to_owned(), true, false)]);
     }
 
     #[test]

@@ -36,28 +36,17 @@ impl Live {
     /// Takes what endpoint number `index` said at `at`.
     pub fn update(&self, index: usize, at: UnixNs, now: &Totals, since_before: Option<Totals>) {
         let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        latest.insert(
-            index,
-            Latest {
-                at,
-                now: now.clone(),
-                since_before,
-            },
-        );
+        latest.insert(index, Latest { at, now: now.clone(), since_before });
     }
 
     /// The values now.
     pub fn get(&self) -> LiveValues {
         let latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = latest
-            .values()
-            .fold(Totals::default(), |sum, one| sum.plus(&one.now));
+        let now = latest.values().fold(Totals::default(), |sum, one| sum.plus(&one.now));
         let since = latest
             .values()
             .filter_map(|one| one.since_before.as_ref())
-            .fold(None, |sum: Option<Totals>, one| {
-                Some(sum.unwrap_or_default().plus(one))
-            });
+            .fold(None, |sum: Option<Totals>, one| Some(sum.unwrap_or_default().plus(one)));
         LiveValues {
             at: latest.values().map(|one| one.at).max(),
             running: now.running,
@@ -84,29 +73,12 @@ mod tests {
         assert_eq!(live.get(), LiveValues::default());
         let totals = |running: f64, sum: f64, count: f64| Totals {
             running: Some(running),
-            ttft: Some(Hist {
-                sum,
-                count,
-                buckets: Vec::new(),
-            }),
+            ttft: Some(Hist { sum, count, buckets: Vec::new() }),
             ..Totals::default()
         };
-        live.update(
-            0,
-            UnixNs(5),
-            &totals(3.0, 0.0, 0.0),
-            Some(totals(0.0, 1.0, 10.0)),
-        );
-        live.update(
-            1,
-            UnixNs(4),
-            &totals(2.0, 0.0, 0.0),
-            Some(totals(0.0, 5.0, 10.0)),
-        );
+        live.update(0, UnixNs(5), &totals(3.0, 0.0, 0.0), Some(totals(0.0, 1.0, 10.0)));
+        live.update(1, UnixNs(4), &totals(2.0, 0.0, 0.0), Some(totals(0.0, 5.0, 10.0)));
         let values = live.get();
-        assert_eq!(
-            (values.at, values.running, values.ttft_mean_s),
-            (Some(UnixNs(5)), Some(5.0), Some(0.3))
-        );
+        assert_eq!((values.at, values.running, values.ttft_mean_s), (Some(UnixNs(5)), Some(5.0), Some(0.3)));
     }
 }

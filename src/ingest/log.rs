@@ -140,10 +140,7 @@ impl LogReader {
                     self.counts.unparsed += 1;
                 }
                 let text = line.text.chars().take(MAX_UNPARSED_CHARS).collect();
-                let event = LogEvent::Unparsed {
-                    text,
-                    reason: error.to_string(),
-                };
+                let event = LogEvent::Unparsed { text, reason: error.to_string() };
                 (Some(self.row(read, event)), None)
             }
         };
@@ -153,22 +150,8 @@ impl LogReader {
 
     /// What is to be said of the log as a whole, once it was read.
     pub fn verdict(&self) -> Option<Problem> {
-        let LogCounts {
-            seen,
-            parsed,
-            other,
-            unparsed,
-            bad,
-            blank,
-            ..
-        } = self.counts;
-        let known = || {
-            FORMATS
-                .iter()
-                .map(|format| format.name)
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
+        let LogCounts { seen, parsed, other, unparsed, bad, blank, .. } = self.counts;
+        let known = || FORMATS.iter().map(|format| format.name).collect::<Vec<_>>().join(", ");
         if parsed + other == 0 && unparsed + bad > 0 {
             let example = self
                 .recent()
@@ -209,9 +192,7 @@ impl LogReader {
             _ if text.contains("Application startup complete") => Some(Sign::Started),
             _ => None,
         };
-        let time = parsed
-            .time
-            .and_then(|time| self.stamp(time, read, freshness));
+        let time = parsed.time.and_then(|time| self.stamp(time, read, freshness));
         let row = LogRow {
             time_unix_ns: time.map(|(at, _)| at),
             time_resolution_ns: time.map(|(_, resolution)| resolution),
@@ -237,12 +218,7 @@ impl LogReader {
 
     /// The line's own time. The first fresh line that carries a civil time shows whether the server
     /// is in this host's zone; a difference is corrected from there on, and said.
-    fn stamp(
-        &mut self,
-        time: LogTime,
-        read: UnixNs,
-        freshness: Freshness,
-    ) -> Option<(UnixNs, i64)> {
+    fn stamp(&mut self, time: LogTime, read: UnixNs, freshness: Freshness) -> Option<(UnixNs, i64)> {
         let stamp = resolve(time, read, &Local)?;
         if !stamp.civil {
             return Some((stamp.at, stamp.resolution_ns));
@@ -262,19 +238,14 @@ impl LogReader {
                 ));
             }
         }
-        Some((
-            UnixNs(stamp.at.0 + self.zone_shift_ns.unwrap_or(0)),
-            stamp.resolution_ns,
-        ))
+        Some((UnixNs(stamp.at.0 + self.zone_shift_ns.unwrap_or(0)), stamp.resolution_ns))
     }
 
     /// A replayed line can look like one of another zone. Only fresh ones go on to do so while their
     /// times advance as fast as the clock.
     fn confirmed_shift(&mut self, stamp: Stamp, read: UnixNs) -> Option<i64> {
         let shift = zone_shift_ns(stamp, read);
-        let Some((guess, stamped, seen)) =
-            self.zone_guess.filter(|(guess, ..)| Some(*guess) == shift)
-        else {
+        let Some((guess, stamped, seen)) = self.zone_guess.filter(|(guess, ..)| Some(*guess) == shift) else {
             self.zone_guess = shift.map(|shift| (shift, stamp.at, read));
             return None;
         };
@@ -290,8 +261,7 @@ impl LogReader {
         if self.recent.len() == RECENT_LINES {
             self.recent.pop_front();
         }
-        self.recent
-            .push_back(text.chars().take(MAX_UNPARSED_CHARS).collect());
+        self.recent.push_back(text.chars().take(MAX_UNPARSED_CHARS).collect());
     }
 }
 
@@ -301,8 +271,5 @@ fn format_of(text: &str, expected: &'static Format) -> &'static Format {
     if (expected.recognises)(text) {
         return expected;
     }
-    FORMATS
-        .iter()
-        .find(|format| (format.recognises)(text))
-        .unwrap_or(expected)
+    FORMATS.iter().find(|format| (format.recognises)(text)).unwrap_or(expected)
 }

@@ -8,17 +8,9 @@ use crate::record::LogEvent;
 pub fn log_event(event: &Event<'_>) -> LogEvent {
     let owned = |text: &str| text.to_owned();
     match event {
-        Event::Received { request_id } => LogEvent::Received {
-            request_id: owned(request_id),
-        },
-        Event::Added { request_id } => LogEvent::Added {
-            request_id: owned(request_id),
-        },
-        Event::Generated {
-            request_id,
-            phase,
-            finish_reason,
-        } => LogEvent::Generated {
+        Event::Received { request_id } => LogEvent::Received { request_id: owned(request_id) },
+        Event::Added { request_id } => LogEvent::Added { request_id: owned(request_id) },
+        Event::Generated { request_id, phase, finish_reason } => LogEvent::Generated {
             request_id: owned(request_id),
             phase: owned(match phase {
                 GeneratedPhase::Delta => "delta",
@@ -27,31 +19,19 @@ pub fn log_event(event: &Event<'_>) -> LogEvent {
             }),
             finish_reason: finish_reason.map(owned),
         },
-        Event::Finished {
-            request_id,
-            input_tokens,
-            output_tokens,
-            finish_reason,
-        } => LogEvent::Finished {
+        Event::Finished { request_id, input_tokens, output_tokens, finish_reason } => LogEvent::Finished {
             request_id: owned(request_id),
             input_tokens: *input_tokens,
             output_tokens: *output_tokens,
             finish_reason: finish_reason.map(owned),
         },
-        Event::Aborted { request_ids } => LogEvent::Aborted {
-            request_ids: split_ids(request_ids).map(owned).collect(),
-        },
-        Event::Failed { request_id, reason } => LogEvent::Failed {
-            request_id: request_id.map(owned),
-            reason: owned(reason),
-        },
-        Event::Access {
-            client,
-            port,
-            method,
-            path,
-            status,
-        } => LogEvent::Access {
+        Event::Aborted { request_ids } => {
+            LogEvent::Aborted { request_ids: split_ids(request_ids).map(owned).collect() }
+        }
+        Event::Failed { request_id, reason } => {
+            LogEvent::Failed { request_id: request_id.map(owned), reason: owned(reason) }
+        }
+        Event::Access { client, port, method, path, status } => LogEvent::Access {
             client: owned(client),
             port: *port,
             method: owned(method),
@@ -91,9 +71,7 @@ pub fn log_event(event: &Event<'_>) -> LogEvent {
             generation_tokens: *generation_tokens,
             elapsed_s: *elapsed_s,
         },
-        Event::Version { version } => LogEvent::Version {
-            version: owned(version),
-        },
+        Event::Version { version } => LogEvent::Version { version: owned(version) },
         Event::Serving { .. } | Event::Other => LogEvent::Other,
     }
 }

@@ -29,24 +29,10 @@ pub struct Stamp {
 /// such date, or if the zone's clocks skipped that hour (the log is of another zone then).
 pub fn resolve<Tz: TimeZone>(time: LogTime, near: UnixNs, zone: &Tz) -> Option<Stamp> {
     match time {
-        LogTime::Unix {
-            unix_ns,
-            resolution_ns,
-        } => Some(Stamp {
-            at: UnixNs(unix_ns),
-            resolution_ns: resolution_ns.max(1),
-            civil: false,
-        }),
-        LogTime::Local {
-            year,
-            month,
-            day,
-            hour,
-            minute,
-            second,
-            nanos,
-            resolution_ns,
-        } => {
+        LogTime::Unix { unix_ns, resolution_ns } => {
+            Some(Stamp { at: UnixNs(unix_ns), resolution_ns: resolution_ns.max(1), civil: false })
+        }
+        LogTime::Local { year, month, day, hour, minute, second, nanos, resolution_ns } => {
             let civil = |year: i32| -> Option<NaiveDateTime> {
                 NaiveDate::from_ymd_opt(year, month.into(), day.into())?
                     // A leap second has no number of its own among civil times.
@@ -54,10 +40,8 @@ pub fn resolve<Tz: TimeZone>(time: LogTime, near: UnixNs, zone: &Tz) -> Option<S
             };
             let resolution_ns = resolution_ns.max(1);
             let years = year.map_or_else(|| near_years(near), |year| vec![year]);
-            let stamps = years
-                .into_iter()
-                .filter_map(civil)
-                .filter_map(|civil| in_zone(civil, resolution_ns, zone));
+            let stamps =
+                years.into_iter().filter_map(civil).filter_map(|civil| in_zone(civil, resolution_ns, zone));
             stamps.min_by_key(|stamp| stamp.at.0.abs_diff(near.0))
         }
     }
@@ -81,11 +65,7 @@ fn near_years(near: UnixNs) -> Vec<i32> {
 fn in_zone<Tz: TimeZone>(civil: NaiveDateTime, resolution_ns: i64, zone: &Tz) -> Option<Stamp> {
     let nanos = |time: DateTime<Tz>| time.timestamp_nanos_opt();
     match zone.from_local_datetime(&civil) {
-        LocalResult::Single(time) => Some(Stamp {
-            at: UnixNs(nanos(time)?),
-            resolution_ns,
-            civil: true,
-        }),
+        LocalResult::Single(time) => Some(Stamp { at: UnixNs(nanos(time)?), resolution_ns, civil: true }),
         // Clocks set back: the hour happened twice, and the line may be of either.
         LocalResult::Ambiguous(one, other) => {
             let (one, other) = (nanos(one)?, nanos(other)?);
@@ -108,90 +88,39 @@ mod tests {
     const SECOND: i64 = 1_000_000_000;
 
     fn local(year: Option<i32>, month: u8, day: u8, hour: u8) -> LogTime {
-        LogTime::Local {
-            year,
-            month,
-            day,
-            hour,
-            minute: 30,
-            second: 0,
-            nanos: 0,
-            resolution_ns: SECOND,
-        }
+        LogTime::Local { year, month, day, hour, minute: 30, second: 0, nanos: 0, resolution_ns: SECOND }
     }
 
     fn utc(text: &str) -> UnixNs {
-        UnixNs(
-            text.parse::<DateTime<Utc>>()
-                .unwrap()
-                .timestamp_nanos_opt()
-                .unwrap(),
-        )
+        UnixNs(text.parse::<DateTime<Utc>>().unwrap().timestamp_nanos_opt().unwrap())
     }
 
     #[test]
     fn the_year_is_the_one_nearest_to_the_reading() {
-        let at = |month, day, near| {
-            resolve(local(None, month, day, 23), utc(near), &Utc)
-                .unwrap()
-                .at
-        };
-        assert_eq!(
-            at(11, 24, "2026-11-24T23:31:00Z"),
-            utc("2026-11-24T23:30:00Z")
-        );
-        assert_eq!(
-            at(12, 31, "2027-01-01T00:00:01Z"),
-            utc("2026-12-31T23:30:00Z")
-        );
-        assert_eq!(
-            at(1, 1, "2026-12-31T23:59:59Z"),
-            utc("2027-01-01T23:30:00Z")
-        );
+        let at = |month, day, near| resolve(local(None, month, day, 23), utc(near), &Utc).unwrap().at;
+        assert_eq!(at(11, 24, "2026-11-24T23:31:00Z"), utc("2026-11-24T23:30:00Z"));
+        assert_eq!(at(12, 31, "2027-01-01T00:00:01Z"), utc("2026-12-31T23:30:00Z"));
+        assert_eq!(at(1, 1, "2026-12-31T23:59:59Z"), utc("2027-01-01T23:30:00Z"));
         assert_eq!(
             at(2, 29, "2027-03-01T00:00:00Z"),
             utc("2028-02-29T23:30:00Z"),
             "only one of the years has that day"
         );
-        assert_eq!(
-            resolve(local(None, 2, 30, 1), utc("2026-03-01T00:00:00Z"), &Utc),
-            None
-        );
+        assert_eq!(resolve(local(None, 2, 30, 1), utc("2026-03-01T00:00:00Z"), &Utc), None);
     }
 
     #[test]
     fn a_year_that_is_written_is_taken() {
         assert_eq!(
-            resolve(
-                local(Some(2019), 5, 6, 7),
-                utc("2026-01-01T00:00:00Z"),
-                &Utc
-            )
-            .unwrap()
-            .at,
+            resolve(local(Some(2019), 5, 6, 7), utc("2026-01-01T00:00:00Z"), &Utc).unwrap().at,
             utc("2019-05-06T07:30:00Z")
         );
     }
 
     #[test]
     fn an_absolute_instant_needs_no_zone() {
-        let stamp = resolve(
-            LogTime::Unix {
-                unix_ns: 5,
-                resolution_ns: 0,
-            },
-            UnixNs(9),
-            &Utc,
-        )
-        .unwrap();
-        assert_eq!(
-            stamp,
-            Stamp {
-                at: UnixNs(5),
-                resolution_ns: 1,
-                civil: false
-            }
-        );
+        let stamp = resolve(LogTime::Unix { unix_ns: 5, resolution_ns: 0 }, UnixNs(9), &Utc).unwrap();
+        assert_eq!(stamp, Stamp { at: UnixNs(5), resolution_ns: 1, civil: false });
     }
 
     /// Central Europe as far as these tests go: one hour repeated in autumn, one skipped in spring.
@@ -206,21 +135,14 @@ mod tests {
         fn offset_from_local_date(&self, _: &NaiveDate) -> MappedLocalTime<FixedOffset> {
             MappedLocalTime::None
         }
-        fn offset_from_local_datetime(
-            &self,
-            local: &NaiveDateTime,
-        ) -> MappedLocalTime<FixedOffset> {
-            let (winter, summer) = (
-                FixedOffset::east_opt(3600).unwrap(),
-                FixedOffset::east_opt(7200).unwrap(),
-            );
+        fn offset_from_local_datetime(&self, local: &NaiveDateTime) -> MappedLocalTime<FixedOffset> {
+            let (winter, summer) =
+                (FixedOffset::east_opt(3600).unwrap(), FixedOffset::east_opt(7200).unwrap());
             let text = local.format("%m-%d %H").to_string();
             match text.as_str() {
                 "10-25 02" => MappedLocalTime::Ambiguous(summer, winter),
                 "03-29 02" => MappedLocalTime::None,
-                other if ("03-29 03".."10-25 02").contains(&other) => {
-                    MappedLocalTime::Single(summer)
-                }
+                other if ("03-29 03".."10-25 02").contains(&other) => MappedLocalTime::Single(summer),
                 _ => MappedLocalTime::Single(winter),
             }
         }
@@ -237,18 +159,9 @@ mod tests {
         let stamp = resolve(local(None, 10, 25, 2), utc("2026-10-25T01:00:00Z"), &Europe).unwrap();
         assert_eq!(stamp.at, utc("2026-10-25T00:30:00Z"));
         assert_eq!(stamp.resolution_ns, 3600 * SECOND + SECOND);
+        assert_eq!(resolve(local(Some(2026), 3, 29, 2), utc("2026-03-29T01:00:00Z"), &Europe), None);
         assert_eq!(
-            resolve(
-                local(Some(2026), 3, 29, 2),
-                utc("2026-03-29T01:00:00Z"),
-                &Europe
-            ),
-            None
-        );
-        assert_eq!(
-            resolve(local(None, 7, 1, 12), utc("2026-07-01T10:30:00Z"), &Europe)
-                .unwrap()
-                .at,
+            resolve(local(None, 7, 1, 12), utc("2026-07-01T10:30:00Z"), &Europe).unwrap().at,
             utc("2026-07-01T10:30:00Z")
         );
     }
@@ -257,15 +170,8 @@ mod tests {
     fn another_zone_is_recognised_by_whole_quarters_of_an_hour() {
         let read = utc("2026-11-24T15:00:10Z");
         let shift = |stamp: &str| {
-            zone_shift_ns(
-                Stamp {
-                    at: utc(stamp),
-                    resolution_ns: SECOND,
-                    civil: true,
-                },
-                read,
-            )
-            .map(|ns| ns / MINUTE_NS)
+            zone_shift_ns(Stamp { at: utc(stamp), resolution_ns: SECOND, civil: true }, read)
+                .map(|ns| ns / MINUTE_NS)
         };
         assert_eq!(shift("2026-11-24T15:00:09Z"), Some(0), "the same zone");
         assert_eq!(
@@ -273,26 +179,10 @@ mod tests {
             Some(0),
             "stamped after it was read: clocks differ a little"
         );
-        assert_eq!(
-            shift("2026-11-24T13:00:10Z"),
-            Some(120),
-            "the server's clock shows two hours less"
-        );
-        assert_eq!(
-            shift("2026-11-24T20:30:09Z"),
-            Some(-330),
-            "five and a half hours more"
-        );
-        assert_eq!(
-            shift("2026-11-24T14:52:00Z"),
-            None,
-            "an old line, not another zone"
-        );
-        let absolute = Stamp {
-            at: utc("2026-11-24T13:00:10Z"),
-            resolution_ns: 1,
-            civil: false,
-        };
+        assert_eq!(shift("2026-11-24T13:00:10Z"), Some(120), "the server's clock shows two hours less");
+        assert_eq!(shift("2026-11-24T20:30:09Z"), Some(-330), "five and a half hours more");
+        assert_eq!(shift("2026-11-24T14:52:00Z"), None, "an old line, not another zone");
+        let absolute = Stamp { at: utc("2026-11-24T13:00:10Z"), resolution_ns: 1, civil: false };
         assert_eq!(zone_shift_ns(absolute, read), None);
     }
 }

@@ -79,11 +79,7 @@ impl Endpoints {
                 Err(problem) => notes.add(problem.note()),
             }
         }
-        Self {
-            server,
-            endpoints: Arc::new(endpoints),
-            live: live.clone(),
-        }
+        Self { server, endpoints: Arc::new(endpoints), live: live.clone() }
     }
 
     /// The snapshot before the first measured request. Waits for the server to be idle (warm-up
@@ -94,23 +90,12 @@ impl Endpoints {
         loop {
             let scrapes = self.scrape_all().await;
             n_scrapes += 1;
-            let pages: Vec<Totals> = scrapes
-                .iter()
-                .filter_map(|scrape| self.totals(scrape))
-                .collect();
-            let all = pages
-                .iter()
-                .fold(Totals::default(), |sum, totals| sum.plus(totals));
+            let pages: Vec<Totals> = scrapes.iter().filter_map(|scrape| self.totals(scrape)).collect();
+            let all = pages.iter().fold(Totals::default(), |sum, totals| sum.plus(totals));
             let idle = is_idle(&all);
-            let may_pass = scrapes
-                .iter()
-                .any(|scrape| scrape.page.as_ref().is_err_and(Trouble::may_pass));
+            let may_pass = scrapes.iter().any(|scrape| scrape.page.as_ref().is_err_and(Trouble::may_pass));
             let done = (idle && !may_pass) || begun.elapsed() >= PATIENCE;
-            let phase = if done {
-                ScrapePhase::Before
-            } else {
-                ScrapePhase::During
-            };
+            let phase = if done { ScrapePhase::Before } else { ScrapePhase::During };
             for (endpoint, scrape) in self.endpoints.iter().zip(&scrapes) {
                 endpoint.keep(scrape, phase);
             }
@@ -153,8 +138,7 @@ impl Endpoints {
                     // A scrape under way is finished, not thrown away, when the grid is stopped.
                     let scrape = endpoint.scraper.scrape().await;
                     endpoint.keep(&scrape, ScrapePhase::During);
-                    let next =
-                        (begun.elapsed().as_secs_f64() / interval.as_secs_f64()).floor() as u32 + 1;
+                    let next = (begun.elapsed().as_secs_f64() / interval.as_secs_f64()).floor() as u32 + 1;
                     endpoint.state().n_skipped += u64::from(next.saturating_sub(point + 1));
                     point = next.max(point + 1);
                 }
@@ -186,17 +170,10 @@ impl Endpoints {
                 && idle
                 && (expected.is_some() || (n_scrapes > 1 && finished == last));
             let worth_repeating = verdict != Verdict::Unknown
-                || scrapes
-                    .iter()
-                    .any(|scrape| scrape.page.as_ref().is_err_and(Trouble::may_pass));
-            let done = (settled && verdict != Verdict::Unknown)
-                || !worth_repeating
-                || begun.elapsed() >= PATIENCE;
-            let phase = if done {
-                ScrapePhase::After
-            } else {
-                ScrapePhase::During
-            };
+                || scrapes.iter().any(|scrape| scrape.page.as_ref().is_err_and(Trouble::may_pass));
+            let done =
+                (settled && verdict != Verdict::Unknown) || !worth_repeating || begun.elapsed() >= PATIENCE;
+            let phase = if done { ScrapePhase::After } else { ScrapePhase::During };
             for (endpoint, scrape) in self.endpoints.iter().zip(&scrapes) {
                 endpoint.keep(scrape, phase);
             }
@@ -216,10 +193,7 @@ impl Endpoints {
 
     /// Every reset seen, endpoint by endpoint.
     pub fn resets(&self) -> Vec<Reset> {
-        self.endpoints
-            .iter()
-            .flat_map(|endpoint| endpoint.state().found.clone())
-            .collect()
+        self.endpoints.iter().flat_map(|endpoint| endpoint.state().found.clone()).collect()
     }
 
     /// What was asked and what was got, endpoint by endpoint.
@@ -256,29 +230,19 @@ impl Endpoints {
     }
 
     fn totals(&self, scrape: &Scrape) -> Option<Totals> {
-        scrape
-            .page
-            .as_ref()
-            .ok()
-            .map(|page| self.server.totals(&page.samples))
+        scrape.page.as_ref().ok().map(|page| self.server.totals(&page.samples))
     }
 
     /// Over all endpoints that have both ends and count; `None` if there is none.
     fn finished_since_before(&self, scrapes: &[Scrape]) -> Option<f64> {
-        let deltas = self
-            .endpoints
-            .iter()
-            .zip(scrapes)
-            .filter_map(|(endpoint, scrape)| {
-                let before = endpoint.state().before.clone()?;
-                let now = self.totals(scrape)?;
-                // A server may show the counter only once it has counted something.
-                now.finished_well().or(before.finished_well())?;
-                Some(now.finished_well().unwrap_or(0.0) - before.finished_well().unwrap_or(0.0))
-            });
-        deltas.fold(None, |sum: Option<f64>, delta| {
-            Some(sum.unwrap_or(0.0) + delta)
-        })
+        let deltas = self.endpoints.iter().zip(scrapes).filter_map(|(endpoint, scrape)| {
+            let before = endpoint.state().before.clone()?;
+            let now = self.totals(scrape)?;
+            // A server may show the counter only once it has counted something.
+            now.finished_well().or(before.finished_well())?;
+            Some(now.finished_well().unwrap_or(0.0) - before.finished_well().unwrap_or(0.0))
+        });
+        deltas.fold(None, |sum: Option<f64>, delta| Some(sum.unwrap_or(0.0) + delta))
     }
 
     fn note_busy(&self, all: &Totals) {
@@ -330,12 +294,7 @@ impl Endpoint {
         }
         if let Some((evidence, alternating)) = state.resets.next(page) {
             self.note_reset(&evidence, alternating);
-            let Scrape {
-                source,
-                send_unix_ns,
-                recv_unix_ns,
-                ..
-            } = scrape;
+            let Scrape { source, send_unix_ns, recv_unix_ns, .. } = scrape;
             state.found.push(Reset {
                 source: source.clone(),
                 send_unix_ns: *send_unix_ns,
@@ -351,8 +310,7 @@ impl Endpoint {
         }
         let since = state.before.as_ref().map(|before| totals.since(before));
         drop(state);
-        self.live
-            .update(self.index, scrape.recv_unix_ns, &totals, since);
+        self.live.update(self.index, scrape.recv_unix_ns, &totals, since);
     }
 
     fn note_reset(&self, evidence: &str, alternating: bool) {
@@ -362,9 +320,7 @@ impl Endpoint {
                 "{url} answers from several processes in turn ({evidence}); its counters cannot be compared over time"
             ));
             self.notes.add(
-                problem
-                    .hint("name each server's own endpoint with `--server-metrics`, once for each")
-                    .note(),
+                problem.hint("name each server's own endpoint with `--server-metrics`, once for each").note(),
             );
         } else {
             self.notes.add(format!("counters at {url} began anew during the run: {evidence}; what the server counted before that is lost"));
@@ -389,14 +345,8 @@ impl Endpoint {
             }
             (None, Some(flag)) => format!("does the server need {flag}?"),
             (None, None) => {
-                let known = SERVERS
-                    .iter()
-                    .map(|server| server.name)
-                    .collect::<Vec<_>>()
-                    .join(", ");
-                format!(
-                    "servers known: {known}; name the server's own endpoint with `--server-metrics`"
-                )
+                let known = SERVERS.iter().map(|server| server.name).collect::<Vec<_>>().join(", ");
+                format!("servers known: {known}; name the server's own endpoint with `--server-metrics`")
             }
         };
         self.notes.add(problem.hint(hint).note());

@@ -91,16 +91,7 @@ pub fn read_log(
 }
 
 fn log_report(source: String, counts: LogCounts) -> SourceReport {
-    let LogCounts {
-        seen,
-        parsed,
-        other,
-        unparsed,
-        bad,
-        blank,
-        lossy,
-        cut,
-    } = counts;
+    let LogCounts { seen, parsed, other, unparsed, bad, blank, lossy, cut } = counts;
     SourceReport {
         kind: "log".to_owned(),
         source,

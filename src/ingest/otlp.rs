@@ -43,7 +43,8 @@ const MAX_EXPORT_BYTES: usize = 64 << 20;
 /// Exporters keep their connections; closing does not wait longer for them.
 const CLOSE: Duration = Duration::from_secs(1);
 const PROTOBUF: &str = "application/x-protobuf";
-const JSON_HINT: &str = "send protobuf: set OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=http/protobuf (or grpc, on the other port)";
+const JSON_HINT: &str =
+    "send protobuf: set OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=http/protobuf (or grpc, on the other port)";
 
 /// Where the receiver listens.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -86,34 +87,15 @@ pub struct Inbox {
 /// Takes both ports. Done before anything else starts, so that a port in use is told at once and
 /// the ports are known to whoever must be told them.
 pub fn bind(otlp: &Otlp) -> Result<Bound, Problem> {
-    let grpc = listen(
-        &otlp.host,
-        otlp.grpc_port,
-        "OTLP over gRPC",
-        "--otlp-grpc-port",
-    )?;
-    let http = listen(
-        &otlp.host,
-        otlp.http_port,
-        "OTLP over HTTP",
-        "--otlp-http-port",
-    )?;
+    let grpc = listen(&otlp.host, otlp.grpc_port, "OTLP over gRPC", "--otlp-grpc-port")?;
+    let http = listen(&otlp.host, otlp.http_port, "OTLP over HTTP", "--otlp-http-port")?;
     let address = |listener: &StdListener| {
-        listener.local_addr().map_err(|error| {
-            Problem::new(format!(
-                "cannot tell the address spans are received at: {error}"
-            ))
-        })
+        listener
+            .local_addr()
+            .map_err(|error| Problem::new(format!("cannot tell the address spans are received at: {error}")))
     };
-    let addresses = OtlpAddresses {
-        grpc: address(&grpc)?,
-        http: address(&http)?,
-    };
-    Ok(Bound {
-        grpc,
-        http,
-        addresses,
-    })
+    let addresses = OtlpAddresses { grpc: address(&grpc)?, http: address(&http)? };
+    Ok(Bound { grpc, http, addresses })
 }
 
 fn listen(host: &str, port: u16, what: &str, flag: &str) -> Result<StdListener, Problem> {
@@ -136,8 +118,8 @@ impl Bound {
     /// Serves both ports until `stop`.
     pub async fn serve(self, inbox: Arc<Inbox>, stop: CancellationToken) {
         let (notes, addresses) = (inbox.notes.clone(), self.addresses);
-        let listeners = TcpListener::from_std(self.grpc)
-            .and_then(|grpc| Ok((grpc, TcpListener::from_std(self.http)?)));
+        let listeners =
+            TcpListener::from_std(self.grpc).and_then(|grpc| Ok((grpc, TcpListener::from_std(self.http)?)));
         let (grpc, http) = match listeners {
             Ok(listeners) => listeners,
             Err(error) => return notes.add(format!("spans are not received: {error}")),
@@ -164,16 +146,10 @@ impl Bound {
         let both = async {
             let (grpc, http) = tokio::join!(grpc, http);
             if let Err(error) = grpc {
-                notes.add(format!(
-                    "the receiver of spans at {} stopped: {error}",
-                    addresses.grpc
-                ));
+                notes.add(format!("the receiver of spans at {} stopped: {error}", addresses.grpc));
             }
             if let Err(error) = http {
-                notes.add(format!(
-                    "the receiver of spans at {} stopped: {error}",
-                    addresses.http
-                ));
+                notes.add(format!("the receiver of spans at {} stopped: {error}", addresses.http));
             }
         };
         tokio::select! {
@@ -213,29 +189,18 @@ impl Inbox {
             if left.is_zero() {
                 return false;
             }
-            seen = self
-                .changed
-                .wait_timeout(seen, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            seen = self.changed.wait_timeout(seen, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
     /// What was received and refused.
     pub fn report(&self, addresses: OtlpAddresses) -> SourceReport {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let bad_exports =
-            get(&self.n_grpc_calls) - get(&self.n_grpc_decoded) + get(&self.n_bad_http);
+        let bad_exports = get(&self.n_grpc_calls) - get(&self.n_grpc_decoded) + get(&self.n_bad_http);
         let (spans, rejected) = (get(&self.n_spans), get(&self.n_rejected_spans));
-        let n_request_spans = self
-            .seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .n_request_spans;
+        let n_request_spans = self.seen.lock().unwrap_or_else(PoisonError::into_inner).n_request_spans;
         if bad_exports > 0 {
-            self.notes.add(format!(
-                "{bad_exports} payloads sent to the receiver of spans could not be read"
-            ));
+            self.notes.add(format!("{bad_exports} payloads sent to the receiver of spans could not be read"));
         }
         SourceReport {
             kind: "otlp".to_owned(),
@@ -257,13 +222,10 @@ impl Inbox {
         let (rows, n_rejected) = rows(export.resource_spans, self.server, UnixNs::now(), via);
         self.n_exports.fetch_add(1, Ordering::Relaxed);
         self.n_spans.fetch_add(rows.len() as u64, Ordering::Relaxed);
-        self.n_rejected_spans
-            .fetch_add(n_rejected, Ordering::Relaxed);
+        self.n_rejected_spans.fetch_add(n_rejected, Ordering::Relaxed);
         {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            for row in rows
-                .iter()
-                .filter(|row| self.server.request_span.is_none_or(|name| name == row.name))
+            for row in rows.iter().filter(|row| self.server.request_span.is_none_or(|name| name == row.name))
             {
                 seen.n_request_spans += 1;
                 seen.trace_ids.insert(row.trace_id.clone());
@@ -279,9 +241,7 @@ impl Inbox {
             rejected_spans: i64::try_from(n_rejected).unwrap_or(i64::MAX),
             error_message: "spans need a trace id of 16 and a span id of 8 bytes".to_owned(),
         });
-        ExportTraceServiceResponse {
-            partial_success: partial,
-        }
+        ExportTraceServiceResponse { partial_success: partial }
     }
 }
 
@@ -292,9 +252,7 @@ impl TraceService for Inbox {
         request: tonic::Request<ExportTraceServiceRequest>,
     ) -> Result<tonic::Response<ExportTraceServiceResponse>, tonic::Status> {
         self.n_grpc_decoded.fetch_add(1, Ordering::Relaxed);
-        Ok(tonic::Response::new(
-            self.take(request.into_inner(), "grpc"),
-        ))
+        Ok(tonic::Response::new(self.take(request.into_inner(), "grpc")))
     }
 }
 
@@ -312,13 +270,7 @@ async fn http_export(State(inbox): State<Arc<Inbox>>, headers: HeaderMap, body: 
 }
 
 async fn no_such_path(uri: axum::http::Uri) -> Response {
-    (
-        StatusCode::NOT_FOUND,
-        format!(
-            "nothing is received at {}: spans go to /v1/traces\n",
-            uri.path()
-        ),
-    )
+    (StatusCode::NOT_FOUND, format!("nothing is received at {}: spans go to /v1/traces\n", uri.path()))
         .into_response()
 }
 
@@ -338,9 +290,7 @@ fn decode(headers: &HeaderMap, body: &[u8]) -> Result<ExportTraceServiceRequest,
     if content_type != PROTOBUF && content_type != "application/protobuf" {
         return Err((
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            format!(
-                "expected content type {PROTOBUF}, found `{content_type}`; hint: {JSON_HINT}\n"
-            ),
+            format!("expected content type {PROTOBUF}, found `{content_type}`; hint: {JSON_HINT}\n"),
         ));
     }
     let unpacked;
@@ -371,9 +321,7 @@ fn decode(headers: &HeaderMap, body: &[u8]) -> Result<ExportTraceServiceRequest,
 /// Unpacks at most [`MAX_EXPORT_BYTES`]: a small body must not become a large one.
 fn gunzip(body: &[u8]) -> Result<Vec<u8>, Refusal> {
     let mut out = Vec::new();
-    let read = MultiGzDecoder::new(body)
-        .take(MAX_EXPORT_BYTES as u64 + 1)
-        .read_to_end(&mut out);
+    let read = MultiGzDecoder::new(body).take(MAX_EXPORT_BYTES as u64 + 1).read_to_end(&mut out);
     read.map_err(|error| {
         (
             StatusCode::BAD_REQUEST,
@@ -383,10 +331,7 @@ fn gunzip(body: &[u8]) -> Result<Vec<u8>, Refusal> {
     if out.len() > MAX_EXPORT_BYTES {
         return Err((
             StatusCode::PAYLOAD_TOO_LARGE,
-            format!(
-                "the body unpacks to more than {} MiB\n",
-                MAX_EXPORT_BYTES >> 20
-            ),
+            format!("the body unpacks to more than {} MiB\n", MAX_EXPORT_BYTES >> 20),
         ));
     }
     Ok(out)

@@ -13,10 +13,7 @@ pub struct Problem {
 
 impl Problem {
     pub fn new(what: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            hint: None,
-        }
+        Self { what: what.into(), hint: None }
     }
 
     #[must_use]
@@ -27,10 +24,7 @@ impl Problem {
 
     /// As one line: the form of a note.
     pub fn note(&self) -> String {
-        self.hint.as_ref().map_or_else(
-            || self.what.clone(),
-            |hint| format!("{} (hint: {hint})", self.what),
-        )
+        self.hint.as_ref().map_or_else(|| self.what.clone(), |hint| format!("{} (hint: {hint})", self.what))
     }
 }
 
@@ -57,26 +51,15 @@ impl Notes {
 
     /// Everything noted so far.
     pub fn all(&self) -> Vec<String> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 /// The first characters of something unexpected, on one line, for a message.
 pub fn excerpt(text: &str, max_chars: usize) -> String {
-    let flat: String = text
-        .chars()
-        .take(max_chars)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let flat: String = text.chars().take(max_chars).map(|c| if c.is_control() { ' ' } else { c }).collect();
     let squeezed = flat.split_whitespace().collect::<Vec<_>>().join(" ");
-    if text.chars().nth(max_chars).is_some() {
-        format!("{squeezed}…")
-    } else {
-        squeezed
-    }
+    if text.chars().nth(max_chars).is_some() { format!("{squeezed}…") } else { squeezed }
 }
 
 #[cfg(test)]
@@ -94,10 +77,7 @@ mod tests {
 
     #[test]
     fn an_excerpt_is_one_short_line() {
-        assert_eq!(
-            excerpt("<html>\n  <body>\t\u{1b}[0m", 100),
-            "<html> <body> [0m"
-        );
+        assert_eq!(excerpt("<html>\n  <body>\t\u{1b}[0m", 100), "<html> <body> [0m");
         assert_eq!(excerpt("éééé", 2), "éé…");
     }
 }

@@ -43,16 +43,12 @@ impl ResetWatch {
         let mut alternating = false;
         for (sample, kind) in page.samples_of_kind() {
             if sample.name == PROCESS_START && sample.labels.is_empty() {
-                let known = self
-                    .process_starts
-                    .iter()
-                    .position(|start| start.to_bits() == sample.value.to_bits());
+                let known =
+                    self.process_starts.iter().position(|start| start.to_bits() == sample.value.to_bits());
                 let last = self.process_starts.last().copied();
                 if let Some(last) = last.filter(|last| last.to_bits() != sample.value.to_bits()) {
-                    evidence.get_or_insert(format!(
-                        "{PROCESS_START} changed from {last} to {}",
-                        sample.value
-                    ));
+                    evidence
+                        .get_or_insert(format!("{PROCESS_START} changed from {last} to {}", sample.value));
                     alternating = known.is_some();
                 }
                 if let Some(known) = known {
@@ -69,22 +65,13 @@ impl ResetWatch {
             let series = series(sample);
             let before = seen.insert(series.clone(), sample.value);
             let changed = match kind {
-                Kind::Created => {
-                    before.is_some_and(|before| before.to_bits() != sample.value.to_bits())
-                }
+                Kind::Created => before.is_some_and(|before| before.to_bits() != sample.value.to_bits()),
                 _ => before.is_some_and(|before| sample.value < before),
             };
             if changed && evidence.is_none() {
-                let verb = if kind == Kind::Created {
-                    "changed"
-                } else {
-                    "fell"
-                };
-                evidence = Some(format!(
-                    "{series} {verb} from {} to {}",
-                    before.unwrap_or_default(),
-                    sample.value
-                ));
+                let verb = if kind == Kind::Created { "changed" } else { "fell" };
+                evidence =
+                    Some(format!("{series} {verb} from {} to {}", before.unwrap_or_default(), sample.value));
             }
         }
         evidence.map(|evidence| (evidence, alternating))
@@ -126,21 +113,14 @@ mod tests {
 
     fn watch(pages: &[&[(&str, f64, Kind)]]) -> Vec<Option<(String, bool)>> {
         let mut watch = ResetWatch::default();
-        pages
-            .iter()
-            .map(|samples| watch.next(&page(samples)))
-            .collect()
+        pages.iter().map(|samples| watch.next(&page(samples))).collect()
     }
 
     #[test]
     fn counters_that_only_rise_and_gauges_are_no_reset() {
         let got = watch(&[
             &[("a_total", 1.0, Kind::Counter), ("g", 5.0, Kind::Other)],
-            &[
-                ("a_total", 1.0, Kind::Counter),
-                ("g", 2.0, Kind::Other),
-                ("new_total", 3.0, Kind::Counter),
-            ],
+            &[("a_total", 1.0, Kind::Counter), ("g", 2.0, Kind::Other), ("new_total", 3.0, Kind::Counter)],
         ]);
         assert_eq!(got, [None, None]);
     }
@@ -152,54 +132,24 @@ mod tests {
             &[("a_total", 2.0, Kind::Counter)],
             &[("a_total", 3.0, Kind::Counter)],
         ]);
-        assert_eq!(
-            got,
-            [
-                None,
-                Some(("a_total fell from 7 to 2".to_owned(), false)),
-                None
-            ]
-        );
+        assert_eq!(got, [None, Some(("a_total fell from 7 to 2".to_owned(), false)), None]);
     }
 
     #[test]
     fn a_new_birth_time_shows_a_reset_that_counters_hide() {
         let got = watch(&[
-            &[
-                ("a_total", 1.0, Kind::Counter),
-                ("a_created", 100.0, Kind::Created),
-            ],
-            &[
-                ("a_total", 9.0, Kind::Counter),
-                ("a_created", 200.0, Kind::Created),
-            ],
+            &[("a_total", 1.0, Kind::Counter), ("a_created", 100.0, Kind::Created)],
+            &[("a_total", 9.0, Kind::Counter), ("a_created", 200.0, Kind::Created)],
         ]);
-        assert_eq!(
-            got[1],
-            Some(("a_created changed from 100 to 200".to_owned(), false))
-        );
+        assert_eq!(got[1], Some(("a_created changed from 100 to 200".to_owned(), false)));
     }
 
     #[test]
     fn processes_taking_turns_are_told_from_a_restart() {
-        let pages: Vec<Vec<(&str, f64, Kind)>> = [1.0, 2.0, 1.0]
-            .iter()
-            .map(|start| vec![(PROCESS_START, *start, Kind::Other)])
-            .collect();
+        let pages: Vec<Vec<(&str, f64, Kind)>> =
+            [1.0, 2.0, 1.0].iter().map(|start| vec![(PROCESS_START, *start, Kind::Other)]).collect();
         let got = watch(&pages.iter().map(Vec::as_slice).collect::<Vec<_>>());
-        assert_eq!(
-            got[1],
-            Some((
-                "process_start_time_seconds changed from 1 to 2".to_owned(),
-                false
-            ))
-        );
-        assert_eq!(
-            got[2],
-            Some((
-                "process_start_time_seconds changed from 2 to 1".to_owned(),
-                true
-            ))
-        );
+        assert_eq!(got[1], Some(("process_start_time_seconds changed from 1 to 2".to_owned(), false)));
+        assert_eq!(got[2], Some(("process_start_time_seconds changed from 2 to 1".to_owned(), true)));
     }
 }

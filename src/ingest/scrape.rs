@@ -72,19 +72,13 @@ impl Scraper {
         let problem = |what: String| {
             Problem::new(what).hint("write it as http://HOST:PORT/metrics, with `--server-metrics`")
         };
-        let no_url = |why: &str| {
-            problem(format!(
-                "`{}` is no URL of a metrics endpoint: {why}",
-                excerpt(url, 200)
-            ))
-        };
+        let no_url =
+            |why: &str| problem(format!("`{}` is no URL of a metrics endpoint: {why}", excerpt(url, 200)));
         let parsed = Url::parse(url).map_err(|error| no_url(&error.to_string()))?;
         match parsed.scheme() {
             "http" => {}
             "https" => {
-                return Err(problem(format!(
-                    "no metrics from {url}: only http is supported, not https"
-                )));
+                return Err(problem(format!("no metrics from {url}: only http is supported, not https")));
             }
             _ => return Err(no_url("it does not begin with http://")),
         }
@@ -95,17 +89,9 @@ impl Scraper {
             .timeout(TIMEOUT)
             .build();
         let client = client.map_err(|error| {
-            Problem::new(format!(
-                "no HTTP client for the metrics endpoint: {}",
-                root_cause(&error)
-            ))
+            Problem::new(format!("no HTTP client for the metrics endpoint: {}", root_cause(&error)))
         })?;
-        Ok(Self {
-            client,
-            url: parsed,
-            max_page_bytes: MAX_PAGE_BYTES,
-            timeout: TIMEOUT,
-        })
+        Ok(Self { client, url: parsed, max_page_bytes: MAX_PAGE_BYTES, timeout: TIMEOUT })
     }
 
     /// With other bounds than the usual ones.
@@ -125,15 +111,9 @@ impl Scraper {
         let send_unix_ns = UnixNs::now();
         let body = self.fetch().await;
         let recv_unix_ns = UnixNs::now();
-        let page = body.and_then(|(bytes, content_type)| {
-            read_page(&String::from_utf8_lossy(&bytes), &content_type)
-        });
-        Scrape {
-            source: self.url.to_string(),
-            send_unix_ns,
-            recv_unix_ns,
-            page,
-        }
+        let page =
+            body.and_then(|(bytes, content_type)| read_page(&String::from_utf8_lossy(&bytes), &content_type));
+        Scrape { source: self.url.to_string(), send_unix_ns, recv_unix_ns, page }
     }
 
     async fn fetch(&self) -> Result<(Vec<u8>, String), Trouble> {
@@ -146,25 +126,14 @@ impl Scraper {
         let mut response = request.send().await.map_err(|error| self.trouble(&error))?;
         let status = response.status();
         let header = |response: &Response, name| {
-            response
-                .headers()
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or_default()
-                .to_owned()
+            response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
         };
         let content_type = header(&response, CONTENT_TYPE);
         if status.is_redirection() {
-            return Err(Trouble::Redirect {
-                to: header(&response, LOCATION),
-            });
+            return Err(Trouble::Redirect { to: header(&response, LOCATION) });
         }
         let mut body = Vec::new();
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(|error| self.trouble(&error))?
-        {
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.trouble(&error))? {
             if body.len() + chunk.len() > self.max_page_bytes {
                 return Err(Trouble::TooLarge(self.max_page_bytes));
             }
@@ -194,9 +163,8 @@ impl Scrape {
     /// The row to keep. Series' birth times are left out always, buckets while the load runs: they
     /// are most of a page, and only the difference from the first to the last snapshot is used.
     pub fn row(&self, phase: ScrapePhase) -> ScrapeRow {
-        let wanted = |kind: Kind| {
-            kind != Kind::Created && (kind != Kind::Bucket || phase != ScrapePhase::During)
-        };
+        let wanted =
+            |kind: Kind| kind != Kind::Created && (kind != Kind::Bucket || phase != ScrapePhase::During);
         let (samples, bad_lines, error) = match &self.page {
             Ok(page) => {
                 let samples = page
@@ -207,12 +175,7 @@ impl Scrape {
             }
             Err(trouble) => (Vec::new(), 0, Some(trouble.to_string())),
         };
-        let Self {
-            source,
-            send_unix_ns,
-            recv_unix_ns,
-            ..
-        } = self;
+        let Self { source, send_unix_ns, recv_unix_ns, .. } = self;
         ScrapeRow {
             source: source.clone(),
             phase,
@@ -240,11 +203,7 @@ fn same_host() -> Policy {
             from.host_str() == attempt.url().host_str()
                 && from.port_or_known_default() == attempt.url().port_or_known_default()
         });
-        if same && attempt.previous().len() <= MAX_REDIRECTS {
-            attempt.follow()
-        } else {
-            attempt.stop()
-        }
+        if same && attempt.previous().len() <= MAX_REDIRECTS { attempt.follow() } else { attempt.stop() }
     })
 }
 
@@ -252,17 +211,12 @@ fn read_page(text: &str, content_type: &str) -> Result<Page, Trouble> {
     let scrape = exposition::parse(text);
     if scrape.samples.is_empty() {
         let start = text.trim_start();
-        let blank_or_comments = start
-            .lines()
-            .all(|line| line.trim().is_empty() || line.starts_with('#'));
+        let blank_or_comments = start.lines().all(|line| line.trim().is_empty() || line.starts_with('#'));
         let json = start.starts_with(['{', '[']);
         return Err(if blank_or_comments {
             Trouble::Empty
         } else {
-            Trouble::NotMetrics {
-                found: found(text, content_type),
-                json,
-            }
+            Trouble::NotMetrics { found: found(text, content_type), json }
         });
     }
     let types: HashMap<&str, MetricType> = scrape.types.iter().copied().collect();
@@ -279,21 +233,10 @@ fn read_page(text: &str, content_type: &str) -> Result<Page, Trouble> {
             page.n_not_finite += 1;
             continue;
         }
-        let kind = kind(
-            sample.name,
-            sample.labels.iter().any(|(key, _)| *key == "le"),
-            &types,
-        );
-        let labels = sample
-            .labels
-            .into_iter()
-            .map(|(key, value)| (key.to_owned(), value.into_owned()))
-            .collect();
-        page.samples.push(SampleRow {
-            name: sample.name.to_owned(),
-            labels,
-            value: sample.value,
-        });
+        let kind = kind(sample.name, sample.labels.iter().any(|(key, _)| *key == "le"), &types);
+        let labels =
+            sample.labels.into_iter().map(|(key, value)| (key.to_owned(), value.into_owned())).collect();
+        page.samples.push(SampleRow { name: sample.name.to_owned(), labels, value: sample.value });
         page.kinds.push(kind);
     }
     Ok(page)
@@ -306,12 +249,7 @@ fn kind(name: &str, has_le: bool, types: &HashMap<&str, MetricType>) -> Kind {
         return Kind::Created;
     }
     let declared = |stem: Option<&str>| stem.and_then(|stem| types.get(stem).copied());
-    let of_many = |stem| {
-        matches!(
-            declared(stem),
-            None | Some(MetricType::Histogram | MetricType::Summary)
-        )
-    };
+    let of_many = |stem| matches!(declared(stem), None | Some(MetricType::Histogram | MetricType::Summary));
     if has_le && ends("_bucket").is_some() {
         return Kind::Bucket;
     }
@@ -328,11 +266,7 @@ fn kind(name: &str, has_le: bool, types: &HashMap<&str, MetricType>) -> Kind {
 }
 
 fn found(text: &str, content_type: &str) -> String {
-    let kind = if content_type.is_empty() {
-        "no content type"
-    } else {
-        content_type
-    };
+    let kind = if content_type.is_empty() { "no content type" } else { content_type };
     if text.trim().is_empty() {
         format!("an empty body ({kind})")
     } else {

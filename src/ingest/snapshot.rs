@@ -49,17 +49,26 @@ pub enum Verdict {
 impl fmt::Display for AfterOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (expected, finished) = (self.expected.unwrap_or(0.0), self.finished.unwrap_or(0.0));
-        let Self {
-            n_scrapes,
-            waited_s,
-            ..
-        } = self;
+        let Self { n_scrapes, waited_s, .. } = self;
         match self.verdict {
-            Verdict::Agreed => write!(f, "finished counts agreed ({finished}) at scrape {n_scrapes}, after {waited_s:.1} s"),
-            Verdict::Settled => write!(f, "finished counts stood still ({finished}) at scrape {n_scrapes}, after {waited_s:.1} s"),
-            Verdict::Fewer => write!(f, "gave up after {waited_s:.1} s and {n_scrapes} scrapes: the server counts {finished} finished requests, the client {expected}"),
-            Verdict::More => write!(f, "the server counts {finished} finished requests, the client only {expected}: it serves others too"),
-            Verdict::Unknown => f.write_str("there is nothing to compare: no count of finished requests from both before and after"),
+            Verdict::Agreed => {
+                write!(f, "finished counts agreed ({finished}) at scrape {n_scrapes}, after {waited_s:.1} s")
+            }
+            Verdict::Settled => write!(
+                f,
+                "finished counts stood still ({finished}) at scrape {n_scrapes}, after {waited_s:.1} s"
+            ),
+            Verdict::Fewer => write!(
+                f,
+                "gave up after {waited_s:.1} s and {n_scrapes} scrapes: the server counts {finished} finished requests, the client {expected}"
+            ),
+            Verdict::More => write!(
+                f,
+                "the server counts {finished} finished requests, the client only {expected}: it serves others too"
+            ),
+            Verdict::Unknown => f.write_str(
+                "there is nothing to compare: no count of finished requests from both before and after",
+            ),
         }
     }
 }

@@ -18,19 +18,11 @@ const RESOURCE_PREFIX: &str = "resource.";
 const LIBRARY_PREFIX: &str = "telemetry.sdk.";
 
 /// Every span of an export as a row, and how many were no valid spans.
-pub fn rows(
-    export: Vec<ResourceSpans>,
-    server: &Server,
-    received: UnixNs,
-    via: &str,
-) -> (Vec<SpanRow>, u64) {
+pub fn rows(export: Vec<ResourceSpans>, server: &Server, received: UnixNs, via: &str) -> (Vec<SpanRow>, u64) {
     let mut out = Vec::new();
     let mut n_rejected = 0;
     for of_resource in export {
-        let sender = of_resource
-            .resource
-            .map(|resource| resource.attributes)
-            .unwrap_or_default();
+        let sender = of_resource.resource.map(|resource| resource.attributes).unwrap_or_default();
         let service = sender
             .iter()
             .find(|pair| pair.key == SERVICE_NAME)
@@ -39,18 +31,9 @@ pub fn rows(
         let sender: Vec<(String, String)> = sender
             .iter()
             .filter(|pair| pair.key != SERVICE_NAME && !pair.key.starts_with(LIBRARY_PREFIX))
-            .filter_map(|pair| {
-                Some((
-                    format!("{RESOURCE_PREFIX}{}", pair.key),
-                    text(pair.value.as_ref()?),
-                ))
-            })
+            .filter_map(|pair| Some((format!("{RESOURCE_PREFIX}{}", pair.key), text(pair.value.as_ref()?))))
             .collect();
-        for span in of_resource
-            .scope_spans
-            .into_iter()
-            .flat_map(|of_scope| of_scope.spans)
-        {
+        for span in of_resource.scope_spans.into_iter().flat_map(|of_scope| of_scope.spans) {
             match row(span, server, received, via, service.as_deref(), &sender) {
                 Some(row) => out.push(row),
                 None => n_rejected += 1,
@@ -96,19 +79,12 @@ fn row(
     };
     // In the table's order, so that of two spellings of one thing the first listed wins.
     let mut attributes: Vec<KeyValue> = span.attributes;
-    let rank = |key: &str| {
-        server
-            .span_attributes
-            .iter()
-            .position(|(name, _)| *name == key)
-            .unwrap_or(usize::MAX)
-    };
+    let rank =
+        |key: &str| server.span_attributes.iter().position(|(name, _)| *name == key).unwrap_or(usize::MAX);
     attributes.sort_by_key(|pair| rank(&pair.key));
     for KeyValue { key, value, .. } in attributes {
         let Some(value) = value else { continue };
-        let taken = server
-            .span_field(&key)
-            .is_some_and(|field| set(&mut row, field, &value));
+        let taken = server.span_field(&key).is_some_and(|field| set(&mut row, field, &value));
         if !taken {
             row.attributes.insert(key, text(&value));
         }
@@ -163,28 +139,18 @@ fn text(value: &AnyValue) -> String {
         Some(Value::IntValue(number)) => number.to_string(),
         Some(Value::DoubleValue(number)) => number.to_string(),
         Some(Value::BytesValue(bytes)) => hex(bytes),
-        Some(Value::ArrayValue(list)) => format!(
-            "[{}]",
-            list.values.iter().map(text).collect::<Vec<_>>().join(", ")
-        ),
+        Some(Value::ArrayValue(list)) => {
+            format!("[{}]", list.values.iter().map(text).collect::<Vec<_>>().join(", "))
+        }
         Some(Value::KvlistValue(map)) => {
             let pairs: BTreeMap<&str, String> = map
                 .values
                 .iter()
-                .map(|pair| {
-                    (
-                        pair.key.as_str(),
-                        pair.value.as_ref().map(text).unwrap_or_default(),
-                    )
-                })
+                .map(|pair| (pair.key.as_str(), pair.value.as_ref().map(text).unwrap_or_default()))
                 .collect();
             format!(
                 "{{{}}}",
-                pairs
-                    .iter()
-                    .map(|(key, value)| format!("{key}: {value}"))
-                    .collect::<Vec<_>>()
-                    .join(", ")
+                pairs.iter().map(|(key, value)| format!("{key}: {value}")).collect::<Vec<_>>().join(", ")
             )
         }
         // An index into a dictionary that spans do not carry.
@@ -193,13 +159,11 @@ fn text(value: &AnyValue) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(out, "{byte:02x}");
-            out
-        })
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
 }
 
 #[cfg(test)]
@@ -211,11 +175,7 @@ mod tests {
     use opentelemetry_proto::tonic::trace::v1::ScopeSpans;
 
     fn pair(key: &str, value: Value) -> KeyValue {
-        KeyValue {
-            key: key.to_owned(),
-            value: Some(AnyValue { value: Some(value) }),
-            ..KeyValue::default()
-        }
+        KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
     }
 
     fn export(attributes: Vec<KeyValue>, trace_id: Vec<u8>) -> Vec<ResourceSpans> {
@@ -230,31 +190,21 @@ mod tests {
         };
         let resource = Resource {
             attributes: vec![
-                pair(
-                    "service.name",
-                    Value::StringValue("unknown_service:python".to_owned()),
-                ),
-                pair(
-                    "telemetry.sdk.language",
-                    Value::StringValue("python".to_owned()),
-                ),
+                pair("service.name", Value::StringValue("unknown_service:python".to_owned())),
+                pair("telemetry.sdk.language", Value::StringValue("python".to_owned())),
                 pair("vllm.process_id", Value::StringValue("26151".to_owned())),
             ],
             ..Resource::default()
         };
         vec![ResourceSpans {
             resource: Some(resource),
-            scope_spans: vec![ScopeSpans {
-                spans: vec![span],
-                ..ScopeSpans::default()
-            }],
+            scope_spans: vec![ScopeSpans { spans: vec![span], ..ScopeSpans::default() }],
             ..ResourceSpans::default()
         }]
     }
 
     fn one(attributes: Vec<KeyValue>) -> SpanRow {
-        let (mut rows, n_rejected) =
-            rows(export(attributes, vec![1; 16]), &VLLM, UnixNs(7), "grpc");
+        let (mut rows, n_rejected) = rows(export(attributes, vec![1; 16]), &VLLM, UnixNs(7), "grpc");
         assert_eq!((rows.len(), n_rejected), (1, 0));
         rows.remove(0)
     }
@@ -262,55 +212,27 @@ mod tests {
     #[test]
     fn a_request_span_as_vllm_sends_it() {
         let row = one(vec![
-            pair(
-                "gen_ai.latency.time_to_first_token",
-                Value::DoubleValue(0.032_270_669_937_133_79),
-            ),
-            pair(
-                "gen_ai.latency.e2e",
-                Value::DoubleValue(0.090_278_148_651_123_05),
-            ),
-            pair(
-                "gen_ai.latency.time_in_queue",
-                Value::DoubleValue(3.826_100_009_973_743e-5),
-            ),
+            pair("gen_ai.latency.time_to_first_token", Value::DoubleValue(0.032_270_669_937_133_79)),
+            pair("gen_ai.latency.e2e", Value::DoubleValue(0.090_278_148_651_123_05)),
+            pair("gen_ai.latency.time_in_queue", Value::DoubleValue(3.826_100_009_973_743e-5)),
             pair("gen_ai.usage.prompt_tokens", Value::IntValue(33)),
             pair("gen_ai.usage.completion_tokens", Value::IntValue(12)),
-            pair(
-                "gen_ai.latency.time_in_model_inference",
-                Value::DoubleValue(0.076_936_242_000_101_63),
-            ),
-            pair(
-                "gen_ai.request.id",
-                Value::StringValue("cmpl-few-000-0".to_owned()),
-            ),
+            pair("gen_ai.latency.time_in_model_inference", Value::DoubleValue(0.076_936_242_000_101_63)),
+            pair("gen_ai.request.id", Value::StringValue("cmpl-few-000-0".to_owned())),
         ]);
-        assert_eq!(
-            row.ttft_s.map(f64::to_bits),
-            Some(0.032_270_669_937_133_79_f64.to_bits())
-        );
+        assert_eq!(row.ttft_s.map(f64::to_bits), Some(0.032_270_669_937_133_79_f64.to_bits()));
         assert_eq!((row.input_tokens, row.output_tokens), (Some(33), Some(12)));
-        assert_eq!(
-            (row.request_id.as_deref(), row.prefill_s),
-            (Some("cmpl-few-000-0"), None)
-        );
+        assert_eq!((row.request_id.as_deref(), row.prefill_s), (Some("cmpl-few-000-0"), None));
         assert_eq!(
             (row.service.as_deref(), row.parent_span_id.as_deref()),
             (Some("unknown_service:python"), None)
         );
         assert_eq!(row.trace_id, "01".repeat(16));
-        let kept: Vec<(&str, &str)> = row
-            .attributes
-            .iter()
-            .map(|(k, v)| (k.as_str(), v.as_str()))
-            .collect();
+        let kept: Vec<(&str, &str)> = row.attributes.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         assert_eq!(
             kept,
             [
-                (
-                    "gen_ai.latency.time_in_model_inference",
-                    "0.07693624200010163"
-                ),
+                ("gen_ai.latency.time_in_model_inference", "0.07693624200010163"),
                 ("resource.vllm.process_id", "26151")
             ]
         );
@@ -323,12 +245,7 @@ mod tests {
             pair("gen_ai.usage.prompt_tokens", Value::IntValue(2)),
         ]);
         assert_eq!(row.input_tokens, Some(2));
-        assert_eq!(
-            row.attributes
-                .get("gen_ai.usage.input_tokens")
-                .map(String::as_str),
-            Some("1")
-        );
+        assert_eq!(row.attributes.get("gen_ai.usage.input_tokens").map(String::as_str), Some("1"));
     }
 
     #[test]
@@ -336,20 +253,11 @@ mod tests {
         let row = one(vec![
             pair("gen_ai.latency.e2e", Value::DoubleValue(f64::NAN)),
             pair("gen_ai.usage.prompt_tokens", Value::IntValue(-1)),
-            pair(
-                "gen_ai.usage.completion_tokens",
-                Value::StringValue("12".to_owned()),
-            ),
+            pair("gen_ai.usage.completion_tokens", Value::StringValue("12".to_owned())),
             pair("flag", Value::BoolValue(true)),
         ]);
-        assert_eq!(
-            (row.e2e_s, row.input_tokens, row.output_tokens),
-            (None, None, Some(12))
-        );
-        assert_eq!(
-            row.attributes.get("gen_ai.latency.e2e").map(String::as_str),
-            Some("NaN")
-        );
+        assert_eq!((row.e2e_s, row.input_tokens, row.output_tokens), (None, None, Some(12)));
+        assert_eq!(row.attributes.get("gen_ai.latency.e2e").map(String::as_str), Some("NaN"));
         assert_eq!(row.attributes.get("flag").map(String::as_str), Some("true"));
     }
 

@@ -40,11 +40,7 @@ pub async fn follow_stream(
     stop: CancellationToken,
 ) -> LogCounts {
     let mut first = origin == Origin::Pipe;
-    let freshness = if origin == Origin::Pipe {
-        Freshness::Piped
-    } else {
-        Freshness::Fresh
-    };
+    let freshness = if origin == Origin::Pipe { Freshness::Piped } else { Freshness::Fresh };
     let mut deadline: Option<Instant> = None;
     loop {
         let chunk = match deadline {
@@ -56,10 +52,7 @@ pub async fn follow_stream(
                 }
             },
             Some(deadline) if Instant::now() > deadline => None,
-            Some(_) => tokio::time::timeout(QUIET, chunks.recv())
-                .await
-                .ok()
-                .flatten(),
+            Some(_) => tokio::time::timeout(QUIET, chunks.recv()).await.ok().flatten(),
         };
         let Some((read, bytes)) = chunk else { break };
         if std::mem::take(&mut first)
@@ -99,25 +92,21 @@ pub fn pump_blocking(
     let (sender, receiver) = mpsc::channel(64);
     let source = name.to_owned();
     let failed = notes.clone();
-    let thread = std::thread::Builder::new()
-        .name(format!("tare-log {name}"))
-        .spawn(move || {
-            let mut reader = match open() {
-                Ok(reader) => reader,
-                Err(error) => return notes.add(unreadable(Path::new(&source), &error).note()),
-            };
-            let mut buffer = vec![0; CHUNK_BYTES];
-            while let Ok(n @ 1..) = reader.read(&mut buffer) {
-                let chunk = (UnixNs::now(), buffer.get(..n).unwrap_or_default().to_vec());
-                if sender.blocking_send(chunk).is_err() {
-                    break;
-                }
+    let thread = std::thread::Builder::new().name(format!("tare-log {name}")).spawn(move || {
+        let mut reader = match open() {
+            Ok(reader) => reader,
+            Err(error) => return notes.add(unreadable(Path::new(&source), &error).note()),
+        };
+        let mut buffer = vec![0; CHUNK_BYTES];
+        while let Ok(n @ 1..) = reader.read(&mut buffer) {
+            let chunk = (UnixNs::now(), buffer.get(..n).unwrap_or_default().to_vec());
+            if sender.blocking_send(chunk).is_err() {
+                break;
             }
-        });
+        }
+    });
     if let Err(error) = thread {
-        failed.add(format!(
-            "the log {name} is not read: no thread could be started ({error})"
-        ));
+        failed.add(format!("the log {name} is not read: no thread could be started ({error})"));
     }
     receiver
 }

@@ -13,9 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::follower::{
-    CHUNK_BYTES, DRAIN, Follower, SNIFF_BYTES, directory, empty, not_a_log, unreadable,
-};
+use super::follower::{CHUNK_BYTES, DRAIN, Follower, SNIFF_BYTES, directory, empty, not_a_log, unreadable};
 use super::lines::{Line, Lines, MAX_LINE_BYTES, not_text};
 use super::log::{Freshness, LogCounts, LogReader};
 use super::problem::Problem;
@@ -45,18 +43,12 @@ pub fn read_whole(
     if meta.is_dir() {
         return Err(directory(path));
     }
-    let near = UnixNs(
-        meta.mtime()
-            .saturating_mul(1_000_000_000)
-            .saturating_add(meta.mtime_nsec()),
-    );
+    let near = UnixNs(meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec()));
     let mut lines = Lines::new(MAX_LINE_BYTES);
     let mut buffer = vec![0; CHUNK_BYTES * 4];
     let mut first = true;
     loop {
-        let n = file
-            .read(&mut buffer)
-            .map_err(|error| unreadable(path, &error))?;
+        let n = file.read(&mut buffer).map_err(|error| unreadable(path, &error))?;
         let chunk = buffer.get(..n).unwrap_or_default();
         if std::mem::take(&mut first) {
             if let Some(kind) = not_text(chunk.get(..SNIFF_BYTES).unwrap_or(chunk)) {
@@ -75,11 +67,7 @@ pub fn read_whole(
         }
         lines.push(chunk, &mut row_of);
     }
-    let problem = if reader.counts().seen == 0 {
-        Some(empty(path))
-    } else {
-        reader.verdict()
-    };
+    let problem = if reader.counts().seen == 0 { Some(empty(path)) } else { reader.verdict() };
     Ok((reader.counts(), problem))
 }
 
@@ -168,9 +156,7 @@ impl Open {
             return Ok(None);
         }
         let mut buffer = vec![0; CHUNK_BYTES];
-        let sniff = file
-            .read(buffer.get_mut(..SNIFF_BYTES).unwrap_or_default())
-            .await?;
+        let sniff = file.read(buffer.get_mut(..SNIFF_BYTES).unwrap_or_default()).await?;
         if let Some(kind) = not_text(buffer.get(..sniff).unwrap_or_default()) {
             follower.refuse(kind);
             return Ok(None);
@@ -188,13 +174,7 @@ impl Open {
         } else {
             file.seek(SeekFrom::Start(0)).await?;
         }
-        Ok(Some(Self {
-            file,
-            inode: (meta.dev(), meta.ino()),
-            position,
-            freshness,
-            buffer,
-        }))
+        Ok(Some(Self { file, inode: (meta.dev(), meta.ino()), position, freshness, buffer }))
     }
 
     /// Reads what there is, then looks whether the file was truncated or another took its place.
@@ -231,22 +211,14 @@ impl Open {
         Ok(Step::Same)
     }
 
-    async fn drain(
-        &mut self,
-        follower: &mut Follower,
-        deadline: Option<Instant>,
-    ) -> io::Result<()> {
+    async fn drain(&mut self, follower: &mut Follower, deadline: Option<Instant>) -> io::Result<()> {
         loop {
             let n = self.file.read(&mut self.buffer).await?;
             if n == 0 || deadline.is_some_and(|deadline| Instant::now() > deadline) {
                 return Ok(());
             }
             self.position += n as u64;
-            follower.push(
-                self.buffer.get(..n).unwrap_or_default(),
-                UnixNs::now(),
-                self.freshness,
-            );
+            follower.push(self.buffer.get(..n).unwrap_or_default(), UnixNs::now(), self.freshness);
         }
     }
 }
@@ -261,6 +233,9 @@ fn missing(path: &Path, error: &io::Error, seen_once: bool) -> Problem {
             path.display()
         ));
     }
-    Problem::new(format!("the server log {} was not there when the run began; it is read from its start once it appears", path.display()))
-        .hint("check the path given with `--server-log`; `-` reads standard input")
+    Problem::new(format!(
+        "the server log {} was not there when the run began; it is read from its start once it appears",
+        path.display()
+    ))
+    .hint("check the path given with `--server-log`; `-` reads standard input")
 }

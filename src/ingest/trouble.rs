@@ -21,10 +21,7 @@ pub enum Trouble {
 impl Trouble {
     /// Asking again soon may go better.
     pub fn may_pass(&self) -> bool {
-        matches!(
-            self,
-            Trouble::Connect(_) | Trouble::Timeout(_) | Trouble::Broken(_)
-        )
+        matches!(self, Trouble::Connect(_) | Trouble::Timeout(_) | Trouble::Broken(_))
     }
 
     /// As a note about the endpoint at `url`.
@@ -50,19 +47,15 @@ impl fmt::Display for Trouble {
             Trouble::Timeout(after) => {
                 write!(f, "no whole answer within {} s", after.as_secs_f64())
             }
-            Trouble::Status { status, found } => write!(
-                f,
-                "expected a page in Prometheus text format, found status {status} with {found}"
-            ),
-            Trouble::Redirect { to } => write!(
-                f,
-                "it redirects to another place, `{}`, which is not followed",
-                excerpt(to, 200)
-            ),
-            Trouble::NotMetrics { found, .. } => write!(
-                f,
-                "expected a page in Prometheus text format, found {found}"
-            ),
+            Trouble::Status { status, found } => {
+                write!(f, "expected a page in Prometheus text format, found status {status} with {found}")
+            }
+            Trouble::Redirect { to } => {
+                write!(f, "it redirects to another place, `{}`, which is not followed", excerpt(to, 200))
+            }
+            Trouble::NotMetrics { found, .. } => {
+                write!(f, "expected a page in Prometheus text format, found {found}")
+            }
             Trouble::Empty => f.write_str("the page has no samples"),
             Trouble::TooLarge(limit) => write!(f, "the page is longer than {} MiB", limit >> 20),
             Trouble::Broken(why) => write!(f, "the answer broke off: {why}"),

@@ -19,9 +19,11 @@ impl Offsets {
         match arrival {
             Arrival::Closed { .. } => None,
             Arrival::Constant { rate_rps } => Some(Self::Constant { gap_s: 1.0 / rate_rps, next: 0 }),
-            Arrival::Poisson { rate_rps } => {
-                Some(Self::Poisson { rate_rps, at_s: 0.0, random: Box::new(ChaCha12Rng::seed_from_u64(seed)) })
-            }
+            Arrival::Poisson { rate_rps } => Some(Self::Poisson {
+                rate_rps,
+                at_s: 0.0,
+                random: Box::new(ChaCha12Rng::seed_from_u64(seed)),
+            }),
         }
     }
 }
@@ -96,7 +98,9 @@ mod tests {
     #[test]
     fn the_ramp_is_linear() {
         let starts: Vec<f64> = (0..50).map(|u| user_start_s(u, 50, 20.0)).collect();
-        assert!((starts[0]).abs() < 1e-12 && (starts[1] - 0.4).abs() < 1e-12 && (starts[49] - 19.6).abs() < 1e-9);
+        assert!(
+            (starts[0]).abs() < 1e-12 && (starts[1] - 0.4).abs() < 1e-12 && (starts[49] - 19.6).abs() < 1e-9
+        );
     }
 
     #[test]

@@ -76,7 +76,8 @@ impl Client {
             Some(error) => (Status::ConnectError, Some(error)),
             None => recording.conclude(&end),
         };
-        let reusable = matches!(end, End::Complete) && recording.response.head().is_some_and(|h| h.keep_alive);
+        let reusable =
+            matches!(end, End::Complete) && recording.response.head().is_some_and(|h| h.keep_alive);
         let row = self.row(request, scheduled, started, done, &sending, &recording, (status, error));
         (Finished { row, events: recording.events }, stream.filter(|_| reusable))
     }
@@ -94,7 +95,8 @@ impl Client {
                 match self.connect(sending).await {
                     Ok(connected) => *stream = Some(connected),
                     Err(error) => {
-                        sending.connect_error = Some(format!("could not connect to {}: {error}", self.address));
+                        sending.connect_error =
+                            Some(format!("could not connect to {}: {error}", self.address));
                         return End::Closed(None);
                     }
                 }
@@ -225,7 +227,8 @@ async fn send_and_read(
     }
     sending.sent = Some(UnixNs::now());
     loop {
-        let step = stream.read(|bytes, stamp| if bytes.is_empty() { None } else { Some(recording.take(bytes, stamp)) });
+        let step = stream
+            .read(|bytes, stamp| if bytes.is_empty() { None } else { Some(recording.take(bytes, stamp)) });
         match step.await {
             Ok(Some(Ok(true))) => return End::Complete,
             Ok(Some(Ok(false))) => {}

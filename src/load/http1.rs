@@ -102,7 +102,11 @@ impl ResponseDecoder {
                     }
                     *left -= n as u64;
                     if *left == 0 {
-                        self.state = if matches!(self.state, State::Chunk { .. }) { State::ChunkCr } else { State::Done };
+                        self.state = if matches!(self.state, State::Chunk { .. }) {
+                            State::ChunkCr
+                        } else {
+                            State::Done
+                        };
                     }
                     rest
                 }
@@ -137,10 +141,14 @@ impl ResponseDecoder {
         let mut response = httparse::Response::new(&mut storage);
         let length = match response.parse(&self.pending) {
             Ok(httparse::Status::Complete(length)) => length,
-            Ok(httparse::Status::Partial) if self.pending.len() > MAX_HEAD_BYTES => return Err(HttpError::HeadTooLarge),
+            Ok(httparse::Status::Partial) if self.pending.len() > MAX_HEAD_BYTES => {
+                return Err(HttpError::HeadTooLarge);
+            }
             Ok(httparse::Status::Partial) => return Ok(input.get(room..).unwrap_or_default()),
             Err(error) => {
-                let start = String::from_utf8_lossy(self.pending.get(..40.min(self.pending.len())).unwrap_or_default());
+                let start = String::from_utf8_lossy(
+                    self.pending.get(..40.min(self.pending.len())).unwrap_or_default(),
+                );
                 return Err(HttpError::Head(format!("`{}` ({error})", start.escape_debug())));
             }
         };
@@ -160,7 +168,8 @@ impl ResponseDecoder {
                 .and_then(|v| v.split(';').next())
                 .is_some_and(|v| v.trim().eq_ignore_ascii_case("text/event-stream"));
             let connection = head.header("connection").unwrap_or("").to_ascii_lowercase();
-            head.keep_alive = if http10 { connection.contains("keep-alive") } else { !connection.contains("close") };
+            head.keep_alive =
+                if http10 { connection.contains("keep-alive") } else { !connection.contains("close") };
             self.state = body_state(&head)?;
             if matches!(self.state, State::UntilClose) {
                 head.keep_alive = false;
@@ -270,7 +279,9 @@ mod tests {
 
     #[test]
     fn length_and_close_delimited_bodies_end_where_they_should() {
-        let (decoder, body) = decode(&[b"HTTP/1.1 404 Not Found\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello"]).unwrap();
+        let (decoder, body) =
+            decode(&[b"HTTP/1.1 404 Not Found\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello"])
+                .unwrap();
         assert!(decoder.is_done() && !decoder.head().unwrap().keep_alive);
         assert_eq!(body, b"hello");
         let (mut decoder, body) = decode(&[b"HTTP/1.0 200 OK\r\n\r\nsome", b" text"]).unwrap();
@@ -288,7 +299,8 @@ mod tests {
     #[test]
     fn interim_responses_are_passed_over() {
         let (decoder, body) =
-            decode(&[b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"]).unwrap();
+            decode(&[b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"])
+                .unwrap();
         assert_eq!(decoder.head().unwrap().status, 200);
         assert_eq!(body, b"ok");
     }

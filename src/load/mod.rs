@@ -150,7 +150,8 @@ pub fn warm_up(plan: &Plan, interrupt: &CancellationToken) -> anyhow::Result<Vec
             }
             let request = plan.requests.prepare_warmup(n)?;
             let now = UnixNs::now();
-            let (finished, again, _) = understood(&client, &plan.requests, kept, &request, now, interrupt).await;
+            let (finished, again, _) =
+                understood(&client, &plan.requests, kept, &request, now, interrupt).await;
             kept = again;
             rows.push(finished.row);
         }
@@ -308,7 +309,10 @@ async fn understood(
 /// Whether the answer is a refusal of `stream_options.continuous_usage_stats`.
 fn refuses_continuous_usage(row: &RequestRow) -> bool {
     matches!(row.http_status, Some(400 | 422))
-        && row.error.as_deref().is_some_and(|e| e.contains("continuous_usage") || e.contains("stream_options"))
+        && row
+            .error
+            .as_deref()
+            .is_some_and(|e| e.contains("continuous_usage") || e.contains("stream_options"))
 }
 
 async fn join_all(tasks: &mut JoinSet<()>) {

@@ -339,7 +339,8 @@ fn error_text(error: &Value) -> String {
 /// One line of a bearable length that does nothing to a terminal.
 fn shorten(text: &str) -> String {
     const LONGEST: usize = 300;
-    let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ").replace(char::is_control, "\u{fffd}");
+    let line: String =
+        text.split_whitespace().collect::<Vec<_>>().join(" ").replace(char::is_control, "\u{fffd}");
     if line.chars().count() <= LONGEST { line } else { line.chars().take(LONGEST).chain(['…']).collect() }
 }
 
@@ -367,7 +368,12 @@ mod tests {
     }
 
     fn prompt(text: &str, max_tokens: u32) -> Prompt {
-        Prompt { kind: PromptKind::Text(text.to_owned()), max_tokens: Some(max_tokens), chars: 0, approx_tokens: 0 }
+        Prompt {
+            kind: PromptKind::Text(text.to_owned()),
+            max_tokens: Some(max_tokens),
+            chars: 0,
+            approx_tokens: 0,
+        }
     }
 
     #[test]
@@ -399,7 +405,8 @@ mod tests {
 
     #[test]
     fn content_reasoning_text_and_tool_calls_bear_tokens() {
-        let content = parse(br#"{"choices":[{"index":0,"delta":{"content":" app"},"finish_reason":null}]}"#).unwrap();
+        let content =
+            parse(br#"{"choices":[{"index":0,"delta":{"content":" app"},"finish_reason":null}]}"#).unwrap();
         assert!(content.has_text && content.has_content);
         let reasoning = parse(br#"{"choices":[{"index":0,"delta":{"reasoning_content":"hm"}}]}"#).unwrap();
         assert!(reasoning.has_text && !reasoning.has_content);
@@ -429,7 +436,12 @@ mod tests {
         // A number for an id, an empty finish reason, usage and metrics of other makes, content in parts.
         let chunk = parse(br#"{"id":7,"choices":[{"index":0,"delta":{"content":[{"type":"text","text":"a"}],"tool_calls":null},"finish_reason":""}],"usage":"many","metrics":{"queue_time_ms":"soon"}}"#).unwrap();
         assert_eq!(chunk.id.as_deref(), Some("7"));
-        assert!(chunk.has_content && chunk.finish_reason.is_none() && chunk.usage.is_none() && chunk.in_band.is_none());
+        assert!(
+            chunk.has_content
+                && chunk.finish_reason.is_none()
+                && chunk.usage.is_none()
+                && chunk.in_band.is_none()
+        );
         let both = parse(br#"{"choices":[{"delta":{"content":"a\u00e9"},"message":{"content":""},"finish_reason":null}],"error":null}"#).unwrap();
         assert!(both.has_content && both.error.is_none());
     }
@@ -448,12 +460,17 @@ mod tests {
 
     #[test]
     fn errors_are_read_and_absurd_counts_are_absent() {
-        let chunk = parse(br#"{"error":{"message":"EngineCore died","type":"InternalServerError","code":500}}"#).unwrap();
+        let chunk =
+            parse(br#"{"error":{"message":"EngineCore died","type":"InternalServerError","code":500}}"#)
+                .unwrap();
         assert_eq!(chunk.error.as_deref(), Some("EngineCore died"));
         let odd = parse(br#"{"choices":[],"usage":{"prompt_tokens":-3,"completion_tokens":1e40}}"#).unwrap();
         assert_eq!(odd.usage, Some(Usage::default()));
         assert!(parse(b"<html>").unwrap_err().starts_with("expected a JSON chunk, found `<html>`"));
-        assert_eq!(error_message(br#"{"error":{"message":"The model `nope` does not exist."}}"#), "The model `nope` does not exist.");
+        assert_eq!(
+            error_message(br#"{"error":{"message":"The model `nope` does not exist."}}"#),
+            "The model `nope` does not exist."
+        );
         assert_eq!(error_message(b"Bad  Gateway\n"), "Bad Gateway");
     }
 }

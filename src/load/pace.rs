@@ -51,6 +51,7 @@ fn sleep_until(time: UnixNs, closing: &CancellationToken) -> bool {
             return true;
         }
         let nap = left.min(LONGEST_SLEEP_NS);
-        let _ = clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::empty(), &TimeSpec::new(0, nap));
+        let _ =
+            clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::empty(), &TimeSpec::new(0, nap));
     }
 }

@@ -77,7 +77,13 @@ impl Requests {
 
     fn head_and_body(&self, request_id: &str, traceparent: &str, body: &[u8]) -> anyhow::Result<Vec<u8>> {
         let mut bytes = Vec::with_capacity(body.len() + 512);
-        write!(bytes, "POST {}{} HTTP/1.1\r\nHost: {}\r\n", self.target.path, self.path, self.target.authority())?;
+        write!(
+            bytes,
+            "POST {}{} HTTP/1.1\r\nHost: {}\r\n",
+            self.target.path,
+            self.path,
+            self.target.authority()
+        )?;
         let authorization = self.api_key.as_ref().map(|key| format!("Bearer {key}"));
         let accept = if self.options.stream { "text/event-stream" } else { "application/json" };
         let ours = [
@@ -125,7 +131,16 @@ mod tests {
 
     fn requests(headers: &[(&str, &str)]) -> Requests {
         Requests {
-            prompts: vec![Prompt { kind: PromptKind::Text("hi".to_owned()), max_tokens: Some(4), chars: 2, approx_tokens: 1 }; 3].into(),
+            prompts: vec![
+                Prompt {
+                    kind: PromptKind::Text("hi".to_owned()),
+                    max_tokens: Some(4),
+                    chars: 2,
+                    approx_tokens: 1
+                };
+                3
+            ]
+            .into(),
             options: BodyOptions {
                 endpoint: Endpoint::Completions,
                 model: "tiny".to_owned(),

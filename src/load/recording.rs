@@ -131,20 +131,28 @@ impl Recording {
                 End::Closed(Some(error)) => {
                     (Status::ConnectError, Some(format!("the connection broke before the answer: {error}")))
                 }
-                End::Closed(None) | End::Complete => {
-                    (Status::ConnectError, Some("the server closed the connection before the answer".to_owned()))
-                }
+                End::Closed(None) | End::Complete => (
+                    Status::ConnectError,
+                    Some("the server closed the connection before the answer".to_owned()),
+                ),
             };
         };
         if head.status >= 300 {
-            return (Status::HttpError, Some(format!("HTTP {}: {}", head.status, openai::error_message(&self.body))));
+            return (
+                Status::HttpError,
+                Some(format!("HTTP {}: {}", head.status, openai::error_message(&self.body))),
+            );
         }
         // `content-encoding: none`, unlawful and common, is not among them.
         let compressed = |coding: &&str| {
-            ["gzip", "x-gzip", "deflate", "br", "zstd", "compress"].iter().any(|c| coding.to_ascii_lowercase().contains(c))
+            ["gzip", "x-gzip", "deflate", "br", "zstd", "compress"]
+                .iter()
+                .any(|c| coding.to_ascii_lowercase().contains(c))
         };
         if let Some(coding) = head.header("content-encoding").filter(compressed) {
-            let what = format!("the answer is compressed (`content-encoding: {coding}`), though that was not asked for");
+            let what = format!(
+                "the answer is compressed (`content-encoding: {coding}`), though that was not asked for"
+            );
             return (Status::DecodeError, Some(what));
         }
         if !head.event_stream && matches!(end, End::Complete) {
@@ -166,10 +174,14 @@ impl Recording {
         }
         match end {
             End::Http(error) => (Status::DecodeError, Some(error.to_string())),
-            End::Timeout => (Status::Timeout, Some("the answer did not end within the time limit".to_owned())),
+            End::Timeout => {
+                (Status::Timeout, Some("the answer did not end within the time limit".to_owned()))
+            }
             End::Stopped => (Status::InFlight, None),
             End::Closed(Some(error)) => (Status::Cut, Some(format!("the connection broke: {error}"))),
-            End::Closed(None) => (Status::Cut, Some("the server closed the connection in the middle of the answer".to_owned())),
+            End::Closed(None) => {
+                (Status::Cut, Some("the server closed the connection in the middle of the answer".to_owned()))
+            }
             End::Complete => {
                 (Status::Cut, Some("the answer ended without `finish_reason` or `[DONE]`".to_owned()))
             }
@@ -231,7 +243,8 @@ impl Recording {
         if counts_one_of_many {
             (self.usage.completion_tokens, self.tokens_so_far) = (None, None);
         }
-        let new_tokens = chunk.usage.filter(|_| !counts_one_of_many).and_then(|usage| self.tokens_since(usage));
+        let new_tokens =
+            chunk.usage.filter(|_| !counts_one_of_many).and_then(|usage| self.tokens_since(usage));
         if let Some(in_band) = chunk.in_band {
             self.in_band = in_band;
         }
@@ -280,10 +293,16 @@ impl Recording {
 mod tests {
     use super::*;
 
-    const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    const HEAD: &[u8] =
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
 
     fn stamp(at: i64) -> ReadStamp {
-        ReadStamp { kernel: Some(UnixNs(at)), user: UnixNs(at + 5), drained: true, empty_before: UnixNs(at - 50) }
+        ReadStamp {
+            kernel: Some(UnixNs(at)),
+            user: UnixNs(at + 5),
+            drained: true,
+            empty_before: UnixNs(at - 50),
+        }
     }
 
     fn chunk(body: &str) -> Vec<u8> {
@@ -323,7 +342,10 @@ mod tests {
         assert_eq!(exact(&recording), [false, true, false, false, false, true]);
         let intervals: Vec<(i64, i64)> =
             recording.events.iter().map(|e| (e.stamp_lo_unix_ns.0, e.stamp_hi_unix_ns.0)).collect();
-        assert_eq!(intervals, [(1050, 1100), (1100, 1100), (1150, 1200), (1250, 1300), (1350, 1400), (1500, 1500)]);
+        assert_eq!(
+            intervals,
+            [(1050, 1100), (1100, 1100), (1150, 1200), (1250, 1300), (1350, 1400), (1500, 1500)]
+        );
     }
 
     #[test]
@@ -359,14 +381,18 @@ mod tests {
         assert_eq!(cut.output_tokens(), None);
         let all = [&reads[..], &[chunk(closing), chunk("data: [DONE]\n\n")]].concat();
         let (whole, status, _) = record(&all, &End::Complete);
-        assert_eq!((status, whole.output_tokens(), whole.usage.prompt_tokens), (Status::Ok, Some(9), Some(3)));
+        assert_eq!(
+            (status, whole.output_tokens(), whole.usage.prompt_tokens),
+            (Status::Ok, Some(9), Some(3))
+        );
         let tokens: Vec<Option<u32>> = whole.events.iter().map(|e| e.tokens).collect();
         assert_eq!(tokens, [Some(1), None, None]);
     }
 
     #[test]
     fn a_compressed_answer_is_named() {
-        let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\n\r\n".to_vec();
+        let head =
+            b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\n\r\n".to_vec();
         let (_, status, error) = record(&[head, b"\x1f\x8b\x08data: x\n\n".to_vec()], &End::Complete);
         assert_eq!(status, Status::DecodeError);
         assert!(error.unwrap().contains("`content-encoding: gzip`"));

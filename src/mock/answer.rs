@@ -19,17 +19,10 @@ impl Answer {
     /// The answer to a prompt (by its fingerprint) under the server's and the request's seed.
     pub fn new(server_seed: u64, prompt: u64, request_seed: u64, empty_first: bool) -> Self {
         let mut seed = [0_u8; 32];
-        for (slot, value) in seed
-            .chunks_exact_mut(8)
-            .zip([server_seed, prompt, request_seed])
-        {
+        for (slot, value) in seed.chunks_exact_mut(8).zip([server_seed, prompt, request_seed]) {
             slot.copy_from_slice(&value.to_le_bytes());
         }
-        Self {
-            rng: ChaCha8Rng::from_seed(seed),
-            tokens: 0,
-            empty_first,
-        }
+        Self { rng: ChaCha8Rng::from_seed(seed), tokens: 0, empty_first }
     }
 
     /// A natural length in tokens, the end-of-text token included: geometric with this mean, and at
@@ -49,11 +42,7 @@ impl Answer {
         let draw = self.rng.next_u32();
         let first = self.tokens == 0;
         self.tokens += 1;
-        let silent = if first {
-            self.empty_first
-        } else {
-            draw.is_multiple_of(100)
-        };
+        let silent = if first { self.empty_first } else { draw.is_multiple_of(100) };
         if end_of_text || silent {
             return;
         }
@@ -80,15 +69,14 @@ fn unit(bits: u64) -> f64 {
 
 /// What tokens decode to: mostly the pieces of English, with a few that are harder to carry.
 const PIECES: [&str; 104] = [
-    " the", " of", " and", " to", " in", " a", " is", " that", " for", " it", " as", " was",
-    " with", " be", " by", " on", " not", " he", " his", " but", " at", " are", " this", " have",
-    " from", " or", " had", " an", " they", " which", " one", " you", " were", " all", " her",
-    " she", " there", " would", " their", " we", " him", " been", " has", " when", " who", " will",
-    " no", " more", " if", " out", " so", " up", " said", " what", " its", " about", " than",
-    " into", " them", " can", " only", " other", " time", " new", " some", " could", " these",
-    " two", " may", " first", " then", " do", " any", " like", " my", " now", " over", " such",
-    " our", " man", " me", " even", " most", " made", " after", " also", "ing", "ed", "ly",
-    "ation", "er", "s", ",", ".", ".\n\n", ":", " \"", "\"", " café", " naïve", " 東京", " мир",
+    " the", " of", " and", " to", " in", " a", " is", " that", " for", " it", " as", " was", " with", " be",
+    " by", " on", " not", " he", " his", " but", " at", " are", " this", " have", " from", " or", " had",
+    " an", " they", " which", " one", " you", " were", " all", " her", " she", " there", " would", " their",
+    " we", " him", " been", " has", " when", " who", " will", " no", " more", " if", " out", " so", " up",
+    " said", " what", " its", " about", " than", " into", " them", " can", " only", " other", " time",
+    " new", " some", " could", " these", " two", " may", " first", " then", " do", " any", " like", " my",
+    " now", " over", " such", " our", " man", " me", " even", " most", " made", " after", " also", "ing",
+    "ed", "ly", "ation", "er", "s", ",", ".", ".\n\n", ":", " \"", "\"", " café", " naïve", " 東京", " мир",
     " 🙂", " C:\\",
 ];
 
@@ -130,16 +118,13 @@ mod tests {
     #[test]
     fn natural_lengths_have_the_mean_asked_for() {
         let n = 4_000_u32;
-        let total: u64 = (0..u64::from(n))
-            .map(|i| u64::from(Answer::new(1, i, 0, false).natural_length(180.0)))
-            .sum();
+        let total: u64 =
+            (0..u64::from(n)).map(|i| u64::from(Answer::new(1, i, 0, false).natural_length(180.0))).sum();
         let mean = total as f64 / f64::from(n);
         assert!((mean - 180.0).abs() < 10.0, "{mean}");
         assert_eq!(Answer::new(1, 1, 0, false).natural_length(1.0), 1);
         assert_eq!(Answer::new(1, 1, 0, false).natural_length(2.0), 2);
-        let shortest = (0..2_000)
-            .map(|i| Answer::new(1, i, 0, false).natural_length(3.0))
-            .min();
+        let shortest = (0..2_000).map(|i| Answer::new(1, i, 0, false).natural_length(3.0)).min();
         assert_eq!(shortest, Some(2), "something is said before the end");
     }
 
@@ -161,9 +146,6 @@ mod tests {
         let draws: Vec<f64> = (0..20_000).map(|_| normal(&mut rng)).collect();
         let mean = draws.iter().sum::<f64>() / draws.len() as f64;
         let variance = draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / draws.len() as f64;
-        assert!(
-            mean.abs() < 0.05 && (variance - 1.0).abs() < 0.06,
-            "{mean} {variance}"
-        );
+        assert!(mean.abs() < 0.05 && (variance - 1.0).abs() < 0.06, "{mean} {variance}");
     }
 }

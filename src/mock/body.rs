@@ -103,13 +103,7 @@ pub fn parse(bytes: &[u8], chat: bool) -> Result<Body, Reject> {
     }
     if body.stream_options.is_some() && !body.stream.unwrap_or(false) {
         let what = "Stream options can only be defined when `stream=True`.";
-        return Err(Reject::validation(
-            "value_error",
-            "body.stream_options",
-            what,
-            "<dict>",
-            Some(what),
-        ));
+        return Err(Reject::validation("value_error", "body.stream_options", what, "<dict>", Some(what)));
     }
     Ok(body)
 }
@@ -117,32 +111,21 @@ pub fn parse(bytes: &[u8], chat: bool) -> Result<Body, Reject> {
 /// Reads a body of `/tokenize`, which may be either kind.
 pub fn parse_tokenize(bytes: &[u8]) -> Result<Body, Reject> {
     let body: Body = parse_json(bytes)?;
-    if body.messages.is_none() && body.prompt.is_none() {
-        Err(missing("prompt", bytes))
-    } else {
-        Ok(body)
-    }
+    if body.messages.is_none() && body.prompt.is_none() { Err(missing("prompt", bytes)) } else { Ok(body) }
 }
 
 impl Body {
     /// Whether it asks for usage in every event.
     pub fn wants_continuous_usage(&self) -> bool {
-        self.stream_options
-            .as_ref()
-            .is_some_and(|o| o.continuous_usage_stats.unwrap_or(false))
+        self.stream_options.as_ref().is_some_and(|o| o.continuous_usage_stats.unwrap_or(false))
     }
 
     /// The prompt in tokens.
     pub fn prompt_tokens(&self) -> Result<Vec<u32>, Reject> {
         if let Some(messages) = &self.messages {
             let messages: Vec<(String, String)> = messages.iter().map(Message::text).collect();
-            let turns = messages
-                .iter()
-                .map(|(role, content)| (role.as_str(), content.as_str()));
-            return Ok(tokens::conversation(
-                turns,
-                self.add_generation_prompt.unwrap_or(true),
-            ));
+            let turns = messages.iter().map(|(role, content)| (role.as_str(), content.as_str()));
+            return Ok(tokens::conversation(turns, self.add_generation_prompt.unwrap_or(true)));
         }
         let several = || Reject::value("prompt must be a single prompt.", "prompt", "list");
         let ids = match &self.prompt {
@@ -159,11 +142,7 @@ impl Body {
             None => Vec::new(),
         };
         if ids.is_empty() {
-            return Err(Reject::value(
-                "The prompt must not be empty.",
-                "prompt",
-                "[]",
-            ));
+            return Err(Reject::value("The prompt must not be empty.", "prompt", "[]"));
         }
         Ok(ids)
     }
@@ -225,11 +204,9 @@ impl Message {
         let content = match &self.content {
             None => String::new(),
             Some(Content::Text(text)) => text.clone(),
-            Some(Content::Parts(parts)) => parts
-                .iter()
-                .filter_map(|p| p.text.as_deref())
-                .collect::<Vec<_>>()
-                .join("\n"),
+            Some(Content::Parts(parts)) => {
+                parts.iter().filter_map(|p| p.text.as_deref()).collect::<Vec<_>>().join("\n")
+            }
         };
         (self.role.clone(), content)
     }
@@ -247,10 +224,7 @@ mod tests {
     #[test]
     fn defaults_are_those_of_vllm() {
         let chat = job(r#"{"messages":[{"role":"user","content":"hi"}]}"#, true).unwrap();
-        assert_eq!(
-            chat.params.max_tokens,
-            2048 - i64::try_from(chat.prompt.len()).unwrap()
-        );
+        assert_eq!(chat.params.max_tokens, 2048 - i64::try_from(chat.prompt.len()).unwrap());
         assert!(!chat.stream && !chat.include_usage && chat.stream_interval == 1);
         let text = job(r#"{"prompt":"hi"}"#, false).unwrap();
         assert_eq!(text.params.max_tokens, 16);
@@ -266,53 +240,24 @@ mod tests {
         )
         .unwrap();
         assert_eq!(plain.prompt, parts.prompt);
-        assert_eq!(
-            job(r#"{"prompt":[5,6,7]}"#, false).unwrap().prompt,
-            [5, 6, 7]
-        );
+        assert_eq!(job(r#"{"prompt":[5,6,7]}"#, false).unwrap().prompt, [5, 6, 7]);
         assert_eq!(job(r#"{"prompt":[[5,6]]}"#, false).unwrap().prompt, [5, 6]);
         assert_eq!(
             job(r#"{"prompt":["x"]}"#, false).unwrap().prompt,
             job(r#"{"prompt":"x"}"#, false).unwrap().prompt
         );
-        assert!(
-            job(r#"{"prompt":["x","y"]}"#, false)
-                .unwrap_err()
-                .message
-                .contains("single prompt")
-        );
-        assert!(
-            job(r#"{"prompt":[]}"#, false)
-                .unwrap_err()
-                .message
-                .contains("must not be empty")
-        );
+        assert!(job(r#"{"prompt":["x","y"]}"#, false).unwrap_err().message.contains("single prompt"));
+        assert!(job(r#"{"prompt":[]}"#, false).unwrap_err().message.contains("must not be empty"));
     }
 
     #[test]
     fn limits_clamp_or_refuse() {
-        let long = format!(
-            r#"{{"prompt":{},"max_tokens":2000}}"#,
-            serde_json::json!(vec![7; 2000])
-        );
-        assert_eq!(
-            job(&long, false).unwrap().params.max_tokens,
-            48,
-            "what the context leaves"
-        );
+        let long = format!(r#"{{"prompt":{},"max_tokens":2000}}"#, serde_json::json!(vec![7; 2000]));
+        assert_eq!(job(&long, false).unwrap().params.max_tokens, 48, "what the context leaves");
         let full = format!(r#"{{"prompt":{}}}"#, serde_json::json!(vec![7; 2048]));
-        assert!(
-            job(&full, false)
-                .unwrap_err()
-                .message
-                .starts_with("max_tokens must be at least 1, got 0.")
-        );
+        assert!(job(&full, false).unwrap_err().message.starts_with("max_tokens must be at least 1, got 0."));
         let asked = job(r#"{"prompt":"x","max_tokens":3000}"#, false).unwrap_err();
-        assert!(
-            asked
-                .message
-                .starts_with("max_tokens=3000 cannot be greater than max_model_len=2048.")
-        );
+        assert!(asked.message.starts_with("max_tokens=3000 cannot be greater than max_model_len=2048."));
         let chat = r#"{"messages":[{"role":"user","content":"x"}],"max_tokens":9,"max_completion_tokens":5}"#;
         assert_eq!(job(chat, true).unwrap().params.max_tokens, 5);
     }
@@ -334,29 +279,16 @@ mod tests {
     #[test]
     fn usage_options_need_a_stream() {
         let body = r#"{"prompt":"x","stream_options":{"include_usage":true}}"#;
-        assert!(
-            job(body, false)
-                .unwrap_err()
-                .message
-                .contains("only be defined when `stream=True`")
-        );
-        let body =
-            r#"{"prompt":"x","stream":true,"stream_options":{"continuous_usage_stats":true}}"#;
+        assert!(job(body, false).unwrap_err().message.contains("only be defined when `stream=True`"));
+        let body = r#"{"prompt":"x","stream":true,"stream_options":{"continuous_usage_stats":true}}"#;
         let job = job(body, false).unwrap();
-        assert!(
-            !job.include_usage && !job.continuous_usage,
-            "the one is nothing without the other"
-        );
+        assert!(!job.include_usage && !job.continuous_usage, "the one is nothing without the other");
     }
 
     #[test]
     fn wrong_types_are_refused() {
         let reject = parse(br#"{"messages":[],"max_tokens":"many"}"#, true).unwrap_err();
         assert_eq!(reject.status, 400);
-        assert!(
-            reject.message.contains("invalid type"),
-            "{}",
-            reject.message
-        );
+        assert!(reject.message.contains("invalid type"), "{}", reject.message);
     }
 }

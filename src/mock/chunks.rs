@@ -31,19 +31,12 @@ pub struct Label<'a> {
 
 /// The model, its context length and its ids, as `system_fingerprint` shows them.
 pub fn fingerprint(model: &str, max_model_len: u32) -> String {
-    format!(
-        "vllm-0.32.0-{:08x}",
-        text_hash(&format!("{model}/{max_model_len}")) as u32
-    )
+    format!("vllm-0.32.0-{:08x}", text_hash(&format!("{model}/{max_model_len}")) as u32)
 }
 
 impl Chunks {
     pub fn new(job: &Job, label: &Label) -> Self {
-        let object = if job.chat {
-            "chat.completion.chunk"
-        } else {
-            "text_completion"
-        };
+        let object = if job.chat { "chat.completion.chunk" } else { "text_completion" };
         let mut open = b"data: ".to_vec();
         push_label(&mut open, label, object);
         Self {
@@ -64,19 +57,12 @@ impl Chunks {
             b"{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"logprobs\":null,\"finish_reason\":null}]",
         );
         self.usage_so_far(0);
-        self.payload
-            .extend_from_slice(b",\"prompt_token_ids\":null,\"prompt_text\":null");
+        self.payload.extend_from_slice(b",\"prompt_token_ids\":null,\"prompt_text\":null");
         self.end(out);
     }
 
     /// An event with text; `tokens` are those of the answer up to here.
-    pub fn text(
-        &mut self,
-        text: &str,
-        tokens: u32,
-        finish_reason: Option<&str>,
-        out: &mut Vec<u8>,
-    ) {
+    pub fn text(&mut self, text: &str, tokens: u32, finish_reason: Option<&str>, out: &mut Vec<u8>) {
         self.begin();
         let payload = &mut self.payload;
         payload.extend_from_slice(if self.chat {
@@ -97,9 +83,7 @@ impl Chunks {
         payload.extend_from_slice(match (self.chat, finish_reason) {
             (true, None) => b",\"token_ids\":null}]",
             (true, Some(_)) => b",\"stop_reason\":null,\"token_ids\":null}]",
-            (false, _) => {
-                b",\"stop_reason\":null,\"prompt_token_ids\":null,\"token_ids\":null}]".as_slice()
-            }
+            (false, _) => b",\"stop_reason\":null,\"prompt_token_ids\":null,\"token_ids\":null}]".as_slice(),
         });
         self.usage_so_far(tokens);
         if finish_reason.is_some() && !self.include_usage {
@@ -144,11 +128,7 @@ impl Chunks {
             return;
         }
         let (prompt, total) = (self.prompt_tokens, self.prompt_tokens + tokens);
-        let details = if self.chat {
-            ",\"completion_tokens_details\":null"
-        } else {
-            ""
-        };
+        let details = if self.chat { ",\"completion_tokens_details\":null" } else { "" };
         push(
             &mut self.payload,
             format_args!(
@@ -158,10 +138,7 @@ impl Chunks {
     }
 
     fn push_fingerprint(&mut self) {
-        push(
-            &mut self.payload,
-            format_args!(",\"system_fingerprint\":\"{}\"", self.fingerprint),
-        );
+        push(&mut self.payload, format_args!(",\"system_fingerprint\":\"{}\"", self.fingerprint));
     }
 }
 
@@ -188,15 +165,7 @@ pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 /// A whole answer in one body.
 pub fn whole(job: &Job, label: &Label, text: &str, done: &Finished, in_band: bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(1024 + text.len());
-    push_label(
-        &mut out,
-        label,
-        if job.chat {
-            "chat.completion"
-        } else {
-            "text_completion"
-        },
-    );
+    push_label(&mut out, label, if job.chat { "chat.completion" } else { "text_completion" });
     out.extend_from_slice(b"{\"index\":0,");
     out.extend_from_slice(if job.chat {
         b"\"message\":{\"role\":\"assistant\",\"content\":"
@@ -233,9 +202,7 @@ pub fn whole(job: &Job, label: &Label, text: &str, done: &Finished, in_band: boo
         ),
     );
     if job.chat {
-        out.extend_from_slice(
-            b",\"prompt_logprobs\":null,\"prompt_token_ids\":null,\"prompt_text\":null",
-        );
+        out.extend_from_slice(b",\"prompt_logprobs\":null,\"prompt_token_ids\":null,\"prompt_text\":null");
     }
     out.extend_from_slice(b",\"kv_transfer_params\":null,\"ec_transfer_params\":null,\"metrics\":");
     if in_band {
@@ -251,13 +218,7 @@ pub fn whole(job: &Job, label: &Label, text: &str, done: &Finished, in_band: boo
 fn push_label(out: &mut Vec<u8>, label: &Label, object: &str) {
     out.extend_from_slice(b"{\"id\":");
     push_json(out, label.response_id);
-    push(
-        out,
-        format_args!(
-            ",\"object\":\"{object}\",\"created\":{},\"model\":",
-            label.created_s
-        ),
-    );
+    push(out, format_args!(",\"object\":\"{object}\",\"created\":{},\"model\":", label.created_s));
     push_json(out, label.model);
     out.extend_from_slice(b",\"choices\":[");
 }
@@ -275,10 +236,7 @@ fn push_metrics(out: &mut Vec<u8>, done: &Finished, body: bool) {
         ("time_to_first_token_ms", Some(done.prefill_s * 1000.0)),
         ("generation_time_ms", Some(done.decode_s * 1000.0)),
         ("queue_time_ms", Some(done.queue_s * 1000.0)),
-        (
-            "mean_itl_ms",
-            (done.output_tokens > 1).then(|| done.time_per_output_token_s() * 1000.0),
-        ),
+        ("mean_itl_ms", (done.output_tokens > 1).then(|| done.time_per_output_token_s() * 1000.0)),
     ];
     let inference_ms = done.inference_s * 1000.0;
     values.push((
@@ -291,10 +249,7 @@ fn push_metrics(out: &mut Vec<u8>, done: &Finished, body: bool) {
         values.retain(|(_, value)| value.is_some());
     }
     for (i, (name, value)) in values.iter().enumerate() {
-        push(
-            out,
-            format_args!("{}\"{name}\":", if i == 0 { '{' } else { ',' }),
-        );
+        push(out, format_args!("{}\"{name}\":", if i == 0 { '{' } else { ',' }));
         match value {
             Some(value) => push_json(out, value),
             None => out.extend_from_slice(b"null"),

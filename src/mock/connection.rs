@@ -35,11 +35,7 @@ pub struct Ended {
 /// Serves a connection until either side closes it.
 pub async fn run(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, accepted: UnixNs) {
     let mut wire = Wire::new(stream);
-    let client = Client {
-        name: client(peer),
-        port: peer.port(),
-        accepted,
-    };
+    let client = Client { name: client(peer), port: peer.port(), accepted };
     let mut stopping = shared.stopping.subscribe();
     let mut count = 0;
     loop {
@@ -65,36 +61,20 @@ pub async fn run(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, accep
 /// Writes the access line of a response.
 pub fn log_access(shared: &Shared, client: &Client, head: &Head, status: u16) {
     let Head { method, target, .. } = head;
-    let line = format!(
-        "{} - \"{method} {target} HTTP/1.1\" {status} {}",
-        client.name,
-        reason(status)
-    );
+    let line = format!("{} - \"{method} {target} HTTP/1.1\" {status} {}", client.name, reason(status));
     shared.log.uvicorn("INFO", &line);
 }
 
-async fn one(
-    shared: &Shared,
-    wire: &mut Wire,
-    client: &Client,
-    incoming: &Incoming,
-    count: u32,
-) -> Ended {
+async fn one(shared: &Shared, wire: &mut Wire, client: &Client, incoming: &Incoming, count: u32) -> Ended {
     let head = &incoming.head;
     if let Some(chat) = endpoints::generates(&head.method, head.path()) {
-        return Exchange::new(shared, wire, client, incoming, count)
-            .run(&incoming.body, chat)
-            .await;
+        return Exchange::new(shared, wire, client, incoming, count).run(&incoming.body, chat).await;
     }
     let reply = endpoints::reply(shared, head, &incoming.body).await;
     log_access(shared, client, head, reply.status);
     let response_bytes = reply.body.len() as u64;
     let reusable = send(&reply, shared, wire, head).await.is_ok();
-    Ended {
-        status: reply.status,
-        response_bytes,
-        reusable,
-    }
+    Ended { status: reply.status, response_bytes, reusable }
 }
 
 /// What is not HTTP gets an answer as from uvicorn.
@@ -133,10 +113,7 @@ async fn send(reply: &Reply, shared: &Shared, wire: &mut Wire, head: &Head) -> s
         status: reply.status,
         content_type: reply.content_type,
         content_length: Some(reply.body.len()),
-        request_id: head
-            .x_request_id
-            .as_deref()
-            .filter(|_| shared.request_id_headers),
+        request_id: head.x_request_id.as_deref().filter(|_| shared.request_id_headers),
         allow: reply.allow,
         close: head.close,
     };

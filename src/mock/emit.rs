@@ -22,11 +22,7 @@ impl Exchange<'_> {
             status,
             content_type,
             content_length: length,
-            request_id: self
-                .head
-                .x_request_id
-                .as_deref()
-                .filter(|_| self.shared.request_id_headers),
+            request_id: self.head.x_request_id.as_deref().filter(|_| self.shared.request_id_headers),
             allow: None,
             close: self.head.close,
         };
@@ -39,12 +35,7 @@ impl Exchange<'_> {
         if let Some(cut) = self.faults.cut.filter(|cut| self.token_events >= cut.after) {
             return self.cut(cut).await;
         }
-        if self.row.stream
-            && self
-                .faults
-                .stream_error
-                .is_some_and(|after| self.token_events >= after)
-        {
+        if self.row.stream && self.faults.stream_error.is_some_and(|after| self.token_events >= after) {
             return self.stream_error().await;
         }
         if tokens > 0 {
@@ -65,11 +56,7 @@ impl Exchange<'_> {
     }
 
     async fn stall(&mut self) -> Result<(), Unfinished> {
-        let Some(stall) = self
-            .faults
-            .stall
-            .filter(|stall| stall.at == self.token_events)
-        else {
+        let Some(stall) = self.faults.stall.filter(|stall| stall.at == self.token_events) else {
             return Ok(());
         };
         self.applied("stall");
@@ -86,18 +73,13 @@ impl Exchange<'_> {
             return Err(Unfinished::Cut { reusable: true });
         }
         let half = self.out.len() / 2;
-        self.wire
-            .write(self.out.get(..half).unwrap_or_default())
-            .await?;
+        self.wire.write(self.out.get(..half).unwrap_or_default()).await?;
         Err(Unfinished::Cut { reusable: false })
     }
 
     async fn stream_error(&mut self) -> Result<(), Unfinished> {
         self.applied("stream_error");
-        self.shared.log.error(
-            "serving.py:929",
-            "Error in chat completion stream generator.",
-        );
+        self.shared.log.error("serving.py:929", "Error in chat completion stream generator.");
         self.out.clear();
         chunks::stream_error(&mut self.out);
         self.wire.write(&self.out).await?;

@@ -35,12 +35,7 @@ pub fn handler(path: &str) -> Option<&'static str> {
     if ["/metrics", "/health", "/ping", "/version"].contains(&path) {
         return None;
     }
-    Some(
-        ROUTES
-            .iter()
-            .find(|(route, _)| *route == path)
-            .map_or("none", |(route, _)| *route),
-    )
+    Some(ROUTES.iter().find(|(route, _)| *route == path).map_or("none", |(route, _)| *route))
 }
 
 /// Answers everything that is not for the engine.
@@ -51,19 +46,15 @@ pub async fn reply(shared: &Shared, head: &Head, body: &[u8]) -> Reply {
             tokenize(shared, body).unwrap_or_else(|reject| Reply::reject(&reject))
         }
         ("GET", "/metrics") => metrics(shared),
-        ("GET", "/health" | "/ping") => Reply {
-            status: 200,
-            content_type: "",
-            body: Vec::new(),
-            allow: None,
-        },
+        ("GET", "/health" | "/ping") => {
+            Reply { status: 200, content_type: "", body: Vec::new(), allow: None }
+        }
         ("GET", "/version") => Reply::json(&Version { version: VERSION }),
         ("GET", "/v1/models") => models(shared),
         (_, path) => match ROUTES.iter().find(|(route, _)| *route == path) {
-            Some((_, allow)) => Reply {
-                allow: Some(allow),
-                ..Reply::reject(&Reject::status(405, "Method Not Allowed"))
-            },
+            Some((_, allow)) => {
+                Reply { allow: Some(allow), ..Reply::reject(&Reject::status(405, "Method Not Allowed")) }
+            }
             None => Reply::reject(&Reject::status(404, "Not Found")),
         },
     }
@@ -72,21 +63,11 @@ pub async fn reply(shared: &Shared, head: &Head, body: &[u8]) -> Reply {
 impl Reply {
     fn json(value: &impl Serialize) -> Self {
         let body = serde_json::to_vec(value).unwrap_or_default();
-        Self {
-            status: 200,
-            content_type: "application/json",
-            body,
-            allow: None,
-        }
+        Self { status: 200, content_type: "application/json", body, allow: None }
     }
 
     fn reject(reject: &Reject) -> Self {
-        Self {
-            status: reject.status,
-            content_type: "application/json",
-            body: reject.body(),
-            allow: None,
-        }
+        Self { status: reject.status, content_type: "application/json", body: reject.body(), allow: None }
     }
 }
 
@@ -142,12 +123,7 @@ fn tokenize(shared: &Shared, bytes: &[u8]) -> Result<Reply, Reject> {
     check_model(shared, body.model.as_deref())?;
     let tokens = body.prompt_tokens()?;
     let max_model_len = shared.embedded.max_model_len;
-    Ok(Reply::json(&Tokenized {
-        count: tokens.len(),
-        max_model_len,
-        tokens,
-        token_strs: None,
-    }))
+    Ok(Reply::json(&Tokenized { count: tokens.len(), max_model_len, tokens, token_strs: None }))
 }
 
 fn models(shared: &Shared) -> Reply {
@@ -176,10 +152,7 @@ fn models(shared: &Shared) -> Reply {
         max_model_len: shared.embedded.max_model_len,
         permission: [permission],
     };
-    Reply::json(&Models {
-        object: "list",
-        data: [model],
-    })
+    Reply::json(&Models { object: "list", data: [model] })
 }
 
 fn metrics(shared: &Shared) -> Reply {

@@ -31,12 +31,10 @@ pub fn start(
     let (commands, receiver) = channel();
     let scheduler = Scheduler::new(limits(embedded));
     let cost = StepCost::new(embedded);
-    let thread = std::thread::Builder::new()
-        .name("mock-engine".to_owned())
-        .spawn(move || {
-            exact_sleeps();
-            run(scheduler, cost, &receiver, &outputs);
-        })?;
+    let thread = std::thread::Builder::new().name("mock-engine".to_owned()).spawn(move || {
+        exact_sleeps();
+        run(scheduler, cost, &receiver, &outputs);
+    })?;
     Ok((commands, thread))
 }
 
@@ -146,67 +144,36 @@ mod tests {
             ..Embedded::default()
         };
         let mut cost = StepCost::new(&embedded);
-        assert_eq!(
-            cost.step_ns(&Plan {
-                decoding: 4,
-                prefill_tokens: 100
-            }),
-            16_000_000
-        );
+        assert_eq!(cost.step_ns(&Plan { decoding: 4, prefill_tokens: 100 }), 16_000_000);
     }
 
     #[test]
     fn jitter_is_seeded_and_as_wide_as_asked_for() {
-        let embedded = Embedded {
-            decode_base_ms: 10.0,
-            decode_per_seq_ms: 0.0,
-            jitter: 0.1,
-            ..Embedded::default()
-        };
-        let plan = Plan {
-            decoding: 1,
-            prefill_tokens: 0,
-        };
+        let embedded =
+            Embedded { decode_base_ms: 10.0, decode_per_seq_ms: 0.0, jitter: 0.1, ..Embedded::default() };
+        let plan = Plan { decoding: 1, prefill_tokens: 0 };
         let draw = || {
             let mut cost = StepCost::new(&embedded);
-            (0..5_000)
-                .map(|_| cost.step_ns(&plan) as f64 / 1e7)
-                .collect::<Vec<f64>>()
+            (0..5_000).map(|_| cost.step_ns(&plan) as f64 / 1e7).collect::<Vec<f64>>()
         };
         let factors = draw();
         assert_eq!(factors, draw());
         let mean = factors.iter().sum::<f64>() / factors.len() as f64;
         let deviation =
             (factors.iter().map(|f| (f - mean).powi(2)).sum::<f64>() / factors.len() as f64).sqrt();
-        assert!(
-            (mean - 1.0).abs() < 0.01 && (deviation - 0.1).abs() < 0.01,
-            "{mean} {deviation}"
-        );
+        assert!((mean - 1.0).abs() < 0.01 && (deviation - 0.1).abs() < 0.01, "{mean} {deviation}");
     }
 
     #[test]
     fn the_thread_computes_what_it_is_told_and_ends_with_its_sender() {
-        let embedded = Embedded {
-            decode_base_ms: 0.5,
-            jitter: 0.0,
-            ..Embedded::default()
-        };
+        let embedded = Embedded { decode_base_ms: 0.5, jitter: 0.0, ..Embedded::default() };
         let (sender, mut outputs) = tokio::sync::mpsc::unbounded_channel();
         let (commands, thread) = start(&embedded, sender).unwrap();
-        let request = Request {
-            id: 9,
-            prompt_tokens: 40,
-            blocks: vec![1, 2],
-            max_tokens: 3,
-            stop_at: None,
-        };
+        let request = Request { id: 9, prompt_tokens: 40, blocks: vec![1, 2], max_tokens: 3, stop_at: None };
         commands.send(Command::Add(request)).unwrap();
         let steps: Vec<StepOutput> = (0..3).map(|_| outputs.blocking_recv().unwrap()).collect();
         let stamps: Vec<i64> = steps.iter().map(|s| s.at.monotonic_ns).collect();
-        assert!(
-            stamps.windows(2).all(|w| w[1] - w[0] >= 500_000),
-            "{stamps:?}"
-        );
+        assert!(stamps.windows(2).all(|w| w[1] - w[0] >= 500_000), "{stamps:?}");
         let first = steps[0].outputs[0].first.unwrap();
         assert!(first.queued.monotonic_ns <= first.scheduled.monotonic_ns);
         assert!(steps[2].outputs[0].finish.is_some());

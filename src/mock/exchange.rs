@@ -134,30 +134,21 @@ impl<'a> Exchange<'a> {
             Err(Unfinished::Stopped) => (Outcome::Stopped, false),
         };
         // A client that left before the head counts as answered, as with the real server.
-        let status = if self.row.status == 0 {
-            200
-        } else {
-            self.row.status
-        };
+        let status = if self.row.status == 0 { 200 } else { self.row.status };
         self.row.outcome = outcome;
         self.row.blocked_writes = self.wire.blocked_writes - self.blocked_before;
         self.row.end_unix_ns = UnixNs::now();
         if let Some(truth) = &self.shared.truth {
             truth.record(self.row);
         }
-        Ended {
-            status,
-            response_bytes: self.response_bytes,
-            reusable,
-        }
+        Ended { status, response_bytes: self.response_bytes, reusable }
     }
 
     /// What strikes the whole server when it has read this request.
     fn sudden_faults(&mut self) {
         if self.faults.die {
             // Nothing is flushed or closed by intent; there is no answer to a failure here.
-            let _ =
-                nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGKILL);
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGKILL);
         }
         if self.faults.reset {
             self.applied("reset");
@@ -165,8 +156,7 @@ impl<'a> Exchange<'a> {
         }
         if self.faults.garbage_log {
             self.applied("garbage_log");
-            let mut garbage =
-                b"\x00\xff\xfe\x80\x1b[31mgarbage\n(APIServer pid=12) INFO 11-2\n".to_vec();
+            let mut garbage = b"\x00\xff\xfe\x80\x1b[31mgarbage\n(APIServer pid=12) INFO 11-2\n".to_vec();
             garbage.extend(std::iter::repeat_n(b'x', 100_000));
             garbage.push(b'\n');
             self.shared.log.raw(garbage);
@@ -184,11 +174,7 @@ impl<'a> Exchange<'a> {
             return Err(Reject::fault(status));
         }
         self.refuse_options(&body)?;
-        let given_id = self
-            .head
-            .x_request_id
-            .clone()
-            .or_else(|| body.request_id.clone());
+        let given_id = self.head.x_request_id.clone().or_else(|| body.request_id.clone());
         let mut job = body.job(chat, self.shared.embedded.max_model_len)?;
         if self.faults.no_usage && job.include_usage {
             self.applied("no_usage");
@@ -205,30 +191,19 @@ impl<'a> Exchange<'a> {
         }
         self.applied("refuse_continuous_usage");
         let location = "body.stream_options.continuous_usage_stats";
-        Err(Reject::validation(
-            "extra_forbidden",
-            location,
-            "Extra inputs are not permitted",
-            "True",
-            None,
-        ))
+        Err(Reject::validation("extra_forbidden", location, "Extra inputs are not permitted", "True", None))
     }
 
     async fn reject(&mut self, reject: &Reject) -> Result<(), Unfinished> {
         // A prompt is only known to be too long when it has been tokenised.
         let tokenised = reject.param.as_deref() == Some("input_tokens");
-        let tokens = if tokenised {
-            self.shared.embedded.max_model_len as usize
-        } else {
-            0
-        };
+        let tokens = if tokenised { self.shared.embedded.max_model_len as usize } else { 0 };
         front_end(self.shared, tokens, self.row.n).await;
         if let Some(line) = reject.log_line() {
             self.shared.log.error("serving.py:274", &line);
         }
         let body = reject.body();
-        self.send_head(reject.status, "application/json", Some(body.len()))
-            .await?;
+        self.send_head(reject.status, "application/json", Some(body.len())).await?;
         self.wire.write(&body).await?;
         Ok(())
     }
@@ -246,8 +221,7 @@ impl<'a> Exchange<'a> {
             self.shared.log.info("request_logger.py:65", &line);
         }
         if job.stream {
-            self.send_head(200, "text/event-stream; charset=utf-8", None)
-                .await?;
+            self.send_head(200, "text/event-stream; charset=utf-8", None).await?;
         }
         let shared = self.shared;
         let label = Label {
@@ -271,12 +245,8 @@ impl<'a> Exchange<'a> {
     fn submit(&mut self, job: &Job, ids: &RequestIds) -> (Answer, UnboundedReceiver<Delta>) {
         let embedded = &self.shared.embedded;
         let request_seed = job.params.seed.map_or(0, i64::cast_unsigned);
-        let mut answer = Answer::new(
-            embedded.seed,
-            fingerprint(&job.prompt),
-            request_seed,
-            self.faults.empty_first,
-        );
+        let mut answer =
+            Answer::new(embedded.seed, fingerprint(&job.prompt), request_seed, self.faults.empty_first);
         let natural = answer.natural_length(embedded.mean_output_tokens);
         if self.faults.empty_first {
             self.applied("empty_first");
@@ -286,8 +256,7 @@ impl<'a> Exchange<'a> {
             prompt_tokens: job.prompt.len() as u32,
             blocks: block_hashes(&job.prompt),
             max_tokens: job.params.max_tokens as u32,
-            stop_at: (!job.params.ignore_eos)
-                .then(|| natural.max(job.params.min_tokens as u32 + 1)),
+            stop_at: (!job.params.ignore_eos).then(|| natural.max(job.params.min_tokens as u32 + 1)),
         };
         let submission = Submission {
             request,
@@ -297,10 +266,7 @@ impl<'a> Exchange<'a> {
         };
         let deltas = self.shared.front.submit(submission);
         if embedded.enable_log_requests {
-            self.shared.log.info(
-                "async_llm.py:578",
-                &format!("Added request {}.", ids.internal),
-            );
+            self.shared.log.info("async_llm.py:578", &format!("Added request {}.", ids.internal));
         }
         (answer, deltas)
     }
@@ -320,12 +286,7 @@ impl<'a> Exchange<'a> {
         self.shared.with_ids(|ids| {
             let context = TraceContext::from_header(traceparent, ids)?;
             let (temperature, top_p) = (job.params.temperature, job.params.top_p);
-            Some(SpanPlan {
-                context,
-                span_id: ids.bytes(),
-                temperature,
-                top_p,
-            })
+            Some(SpanPlan { context, span_id: ids.bytes(), temperature, top_p })
         })
     }
 

@@ -21,9 +21,7 @@ pub type Labels<'a> = &'a [(&'a str, &'a str)];
 impl Page {
     pub fn new() -> Self {
         // A page is about 50 kB.
-        Self {
-            text: String::with_capacity(64 * 1024),
-        }
+        Self { text: String::with_capacity(64 * 1024) }
     }
 
     pub fn into_text(self) -> String {
@@ -55,10 +53,7 @@ impl Page {
         for (labels, value) in series {
             self.sample(&total, labels, *value as f64);
         }
-        let created: Vec<(Labels, f64)> = series
-            .iter()
-            .map(|(labels, _)| (*labels, created_s))
-            .collect();
+        let created: Vec<(Labels, f64)> = series.iter().map(|(labels, _)| (*labels, created_s)).collect();
         self.created(name, help, &created);
     }
 
@@ -138,13 +133,7 @@ mod tests {
         histogram.observe(0.25);
         histogram.observe(2.0);
         let mut page = Page::new();
-        page.histogram(
-            "t",
-            "Time.",
-            1.5,
-            &[("engine", "0"), ("model_name", "m")],
-            &histogram,
-        );
+        page.histogram("t", "Time.", 1.5, &[("engine", "0"), ("model_name", "m")], &histogram);
         let expected = "# HELP t Time.\n# TYPE t histogram\n\
             t_bucket{engine=\"0\",le=\"0.5\",model_name=\"m\"} 1.0\n\
             t_bucket{engine=\"0\",le=\"1.0\",model_name=\"m\"} 1.0\n\

@@ -12,12 +12,7 @@ use super::schedule::Limits;
 pub fn page(registry: &Registry, model: &str, limits: &Limits) -> String {
     let mut page = Page::new();
     process(&mut page, registry.created);
-    Engine {
-        registry,
-        model,
-        created: seconds(registry.created),
-    }
-    .write(&mut page);
+    Engine { registry, model, created: seconds(registry.created) }.write(&mut page);
     cache_config(&mut page, limits);
     http(&mut page, &registry.http, seconds(registry.created));
     page.into_text()
@@ -52,22 +47,9 @@ impl Engine<'_> {
             &format!("Estimated number of bytes written to memory per GPU {mfu}"),
             0,
         );
-        let (running, waiting) = (
-            f64::from(r.scheduler.running),
-            f64::from(r.scheduler.waiting),
-        );
-        self.gauge(
-            page,
-            "num_requests_running",
-            "Number of requests in model execution batches.",
-            running,
-        );
-        self.gauge(
-            page,
-            "num_requests_waiting",
-            "Number of requests waiting to be processed.",
-            waiting,
-        );
+        let (running, waiting) = (f64::from(r.scheduler.running), f64::from(r.scheduler.waiting));
+        self.gauge(page, "num_requests_running", "Number of requests in model execution batches.", running);
+        self.gauge(page, "num_requests_waiting", "Number of requests waiting to be processed.", waiting);
         self.gauge_by(
             page,
             "num_requests_waiting_by_reason",
@@ -111,28 +93,13 @@ impl Engine<'_> {
         self.counter(page, "external_prefix_cache_hits", &help, 0);
         let help = "Multi-modal cache queries, in terms of number of queried items.";
         self.counter(page, "mm_cache_queries", help, 0);
-        self.counter(
-            page,
-            "mm_cache_hits",
-            "Multi-modal cache hits, in terms of number of cached items.",
-            0,
-        );
-        self.counter(
-            page,
-            "num_preemptions",
-            "Cumulative number of preemption from the engine.",
-            0,
-        );
+        self.counter(page, "mm_cache_hits", "Multi-modal cache hits, in terms of number of cached items.", 0);
+        self.counter(page, "num_preemptions", "Cumulative number of preemption from the engine.", 0);
     }
 
     fn tokens(&self, page: &mut Page) {
         let r = self.registry;
-        self.counter(
-            page,
-            "prompt_tokens",
-            "Number of prefill tokens processed.",
-            r.prompt_tokens,
-        );
+        self.counter(page, "prompt_tokens", "Number of prefill tokens processed.", r.prompt_tokens);
         self.counter_by(
             page,
             "prompt_tokens_by_source",
@@ -172,24 +139,15 @@ impl Engine<'_> {
             ("error", 0),
             ("repetition", 0),
         ];
-        let labels = reasons.map(|(reason, _)| {
-            [
-                ("engine", "0"),
-                ("finished_reason", reason),
-                ("model_name", self.model),
-            ]
-        });
-        let series: Vec<(Labels, u64)> = labels
-            .iter()
-            .zip(reasons)
-            .map(|(labels, (_, count))| (labels.as_slice(), count))
-            .collect();
+        let labels = reasons
+            .map(|(reason, _)| [("engine", "0"), ("finished_reason", reason), ("model_name", self.model)]);
+        let series: Vec<(Labels, u64)> =
+            labels.iter().zip(reasons).map(|(labels, (_, count))| (labels.as_slice(), count)).collect();
         let help = "Count of successfully processed requests.";
         page.counter("vllm:request_success", help, self.created, &series);
         let labels = ["max_num_queued_reqs", "max_num_queued_tokens"]
             .map(|reason| [("model_name", self.model), ("reason", reason)]);
-        let series: Vec<(Labels, u64)> =
-            labels.iter().map(|labels| (labels.as_slice(), 0)).collect();
+        let series: Vec<(Labels, u64)> = labels.iter().map(|labels| (labels.as_slice(), 0)).collect();
         let help = "Number of admission attempts rejected by a queue limit, by reason.";
         page.counter("vllm:admission_rejections", help, self.created, &series);
     }
@@ -197,31 +155,19 @@ impl Engine<'_> {
     fn token_histograms(&self, page: &mut Page) {
         let r = self.registry;
         let histograms = [
-            (
-                "request_prompt_tokens",
-                "Number of prefill tokens processed.",
-                &r.request_prompt_tokens,
-            ),
+            ("request_prompt_tokens", "Number of prefill tokens processed.", &r.request_prompt_tokens),
             (
                 "request_generation_tokens",
                 "Number of generation tokens processed.",
                 &r.request_generation_tokens,
             ),
-            (
-                "iteration_tokens_total",
-                "Histogram of number of tokens per engine_step.",
-                &r.iteration_tokens,
-            ),
+            ("iteration_tokens_total", "Histogram of number of tokens per engine_step.", &r.iteration_tokens),
             (
                 "request_max_num_generation_tokens",
                 "Histogram of maximum number of requested generation tokens.",
                 &r.request_max_num_generation_tokens,
             ),
-            (
-                "request_params_n",
-                "Histogram of the n request parameter.",
-                &r.request_params_n,
-            ),
+            ("request_params_n", "Histogram of the n request parameter.", &r.request_params_n),
             (
                 "request_params_max_tokens",
                 "Histogram of the max_tokens request parameter.",
@@ -229,13 +175,7 @@ impl Engine<'_> {
             ),
         ];
         for (name, help, histogram) in histograms {
-            page.histogram(
-                &format!("vllm:{name}"),
-                help,
-                self.created,
-                &self.labels(),
-                histogram,
-            );
+            page.histogram(&format!("vllm:{name}"), help, self.created, &self.labels(), histogram);
         }
     }
 
@@ -264,11 +204,7 @@ impl Engine<'_> {
                 &r.e2e,
             ),
             ("request_queue_time_seconds", phase("WAITING"), &r.queue),
-            (
-                "request_inference_time_seconds",
-                phase("RUNNING"),
-                &r.inference,
-            ),
+            ("request_inference_time_seconds", phase("RUNNING"), &r.inference),
             ("request_prefill_time_seconds", phase("PREFILL"), &r.prefill),
             ("request_decode_time_seconds", phase("DECODE"), &r.decode),
             (
@@ -278,19 +214,12 @@ impl Engine<'_> {
             ),
             (
                 "request_prefill_kv_computed_tokens",
-                "Histogram of new KV tokens computed during prefill (excluding cached tokens)."
-                    .to_owned(),
+                "Histogram of new KV tokens computed during prefill (excluding cached tokens).".to_owned(),
                 &r.prefill_kv_computed,
             ),
         ];
         for (name, help, histogram) in histograms {
-            page.histogram(
-                &format!("vllm:{name}"),
-                &help,
-                self.created,
-                &self.labels(),
-                histogram,
-            );
+            page.histogram(&format!("vllm:{name}"), &help, self.created, &self.labels(), histogram);
         }
     }
 
@@ -302,52 +231,27 @@ impl Engine<'_> {
         page.gauge(&format!("vllm:{name}"), help, &[(&self.labels(), value)]);
     }
 
-    fn gauge_by(
-        &self,
-        page: &mut Page,
-        name: &str,
-        help: &str,
-        label: &str,
-        values: &[(&str, f64)],
-    ) {
+    fn gauge_by(&self, page: &mut Page, name: &str, help: &str, label: &str, values: &[(&str, f64)]) {
         let labels: Vec<[(&str, &str); 3]> = values
             .iter()
             .map(|(value, _)| [("engine", "0"), ("model_name", self.model), (label, *value)])
             .collect();
-        let series: Vec<(Labels, f64)> = labels
-            .iter()
-            .zip(values)
-            .map(|(labels, (_, value))| (labels.as_slice(), *value))
-            .collect();
+        let series: Vec<(Labels, f64)> =
+            labels.iter().zip(values).map(|(labels, (_, value))| (labels.as_slice(), *value)).collect();
         page.gauge(&format!("vllm:{name}"), help, &series);
     }
 
     fn counter(&self, page: &mut Page, name: &str, help: &str, value: u64) {
-        page.counter(
-            &format!("vllm:{name}"),
-            help,
-            self.created,
-            &[(&self.labels(), value)],
-        );
+        page.counter(&format!("vllm:{name}"), help, self.created, &[(&self.labels(), value)]);
     }
 
-    fn counter_by(
-        &self,
-        page: &mut Page,
-        name: &str,
-        help: &str,
-        label: &str,
-        values: &[(&str, u64)],
-    ) {
+    fn counter_by(&self, page: &mut Page, name: &str, help: &str, label: &str, values: &[(&str, u64)]) {
         let labels: Vec<[(&str, &str); 3]> = values
             .iter()
             .map(|(value, _)| [("engine", "0"), ("model_name", self.model), (label, *value)])
             .collect();
-        let series: Vec<(Labels, u64)> = labels
-            .iter()
-            .zip(values)
-            .map(|(labels, (_, value))| (labels.as_slice(), *value))
-            .collect();
+        let series: Vec<(Labels, u64)> =
+            labels.iter().zip(values).map(|(labels, (_, value))| (labels.as_slice(), *value)).collect();
         page.counter(&format!("vllm:{name}"), help, self.created, &series);
     }
 }

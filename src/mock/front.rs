@@ -93,12 +93,7 @@ impl Front {
             live: HashMap::new(),
             stopped: false,
         };
-        Self {
-            state: Mutex::new(state),
-            engine,
-            spans,
-            max_model_len,
-        }
+        Self { state: Mutex::new(state), engine, spans, max_model_len }
     }
 
     /// Hands a request to the engine; its tokens arrive at the receiver.
@@ -110,12 +105,7 @@ impl Front {
             let _ = writer.send(Delta::Stopped);
             return deltas;
         }
-        let live = Live {
-            submission,
-            writer,
-            tokens: 0,
-            progress: None,
-        };
+        let live = Live { submission, writer, tokens: 0, progress: None };
         state.live.insert(request.id, live);
         drop(state);
         // The engine only ends with the server.
@@ -173,12 +163,7 @@ impl Front {
 
     fn take_step(&self, step: &StepOutput, now: UnixNs) {
         let mut guard = self.lock();
-        let State {
-            registry,
-            stats_line,
-            live,
-            ..
-        } = &mut *guard;
+        let State { registry, stats_line, live, .. } = &mut *guard;
         registry.scheduler_step(&step.stats);
         stats_line.scheduler_step(&step.stats);
         let (mut computed, mut generated) = (0, 0);
@@ -189,15 +174,13 @@ impl Front {
             };
             generated += 1;
             if let Some(admission) = output.first {
-                computed +=
-                    u64::from(request.submission.request.prompt_tokens - admission.cached_tokens);
+                computed += u64::from(request.submission.request.prompt_tokens - admission.cached_tokens);
             }
             let token = request.take(output, step.at, now, registry);
             let done = token.done;
             // A writer that has gone will say so by itself.
             let _ = request.writer.send(Delta::Token(token));
-            if let (Some(done), Some(request)) = (done, done.and_then(|_| live.remove(&output.id)))
-            {
+            if let (Some(done), Some(request)) = (done, done.and_then(|_| live.remove(&output.id))) {
                 self.export_span(&request, &done);
             }
         }
@@ -213,19 +196,8 @@ impl Front {
         else {
             return;
         };
-        let Submission {
-            external_id,
-            arrival,
-            ..
-        } = &request.submission;
-        spans.export(request_span(
-            plan,
-            external_id,
-            *arrival,
-            UnixNs::now(),
-            progress.first.ttft_s,
-            done,
-        ));
+        let Submission { external_id, arrival, .. } = &request.submission;
+        spans.export(request_span(plan, external_id, *arrival, UnixNs::now(), progress.first.ttft_s, done));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -235,61 +207,34 @@ impl Front {
 
 impl Live {
     /// Counts one token.
-    fn take(
-        &mut self,
-        output: &Output,
-        step: Anchor,
-        now: UnixNs,
-        registry: &mut Registry,
-    ) -> Token {
+    fn take(&mut self, output: &Output, step: Anchor, now: UnixNs, registry: &mut Registry) -> Token {
         self.tokens += 1;
         let arrival = self.submission.arrival;
         let prompt_tokens = self.submission.request.prompt_tokens;
         let mut new = None;
         match (&mut self.progress, output.first) {
             (Some(progress), _) => {
-                registry
-                    .inter_token_latency
-                    .observe(between(progress.last_step, step));
+                registry.inter_token_latency.observe(between(progress.last_step, step));
                 progress.last_step = step;
             }
             (None, Some(admission)) => {
-                let first = First {
-                    admission,
-                    ttft_s: now.seconds_since(arrival),
-                };
+                let first = First { admission, ttft_s: now.seconds_since(arrival) };
                 registry.first_token(first.ttft_s, prompt_tokens, admission.cached_tokens);
-                self.progress = Some(Progress {
-                    first,
-                    first_step: step,
-                    last_step: step,
-                });
+                self.progress = Some(Progress { first, first_step: step, last_step: step });
                 new = Some(first);
             }
             // The scheduler gives the admission with the first token, always.
             (None, None) => {}
         }
-        let done = output
-            .finish
-            .zip(self.progress)
-            .map(|(reason, p)| self.finished(reason, &p, now));
+        let done = output.finish.zip(self.progress).map(|(reason, p)| self.finished(reason, &p, now));
         if let Some(done) = &done {
             registry.finished(done);
         }
-        Token {
-            output: now,
-            step,
-            first: new,
-            done,
-        }
+        Token { output: now, step, first: new, done }
     }
 
     fn finished(&self, reason: FinishReason, progress: &Progress, now: UnixNs) -> Finished {
-        let Admission {
-            queued,
-            scheduled,
-            cached_tokens,
-        } = progress.first.admission;
+        let Admission { queued, scheduled, cached_tokens } = progress.first.admission;
         let request = &self.submission.request;
         Finished {
             reason,

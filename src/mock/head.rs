@@ -23,9 +23,7 @@ pub struct Head {
 impl Head {
     /// The target without its query.
     pub fn path(&self) -> &str {
-        self.target
-            .split_once('?')
-            .map_or(self.target.as_str(), |(path, _)| path)
+        self.target.split_once('?').map_or(self.target.as_str(), |(path, _)| path)
     }
 }
 
@@ -99,10 +97,7 @@ impl ResponseHead<'_> {
     pub fn bytes(&self) -> Vec<u8> {
         let date = Utc::now().format("%a, %d %b %Y %H:%M:%S GMT");
         let reason = reason(self.status);
-        let mut text = format!(
-            "HTTP/1.1 {} {reason}\r\ndate: {date}\r\nserver: uvicorn\r\n",
-            self.status
-        );
+        let mut text = format!("HTTP/1.1 {} {reason}\r\ndate: {date}\r\nserver: uvicorn\r\n", self.status);
         if let Some(allow) = self.allow {
             let _ = write!(text, "allow: {allow}\r\n");
         }
@@ -129,10 +124,7 @@ impl ResponseHead<'_> {
 
 /// The phrase that goes with a status.
 pub fn reason(status: u16) -> &'static str {
-    REASONS
-        .iter()
-        .find(|(code, _)| *code == status)
-        .map_or("", |(_, phrase)| phrase)
+    REASONS.iter().find(|(code, _)| *code == status).map_or("", |(_, phrase)| phrase)
 }
 
 const REASONS: [(u16, &str); 24] = [
@@ -199,10 +191,7 @@ mod tests {
 
     #[test]
     fn a_head_may_be_partial_or_nonsense() {
-        assert!(matches!(
-            parse_head(b"GET / HTTP/1.1\r\nHo"),
-            Ok(Parsed::Partial)
-        ));
+        assert!(matches!(parse_head(b"GET / HTTP/1.1\r\nHo"), Ok(Parsed::Partial)));
         assert!(parse_head(b"\x16\x03\x01\x02\x00\x01\x00").is_err());
         assert!(parse_head(b"POST / HTTP/1.1\r\nContent-Length: many\r\n\r\n").is_err());
     }

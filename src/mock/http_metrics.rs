@@ -68,33 +68,19 @@ impl Http {
     }
 
     pub fn observe(&mut self, exchange: &HttpExchange) {
-        let HttpExchange {
-            handler, method, ..
-        } = *exchange;
+        let HttpExchange { handler, method, .. } = *exchange;
         let status = status_class(exchange.status);
         let created = UnixNs::now();
         change(
             &mut self.requests,
             |r| r.handler == handler && r.method == method && r.status == status,
-            || HttpRequests {
-                handler,
-                method: method.to_owned(),
-                status,
-                count: 0,
-                created,
-            },
+            || HttpRequests { handler, method: method.to_owned(), status, count: 0, created },
             |r| r.count += 1,
         );
         change(
             &mut self.handlers,
             |h| h.handler == handler,
-            || HttpHandler {
-                handler,
-                count: 0,
-                request_bytes: 0,
-                response_bytes: 0,
-                created,
-            },
+            || HttpHandler { handler, count: 0, request_bytes: 0, response_bytes: 0, created },
             |h| {
                 h.count += 1;
                 h.request_bytes += exchange.request_bytes;
@@ -105,12 +91,7 @@ impl Http {
         change(
             &mut self.durations,
             |d| d.handler == handler && d.method == method,
-            || HttpDurations {
-                handler,
-                method: method.to_owned(),
-                histogram: by_handler(),
-                created,
-            },
+            || HttpDurations { handler, method: method.to_owned(), histogram: by_handler(), created },
             |d| d.histogram.observe(exchange.duration_s),
         );
         self.all_durations.observe(exchange.duration_s);
@@ -143,8 +124,8 @@ fn status_class(status: u16) -> &'static str {
 }
 
 const HTTP_ALL: [f64; 21] = [
-    0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0,
-    7.5, 10.0, 30.0, 60.0,
+    0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 7.5, 10.0,
+    30.0, 60.0,
 ];
 const HTTP_BY_HANDLER: [f64; 3] = [0.1, 0.5, 1.0];
 
@@ -166,15 +147,8 @@ mod tests {
         for (handler, status) in [("/b", 200), ("/a", 404), ("/b", 200), ("/a", 200)] {
             http.observe(&exchange(handler, status));
         }
-        let requests: Vec<_> = http
-            .requests
-            .iter()
-            .map(|r| (r.handler, r.status, r.count))
-            .collect();
-        assert_eq!(
-            requests,
-            [("/b", "2xx", 2), ("/a", "4xx", 1), ("/a", "2xx", 1)]
-        );
+        let requests: Vec<_> = http.requests.iter().map(|r| (r.handler, r.status, r.count)).collect();
+        assert_eq!(requests, [("/b", "2xx", 2), ("/a", "4xx", 1), ("/a", "2xx", 1)]);
         assert_eq!(http.handlers.len(), 2);
         assert_eq!(http.all_durations.count(), 4);
     }

@@ -42,11 +42,7 @@ impl Ids {
             (format!("cmpl-{base}"), format!("cmpl-{base}-0"))
         };
         let internal = format!("{external}-{}", self.hex(8));
-        RequestIds {
-            response,
-            external,
-            internal,
-        }
+        RequestIds { response, external, internal }
     }
 
     /// So many hexadecimal digits.
@@ -75,20 +71,11 @@ mod tests {
     fn ids_are_built_as_vllm_builds_them() {
         let mut ids = Ids::new();
         let chat = ids.request(true, Some("x-1"));
-        assert_eq!(
-            (chat.response.as_str(), chat.external.as_str()),
-            ("chatcmpl-x-1", "chatcmpl-x-1")
-        );
-        let suffix = chat
-            .internal
-            .strip_prefix("chatcmpl-x-1-")
-            .unwrap_or_default();
+        assert_eq!((chat.response.as_str(), chat.external.as_str()), ("chatcmpl-x-1", "chatcmpl-x-1"));
+        let suffix = chat.internal.strip_prefix("chatcmpl-x-1-").unwrap_or_default();
         assert!(suffix.len() == 8 && suffix.bytes().all(|b| b.is_ascii_hexdigit()));
         let text = ids.request(false, Some("x-1"));
-        assert_eq!(
-            (text.response.as_str(), text.external.as_str()),
-            ("cmpl-x-1", "cmpl-x-1-0")
-        );
+        assert_eq!((text.response.as_str(), text.external.as_str()), ("cmpl-x-1", "cmpl-x-1-0"));
         assert!(text.internal.starts_with("cmpl-x-1-0-"));
         let own = ids.request(true, None);
         assert_eq!(own.response.len(), "chatcmpl-".len() + 16);

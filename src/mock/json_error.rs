@@ -9,13 +9,7 @@ use super::reject::Reject;
 /// Reads a body.
 pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Reject> {
     if bytes.is_empty() {
-        return Err(Reject::validation(
-            "missing",
-            "body",
-            "Field required",
-            "None",
-            None,
-        ));
+        return Err(Reject::validation("missing", "body", "Field required", "None", None));
     }
     serde_json::from_slice(bytes).map_err(|error| {
         if error.is_data() {
@@ -34,31 +28,17 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Reject> {
 
 /// A field that has to be there is not.
 pub fn missing(field: &str, bytes: &[u8]) -> Reject {
-    let items = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(bytes)
-        .map_or(0, |m| m.len());
+    let items =
+        serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(bytes).map_or(0, |m| m.len());
     let input = format!("<dict of {items} items>");
-    Reject::validation(
-        "missing",
-        &format!("body.{field}"),
-        "Field required",
-        &input,
-        None,
-    )
+    Reject::validation("missing", &format!("body.{field}"), "Field required", &input, None)
 }
 
 /// Where Python's parser would say the error is: bytes from the start of the body.
 fn offset(bytes: &[u8], error: &serde_json::Error) -> usize {
-    let line_starts = std::iter::once(0).chain(
-        bytes
-            .iter()
-            .enumerate()
-            .filter(|(_, b)| **b == b'\n')
-            .map(|(i, _)| i + 1),
-    );
-    let line_start = line_starts
-        .into_iter()
-        .nth(error.line().saturating_sub(1))
-        .unwrap_or(0);
+    let line_starts =
+        std::iter::once(0).chain(bytes.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(i, _)| i + 1));
+    let line_start = line_starts.into_iter().nth(error.line().saturating_sub(1)).unwrap_or(0);
     let consumed = usize::from(error.is_syntax());
     line_start + error.column().saturating_sub(consumed)
 }
@@ -67,30 +47,18 @@ fn offset(bytes: &[u8], error: &serde_json::Error) -> usize {
 fn python_reason(error: &serde_json::Error) -> &'static str {
     let text = error.to_string();
     let known = [
-        (
-            "EOF while parsing a string",
-            "Unterminated string starting at",
-        ),
+        ("EOF while parsing a string", "Unterminated string starting at"),
         ("control character", "Invalid control character at"),
-        (
-            "key must be a string",
-            "Expecting property name enclosed in double quotes",
-        ),
+        ("key must be a string", "Expecting property name enclosed in double quotes"),
         ("EOF while parsing an object", "Expecting ',' delimiter"),
         ("EOF while parsing a list", "Expecting ',' delimiter"),
         ("expected `:`", "Expecting ':' delimiter"),
         ("expected `,`", "Expecting ',' delimiter"),
-        (
-            "trailing comma",
-            "Expecting property name enclosed in double quotes",
-        ),
+        ("trailing comma", "Expecting property name enclosed in double quotes"),
         ("trailing characters", "Extra data"),
         ("invalid escape", "Invalid \\\\escape"),
     ];
-    known
-        .iter()
-        .find(|(ours, _)| text.starts_with(ours))
-        .map_or("Expecting value", |(_, python)| python)
+    known.iter().find(|(ours, _)| text.starts_with(ours)).map_or("Expecting value", |(_, python)| python)
 }
 
 #[cfg(test)]
@@ -102,25 +70,14 @@ mod tests {
     fn broken_json_is_placed_where_python_places_it() {
         for (body, place, reason) in [
             ("{\"model\": ", "body.10", "Expecting value"),
-            (
-                "{\"a\": 1,\n \"b\" 2}",
-                "body.14",
-                "Expecting ':' delimiter",
-            ),
+            ("{\"a\": 1,\n \"b\" 2}", "body.14", "Expecting ':' delimiter"),
             ("{\"a\": 1} x", "body.9", "Extra data"),
-            (
-                "{a: 1}",
-                "body.1",
-                "Expecting property name enclosed in double quotes",
-            ),
+            ("{a: 1}", "body.1", "Expecting property name enclosed in double quotes"),
         ] {
             let reject = parse_json::<serde_json::Value>(body.as_bytes()).unwrap_err();
             assert_eq!(reject.param.as_deref(), Some(place), "{body}");
             assert!(
-                reject.message.contains(&format!(
-                    "'error': {}",
-                    super::super::python::quoted(reason)
-                )),
+                reject.message.contains(&format!("'error': {}", super::super::python::quoted(reason))),
                 "{}",
                 reject.message
             );

@@ -22,13 +22,7 @@ impl Log {
         let thread = std::thread::Builder::new()
             .name("mock-log".to_owned())
             .spawn(move || write_lines(&receiver, writer))?;
-        Ok((
-            Self {
-                lines,
-                pid: std::process::id(),
-            },
-            thread,
-        ))
+        Ok((Self { lines, pid: std::process::id() }, thread))
     }
 
     pub fn pid(&self) -> u32 {
@@ -87,10 +81,7 @@ fn write_lines(lines: &Receiver<Vec<u8>>, mut writer: Box<dyn Write + Send>) {
             }
         }
         if !gone {
-            gone = writer
-                .write_all(&batch)
-                .and_then(|()| writer.flush())
-                .is_err();
+            gone = writer.write_all(&batch).and_then(|()| writer.flush()).is_err();
         }
     }
 }
@@ -143,18 +134,14 @@ pub mod tests {
         let (prefix, rest) = lines[0].split_at(format!("(APIServer pid={pid}) INFO ").len());
         assert_eq!(prefix, format!("(APIServer pid={pid}) INFO "));
         let (time, message) = rest.split_at("11-24 15:11:29".len());
-        let shape: String = time
-            .chars()
-            .map(|c| if c.is_ascii_digit() { '9' } else { c })
-            .collect();
+        let shape: String = time.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect();
         assert_eq!(shape, "99-99 99:99:99");
         assert_eq!(message, " [loggers.py:335] Engine 000: x");
         assert_eq!(lines[1], "INFO:     Started");
         assert_eq!(lines[2], "WARNING:  Invalid HTTP request received.");
         assert!(lines[3].ends_with("[a.py:1] two\r"));
         assert!(
-            lines[4].starts_with(&format!("(APIServer pid={pid}) ERROR "))
-                && lines[4].ends_with("] lines")
+            lines[4].starts_with(&format!("(APIServer pid={pid}) ERROR ")) && lines[4].ends_with("] lines")
         );
     }
 

@@ -25,11 +25,7 @@ impl Params {
     /// Refuses what vLLM refuses, in its words; and `n` other than 1, which this server cannot do.
     pub fn check(&self) -> Result<(), Reject> {
         if self.n != 1 {
-            return Err(Reject::value(
-                &format!("n must be 1, got {}.", self.n),
-                "n",
-                &self.n.to_string(),
-            ));
+            return Err(Reject::value(&format!("n must be 1, got {}.", self.n), "n", &self.n.to_string()));
         }
         let temperature = python::repr(self.temperature);
         if !self.temperature.is_finite() || self.temperature < 0.0 {
@@ -42,30 +38,18 @@ impl Params {
         }
         if !(self.top_p > 0.0 && self.top_p <= 1.0) {
             let top_p = python::repr(self.top_p);
-            return Err(Reject::value(
-                &format!("top_p must be in (0, 1], got {top_p}."),
-                "top_p",
-                &top_p,
-            ));
+            return Err(Reject::value(&format!("top_p must be in (0, 1], got {top_p}."), "top_p", &top_p));
         }
         if self.max_tokens < 1 {
             let what = format!("max_tokens must be at least 1, got {}.", self.max_tokens);
-            return Err(Reject::value(
-                &what,
-                "max_tokens",
-                &self.max_tokens.to_string(),
-            ));
+            return Err(Reject::value(&what, "max_tokens", &self.max_tokens.to_string()));
         }
         if self.min_tokens < 0 || self.min_tokens > self.max_tokens {
             let what = format!(
                 "min_tokens must be between 0 and max_tokens={}, got {}.",
                 self.max_tokens, self.min_tokens
             );
-            return Err(Reject::value(
-                &what,
-                "min_tokens",
-                &self.min_tokens.to_string(),
-            ));
+            return Err(Reject::value(&what, "min_tokens", &self.min_tokens.to_string()));
         }
         Ok(())
     }
@@ -132,40 +116,16 @@ pub mod tests {
         let message = |params: Params| params.check().err().map(|r| r.message).unwrap_or_default();
         assert_eq!(message(params()), "");
         assert_eq!(
-            message(Params {
-                temperature: -3.0,
-                ..params()
-            }),
+            message(Params { temperature: -3.0, ..params() }),
             "temperature must be non-negative, got -3.0. (parameter=temperature, value=-3.0)"
         );
         assert_eq!(
-            message(Params {
-                max_tokens: 0,
-                ..params()
-            }),
+            message(Params { max_tokens: 0, ..params() }),
             "max_tokens must be at least 1, got 0. (parameter=max_tokens, value=0)"
         );
         assert!(message(Params { n: 2, ..params() }).starts_with("n must be 1, got 2."));
-        assert!(
-            message(Params {
-                top_p: 0.0,
-                ..params()
-            })
-            .starts_with("top_p must be in (0, 1], got 0.0.")
-        );
-        assert!(
-            message(Params {
-                min_tokens: 60,
-                ..params()
-            })
-            .starts_with("min_tokens")
-        );
-        assert!(
-            message(Params {
-                temperature: 2.5,
-                ..params()
-            })
-            .contains("[0, 2]")
-        );
+        assert!(message(Params { top_p: 0.0, ..params() }).starts_with("top_p must be in (0, 1], got 0.0."));
+        assert!(message(Params { min_tokens: 60, ..params() }).starts_with("min_tokens"));
+        assert!(message(Params { temperature: 2.5, ..params() }).contains("[0, 2]"));
     }
 }

@@ -15,20 +15,12 @@ pub struct PrefixCache {
 
 impl PrefixCache {
     pub fn new(capacity: usize) -> Self {
-        Self {
-            capacity,
-            used: HashMap::new(),
-            order: VecDeque::new(),
-            clock: 0,
-        }
+        Self { capacity, used: HashMap::new(), order: VecDeque::new(), clock: 0 }
     }
 
     /// How many leading blocks are cached; they count as used now.
     pub fn leading_hits(&mut self, blocks: &[u64]) -> usize {
-        let hits = blocks
-            .iter()
-            .take_while(|block| self.used.contains_key(block))
-            .count();
+        let hits = blocks.iter().take_while(|block| self.used.contains_key(block)).count();
         for block in blocks.iter().take(hits) {
             self.touch(*block);
         }

@@ -35,24 +35,16 @@ pub fn run(options: ServeOptions) -> Result<()> {
 }
 
 fn bind(host: &str, port: u16) -> Result<TcpListener> {
-    let addresses: Vec<SocketAddr> = (host, port)
-        .to_socket_addrs()
-        .with_context(|| format!("cannot resolve host `{host}`"))?
-        .collect();
-    let address = *addresses
-        .first()
-        .with_context(|| format!("host `{host}` has no address"))?;
+    let addresses: Vec<SocketAddr> =
+        (host, port).to_socket_addrs().with_context(|| format!("cannot resolve host `{host}`"))?.collect();
+    let address = *addresses.first().with_context(|| format!("host `{host}` has no address"))?;
     listen(address).with_context(|| {
         format!("cannot listen on {address}; is the port taken? (port 0 takes any free one)")
     })
 }
 
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()
-    } else {
-        TcpSocket::new_v6()
-    }?;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)

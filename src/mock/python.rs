@@ -19,11 +19,7 @@ pub fn repr(value: f64) -> String {
     let exponent: i32 = exponent.parse().unwrap_or(0);
     if (-4..16).contains(&exponent) {
         let plain = value.to_string();
-        if plain.contains('.') {
-            plain
-        } else {
-            plain + ".0"
-        }
+        if plain.contains('.') { plain } else { plain + ".0" }
     } else {
         let sign = if exponent < 0 { '-' } else { '+' };
         format!("{mantissa}e{sign}{:02}", exponent.abs())
@@ -45,11 +41,7 @@ pub fn sample(value: f64) -> String {
             let lead = digits.next().unwrap_or('0');
             let mantissa = format!("{lead}.{}{fraction}", digits.as_str());
             // The client strips zeros and dots together and always writes `e+0`.
-            format!(
-                "{}e+0{}",
-                mantissa.trim_end_matches(['0', '.']),
-                whole.len() - 1
-            )
+            format!("{}e+0{}", mantissa.trim_end_matches(['0', '.']), whole.len() - 1)
         }
         _ => text,
     }
@@ -67,11 +59,7 @@ pub fn optional<T: ToString>(value: Option<T>) -> String {
 
 /// `repr(str)`: in single quotes, or in double ones when that saves escapes.
 pub fn quoted(text: &str) -> String {
-    let quote = if text.contains('\'') && !text.contains('"') {
-        '"'
-    } else {
-        '\''
-    };
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     let mut out = String::with_capacity(text.len() + 2);
     out.push(quote);
     for c in text.chars() {
@@ -96,20 +84,10 @@ mod tests {
 
     #[test]
     fn floats_read_as_python_writes_them() {
-        let written: Vec<String> = [
-            0.0,
-            1.0,
-            0.8,
-            1e-5,
-            3.826_100_009_973_743e-5,
-            0.0001,
-            1e15,
-            1e16,
-            -2.5,
-            123_456.75,
-        ]
-        .map(repr)
-        .to_vec();
+        let written: Vec<String> =
+            [0.0, 1.0, 0.8, 1e-5, 3.826_100_009_973_743e-5, 0.0001, 1e15, 1e16, -2.5, 123_456.75]
+                .map(repr)
+                .to_vec();
         let expected = [
             "0.0",
             "1.0",

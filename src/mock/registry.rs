@@ -137,36 +137,26 @@ impl Registry {
             FinishReason::Stop => self.success_stop += 1,
             FinishReason::Length => self.success_length += 1,
         }
-        self.request_prompt_tokens
-            .observe(f64::from(request.prompt_tokens));
-        self.request_generation_tokens
-            .observe(f64::from(request.output_tokens));
-        self.request_max_num_generation_tokens
-            .observe(f64::from(request.output_tokens));
+        self.request_prompt_tokens.observe(f64::from(request.prompt_tokens));
+        self.request_generation_tokens.observe(f64::from(request.output_tokens));
+        self.request_max_num_generation_tokens.observe(f64::from(request.output_tokens));
         self.request_params_n.observe(1.0);
-        self.request_params_max_tokens
-            .observe(f64::from(request.max_tokens));
-        self.time_per_output_token
-            .observe(request.time_per_output_token_s());
+        self.request_params_max_tokens.observe(f64::from(request.max_tokens));
+        self.time_per_output_token.observe(request.time_per_output_token_s());
         self.e2e.observe(request.e2e_s);
         self.queue.observe(request.queue_s);
         self.inference.observe(request.inference_s);
         self.prefill.observe(request.prefill_s);
         self.decode.observe(request.decode_s);
         self.num_preemptions.observe(0.0);
-        self.prefill_kv_computed
-            .observe(f64::from(request.prompt_tokens - request.cached_tokens));
+        self.prefill_kv_computed.observe(f64::from(request.prompt_tokens - request.cached_tokens));
     }
 }
 
 impl Histogram {
     pub fn new(bounds: Vec<f64>) -> Self {
         let counts = vec![0; bounds.len() + 1];
-        Self {
-            bounds,
-            counts,
-            sum: 0.0,
-        }
+        Self { bounds, counts, sum: 0.0 }
     }
 
     pub fn observe(&mut self, value: f64) {
@@ -200,20 +190,18 @@ fn one_two_five(max: u32) -> Vec<f64> {
 }
 
 const TIME_TO_FIRST_TOKEN: [f64; 22] = [
-    0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
-    20.0, 40.0, 80.0, 160.0, 640.0, 2560.0,
+    0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0,
+    80.0, 160.0, 640.0, 2560.0,
 ];
 const INTER_TOKEN_LATENCY: [f64; 19] = [
-    0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0,
-    40.0, 80.0,
+    0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0,
 ];
 const REQUEST_LATENCY: [f64; 21] = [
-    0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 120.0, 240.0,
-    480.0, 960.0, 1920.0, 7680.0,
+    0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 120.0, 240.0, 480.0,
+    960.0, 1920.0, 7680.0,
 ];
-const ITERATION_TOKENS: [f64; 13] = [
-    1.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0, 16384.0,
-];
+const ITERATION_TOKENS: [f64; 13] =
+    [1.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0, 16384.0];
 const PARAMS_N: [f64; 5] = [1.0, 2.0, 5.0, 10.0, 20.0];
 const NUM_PREEMPTIONS: [f64; 7] = [1.0, 2.0, 3.0, 4.0, 5.0, 10.0, 20.0];
 

@@ -43,13 +43,7 @@ impl Reject {
     }
 
     /// One entry of what pydantic found wrong with the body.
-    pub fn validation(
-        kind: &str,
-        location: &str,
-        message: &str,
-        input: &str,
-        context: Option<&str>,
-    ) -> Self {
+    pub fn validation(kind: &str, location: &str, message: &str, input: &str, context: Option<&str>) -> Self {
         let mut entry = format!(
             "{{'type': {}, 'loc': {}, 'msg': {}, 'input': {}",
             python::quoted(kind),
@@ -90,12 +84,7 @@ impl Reject {
 
     /// An error that only has a status, as the framework makes it.
     pub fn status(status: u16, message: &str) -> Self {
-        Self {
-            status,
-            message: message.to_owned(),
-            kind: reason(status).to_owned(),
-            param: None,
-        }
+        Self { status, message: message.to_owned(), kind: reason(status).to_owned(), param: None }
     }
 
     /// What a fault makes of a request.
@@ -107,12 +96,7 @@ impl Reject {
             400..=499 => "BadRequestError",
             _ => reason(status),
         };
-        Self {
-            status,
-            message: reason(status).to_owned(),
-            kind: kind.to_owned(),
-            param: None,
-        }
+        Self { status, message: reason(status).to_owned(), kind: kind.to_owned(), param: None }
     }
 
     pub fn body(&self) -> Vec<u8> {

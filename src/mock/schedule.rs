@@ -213,30 +213,19 @@ impl Scheduler {
             sequence.generated += 1;
             let finish = sequence.finish_reason(self.limits.max_model_len);
             let first = (!was_decoding).then(|| sequence.admission());
-            outputs.push(Output {
-                id: sequence.request.id,
-                first,
-                finish,
-            });
+            outputs.push(Output { id: sequence.request.id, first, finish });
             if finish.is_none() {
                 still_running.push(sequence);
             }
         }
         self.running = still_running;
-        StepOutput {
-            at,
-            outputs,
-            stats: self.take_stats(),
-        }
+        StepOutput { at, outputs, stats: self.take_stats() }
     }
 
     fn look_up_prefix(&mut self, sequence: &mut Sequence) {
         let request = &sequence.request;
-        let usable =
-            (request.prompt_tokens.saturating_sub(1) as usize / BLOCK).min(request.blocks.len());
-        let hits = self
-            .cache
-            .leading_hits(request.blocks.get(..usable).unwrap_or_default());
+        let usable = (request.prompt_tokens.saturating_sub(1) as usize / BLOCK).min(request.blocks.len());
+        let hits = self.cache.leading_hits(request.blocks.get(..usable).unwrap_or_default());
         sequence.cached_tokens = (hits * BLOCK) as u32;
         sequence.prefilled = sequence.cached_tokens;
         self.stats.prefix_requests += 1;
@@ -275,11 +264,7 @@ impl Sequence {
     }
 
     fn next_tokens(&self) -> u32 {
-        if self.decoding() {
-            1
-        } else {
-            self.request.prompt_tokens - self.prefilled
-        }
+        if self.decoding() { 1 } else { self.request.prompt_tokens - self.prefilled }
     }
 
     /// The end of text is looked for before the limits, as in vLLM.
@@ -297,11 +282,7 @@ impl Sequence {
 
     fn admission(&self) -> Admission {
         let scheduled = self.scheduled.unwrap_or(self.queued);
-        Admission {
-            queued: self.queued,
-            scheduled,
-            cached_tokens: self.cached_tokens,
-        }
+        Admission { queued: self.queued, scheduled, cached_tokens: self.cached_tokens }
     }
 
     fn blocks_held(&self) -> u64 {

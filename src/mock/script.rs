@@ -117,9 +117,7 @@ impl Script {
     pub fn parse(specs: &[String]) -> Result<Self> {
         let mut script = Self::default();
         for spec in specs {
-            script
-                .add(spec)
-                .with_context(|| format!("fault `{spec}`"))?;
+            script.add(spec).with_context(|| format!("fault `{spec}`"))?;
         }
         Ok(script)
     }
@@ -151,25 +149,17 @@ impl Script {
         let name = words.next().context("an empty fault; leave it out")?;
         let mut parameters = Parameters::read(words)?;
         if let Some(number) = name.strip_prefix("span_delay_ms=") {
-            self.span_delay = Some(Duration::from_millis(parse_number(
-                "span_delay_ms",
-                number,
-            )?));
+            self.span_delay = Some(Duration::from_millis(parse_number("span_delay_ms", number)?));
             return parameters.none_left();
         }
         let fault = match name {
             "metrics_404" | "metrics_html" => {
-                self.metrics = if name == "metrics_404" {
-                    MetricsPage::NotFound
-                } else {
-                    MetricsPage::Html
-                };
+                self.metrics = if name == "metrics_404" { MetricsPage::NotFound } else { MetricsPage::Html };
                 return parameters.none_left();
             }
-            "cut" | "cut_clean" => Fault::Cut(Cut {
-                after: parameters.required("after")?,
-                clean: name == "cut_clean",
-            }),
+            "cut" | "cut_clean" => {
+                Fault::Cut(Cut { after: parameters.required("after")?, clean: name == "cut_clean" })
+            }
             "stall" => {
                 let at = parameters.required("at")?;
                 if at == 0 {
@@ -187,10 +177,7 @@ impl Script {
             "die" => Fault::Die,
             "garbage_log" => Fault::GarbageLog,
             "span_loss" => Fault::SpanLoss,
-            other => match other
-                .strip_prefix("http_")
-                .and_then(|digits| digits.parse().ok())
-            {
+            other => match other.strip_prefix("http_").and_then(|digits| digits.parse().ok()) {
                 Some(status @ 400..=599) => Fault::HttpStatus(status),
                 Some(status) => bail!("status {status} is no error; expected http_400 … http_599"),
                 None => bail!("unknown fault `{other}`; known are: {KNOWN}"),
@@ -219,8 +206,7 @@ struct Parameters<'a>(Vec<(&'a str, &'a str)>);
 impl<'a> Parameters<'a> {
     fn read(words: impl Iterator<Item = &'a str>) -> Result<Self> {
         let pairs = words.map(|word| {
-            word.split_once('=')
-                .with_context(|| format!("expected `key=number`, found `{word}`"))
+            word.split_once('=').with_context(|| format!("expected `key=number`, found `{word}`"))
         });
         Ok(Self(pairs.collect::<Result<_>>()?))
     }
@@ -231,13 +217,9 @@ impl<'a> Parameters<'a> {
     }
 
     fn required<T: TryFrom<u64>>(&mut self, key: &str) -> Result<T> {
-        let text = self
-            .take(key)
-            .with_context(|| format!("it needs `{key}=N`"))?;
+        let text = self.take(key).with_context(|| format!("it needs `{key}=N`"))?;
         let number = parse_number(key, text)?;
-        T::try_from(number)
-            .ok()
-            .with_context(|| format!("`{key}={number}` is too large"))
+        T::try_from(number).ok().with_context(|| format!("`{key}={number}` is too large"))
     }
 
     fn selector(&mut self) -> Result<When> {
@@ -258,9 +240,7 @@ impl<'a> Parameters<'a> {
 }
 
 fn parse_number(key: &str, text: &str) -> Result<u64> {
-    text.parse()
-        .ok()
-        .with_context(|| format!("expected a whole number in `{key}`, found `{text}`"))
+    text.parse().ok().with_context(|| format!("expected a whole number in `{key}`, found `{text}`"))
 }
 
 fn at_least_one(key: &str, text: &str) -> Result<u64> {
@@ -285,15 +265,8 @@ mod tests {
 
     #[test]
     fn selectors_choose_requests() {
-        let script =
-            script(&["cut after=5 every=7", "reset at_request=3", "empty_first"]).expect("valid");
-        assert_eq!(
-            script.faults(14).cut,
-            Some(Cut {
-                after: 5,
-                clean: false
-            })
-        );
+        let script = script(&["cut after=5 every=7", "reset at_request=3", "empty_first"]).expect("valid");
+        assert_eq!(script.faults(14).cut, Some(Cut { after: 5, clean: false }));
         assert_eq!(script.faults(15).cut, None);
         assert!(script.faults(3).reset && !script.faults(6).reset);
         assert!((1..20).all(|n| script.faults(n).empty_first));
@@ -325,14 +298,8 @@ mod tests {
         assert_eq!(script.metrics, MetricsPage::Html);
         let documented = include_str!("script.rs");
         for spec in specs {
-            let name = spec
-                .split([' ', '='])
-                .next()
-                .expect("a word")
-                .replace("http_429", "http_500");
-            let rows = documented
-                .lines()
-                .filter(|l| l.starts_with("//!") && l.contains(&format!("`{name}")));
+            let name = spec.split([' ', '=']).next().expect("a word").replace("http_429", "http_500");
+            let rows = documented.lines().filter(|l| l.starts_with("//!") && l.contains(&format!("`{name}")));
             assert!(rows.count() > 0, "{name} is not documented");
         }
     }

@@ -67,10 +67,7 @@ impl Shared {
     /// vLLM says this once when a client sends trace context that nobody wants.
     pub fn warn_tracing_is_off(&self) {
         self.tracing_warned.call_once(|| {
-            self.log.warning(
-                "utils.py:70",
-                "Received a request with trace context but tracing is disabled",
-            );
+            self.log.warning("utils.py:70", "Received a request with trace context but tracing is disabled");
         });
     }
 }
@@ -91,9 +88,7 @@ pub async fn serve(
     log_writer: Box<dyn Write + Send>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<()> {
-    let address = listener
-        .local_addr()
-        .context("the listening socket has no address")?;
+    let address = listener.local_addr().context("the listening socket has no address")?;
     let (shared, background) = start(&options, log_writer)?;
     startup::begin(&shared.log, &options, address);
     let mut connections = JoinSet::new();
@@ -128,50 +123,33 @@ pub async fn serve(
 }
 
 async fn too_many_files(log: &Log, error: &std::io::Error) {
-    log.error(
-        "launcher.py:1",
-        &format!("cannot accept a connection: {error}"),
-    );
+    log.error("launcher.py:1", &format!("cannot accept a connection: {error}"));
     // As a rule there are no descriptors left; trying again at once would only spin.
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
-fn start(
-    options: &ServeOptions,
-    log_writer: Box<dyn Write + Send>,
-) -> Result<(Arc<Shared>, Background)> {
+fn start(options: &ServeOptions, log_writer: Box<dyn Write + Send>) -> Result<(Arc<Shared>, Background)> {
     let embedded = options.embedded.clone();
     let script = Script::parse(&embedded.faults)?;
-    let (truth, truth_thread) = options
-        .truth
-        .as_deref()
-        .map(Truth::create)
-        .transpose()?
-        .unzip();
+    let (truth, truth_thread) = options.truth.as_deref().map(Truth::create).transpose()?.unzip();
     let (log, log_thread) = Log::start(log_writer).context("cannot start the log's thread")?;
     let (timer, _) = Timer::start().context("cannot start the timer's thread")?;
     let mut ids = Ids::new();
     let endpoint = options.otlp_endpoint.as_deref().filter(|_| embedded.spans);
     let delay = script.span_delay.unwrap_or(options.otlp_delay);
-    let spans = endpoint
-        .map(|url| Spans::start(url, delay, trace::resource(&mut ids), log.clone()))
-        .transpose()?;
+    let spans =
+        endpoint.map(|url| Spans::start(url, delay, trace::resource(&mut ids), log.clone())).transpose()?;
     let (spans, span_task) = spans.unzip();
     let traced = spans.is_some();
     let (steps, step_receiver) = unbounded_channel();
-    let (engine, _) =
-        engine::start(&embedded, steps).context("cannot start the engine's thread")?;
+    let (engine, _) = engine::start(&embedded, steps).context("cannot start the engine's thread")?;
     let front = Arc::new(Front::new(engine, spans, embedded.max_model_len));
     let background = Background {
         spans: span_task,
         truth: truth_thread,
         log: log_thread,
         front: tokio::spawn(front.clone().run(step_receiver)),
-        stats: tokio::spawn(log_stats(
-            front.clone(),
-            log.clone(),
-            embedded.log_stats_interval_s,
-        )),
+        stats: tokio::spawn(log_stats(front.clone(), log.clone(), embedded.log_stats_interval_s)),
     };
     let shared = Shared {
         fingerprint: chunks::fingerprint(&embedded.model, embedded.max_model_len),
@@ -234,10 +212,7 @@ impl Background {
 
 /// Waits for a thread without holding up the runtime; `None` if it panicked.
 async fn join<T: Send + 'static>(thread: JoinHandle<T>) -> Option<T> {
-    tokio::task::spawn_blocking(move || thread.join().ok())
-        .await
-        .ok()
-        .flatten()
+    tokio::task::spawn_blocking(move || thread.join().ok()).await.ok().flatten()
 }
 
 /// The client's address as uvicorn prints it.

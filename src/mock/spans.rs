@@ -54,8 +54,7 @@ impl Spans {
 
     pub fn export(&self, span: Span) {
         if let Err(TrySendError::Full(_)) = self.queue.try_send(span) {
-            self.log
-                .warning("__init__.py:203", "Queue full, dropping span.");
+            self.log.warning("__init__.py:203", "Queue full, dropping span.");
         }
     }
 }
@@ -95,19 +94,14 @@ impl Exporter {
                 tokio::time::sleep(pause).await;
                 pause *= 4;
             } else {
-                let message =
-                    format!("Failed to export span batch: {reason:#}; {count} spans dropped");
+                let message = format!("Failed to export span batch: {reason:#}; {count} spans dropped");
                 self.log.error("__init__.py:229", &message);
             }
         }
     }
 
     async fn post(&self, body: Vec<u8>) -> Result<()> {
-        let request = self
-            .client
-            .post(&self.url)
-            .header("content-type", "application/x-protobuf")
-            .body(body);
+        let request = self.client.post(&self.url).header("content-type", "application/x-protobuf").body(body);
         request.send().await?.error_for_status()?;
         Ok(())
     }
@@ -115,11 +109,7 @@ impl Exporter {
 
 fn url(endpoint: &str) -> String {
     let endpoint = endpoint.trim_end_matches('/');
-    if endpoint.ends_with("/v1/traces") {
-        endpoint.to_owned()
-    } else {
-        format!("{endpoint}/v1/traces")
-    }
+    if endpoint.ends_with("/v1/traces") { endpoint.to_owned() } else { format!("{endpoint}/v1/traces") }
 }
 
 #[cfg(test)]
@@ -128,11 +118,8 @@ mod tests {
 
     #[test]
     fn the_traces_path_is_added_once() {
-        for endpoint in [
-            "http://127.0.0.1:4318",
-            "http://127.0.0.1:4318/",
-            "http://127.0.0.1:4318/v1/traces",
-        ] {
+        for endpoint in ["http://127.0.0.1:4318", "http://127.0.0.1:4318/", "http://127.0.0.1:4318/v1/traces"]
+        {
             assert_eq!(url(endpoint), "http://127.0.0.1:4318/v1/traces");
         }
     }

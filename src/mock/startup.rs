@@ -33,20 +33,11 @@ pub fn begin(log: &Log, options: &ServeOptions, address: SocketAddr) {
     banner("");
     banner("       █     █     █▄   ▄█");
     banner(&format!(" ▄▄ ▄█ █     █     █ ▀▄▀ █  version {VERSION}"));
-    banner(&format!(
-        "  █▄█▀ █     █     █     █  model   {}",
-        embedded.model
-    ));
+    banner(&format!("  █▄█▀ █     █     █     █  model   {}", embedded.model));
     banner("   ▀▀  ▀▀▀▀▀ ▀▀▀▀▀ ▀     ▀");
     banner("");
-    log.info(
-        "api_utils.py:286",
-        &format!("non-default args: {}", arguments(options, address)),
-    );
-    log.info(
-        "model.py:2152",
-        &format!("Using max model len {}", embedded.max_model_len),
-    );
+    log.info("api_utils.py:286", &format!("non-default args: {}", arguments(options, address)));
+    log.info("model.py:2152", &format!("Using max model len {}", embedded.max_model_len));
     let budget = embedded.max_num_batched_tokens;
     log.info(
         "scheduler.py:254",
@@ -63,21 +54,12 @@ pub fn begin(log: &Log, options: &ServeOptions, address: SocketAddr) {
     );
     let limits = super::engine::limits(embedded);
     log.engine_core("kv_cache_utils.py:2327", &kv_line(&limits));
-    log.engine_core(
-        "core.py:402",
-        "init engine (profile, create kv cache, warmup model) took 0.00 s",
-    );
+    log.engine_core("core.py:402", "init engine (profile, create kv cache, warmup model) took 0.00 s");
     log.info("entry.py:136", "Supported tasks: ['generate']");
-    log.info(
-        "entry.py:140",
-        &format!("Starting vLLM server on http://{address}"),
-    );
+    log.info("entry.py:140", &format!("Starting vLLM server on http://{address}"));
     log.info("launcher.py:186", "Available routes are:");
     for (route, method) in ROUTES {
-        log.info(
-            "launcher.py:195",
-            &format!("Route: {route}, Methods: {method}"),
-        );
+        log.info("launcher.py:195", &format!("Route: {route}, Methods: {method}"));
     }
     log.uvicorn("INFO", &format!("Started server process [{}]", log.pid()));
     log.uvicorn("INFO", "Waiting for application startup.");
@@ -86,14 +68,8 @@ pub fn begin(log: &Log, options: &ServeOptions, address: SocketAddr) {
 
 /// The server has been told to stop.
 pub fn end(log: &Log) {
-    log.info(
-        "launcher.py:254",
-        "[shutdown] API server: shutdown triggered",
-    );
-    log.info(
-        "launcher.py:270",
-        "[shutdown] API server: stopping engine client mode=abort timeout=0s",
-    );
+    log.info("launcher.py:254", "[shutdown] API server: shutdown triggered");
+    log.info("launcher.py:270", "[shutdown] API server: stopping engine client mode=abort timeout=0s");
     log.uvicorn("INFO", "Shutting down");
 }
 
@@ -126,21 +102,14 @@ fn arguments(options: &ServeOptions, address: SocketAddr) -> String {
     );
     let flags = [
         ("enable_log_requests", embedded.enable_log_requests),
-        (
-            "enable_per_request_metrics",
-            embedded.enable_per_request_metrics,
-        ),
+        ("enable_per_request_metrics", embedded.enable_per_request_metrics),
         ("enable_request_id_headers", options.request_id_headers),
     ];
     for (name, _) in flags.iter().filter(|(_, on)| *on) {
         let _ = write!(text, ", '{name}': True");
     }
     if let Some(endpoint) = options.otlp_endpoint.as_deref().filter(|_| embedded.spans) {
-        let _ = write!(
-            text,
-            ", 'otlp_traces_endpoint': {}",
-            python::quoted(endpoint)
-        );
+        let _ = write!(text, ", 'otlp_traces_endpoint': {}", python::quoted(endpoint));
     }
     text + "}"
 }
@@ -165,11 +134,7 @@ mod tests {
 
     #[test]
     fn the_memory_line_counts_full_contexts() {
-        let limits = Limits {
-            max_num_seqs: 256,
-            max_num_batched_tokens: 2048,
-            max_model_len: 8192,
-        };
+        let limits = Limits { max_num_seqs: 256, max_num_batched_tokens: 2048, max_model_len: 8192 };
         assert_eq!(
             kv_line(&limits),
             "GPU KV cache size: 2,097,152 tokens, Maximum concurrency for 8,192 tokens per request: 256.00x"
@@ -180,17 +145,11 @@ mod tests {
     fn arguments_print_as_a_python_dict() {
         let options = ServeOptions {
             otlp_endpoint: Some("http://127.0.0.1:4318".to_owned()),
-            embedded: Embedded {
-                enable_log_requests: false,
-                ..Embedded::default()
-            },
+            embedded: Embedded { enable_log_requests: false, ..Embedded::default() },
             ..ServeOptions::default()
         };
         let text = arguments(&options, SocketAddr::from(([127, 0, 0, 1], 8000)));
-        assert!(
-            text.starts_with("{'model_tag': 'tare-mock', 'host': '127.0.0.1', 'port': 8000, "),
-            "{text}"
-        );
+        assert!(text.starts_with("{'model_tag': 'tare-mock', 'host': '127.0.0.1', 'port': 8000, "), "{text}");
         assert!(text.ends_with(
             ", 'enable_per_request_metrics': True, 'otlp_traces_endpoint': 'http://127.0.0.1:4318'}"
         ));

@@ -40,15 +40,9 @@ impl StatsLine {
     pub fn scheduler_step(&mut self, stats: &SchedulerStats) {
         self.scheduler = *stats;
         if stats.prefix_requests > 0 {
-            self.prefix.push_back((
-                stats.prefix_requests,
-                stats.prefix_queries,
-                stats.prefix_hits,
-            ));
+            self.prefix.push_back((stats.prefix_requests, stats.prefix_queries, stats.prefix_hits));
         }
-        while self.prefix.len() > 1
-            && self.prefix.iter().map(|(n, _, _)| n).sum::<u64>() > RECENT_REQUESTS
-        {
+        while self.prefix.len() > 1 && self.prefix.iter().map(|(n, _, _)| n).sum::<u64>() > RECENT_REQUESTS {
             self.prefix.pop_front();
         }
     }
@@ -63,21 +57,11 @@ impl StatsLine {
     pub fn line(&mut self, now_ns: i64) -> Option<String> {
         let seconds = (now_ns - self.since_ns) as f64 / 1e9;
         let rate = |tokens: u64| {
-            if seconds > 0.0 {
-                tokens as f64 / seconds
-            } else {
-                0.0
-            }
+            if seconds > 0.0 { tokens as f64 / seconds } else { 0.0 }
         };
         let (prompt, generation) = (rate(self.prompt_computed), rate(self.generated));
-        let active = [
-            prompt,
-            generation,
-            self.last_prompt_tps,
-            self.last_generation_tps,
-        ]
-        .iter()
-        .any(|t| *t > 0.0);
+        let active =
+            [prompt, generation, self.last_prompt_tps, self.last_generation_tps].iter().any(|t| *t > 0.0);
         self.since_ns = now_ns;
         self.prompt_computed = 0;
         self.generated = 0;
@@ -87,12 +71,7 @@ impl StatsLine {
     }
 
     fn text(&self) -> String {
-        let SchedulerStats {
-            running,
-            waiting,
-            kv_usage,
-            ..
-        } = self.scheduler;
+        let SchedulerStats { running, waiting, kv_usage, .. } = self.scheduler;
         let mut line = format!(
             "Engine 000: Avg prompt throughput: {:.1} tokens/s, Avg generation throughput: {:.1} tokens/s, \
              Running: {running} reqs, Waiting: {waiting} reqs, GPU KV cache usage: {:.1}%",
@@ -103,11 +82,7 @@ impl StatsLine {
         if !self.prefix.is_empty() {
             let asked: u64 = self.prefix.iter().map(|(_, asked, _)| asked).sum();
             let found: u64 = self.prefix.iter().map(|(_, _, found)| found).sum();
-            let rate = if asked == 0 {
-                0.0
-            } else {
-                found as f64 / asked as f64
-            };
+            let rate = if asked == 0 { 0.0 } else { found as f64 / asked as f64 };
             let _ = write!(line, ", Prefix cache hit rate: {:.1}%", rate * 100.0);
         }
         line
@@ -149,10 +124,7 @@ mod tests {
         assert!(stats.line(2 * SECOND).is_some());
         let idle = stats.line(3 * SECOND).unwrap_or_default();
         assert!(idle.contains("throughput: 0.0 tokens/s, Avg generation throughput: 0.0 tokens/s"));
-        assert!(
-            !idle.contains("Prefix"),
-            "no request has asked the cache yet"
-        );
+        assert!(!idle.contains("Prefix"), "no request has asked the cache yet");
         assert_eq!(stats.line(4 * SECOND), None);
     }
 
@@ -168,11 +140,6 @@ mod tests {
         stats.scheduler_step(&step(600));
         stats.scheduler_step(&step(0));
         stats.iteration(1, 1);
-        assert!(
-            stats
-                .line(SECOND)
-                .unwrap_or_default()
-                .ends_with("Prefix cache hit rate: 0.0%")
-        );
+        assert!(stats.line(SECOND).unwrap_or_default().ends_with("Prefix cache hit rate: 0.0%"));
     }
 }

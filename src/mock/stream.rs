@@ -57,11 +57,7 @@ impl Exchange<'_> {
     }
 
     async fn end_stream(&mut self, chunks: &mut Chunks, done: &Finished) -> Result<(), Unfinished> {
-        let in_band = self
-            .shared
-            .embedded
-            .enable_per_request_metrics
-            .then_some(done);
+        let in_band = self.shared.embedded.enable_per_request_metrics.then_some(done);
         chunks.usage(done.output_tokens, in_band, &mut self.out);
         if !self.out.is_empty() {
             self.emit(0).await?;
@@ -90,17 +86,13 @@ impl Exchange<'_> {
         };
         let in_band = self.shared.embedded.enable_per_request_metrics;
         let body = chunks::whole(job, label, &text, &done, in_band);
-        self.send_head(200, "application/json", Some(body.len()))
-            .await?;
+        self.send_head(200, "application/json", Some(body.len())).await?;
         self.out = body;
         self.emit(done.output_tokens).await
     }
 
     /// Waits for a token, or for the client to leave.
-    async fn next_token(
-        &mut self,
-        deltas: &mut UnboundedReceiver<Delta>,
-    ) -> Result<Token, Unfinished> {
+    async fn next_token(&mut self, deltas: &mut UnboundedReceiver<Delta>) -> Result<Token, Unfinished> {
         let delta = tokio::select! {
             biased;
             delta = deltas.recv() => delta,
@@ -109,10 +101,7 @@ impl Exchange<'_> {
         self.noted(delta)
     }
 
-    fn token_at_hand(
-        &mut self,
-        deltas: &mut UnboundedReceiver<Delta>,
-    ) -> Result<Option<Token>, Unfinished> {
+    fn token_at_hand(&mut self, deltas: &mut UnboundedReceiver<Delta>) -> Result<Option<Token>, Unfinished> {
         match deltas.try_recv() {
             Ok(delta) => self.noted(Some(delta)).map(Some),
             Err(_) => Ok(None),
@@ -160,15 +149,9 @@ impl Exchange<'_> {
             self.note(&token);
         }
         if was_live {
-            self.shared.log.info(
-                "async_llm.py:922",
-                &format!("Aborted request(s) {}.", ids.internal),
-            );
+            self.shared.log.info("async_llm.py:922", &format!("Aborted request(s) {}.", ids.internal));
             if self.shared.embedded.enable_log_requests {
-                self.shared.log.info(
-                    "async_llm.py:783",
-                    &format!("Request {} aborted.", ids.external),
-                );
+                self.shared.log.info("async_llm.py:783", &format!("Request {} aborted.", ids.external));
             }
         }
     }

@@ -25,12 +25,10 @@ impl Timer {
     /// Starts the thread.
     pub fn start() -> std::io::Result<(Self, JoinHandle<()>)> {
         let (requests, receiver) = channel();
-        let thread = std::thread::Builder::new()
-            .name("mock-timer".to_owned())
-            .spawn(move || {
-                exact_sleeps();
-                Sleepers::default().run(&receiver);
-            })?;
+        let thread = std::thread::Builder::new().name("mock-timer".to_owned()).spawn(move || {
+            exact_sleeps();
+            Sleepers::default().run(&receiver);
+        })?;
         Ok((Self { requests }, thread))
     }
 
@@ -67,9 +65,7 @@ impl Sleepers {
         loop {
             let received = match self.order.peek() {
                 None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(Reverse((at, _))) => {
-                    requests.recv_timeout(at.saturating_duration_since(Instant::now()))
-                }
+                Some(Reverse((at, _))) => requests.recv_timeout(at.saturating_duration_since(Instant::now())),
             };
             match received {
                 Ok(wake) => self.add(wake),
@@ -118,10 +114,7 @@ mod tests {
         };
         let (a, b, c) = tokio::join!(nap(30), nap(10), nap(20));
         for (asked, took) in [a, b, c] {
-            assert!(
-                took >= Duration::from_millis(asked),
-                "{asked} ms took {took:?}"
-            );
+            assert!(took >= Duration::from_millis(asked), "{asked} ms took {took:?}");
         }
         assert!(b.1 <= c.1 && c.1 <= a.1);
         drop(timer);

@@ -29,10 +29,7 @@ pub fn prompt(text: &str) -> Vec<u32> {
 }
 
 /// A conversation of (role, content), with the opening of the assistant's turn when asked for.
-pub fn conversation<'a>(
-    messages: impl Iterator<Item = (&'a str, &'a str)>,
-    open_answer: bool,
-) -> Vec<u32> {
+pub fn conversation<'a>(messages: impl Iterator<Item = (&'a str, &'a str)>, open_answer: bool) -> Vec<u32> {
     let mut ids = vec![BEGIN];
     for (role, content) in messages {
         open_turn(role, &mut ids);
@@ -87,9 +84,7 @@ fn encode(text: &str, ids: &mut Vec<u32>) {
     while let Some(first) = rest.chars().next() {
         let space = usize::from(first == ' ');
         let word = rest.strip_prefix(' ').unwrap_or(rest);
-        let word_len = word
-            .find(|c: char| !c.is_alphanumeric())
-            .unwrap_or(word.len());
+        let word_len = word.find(|c: char| !c.is_alphanumeric()).unwrap_or(word.len());
         if word_len == 0 {
             let (token, tail) = rest.split_at(first.len_utf8());
             ids.push(id_of(token));
@@ -116,9 +111,7 @@ fn piece_end(run: &str, lead: usize) -> usize {
     if run.len() <= limit {
         return run.len();
     }
-    let boundary = (lead + 1..=limit)
-        .rev()
-        .find(|&at| run.is_char_boundary(at));
+    let boundary = (lead + 1..=limit).rev().find(|&at| run.is_char_boundary(at));
     boundary.unwrap_or(run.len())
 }
 
@@ -161,11 +154,7 @@ mod tests {
         assert_eq!(count("Hello, world!"), 4);
         assert_eq!(count("a  b"), 3, "the first of two spaces stands alone");
         assert_eq!(count("naïveté"), 2);
-        assert_eq!(
-            count("漢字漢字"),
-            2,
-            "three bytes a character, two characters a piece"
-        );
+        assert_eq!(count("漢字漢字"), 2, "three bytes a character, two characters a piece");
         assert_eq!(count("🙂🙂"), 2);
     }
 
@@ -191,13 +180,7 @@ mod tests {
 
     #[test]
     fn any_text_is_tokenised_without_losing_a_character() {
-        for text in [
-            "日本語 text",
-            "ééééééé",
-            " \n\t ",
-            "a\u{301}b",
-            "mixed🙂word",
-        ] {
+        for text in ["日本語 text", "ééééééé", " \n\t ", "a\u{301}b", "mixed🙂word"] {
             assert!(count(text) >= 1, "{text:?}");
         }
     }

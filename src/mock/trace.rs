@@ -1,9 +1,7 @@
 //! The `llm_request` span of one finished request: whose trace it belongs to, and its attributes as
 //! vLLM names them. This file must not know how spans travel.
 
-use opentelemetry_proto::tonic::common::v1::{
-    AnyValue, InstrumentationScope, KeyValue, any_value::Value,
-};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, span::SpanKind};
 
@@ -30,10 +28,7 @@ impl TraceContext {
         match traceparent.and_then(parse) {
             Some((context, true)) => Some(context),
             Some((_, false)) => None,
-            None => Some(Self {
-                trace_id: ids.bytes(),
-                parent: None,
-            }),
+            None => Some(Self { trace_id: ids.bytes(), parent: None }),
         }
     }
 }
@@ -93,27 +88,15 @@ pub fn request_span(
 
 /// Spans with the process they come from.
 pub fn resource_spans(resource: Resource, spans: Vec<Span>) -> ResourceSpans {
-    let scope = InstrumentationScope {
-        name: "vllm.tracing.otel".to_owned(),
-        ..InstrumentationScope::default()
-    };
-    let scope_spans = vec![ScopeSpans {
-        scope: Some(scope),
-        spans,
-        ..ScopeSpans::default()
-    }];
-    ResourceSpans {
-        resource: Some(resource),
-        scope_spans,
-        ..ResourceSpans::default()
-    }
+    let scope =
+        InstrumentationScope { name: "vllm.tracing.otel".to_owned(), ..InstrumentationScope::default() };
+    let scope_spans = vec![ScopeSpans { scope: Some(scope), spans, ..ScopeSpans::default() }];
+    ResourceSpans { resource: Some(resource), scope_spans, ..ResourceSpans::default() }
 }
 
 /// The process that makes the spans.
 pub fn resource(ids: &mut Ids) -> Resource {
-    let service = std::env::var("OTEL_SERVICE_NAME")
-        .ok()
-        .filter(|name| !name.is_empty());
+    let service = std::env::var("OTEL_SERVICE_NAME").ok().filter(|name| !name.is_empty());
     let instance = ids.hex(32);
     let attributes = vec![
         text("telemetry.sdk.language", "python"),
@@ -122,53 +105,28 @@ pub fn resource(ids: &mut Ids) -> Resource {
         text("service.instance.id", &instance),
         text("vllm.instrumenting_module_name", "vllm.llm_engine"),
         text("vllm.process_id", &std::process::id().to_string()),
-        text(
-            "service.name",
-            service.as_deref().unwrap_or("unknown_service:python"),
-        ),
+        text("service.name", service.as_deref().unwrap_or("unknown_service:python")),
     ];
-    Resource {
-        attributes,
-        ..Resource::default()
-    }
+    Resource { attributes, ..Resource::default() }
 }
 
 /// Trace and parent of a W3C `traceparent`, and whether it is sampled. A malformed one is none.
 fn parse(traceparent: &str) -> Option<(TraceContext, bool)> {
     let mut fields = traceparent.trim().split('-');
-    let (version, trace_id, parent, flags) = (
-        fields.next()?,
-        fields.next()?,
-        fields.next()?,
-        fields.next()?,
-    );
+    let (version, trace_id, parent, flags) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
     let [version] = bytes::<1>(version)?;
     if version == 0xff || (version == 0 && fields.next().is_some()) {
         return None;
     }
-    let (trace_id, parent, [flags]) = (
-        bytes::<16>(trace_id)?,
-        bytes::<8>(parent)?,
-        bytes::<1>(flags)?,
-    );
+    let (trace_id, parent, [flags]) = (bytes::<16>(trace_id)?, bytes::<8>(parent)?, bytes::<1>(flags)?);
     if trace_id == [0; 16] || parent == [0; 8] {
         return None;
     }
-    Some((
-        TraceContext {
-            trace_id,
-            parent: Some(parent),
-        },
-        flags & 1 == 1,
-    ))
+    Some((TraceContext { trace_id, parent: Some(parent) }, flags & 1 == 1))
 }
 
 fn bytes<const N: usize>(hex: &str) -> Option<[u8; N]> {
-    if hex.len() != 2 * N
-        || !hex
-            .bytes()
-            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-    {
+    if hex.len() != 2 * N || !hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
         return None;
     }
     let mut out = [0; N];
@@ -179,11 +137,7 @@ fn bytes<const N: usize>(hex: &str) -> Option<[u8; N]> {
 }
 
 fn attribute(key: &str, value: Value) -> KeyValue {
-    KeyValue {
-        key: key.to_owned(),
-        value: Some(AnyValue { value: Some(value) }),
-        ..KeyValue::default()
-    }
+    KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
 }
 
 fn float(key: &str, value: f64) -> KeyValue {
@@ -223,20 +177,10 @@ mod tests {
 
     #[test]
     fn without_or_with_a_malformed_parent_a_trace_begins() {
-        let zero = PARENT.replace(
-            "6513270e269e0d37f2a74de452e6b438",
-            "00000000000000000000000000000000",
-        );
+        let zero = PARENT.replace("6513270e269e0d37f2a74de452e6b438", "00000000000000000000000000000000");
         let upper = PARENT.to_uppercase();
         let long = format!("{PARENT}-more");
-        for header in [
-            None,
-            Some(""),
-            Some("00-abc-def-01"),
-            Some(&*zero),
-            Some(&*upper),
-            Some(&*long),
-        ] {
+        for header in [None, Some(""), Some("00-abc-def-01"), Some(&*zero), Some(&*upper), Some(&*long)] {
             assert_eq!(context(header).map(|c| c.parent), Some(None), "{header:?}");
         }
     }

@@ -102,12 +102,9 @@ impl Truth {
             .with_context(|| format!("cannot create the truth file `{}`", path.display()))?;
         let (rows, receiver) = channel();
         let shown = path.display().to_string();
-        let thread = std::thread::Builder::new()
-            .name("mock-truth".to_owned())
-            .spawn(move || {
-                write_rows(&receiver, file)
-                    .with_context(|| format!("cannot write the truth file `{shown}`"))
-            })?;
+        let thread = std::thread::Builder::new().name("mock-truth".to_owned()).spawn(move || {
+            write_rows(&receiver, file).with_context(|| format!("cannot write the truth file `{shown}`"))
+        })?;
         Ok((Self { rows }, thread))
     }
 
@@ -150,26 +147,19 @@ mod tests {
             ..TruthRow::default()
         };
         truth.record(row.clone());
-        truth.record(TruthRow {
-            n: 2,
-            ..TruthRow::default()
-        });
+        truth.record(TruthRow { n: 2, ..TruthRow::default() });
         drop(truth);
         thread.join().unwrap().unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        let back: Vec<TruthRow> = text
-            .lines()
-            .map(|l| serde_json::from_str(l).unwrap())
-            .collect();
+        let back: Vec<TruthRow> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
         assert_eq!(back[0], row);
         assert_eq!(back.len(), 2);
     }
 
     #[test]
     fn a_folder_that_is_not_there_is_named() {
-        let error = Truth::create(Path::new("/nonexistent-folder/truth.jsonl"))
-            .err()
-            .expect("no such folder");
+        let error =
+            Truth::create(Path::new("/nonexistent-folder/truth.jsonl")).err().expect("no such folder");
         assert!(format!("{error:#}").contains("/nonexistent-folder/truth.jsonl"));
     }
 }

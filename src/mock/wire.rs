@@ -51,11 +51,7 @@ impl From<io::Error> for Closed {
 
 impl Wire {
     pub fn new(stream: TcpStream) -> Self {
-        Self {
-            stream,
-            inbox: Vec::with_capacity(8 * 1024),
-            blocked_writes: 0,
-        }
+        Self { stream, inbox: Vec::with_capacity(8 * 1024), blocked_writes: 0 }
     }
 
     /// The next request; `idle` is how long the client may take to begin it.
@@ -84,13 +80,7 @@ impl Wire {
         } else {
             self.sized_body(head.content_length).await?
         };
-        Ok(Incoming {
-            head,
-            body,
-            first_byte,
-            head_read,
-            read: UnixNs::now(),
-        })
+        Ok(Incoming { head, body, first_byte, head_read, read: UnixNs::now() })
     }
 
     /// Writes all of it; returns the moment just before the socket took the first byte.
@@ -135,9 +125,7 @@ impl Wire {
         let first = self.read_some();
         match idle {
             None => Ok(first.await?),
-            Some(idle) => Ok(tokio::time::timeout(idle, first)
-                .await
-                .map_err(|_| Closed::Quietly)??),
+            Some(idle) => Ok(tokio::time::timeout(idle, first).await.map_err(|_| Closed::Quietly)??),
         }
     }
 
@@ -174,11 +162,9 @@ impl Wire {
         loop {
             let size_line = self.line().await?;
             let digits = size_line.split(|b| *b == b';').next().unwrap_or_default();
-            let size = std::str::from_utf8(digits)
-                .ok()
-                .and_then(|d| usize::from_str_radix(d.trim(), 16).ok());
-            let Some(size) = size.filter(|size| *size <= MAX_BODY.saturating_sub(body.len()))
-            else {
+            let size =
+                std::str::from_utf8(digits).ok().and_then(|d| usize::from_str_radix(d.trim(), 16).ok());
+            let Some(size) = size.filter(|size| *size <= MAX_BODY.saturating_sub(body.len())) else {
                 return Err(Closed::Invalid("Invalid HTTP request received."));
             };
             if size == 0 {

@@ -134,9 +134,12 @@ impl StampedStream {
             match (got, tried) {
                 (Some((length, stamp)), _) => {
                     self.since_pause += length;
-                    return Ok(BUFFER.with_borrow(|(buffer, _)| take(buffer.get(..length).unwrap_or_default(), stamp)));
+                    return Ok(BUFFER
+                        .with_borrow(|(buffer, _)| take(buffer.get(..length).unwrap_or_default(), stamp)));
                 }
-                (None, Err(e)) if !matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                (None, Err(e))
+                    if !matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) =>
+                {
                     return Err(e);
                 }
                 (None, _) => {}
@@ -165,7 +168,9 @@ fn receive(socket: RawFd) -> io::Result<(usize, Option<UnixNs>)> {
         let message = recvmsg::<()>(socket, &mut slices, Some(control), MsgFlags::empty())?;
         let stamp = message.cmsgs().ok().and_then(|mut messages| {
             messages.find_map(|m| match m {
-                ControlMessageOwned::ScmTimestampns(t) => Some(UnixNs(t.tv_sec() * 1_000_000_000 + t.tv_nsec())),
+                ControlMessageOwned::ScmTimestampns(t) => {
+                    Some(UnixNs(t.tv_sec() * 1_000_000_000 + t.tv_nsec()))
+                }
                 _ => None,
             })
         });
@@ -205,7 +210,8 @@ mod tests {
 
     async fn pair() -> (StampedStream, std::net::TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let client = StampedStream::connect(listener.local_addr().unwrap(), Duration::from_secs(60)).await.unwrap();
+        let client =
+            StampedStream::connect(listener.local_addr().unwrap(), Duration::from_secs(60)).await.unwrap();
         (client, listener.accept().unwrap().0)
     }
 

@@ -22,21 +22,19 @@ impl HttpUrl {
     /// field's name by the caller.
     pub fn parse(url: &str) -> Result<Self, Failure> {
         let Some((scheme, rest)) = url.split_once("://") else {
-            return Err(usage(format!(
-                "expected a URL like `http://host:port`, found `{url}`"
-            ))
-            .hint(format!("did you mean `http://{url}`?")));
+            return Err(usage(format!("expected a URL like `http://host:port`, found `{url}`"))
+                .hint(format!("did you mean `http://{url}`?")));
         };
         if scheme.eq_ignore_ascii_case("https") {
             return Err(usage(format!("expected `http://` (TLS is not in this version), found `{url}`"))
-                .hint("use the server's plain `http://` port, or a local plain-to-TLS forwarder in front of it"));
+                .hint(
+                    "use the server's plain `http://` port, or a local plain-to-TLS forwarder in front of it",
+                ));
         }
         if !scheme.eq_ignore_ascii_case("http") {
             return Err(usage(format!("expected `http://`, found `{scheme}://`")));
         }
-        let (authority, path) = rest
-            .find('/')
-            .map_or((rest, ""), |slash| rest.split_at(slash));
+        let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
         if authority.contains('@') {
             // Not quoted: it may hold a password.
             return Err(usage("credentials in a URL are not supported")
@@ -64,15 +62,9 @@ impl HttpUrl {
             },
         };
         if host.is_empty() {
-            return Err(usage(format!(
-                "expected a host after `http://`, found `{url}`"
-            )));
+            return Err(usage(format!("expected a host after `http://`, found `{url}`")));
         }
-        Ok(Self {
-            host: host.to_owned(),
-            port,
-            path: path.trim_end_matches('/').to_owned(),
-        })
+        Ok(Self { host: host.to_owned(), port, path: path.trim_end_matches('/').to_owned() })
     }
 
     /// `host:port`, as the `Host` header has it.
@@ -103,7 +95,8 @@ impl HttpUrl {
 
     /// Whether this is certainly the host that the program runs on.
     pub fn is_this_host(&self) -> bool {
-        self.resolve().is_ok_and(|addresses| !addresses.is_empty() && addresses.iter().all(|a| a.ip().is_loopback()))
+        self.resolve()
+            .is_ok_and(|addresses| !addresses.is_empty() && addresses.iter().all(|a| a.ip().is_loopback()))
     }
 }
 
@@ -146,11 +139,7 @@ mod tests {
         assert_eq!(shown("http://[::1]:8000"), "http://[::1]:8000");
         assert_eq!(
             HttpUrl::parse("http://[::1]:9/x").unwrap(),
-            HttpUrl {
-                host: "::1".into(),
-                port: 9,
-                path: "/x".into()
-            }
+            HttpUrl { host: "::1".into(), port: 9, path: "/x".into() }
         );
     }
 

@@ -43,9 +43,7 @@ impl Plot for Ecdf {
         let curves = curves(data);
         let values: Vec<&[f64]> = curves.iter().map(|c| c.values.as_slice()).collect();
         let Some(axis) = Axis::of(&values, Metric::Ttft.unit()) else {
-            return Ok(Drawn::Nothing(
-                "no successful request has a TTFT".to_owned(),
-            ));
+            return Ok(Drawn::Nothing("no successful request has a TTFT".to_owned()));
         };
         let title = "Time to first token: share of requests that had it by then";
         let svg = canvas::svg((theme::WIDTH, HEIGHT), title, |canvas| {
@@ -67,24 +65,12 @@ fn curves(data: &PlotData) -> Vec<Curve> {
             Side::Client => (theme::CLIENT, theme::CLIENT),
             Side::Server => (theme::SERVER, theme::SERVER_TEXT),
         };
-        let label = if source.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{name} ({source})")
-        };
-        Some(Curve {
-            label,
-            values: data.ascending(metric, side)?,
-            colour,
-            text,
-        })
+        let label = if source.is_empty() { name.to_owned() } else { format!("{name} ({source})") };
+        Some(Curve { label, values: data.ascending(metric, side)?, colour, text })
     };
     let server = curve(Metric::Ttft, Side::Server, "server TTFT")
         .or_else(|| curve(Metric::QueuePrefill, Side::Server, "server queue + prefill"));
-    [curve(Metric::Ttft, Side::Client, "client TTFT"), server]
-        .into_iter()
-        .flatten()
-        .collect()
+    [curve(Metric::Ttft, Side::Client, "client TTFT"), server].into_iter().flatten().collect()
 }
 
 fn x(axis: &Axis, value: f64) -> f64 {
@@ -101,28 +87,16 @@ fn frame(canvas: &Canvas, axis: &Axis) -> anyhow::Result<()> {
     for percent in [0, 25, 50, 75, 90, 100] {
         let y = y(f64::from(percent) / 100.0);
         canvas.line(&[(LEFT, y), (right, y)], theme::GRID, 1.0, 1.0)?;
-        canvas.text(
-            &format!("{percent} %"),
-            (LEFT - 6.0, y),
-            ink.align(Align::Right),
-        )?;
+        canvas.text(&format!("{percent} %"), (LEFT - 6.0, y), ink.align(Align::Right))?;
     }
     for tick in &axis.ticks {
         let x = x(axis, *tick);
         canvas.line(&[(x, TOP), (x, BOTTOM)], theme::GRID, 1.0, 1.0)?;
-        canvas.text(
-            &axis.label(*tick),
-            (x, BOTTOM + 12.0),
-            ink.align(Align::Centre),
-        )?;
+        canvas.text(&axis.label(*tick), (x, BOTTOM + 12.0), ink.align(Align::Centre))?;
     }
     canvas.line(&[(LEFT, BOTTOM), (right, BOTTOM)], theme::AXIS, 1.0, 1.0)?;
     let unit = format!("time to first token ({})", axis.scale.name);
-    canvas.text(
-        &unit,
-        (right, BOTTOM + 30.0),
-        Ink::new(theme::BODY, theme::INK).align(Align::Right),
-    )
+    canvas.text(&unit, (right, BOTTOM + 30.0), Ink::new(theme::BODY, theme::INK).align(Align::Right))
 }
 
 fn draw_curve(canvas: &Canvas, axis: &Axis, curve: &Curve) -> anyhow::Result<()> {
@@ -151,34 +125,16 @@ fn legend(canvas: &Canvas, axis: &Axis, curves: &[Curve]) -> anyhow::Result<()> 
     let mut left = LEFT;
     let row = BOTTOM + 30.0;
     for curve in curves {
-        let text = format!(
-            "{}, n = {}",
-            curve.label,
-            units::count(curve.values.len() as u64)
-        );
+        let text = format!("{}, n = {}", curve.label, units::count(curve.values.len() as u64));
         canvas.line(&[(left, row), (left + 22.0, row)], curve.colour, 1.0, 3.0)?;
-        canvas.text(
-            &text,
-            (left + 28.0, row),
-            Ink::new(theme::BODY, curve.text).bold(),
-        )?;
+        canvas.text(&text, (left + 28.0, row), Ink::new(theme::BODY, curve.text).bold())?;
         left += 48.0 + canvas::width_of(&text, theme::BODY);
     }
     let mut note = "band: 95 % for the whole curve (Dvoretzky–Kiefer–Wolfowitz)".to_owned();
     if let Some(q) = axis.ends_at {
-        let beyond: Vec<String> = curves
-            .iter()
-            .map(|c| units::count(axis.beyond(&c.values) as u64))
-            .collect();
-        note = format!(
-            "{note} · axis ends at p{:.0}, {} beyond",
-            q * 100.0,
-            beyond.join(" and ")
-        );
+        let beyond: Vec<String> =
+            curves.iter().map(|c| units::count(axis.beyond(&c.values) as u64)).collect();
+        note = format!("{note} · axis ends at p{:.0}, {} beyond", q * 100.0, beyond.join(" and "));
     }
-    canvas.text(
-        &note,
-        (LEFT, row + 20.0),
-        Ink::new(theme::SMALL, theme::QUIET),
-    )
+    canvas.text(&note, (LEFT, row + 20.0), Ink::new(theme::SMALL, theme::QUIET))
 }

@@ -76,9 +76,7 @@ pub struct PlotData {
 impl PlotData {
     /// The sample of a metric on a side.
     fn sample(&self, metric: Metric, side: Side) -> Option<&Sample> {
-        self.samples
-            .iter()
-            .find(|s| s.metric == metric && s.side == side)
+        self.samples.iter().find(|s| s.metric == metric && s.side == side)
     }
 
     /// A sample's values, ascending and finite; `None` when there is none.
@@ -91,10 +89,7 @@ impl PlotData {
 
     /// The mean paired difference whose server side is this metric.
     fn difference(&self, metric: Metric) -> Option<Estimate> {
-        self.differences
-            .iter()
-            .find(|(m, _)| *m == metric)
-            .map(|(_, e)| *e)
+        self.differences.iter().find(|(m, _)| *m == metric).map(|(_, e)| *e)
     }
 
     /// The line below a title: what was run, and how many requests it rests on.
@@ -103,22 +98,11 @@ impl PlotData {
         if !self.run.is_empty() {
             parts.push(self.run.clone());
         }
-        let (ok, ended) = (
-            units::count(self.n_ok as u64),
-            units::count(self.n_ended as u64),
-        );
+        let (ok, ended) = (units::count(self.n_ok as u64), units::count(self.n_ended as u64));
         parts.push(format!("{ok} of {ended} requests ok"));
-        let left_out = self
-            .samples
-            .iter()
-            .flat_map(|s| &s.values)
-            .filter(|v| !v.is_finite())
-            .count();
+        let left_out = self.samples.iter().flat_map(|s| &s.values).filter(|v| !v.is_finite()).count();
         if left_out > 0 {
-            parts.push(format!(
-                "{} values that are not finite left out",
-                units::count(left_out as u64)
-            ));
+            parts.push(format!("{} values that are not finite left out", units::count(left_out as u64)));
         }
         parts.join(" · ")
     }
@@ -140,41 +124,27 @@ pub struct Written {
 /// A figure that has nothing to draw leaves no file behind, not even one of an earlier report.
 pub fn write(dir: &Path, data: &PlotData) -> anyhow::Result<Vec<Written>> {
     fs::create_dir_all(dir).with_context(|| format!("could not create {}", dir.display()))?;
-    PLOTS
-        .iter()
-        .map(|plot| write_one(dir, *plot, data))
-        .collect()
+    PLOTS.iter().map(|plot| write_one(dir, *plot, data)).collect()
 }
 
 fn write_one(dir: &Path, plot: &dyn Plot, data: &PlotData) -> anyhow::Result<Written> {
     let name = plot.name();
     let svg_path = dir.join(format!("{name}.svg"));
     let png_path = dir.join(format!("{name}.png"));
-    let mut written = Written {
-        name,
-        caption: plot.caption(),
-        files: Vec::new(),
-        skipped: None,
-    };
-    match plot
-        .draw(data)
-        .with_context(|| format!("could not draw {name}"))?
-    {
+    let mut written = Written { name, caption: plot.caption(), files: Vec::new(), skipped: None };
+    match plot.draw(data).with_context(|| format!("could not draw {name}"))? {
         Drawn::Svg(svg) => {
-            let png =
-                draw::png::from_svg(&svg).with_context(|| format!("could not draw {name}.png"))?;
+            let png = draw::png::from_svg(&svg).with_context(|| format!("could not draw {name}.png"))?;
             for (path, bytes) in [(svg_path, svg.as_bytes()), (png_path, &png)] {
-                fs::write(&path, bytes)
-                    .with_context(|| format!("could not write {}", path.display()))?;
+                fs::write(&path, bytes).with_context(|| format!("could not write {}", path.display()))?;
                 written.files.push(path);
             }
         }
         Drawn::Nothing(why) => {
             for path in [svg_path, png_path] {
                 if path.exists() {
-                    fs::remove_file(&path).with_context(|| {
-                        format!("could not remove the outdated {}", path.display())
-                    })?;
+                    fs::remove_file(&path)
+                        .with_context(|| format!("could not remove the outdated {}", path.display()))?;
                 }
             }
             written.skipped = Some(why);
@@ -190,12 +160,7 @@ mod tests {
 
     use super::*;
 
-    const ALL: [Metric; 4] = [
-        Metric::Ttft,
-        Metric::Throughput,
-        Metric::ItlMean,
-        Metric::E2e,
-    ];
+    const ALL: [Metric; 4] = [Metric::Ttft, Metric::Throughput, Metric::ItlMean, Metric::E2e];
 
     fn both_sides(values: &[f64]) -> PlotData {
         let samples = ALL
@@ -237,10 +202,7 @@ mod tests {
             .collect();
         assert_eq!(figures.len(), PLOTS.len(), "{figures:?}");
         for stem in figures {
-            assert!(
-                PLOTS.iter().any(|p| p.name().ends_with(&stem)),
-                "{stem}.rs is not in PLOTS"
-            );
+            assert!(PLOTS.iter().any(|p| p.name().ends_with(&stem)), "{stem}.rs is not in PLOTS");
         }
     }
 
@@ -250,19 +212,11 @@ mod tests {
         let plots = dir.path().join("plots");
         let written = write(&plots, &both_sides(&[0.1, 0.2, 0.3, 0.2, 0.4, 0.9])).unwrap();
         assert_eq!(written.len(), PLOTS.len());
-        assert!(
-            written
-                .iter()
-                .all(|w| w.files.len() == 2 && w.skipped.is_none())
-        );
+        assert!(written.iter().all(|w| w.files.len() == 2 && w.skipped.is_none()));
         assert!(written.iter().flat_map(|w| &w.files).all(|f| f.exists()));
 
         let written = write(&plots, &PlotData::default()).unwrap();
-        assert!(
-            written
-                .iter()
-                .all(|w| w.files.is_empty() && w.skipped.is_some())
-        );
+        assert!(written.iter().all(|w| w.files.is_empty() && w.skipped.is_some()));
         assert_eq!(fs::read_dir(&plots).unwrap().count(), 0);
     }
 
@@ -299,20 +253,13 @@ mod tests {
             source: "in-band metrics".to_owned(),
         };
         let data = PlotData {
-            samples: vec![
-                sample(Metric::Ttft, Side::Client),
-                sample(Metric::QueuePrefill, Side::Server),
-            ],
+            samples: vec![sample(Metric::Ttft, Side::Client), sample(Metric::QueuePrefill, Side::Server)],
             ..PlotData::default()
         };
         for plot in [&split_violin::SplitViolin as &dyn Plot, &ecdf::Ecdf] {
             let svg = svg(plot, &data);
             assert!(svg.contains("queue + prefill"), "{}", plot.name());
-            assert!(
-                !svg.contains("server TTFT") && !svg.contains(">\nserver\n"),
-                "{}",
-                plot.name()
-            );
+            assert!(!svg.contains("server TTFT") && !svg.contains(">\nserver\n"), "{}", plot.name());
         }
     }
 
@@ -322,9 +269,7 @@ mod tests {
         values.extend((0..10).map(|i| 20.0 + f64::from(i)));
         let data = both_sides(&values);
         assert!(svg(&violin::Violin, &data).contains("axis ends at p99: 10 beyond, max 29,000"));
-        assert!(
-            svg(&split_violin::SplitViolin, &data).contains("axis ends at p99: 10 | 10 beyond")
-        );
+        assert!(svg(&split_violin::SplitViolin, &data).contains("axis ends at p99: 10 | 10 beyond"));
         assert!(svg(&ecdf::Ecdf, &data).contains("axis ends at p99, 10 and 10 beyond"));
     }
 
@@ -332,10 +277,7 @@ mod tests {
     fn few_values_are_points_and_equal_ones_a_line() {
         let shapes = |values: &[f64]| {
             let svg = svg(&violin::Violin, &both_sides(values));
-            (
-                svg.matches("<circle").count(),
-                svg.matches("<polygon").count(),
-            )
+            (svg.matches("<circle").count(), svg.matches("<polygon").count())
         };
         // The legend's mean mark is two polygons.
         assert_eq!(shapes(&[0.1, 0.2, 0.3, 0.4]), (16, 2));

@@ -56,11 +56,8 @@ impl Plot for SplitViolin {
         let title = "Client (left) and server (right), per request";
         let needed = COLUMN * pairs.len() as f64 + 2.0 * theme::MARGIN;
         let width = needed.max(NARROWEST);
-        let notes: &[&str] = if pairs.iter().any(|p| p.difference.is_some()) {
-            &[DENSITY, DIFFERENCE]
-        } else {
-            &[DENSITY]
-        };
+        let notes: &[&str] =
+            if pairs.iter().any(|p| p.difference.is_some()) { &[DENSITY, DIFFERENCE] } else { &[DENSITY] };
         let size = (width, COLUMNS_HEIGHT + page::legend_height(width, notes));
         let svg = canvas::svg(size, title, |canvas| {
             page::header(canvas, width, title, &data.subtitle())?;
@@ -81,11 +78,7 @@ fn pairs(data: &PlotData) -> Vec<Pair> {
         let source = &data.sample(server, Side::Server)?.source;
         Some(Pair {
             heading,
-            about: if source.is_empty() {
-                String::new()
-            } else {
-                format!("{server_name}: {source}")
-            },
+            about: if source.is_empty() { String::new() } else { format!("{server_name}: {source}") },
             server_name,
             metric: client,
             client: data.ascending(client, Side::Client)?,
@@ -96,12 +89,7 @@ fn pairs(data: &PlotData) -> Vec<Pair> {
     let same = |metric: Metric| pair(metric, metric, metric.name().to_owned(), "server");
     let ttft = same(Metric::Ttft).or_else(|| {
         let heading = "TTFT | queue + prefill".to_owned();
-        pair(
-            Metric::Ttft,
-            Metric::QueuePrefill,
-            heading,
-            "queue + prefill",
-        )
+        pair(Metric::Ttft, Metric::QueuePrefill, heading, "queue + prefill")
     });
     let others = [Metric::Throughput, Metric::ItlMean, Metric::E2e].map(same);
     [ttft].into_iter().chain(others).flatten().collect()
@@ -115,13 +103,7 @@ fn column(canvas: &Canvas, sides: (f64, f64), pair: &Pair) -> anyhow::Result<()>
     panel.draw(canvas, &pair.heading, &pair.about)?;
     let half_width = (0.44 * (panel.right - panel.left)).min(120.0);
     let x = panel.middle();
-    let half = |values, part, colour, shift: f64| Body {
-        values,
-        part,
-        x: x + shift,
-        half_width,
-        colour,
-    };
+    let half = |values, part, colour, shift: f64| Body { values, part, x: x + shift, half_width, colour };
     half(&pair.client, Part::LeftHalf, theme::CLIENT, -1.0).draw(canvas, &panel)?;
     half(&pair.server, Part::RightHalf, theme::SERVER, 1.0).draw(canvas, &panel)?;
 
@@ -129,20 +111,8 @@ fn column(canvas: &Canvas, sides: (f64, f64), pair: &Pair) -> anyhow::Result<()>
         panel.row_name(canvas, row + 1, name)?;
     }
     let offset = (0.26 * (panel.right - panel.left)).min(70.0);
-    numbers(
-        canvas,
-        &panel,
-        x - offset,
-        ("client", theme::CLIENT),
-        &pair.client,
-    )?;
-    numbers(
-        canvas,
-        &panel,
-        x + offset,
-        (pair.server_name, theme::SERVER_TEXT),
-        &pair.server,
-    )?;
+    numbers(canvas, &panel, x - offset, ("client", theme::CLIENT), &pair.client)?;
+    numbers(canvas, &panel, x + offset, (pair.server_name, theme::SERVER_TEXT), &pair.server)?;
     if let Some(difference) = &pair.difference {
         let text = difference_text(difference, pair.metric);
         panel.note(canvas, 4, &text, theme::INK)?;
@@ -160,12 +130,7 @@ fn numbers(
 ) -> anyhow::Result<()> {
     let bold = Ink::new(theme::SMALL, colour).bold().align(Align::Centre);
     canvas.text(name, (x, panel.row(0)), bold)?;
-    let of = |q: f64| {
-        panel
-            .axis
-            .scale
-            .number(quantile(values, q).unwrap_or(f64::NAN))
-    };
+    let of = |q: f64| panel.axis.scale.number(quantile(values, q).unwrap_or(f64::NAN));
     panel.cell(canvas, 1, x, &of(0.5))?;
     panel.cell(canvas, 2, x, &of(0.99))?;
     panel.cell(canvas, 3, x, &units::count(values.len() as u64))

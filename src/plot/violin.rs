@@ -36,14 +36,10 @@ impl Plot for Violin {
     fn draw(&self, data: &PlotData) -> anyhow::Result<Drawn> {
         let columns: Vec<(Metric, &str, Vec<f64>)> = METRICS
             .iter()
-            .filter_map(|(metric, about)| {
-                Some((*metric, *about, data.ascending(*metric, Side::Client)?))
-            })
+            .filter_map(|(metric, about)| Some((*metric, *about, data.ascending(*metric, Side::Client)?)))
             .collect();
         if columns.is_empty() {
-            return Ok(Drawn::Nothing(
-                "no successful request has a value to draw".to_owned(),
-            ));
+            return Ok(Drawn::Nothing("no successful request has a value to draw".to_owned()));
         }
         let title = "Request metrics, measured by the client";
         let svg = canvas::svg(SIZE, title, |canvas| {

@@ -56,21 +56,12 @@ mod tests {
     #[test]
     fn a_sample_keeps_values_that_json_has_no_number_for() {
         for value in [0.1, -3.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-            let row = SampleRow {
-                name: "x".to_owned(),
-                labels: Vec::new(),
-                value,
-            };
-            let back: SampleRow =
-                serde_json::from_str(&serde_json::to_string(&row).unwrap()).unwrap();
+            let row = SampleRow { name: "x".to_owned(), labels: Vec::new(), value };
+            let back: SampleRow = serde_json::from_str(&serde_json::to_string(&row).unwrap()).unwrap();
             assert_eq!(back.value.to_bits(), value.to_bits());
         }
-        let whole: SampleRow =
-            serde_json::from_str(r#"{"name":"x","labels":[],"value":7}"#).unwrap();
+        let whole: SampleRow = serde_json::from_str(r#"{"name":"x","labels":[],"value":7}"#).unwrap();
         assert!((whole.value - 7.0).abs() < 1e-12);
-        assert!(
-            serde_json::from_str::<SampleRow>(r#"{"name":"x","labels":[],"value":"many"}"#)
-                .is_err()
-        );
+        assert!(serde_json::from_str::<SampleRow>(r#"{"name":"x","labels":[],"value":"many"}"#).is_err());
     }
 }

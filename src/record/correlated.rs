@@ -126,14 +126,10 @@ impl PartRow {
             PartRow::PathOut => {
                 "sent until the server's arrival stamp, with the server's HTTP read and JSON parse"
             }
-            PartRow::FrontEnd => {
-                "server TTFT - queue - prefill: template, tokenizer, IPC, event loop"
-            }
+            PartRow::FrontEnd => "server TTFT - queue - prefill: template, tokenizer, IPC, event loop",
             PartRow::Queue => "server: queued until scheduled",
             PartRow::Prefill => "server: scheduled until the first token in the engine",
-            PartRow::PathBack => {
-                "first token at the server's front end until its stamp at the client"
-            }
+            PartRow::PathBack => "first token at the server's front end until its stamp at the client",
             PartRow::Path => "path out and path back together: TTFT minus the rows measured",
             PartRow::PathAndFrontEnd => {
                 "path out, front end and path back together: TTFT minus the rows measured"
@@ -142,9 +138,7 @@ impl PartRow {
                 "everything from the last write to the first token: TTFT minus the rows measured"
             }
             PartRow::Unexplained => "what remains of TTFT when every other row is measured",
-            PartRow::ClientLag => {
-                "user stamp - kernel stamp of the first token; beside TTFT, not inside it"
-            }
+            PartRow::ClientLag => "user stamp - kernel stamp of the first token; beside TTFT, not inside it",
         }
     }
 
@@ -308,9 +302,7 @@ pub struct Aggregate {
 impl Aggregate {
     /// The window's figures for one metric, if its mean is known.
     pub fn of(&self, metric: Metric) -> Option<&WindowMean> {
-        self.histograms
-            .iter()
-            .find(|h| h.metric == metric && h.mean.is_some())
+        self.histograms.iter().find(|h| h.metric == metric && h.mean.is_some())
     }
 
     /// All requests that ended in the window.

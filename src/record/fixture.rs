@@ -70,9 +70,7 @@ pub fn finished(index: u64) -> Finished {
     let row = request(index);
     let events = (0..row.n_events)
         .map(|n| {
-            let hi = row
-                .started_unix_ns
-                .plus_seconds(0.100 + 0.010 * f64::from(n));
+            let hi = row.started_unix_ns.plus_seconds(0.100 + 0.010 * f64::from(n));
             EventRow {
                 stamp_lo_unix_ns: if n == 2 { UnixNs(hi.0 - 5_000_000) } else { hi },
                 stamp_hi_unix_ns: hi,
@@ -140,14 +138,6 @@ pub fn scrape(phase: ScrapePhase, at: f64, samples: Vec<SampleRow>) -> ScrapeRow
 /// A sample of `engine`.
 pub fn sample(name: &str, engine: &str, extra: &[(&str, &str)], value: f64) -> SampleRow {
     let mut labels = vec![("engine".to_owned(), engine.to_owned())];
-    labels.extend(
-        extra
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned())),
-    );
-    SampleRow {
-        name: name.to_owned(),
-        labels,
-        value,
-    }
+    labels.extend(extra.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
+    SampleRow { name: name.to_owned(), labels, value }
 }

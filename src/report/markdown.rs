@@ -39,13 +39,17 @@ fn write(report: &Report<'_>) -> anyhow::Result<String> {
         out,
         "- Percentiles: linear interpolation between order statistics. Intervals: 95 %, by bootstrap over requests for means, by order statistics for percentiles."
     )?;
-    writeln!(out, "\n![The run's four metrics](plots/req_metrics_violin.svg)\n\n![Client and server](plots/split_violin.svg)")?;
+    writeln!(
+        out,
+        "\n![The run's four metrics](plots/req_metrics_violin.svg)\n\n![Client and server](plots/split_violin.svg)"
+    )?;
     Ok(out)
 }
 
 fn write_table(out: &mut String, table: &Table) -> std::fmt::Result {
     writeln!(out, "\n## {}\n", table.title)?;
-    let line = |cells: &[String]| format!("| {} |", cells.iter().map(|c| escape(c)).collect::<Vec<_>>().join(" | "));
+    let line =
+        |cells: &[String]| format!("| {} |", cells.iter().map(|c| escape(c)).collect::<Vec<_>>().join(" | "));
     writeln!(out, "{}", line(&table.head))?;
     writeln!(out, "|{}", "---|".repeat(table.head.len()))?;
     for row in &table.rows {
@@ -81,6 +85,9 @@ mod tests {
 
     #[test]
     fn text_from_outside_stays_text() {
-        assert_eq!(escape("a|b\n`c` <i> [x](http://y) 3 ms [2, 4]"), "a\\|b \\`c\\` \\<i> [x]\\(http://y) 3 ms [2, 4]");
+        assert_eq!(
+            escape("a|b\n`c` <i> [x](http://y) 3 ms [2, 4]"),
+            "a\\|b \\`c\\` \\<i> [x]\\(http://y) 3 ms [2, 4]"
+        );
     }
 }

@@ -84,7 +84,9 @@ impl Report<'_> {
                 number("/load/arrival/users").unwrap_or(0.0),
                 number("/load/arrival/ramp_s").unwrap_or(0.0)
             ),
-            Some(kind) => format!("{kind} arrivals, {} requests/s", number("/load/arrival/rate_rps").unwrap_or(0.0)),
+            Some(kind) => {
+                format!("{kind} arrivals, {} requests/s", number("/load/arrival/rate_rps").unwrap_or(0.0))
+            }
             None => return "unknown".to_owned(),
         };
         let ends = [

@@ -158,7 +158,10 @@ impl Summary {
             ));
         }
         if let Some(drift) = manifest.clock.drift_s.filter(|d| d.abs() > 1e-3) {
-            said.push(format!("the wall clock moved by {} against the monotonic clock during the run", crate::units::seconds(drift)));
+            said.push(format!(
+                "the wall clock moved by {} against the monotonic clock during the run",
+                crate::units::seconds(drift)
+            ));
         }
         if self.totals.requests_without_usage > 0 {
             said.push(format!(
@@ -200,7 +203,9 @@ fn errors(rows: &[&RequestRow]) -> Vec<ErrorKind> {
 }
 
 fn totals(rows: &[&RequestRow], ok: &[&RequestRow], events: &Events, duration_s: f64) -> Totals {
-    let sum = |count: fn(&RequestRow) -> Option<u32>| ok.iter().filter_map(|r| count(r)).map(u64::from).sum::<u64>();
+    let sum = |count: fn(&RequestRow) -> Option<u32>| {
+        ok.iter().filter_map(|r| count(r)).map(u64::from).sum::<u64>()
+    };
     let (input_tokens, output_tokens) = (sum(|r| r.input_tokens), sum(|r| r.output_tokens));
     let rate = |n: f64| if duration_s > 0.0 { n / duration_s } else { 0.0 };
     Totals {
@@ -316,7 +321,10 @@ fn stamps(rows: &[&RequestRow], events: &Events) -> Stamps {
         events: events.len(),
         exact_events: rows.iter().map(|r| r.n_exact_events as usize).sum(),
         first_tokens: first.len(),
-        exact_first_tokens: first.iter().filter(|r| r.first_token_lo_unix_ns == r.first_token_unix_ns).count(),
+        exact_first_tokens: first
+            .iter()
+            .filter(|r| r.first_token_lo_unix_ns == r.first_token_unix_ns)
+            .count(),
         kernel_stamped: rows.iter().filter(|r| r.kernel_stamps).count(),
         client_lag: in_short(&lags),
         schedule_lateness: in_short(&late),

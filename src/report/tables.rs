@@ -44,8 +44,15 @@ pub fn headline(report: &Report<'_>) -> Table {
             ]
         })
         .collect();
-    let mut below = vec!["Means with 95 % intervals; both sides by the same estimator; tare = tool − server.".to_owned()];
-    below.extend(report.correlated.headline.iter().filter_map(|r| r.note.as_ref().map(|n| format!("{}: {n}", r.title))));
+    let mut below =
+        vec!["Means with 95 % intervals; both sides by the same estimator; tare = tool − server.".to_owned()];
+    below.extend(
+        report
+            .correlated
+            .headline
+            .iter()
+            .filter_map(|r| r.note.as_ref().map(|n| format!("{}: {n}", r.title))),
+    );
     Table {
         title: "Client and server".to_owned(),
         head: strings(&["", "logged by tool", "logged by server", "tare", "n", "server source"]),
@@ -62,7 +69,8 @@ fn breakdown(report: &Report<'_>) -> Table {
     head.push("how".to_owned());
     let mut rows = Vec::new();
     for part in PartRow::ALL {
-        let cells: Vec<_> = breakdown.columns.iter().map(|c| c.parts.iter().find(|p| p.row == part)).collect();
+        let cells: Vec<_> =
+            breakdown.columns.iter().map(|c| c.parts.iter().find(|p| p.row == part)).collect();
         let Some(first) = cells.iter().flatten().next() else { continue };
         let negative: usize = cells.first().and_then(|c| *c).map_or(0, |p| p.n_negative);
         let mut how = if first.measured { "measured" } else { "by subtraction" }.to_owned();
@@ -188,7 +196,11 @@ fn errors(report: &Report<'_>) -> Table {
         title: "Errors".to_owned(),
         head: strings(&["kind", "n", "message"]),
         rows,
-        below: if left > 0 { vec![format!("and {left} more kinds of message: see results.jsonl")] } else { Vec::new() },
+        below: if left > 0 {
+            vec![format!("and {left} more kinds of message: see results.jsonl")]
+        } else {
+            Vec::new()
+        },
     }
 }
 

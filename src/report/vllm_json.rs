@@ -14,7 +14,9 @@ pub(super) fn keys(report: &Report<'_>) -> Map<String, Value> {
     let endpoint = at("/target/endpoint");
     let chat = endpoint.as_str() == Some("chat");
     let rate = at("/load/arrival/rate_rps");
-    let date = chrono::DateTime::from_timestamp_nanos(manifest.created_unix_ns.0).format("%Y%m%d-%H%M%S").to_string();
+    let date = chrono::DateTime::from_timestamp_nanos(manifest.created_unix_ns.0)
+        .format("%Y%m%d-%H%M%S")
+        .to_string();
     let users = at("/load/arrival/users");
     let evenly = at("/load/arrival/kind").as_str() == Some("constant");
     let mut keys = Map::new();
@@ -42,7 +44,9 @@ pub(super) fn keys(report: &Report<'_>) -> Map<String, Value> {
     ] {
         keys.insert(key.to_owned(), value);
     }
-    for (name, metric) in [("ttft", Metric::Ttft), ("tpot", Metric::Tpot), ("itl", Metric::Itl), ("e2el", Metric::E2e)] {
+    for (name, metric) in
+        [("ttft", Metric::Ttft), ("tpot", Metric::Tpot), ("itl", Metric::Itl), ("e2el", Metric::E2e)]
+    {
         let m = summary.of(metric);
         let ms = |value: Option<f64>| json!(value.map(|v| v * 1e3));
         keys.insert(format!("mean_{name}_ms"), ms(m.map(|m| m.mean.value)));

@@ -46,8 +46,9 @@ impl Server {
         }
         // A group of its own: the terminal's Ctrl-C is for the run, which then stops the server.
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-        let mut child =
-            command.spawn().with_context(|| format!("could not start the embedded server ({})", exe.display()))?;
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("could not start the embedded server ({})", exe.display()))?;
         let log = child.stdout.take().context("the embedded server has no output to read")?;
         let complaints = child.stderr.take().map(|stderr| std::thread::spawn(move || end_of(stderr)));
         Ok((Self { child, complaints }, log))

@@ -10,8 +10,8 @@ use crate::ingest::IngestReport;
 use crate::ingest::snapshot::{AfterOutcome, BeforeOutcome, Verdict};
 use crate::store::Manifest;
 use crate::store::append::Written;
-use crate::workload::Workload;
 use crate::store::manifest::{Host, SourceFacts, StageCounts};
+use crate::workload::Workload;
 
 /// The run folder: as named, or `output/<name>-<time>`.
 pub(super) fn folder_of(config: &Config) -> PathBuf {
@@ -47,10 +47,15 @@ pub(super) fn host() -> Host {
 /// What the dataset held and the run does not send, each with the first reasons.
 pub(super) fn left_out(workload: &Workload) -> Vec<String> {
     let mut notes = Vec::new();
-    for (skipped, why) in [(&workload.broken, "could not be read"), (&workload.pruned, "were left out for their length")] {
+    for (skipped, why) in
+        [(&workload.broken, "could not be read"), (&workload.pruned, "were left out for their length")]
+    {
         if skipped.count > 0 {
             let reasons = skipped.reasons.join("; ");
-            notes.push(format!("{} of {} entries of the dataset {why}: {reasons}", skipped.count, workload.entries));
+            notes.push(format!(
+                "{} of {} entries of the dataset {why}: {reasons}",
+                skipped.count, workload.entries
+            ));
         }
     }
     notes
@@ -97,7 +102,8 @@ pub(super) fn note_ingested(manifest: &mut Manifest, report: &IngestReport) {
         manifest.counts.insert(format!("{} {}", source.kind, source.source), counts);
     }
     for reset in &report.resets {
-        manifest.warn(format!("the counters of {} were reset during the run: {}", reset.source, reset.evidence));
+        manifest
+            .warn(format!("the counters of {} were reset during the run: {}", reset.source, reset.evidence));
     }
     manifest.notes.extend(report.notes.iter().cloned());
 }
@@ -107,7 +113,10 @@ pub(super) fn note_written(manifest: &mut Manifest, written: &Written, sent: u64
     let stage = |rows_in: u64, rows_out: u64| StageCounts { rows_in, rows_out, bad: 0 };
     manifest.counts.insert("requests".to_owned(), stage(sent, written.results));
     if sent != written.results {
-        manifest.warn(format!("{sent} requests were sent and {} were recorded: the others are lost", written.results));
+        manifest.warn(format!(
+            "{sent} requests were sent and {} were recorded: the others are lost",
+            written.results
+        ));
     }
     manifest.counts.insert("events".to_owned(), stage(written.events, written.events));
 }

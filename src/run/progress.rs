@@ -73,7 +73,12 @@ impl Progress {
             (None, None) => format!("{:.0} s", elapsed.as_secs_f64()),
         };
         let ms = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), units::seconds);
-        let mut first = format!("{goal}  in flight {}  ok {}  failed {}", load.in_flight(), get(&load.ok), get(&load.failed));
+        let mut first = format!(
+            "{goal}  in flight {}  ok {}  failed {}",
+            load.in_flight(),
+            get(&load.ok),
+            get(&load.failed)
+        );
         if get(&load.users) > 0 {
             let _ = write!(first, "  users {}", get(&load.users));
         }

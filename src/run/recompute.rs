@@ -26,7 +26,12 @@ pub struct Recomputed {
 impl Recomputed {
     /// As the writers take it.
     pub fn report(&self) -> Report<'_> {
-        Report { manifest: &self.manifest, correlated: &self.correlated, summary: &self.summary, notes: &self.notes }
+        Report {
+            manifest: &self.manifest,
+            correlated: &self.correlated,
+            summary: &self.summary,
+            notes: &self.notes,
+        }
     }
 }
 
@@ -65,7 +70,8 @@ fn write_tables(folder: &RunFolder, data: &RunData) -> anyhow::Result<()> {
 
 /// The samples that figures are drawn from: successful requests, on both sides.
 fn plot_data(report: &Report<'_>) -> PlotData {
-    let ok: Vec<&JoinedRow> = report.correlated.rows.iter().filter(|j| j.client.status == Status::Ok).collect();
+    let ok: Vec<&JoinedRow> =
+        report.correlated.rows.iter().filter(|j| j.client.status == Status::Ok).collect();
     let mut samples = Vec::new();
     let mut add = |metric, side, source: &str, value: &dyn Fn(&JoinedRow) -> Option<f64>| {
         let values: Vec<f64> = ok.iter().filter_map(|j| value(j)).collect();
@@ -83,7 +89,9 @@ fn plot_data(report: &Report<'_>) -> PlotData {
     let per_gap = |j: &JoinedRow| Some(j.server_decode_s? / (tokens(j)? - 1.0)).filter(|v| v.is_finite());
     let spans = "OTLP spans";
     add(Metric::Ttft, Side::Server, spans, &|j| j.server_ttft_s);
-    add(Metric::Throughput, Side::Server, spans, &|j| Some(tokens(j)? / j.server_e2e_s?).filter(|v| v.is_finite()));
+    add(Metric::Throughput, Side::Server, spans, &|j| {
+        Some(tokens(j)? / j.server_e2e_s?).filter(|v| v.is_finite())
+    });
     add(Metric::E2e, Side::Server, spans, &|j| j.server_e2e_s);
     let source = if ok.iter().any(|j| j.server_ttft_s.is_some()) { spans } else { "in-band metrics" };
     add(Metric::ItlMean, Side::Server, source, &per_gap);
@@ -96,6 +104,11 @@ fn plot_data(report: &Report<'_>) -> PlotData {
         n_ok: counts.ok,
         n_ended: counts.total - counts.in_flight,
         samples,
-        differences: report.correlated.headline.iter().filter_map(|row| Some((row.metric, row.tare?))).collect(),
+        differences: report
+            .correlated
+            .headline
+            .iter()
+            .filter_map(|row| Some((row.metric, row.tare?)))
+            .collect(),
     }
 }

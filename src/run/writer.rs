@@ -70,7 +70,11 @@ fn forward<T: Send + 'static>(items: Sender<Item>, wrap: fn(T) -> Item) -> anyho
 
 /// After an error of the disk the channel is still emptied, so that it does not fill the memory, but
 /// the load is ended: what it measures from there on would be lost.
-fn write_all(mut writer: RunWriter, items: &Receiver<Item>, broken: &CancellationToken) -> anyhow::Result<Written> {
+fn write_all(
+    mut writer: RunWriter,
+    items: &Receiver<Item>,
+    broken: &CancellationToken,
+) -> anyhow::Result<Written> {
     let mut failed = None;
     while let Ok(first) = items.recv() {
         let batch: Vec<Item> = std::iter::once(first).chain(items.try_iter().take(BATCH)).collect();

@@ -12,12 +12,7 @@ pub mod vllm;
 pub use totals::{Hist, Totals};
 
 /// Every server known, in the order in which the help lists them; the first is the default.
-pub static SERVERS: &[&Server] = &[
-    &vllm::VLLM,
-    &sglang::SGLANG,
-    &tgi::TGI,
-    &llama_cpp::LLAMA_CPP,
-];
+pub static SERVERS: &[&Server] = &[&vllm::VLLM, &sglang::SGLANG, &tgi::TGI, &llama_cpp::LLAMA_CPP];
 
 /// One inference server, described.
 #[derive(Debug)]
@@ -114,30 +109,19 @@ impl Server {
 
     /// What the span attribute `key` means.
     pub fn span_field(&self, key: &str) -> Option<SpanField> {
-        self.span_attributes
-            .iter()
-            .find(|(name, _)| *name == key)
-            .map(|(_, field)| *field)
+        self.span_attributes.iter().find(|(name, _)| *name == key).map(|(_, field)| *field)
     }
 }
 
 /// The server called `name`, whatever the case, `-` and `_` being the same.
 pub fn find(name: &str) -> Option<&'static Server> {
     let plain = |s: &str| s.to_ascii_lowercase().replace('-', "_");
-    SERVERS
-        .iter()
-        .copied()
-        .find(|server| plain(server.name) == plain(name))
+    SERVERS.iter().copied().find(|server| plain(server.name) == plain(name))
 }
 
 /// The server whose metric names a page has the most of, if it has any.
 pub fn recognise<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Option<&'static Server> {
-    let known = |server: &Server| {
-        names
-            .clone()
-            .filter(|name| server.metrics.knows(name))
-            .count()
-    };
+    let known = |server: &Server| names.clone().filter(|name| server.metrics.knows(name)).count();
     SERVERS
         .iter()
         .copied()
@@ -155,39 +139,21 @@ mod tests {
     #[test]
     fn names_are_unique_and_found_in_any_spelling() {
         for server in SERVERS {
-            assert_eq!(
-                SERVERS
-                    .iter()
-                    .filter(|other| other.name == server.name)
-                    .count(),
-                1
-            );
-            assert_eq!(
-                find(&server.name.to_uppercase().replace('_', "-"))
-                    .unwrap()
-                    .name,
-                server.name
-            );
+            assert_eq!(SERVERS.iter().filter(|other| other.name == server.name).count(), 1);
+            assert_eq!(find(&server.name.to_uppercase().replace('_', "-")).unwrap().name, server.name);
         }
         assert!(find("nope").is_none());
     }
 
     #[test]
     fn the_metrics_url_is_below_the_base_url() {
-        assert_eq!(
-            vllm::VLLM.metrics_url("http://h:1/prefix/"),
-            "http://h:1/prefix/metrics"
-        );
+        assert_eq!(vllm::VLLM.metrics_url("http://h:1/prefix/"), "http://h:1/prefix/metrics");
         assert_eq!(vllm::VLLM.metrics_url("http://h:1"), "http://h:1/metrics");
     }
 
     #[test]
     fn a_page_is_recognised_by_its_names() {
-        let sglang = [
-            "python_info",
-            "sglang:num_running_reqs",
-            "sglang:e2e_request_latency_seconds_sum",
-        ];
+        let sglang = ["python_info", "sglang:num_running_reqs", "sglang:e2e_request_latency_seconds_sum"];
         assert_eq!(recognise(sglang.into_iter()).unwrap().name, "sglang");
         assert!(recognise(["go_goroutines", "up"].into_iter()).is_none());
     }

@@ -44,7 +44,11 @@ impl ProbeError {
 }
 
 /// Asks the server at `base_url`, again and again until `patience` is over.
-pub async fn probe(base_url: &str, headers: &[(String, String)], patience: Duration) -> Result<Probe, ProbeError> {
+pub async fn probe(
+    base_url: &str,
+    headers: &[(String, String)],
+    patience: Duration,
+) -> Result<Probe, ProbeError> {
     let client = reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
@@ -78,7 +82,8 @@ async fn models(
     if status == 404 || status == 405 {
         return Ok(Vec::new());
     }
-    let shown = || body.chars().take(200).collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ");
+    let shown =
+        || body.chars().take(200).collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ");
     if status >= 300 {
         return Err(ProbeError::Refused { url, status, body: shown() });
     }

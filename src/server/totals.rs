@@ -48,20 +48,10 @@ impl Hist {
     /// What was observed between `earlier` and `self`. Bounds that only one of them has are left out.
     #[must_use]
     pub fn since(&self, earlier: &Hist) -> Hist {
-        let before: BTreeMap<u64, f64> = earlier
-            .buckets
-            .iter()
-            .map(|(le, n)| (le.to_bits(), *n))
-            .collect();
-        let buckets = self
-            .buckets
-            .iter()
-            .filter_map(|(le, n)| before.get(&le.to_bits()).map(|m| (*le, n - m)));
-        Hist {
-            sum: self.sum - earlier.sum,
-            count: self.count - earlier.count,
-            buckets: buckets.collect(),
-        }
+        let before: BTreeMap<u64, f64> = earlier.buckets.iter().map(|(le, n)| (le.to_bits(), *n)).collect();
+        let buckets =
+            self.buckets.iter().filter_map(|(le, n)| before.get(&le.to_bits()).map(|m| (*le, n - m)));
+        Hist { sum: self.sum - earlier.sum, count: self.count - earlier.count, buckets: buckets.collect() }
     }
 }
 
@@ -74,13 +64,8 @@ impl Totals {
     /// Requests that ended well: all but the aborted and the failed.
     pub fn finished_well(&self) -> Option<f64> {
         let well = |reason: &str| !matches!(reason, "abort" | "error");
-        (!self.finished.is_empty()).then(|| {
-            self.finished
-                .iter()
-                .filter(|(reason, _)| well(reason))
-                .map(|(_, n)| n)
-                .sum()
-        })
+        (!self.finished.is_empty())
+            .then(|| self.finished.iter().filter(|(reason, _)| well(reason)).map(|(_, n)| n).sum())
     }
 
     /// What happened between `earlier` and `self`: histograms and counters as differences, gauges as
@@ -89,19 +74,13 @@ impl Totals {
     #[must_use]
     pub fn since(&self, earlier: &Totals) -> Totals {
         let hist = |now: &Option<Hist>, then: &Option<Hist>| {
-            now.as_ref().map(|now| {
-                then.as_ref()
-                    .map_or_else(|| now.clone(), |then| now.since(then))
-            })
+            now.as_ref().map(|now| then.as_ref().map_or_else(|| now.clone(), |then| now.since(then)))
         };
-        let counter =
-            |now: Option<f64>, then: Option<f64>| now.map(|now| now - then.unwrap_or(0.0));
-        let finished = self.finished.iter().map(|(reason, n)| {
-            (
-                reason.clone(),
-                n - earlier.finished.get(reason).copied().unwrap_or(0.0),
-            )
-        });
+        let counter = |now: Option<f64>, then: Option<f64>| now.map(|now| now - then.unwrap_or(0.0));
+        let finished = self
+            .finished
+            .iter()
+            .map(|(reason, n)| (reason.clone(), n - earlier.finished.get(reason).copied().unwrap_or(0.0)));
         Totals {
             ttft: hist(&self.ttft, &earlier.ttft),
             itl: hist(&self.itl, &earlier.itl),
@@ -127,17 +106,10 @@ impl Totals {
         let add = |a: Option<f64>, b: Option<f64>| a.map_or(b, |a| Some(a + b.unwrap_or(0.0)));
         let hist = |a: &Option<Hist>, b: &Option<Hist>| match (a, b) {
             (Some(a), Some(b)) => {
-                let theirs: BTreeMap<u64, f64> =
-                    b.buckets.iter().map(|(le, n)| (le.to_bits(), *n)).collect();
-                let buckets = a
-                    .buckets
-                    .iter()
-                    .filter_map(|(le, n)| theirs.get(&le.to_bits()).map(|m| (*le, n + m)));
-                Some(Hist {
-                    sum: a.sum + b.sum,
-                    count: a.count + b.count,
-                    buckets: buckets.collect(),
-                })
+                let theirs: BTreeMap<u64, f64> = b.buckets.iter().map(|(le, n)| (le.to_bits(), *n)).collect();
+                let buckets =
+                    a.buckets.iter().filter_map(|(le, n)| theirs.get(&le.to_bits()).map(|m| (*le, n + m)));
+                Some(Hist { sum: a.sum + b.sum, count: a.count + b.count, buckets: buckets.collect() })
             }
             (one, other) => one.clone().or_else(|| other.clone()),
         };
@@ -175,12 +147,7 @@ impl Server {
         let page = Page::new(samples);
         let names = &self.metrics;
         let own = || samples.iter().filter(|sample| names.knows(&sample.name));
-        let values = |key: &str| {
-            own()
-                .filter_map(|sample| sample.label(key))
-                .map(str::to_owned)
-                .collect()
-        };
+        let values = |key: &str| own().filter_map(|sample| sample.label(key)).map(str::to_owned).collect();
         Totals {
             ttft: page.hist(names.ttft),
             itl: page.hist(names.itl),
@@ -204,33 +171,14 @@ impl Server {
 impl Metrics {
     /// Whether a sample called `name` belongs to one of these series.
     pub(super) fn knows(&self, name: &str) -> bool {
-        let hists = [
-            self.ttft,
-            self.itl,
-            self.tpot,
-            self.e2e,
-            self.queue,
-            self.prefill,
-            self.decode,
-        ];
-        let plain = [
-            self.prompt_tokens,
-            self.generation_tokens,
-            self.running,
-            self.waiting,
-            self.kv_cache_usage,
-        ];
+        let hists = [self.ttft, self.itl, self.tpot, self.e2e, self.queue, self.prefill, self.decode];
+        let plain =
+            [self.prompt_tokens, self.generation_tokens, self.running, self.waiting, self.kv_cache_usage];
         let part_of = |base: &str| {
-            name.strip_prefix(base)
-                .is_some_and(|rest| matches!(rest, "_sum" | "_count" | "_bucket"))
+            name.strip_prefix(base).is_some_and(|rest| matches!(rest, "_sum" | "_count" | "_bucket"))
         };
-        let is = |base: &str| {
-            name.strip_prefix(base)
-                .is_some_and(|rest| matches!(rest, "" | "_total"))
-        };
-        hists
-            .iter()
-            .any(|names| names.iter().any(|base| part_of(base)))
+        let is = |base: &str| name.strip_prefix(base).is_some_and(|rest| matches!(rest, "" | "_total"));
+        hists.iter().any(|names| names.iter().any(|base| part_of(base)))
             || plain.iter().any(|names| names.iter().any(|base| is(base)))
             || self.finished.iter().any(|(base, _)| is(base))
     }
@@ -255,29 +203,20 @@ impl<'a> Page<'a> {
     /// A counter or gauge: with `_total` as Prometheus clients write it, or without.
     fn plain(&self, base: &str) -> &[&'a SampleRow] {
         let with_total = self.named(&format!("{base}_total"));
-        if with_total.is_empty() {
-            self.named(base)
-        } else {
-            with_total
-        }
+        if with_total.is_empty() { self.named(base) } else { with_total }
     }
 
     fn first_of(&self, names: &[&str]) -> Option<&[&'a SampleRow]> {
-        names
-            .iter()
-            .map(|base| self.plain(base))
-            .find(|samples| !samples.is_empty())
+        names.iter().map(|base| self.plain(base)).find(|samples| !samples.is_empty())
     }
 
     fn sum(&self, names: &[&str]) -> Option<f64> {
-        self.first_of(names)
-            .map(|samples| samples.iter().map(|sample| sample.value).sum())
+        self.first_of(names).map(|samples| samples.iter().map(|sample| sample.value).sum())
     }
 
     fn mean(&self, names: &[&str]) -> Option<f64> {
-        self.first_of(names).map(|samples| {
-            samples.iter().map(|sample| sample.value).sum::<f64>() / samples.len() as f64
-        })
+        self.first_of(names)
+            .map(|samples| samples.iter().map(|sample| sample.value).sum::<f64>() / samples.len() as f64)
     }
 
     fn finished(&self, names: &[(&str, Reason)]) -> BTreeMap<String, f64> {
@@ -328,10 +267,7 @@ fn merge_buckets(samples: &[&SampleRow]) -> Vec<(f64, f64)> {
             .collect();
         labels.sort_unstable();
         series.insert(labels);
-        match bounds
-            .iter_mut()
-            .find(|(bound, ..)| bound.to_bits() == le.to_bits())
-        {
+        match bounds.iter_mut().find(|(bound, ..)| bound.to_bits() == le.to_bits()) {
             Some((_, count, seen)) => {
                 *count += sample.value;
                 *seen += 1;

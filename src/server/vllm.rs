@@ -12,16 +12,10 @@ pub static VLLM: Server = Server {
         ttft: &["vllm:time_to_first_token_seconds"],
         // Up to 0.11 the gap between steps was called "time per output token". It is not what
         // TPOT means here and in later versions (a mean per request).
-        itl: &[
-            "vllm:inter_token_latency_seconds",
-            "vllm:time_per_output_token_seconds",
-        ],
+        itl: &["vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds"],
         tpot: &["vllm:request_time_per_output_token_seconds"],
         e2e: &["vllm:e2e_request_latency_seconds"],
-        queue: &[
-            "vllm:request_queue_time_seconds",
-            "vllm:time_in_queue_requests",
-        ],
+        queue: &["vllm:request_queue_time_seconds", "vllm:time_in_queue_requests"],
         prefill: &["vllm:request_prefill_time_seconds"],
         decode: &["vllm:request_decode_time_seconds"],
         prompt_tokens: &["vllm:prompt_tokens"],

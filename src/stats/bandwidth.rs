@@ -39,10 +39,7 @@ pub fn improved_sheather_jones(sorted: &[f64]) -> Option<f64> {
     if !range.is_finite() || range <= 0.0 {
         return None;
     }
-    let distinct = 1 + sorted
-        .windows(2)
-        .filter(|w| matches!(w, [a, b] if a < b))
-        .count();
+    let distinct = 1 + sorted.windows(2).filter(|w| matches!(w, [a, b] if a < b)).count();
     let energy = energies(sorted, range);
     let excess = |t: f64| t - next_time(t, distinct as f64, &energy);
     // The smallest solution lies below 0.1; the excess is negative before it.
@@ -73,9 +70,8 @@ fn energies(sorted: &[f64], range: f64) -> Vec<f64> {
         }
     }
     // cos(π k (2 j + 1) / 2 N) has period 4 N in k (2 j + 1).
-    let cosines: Vec<f64> = (0..4 * BINS)
-        .map(|i| (std::f64::consts::PI * i as f64 / (2 * BINS) as f64).cos())
-        .collect();
+    let cosines: Vec<f64> =
+        (0..4 * BINS).map(|i| (std::f64::consts::PI * i as f64 / (2 * BINS) as f64).cos()).collect();
     (1..=COEFFICIENTS)
         .map(|k| {
             let coefficient: f64 = bins
@@ -128,9 +124,7 @@ mod tests {
 
     fn normal_values(n: usize) -> Vec<f64> {
         let mut rng = ChaCha8Rng::seed_from_u64(11);
-        (0..n)
-            .map(|_| normal::inverse_cdf((f64::from(rng.next_u32()) + 0.5) / 4_294_967_296.0))
-            .collect()
+        (0..n).map(|_| normal::inverse_cdf((f64::from(rng.next_u32()) + 0.5) / 4_294_967_296.0)).collect()
     }
 
     #[test]
@@ -150,11 +144,8 @@ mod tests {
 
     #[test]
     fn two_modes_far_apart_get_the_bandwidth_of_each() {
-        let values: Vec<f64> = normal_values(1_000)
-            .iter()
-            .enumerate()
-            .map(|(i, v)| v + 20.0 * (i % 2) as f64)
-            .collect();
+        let values: Vec<f64> =
+            normal_values(1_000).iter().enumerate().map(|(i, v)| v + 20.0 * (i % 2) as f64).collect();
         let values = sorted(&values);
         let each = (4.0 / 1_500.0f64).powf(0.2);
         let got = bandwidth(&values).unwrap();

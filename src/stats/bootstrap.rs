@@ -53,19 +53,13 @@ pub struct BothSides {
 /// Client's ratio of sums − server's, over the same requests: resampled together, so that what the
 /// two sides share cancels out of the interval.
 pub fn ratio_difference(rows: &[BothSides], seed: u64) -> Option<Estimate> {
-    let rows: Vec<[f64; 4]> = rows
-        .iter()
-        .map(|r| [r.client.0, r.client.1, r.server.0, r.server.1])
-        .collect();
+    let rows: Vec<[f64; 4]> = rows.iter().map(|r| [r.client.0, r.client.1, r.server.0, r.server.1]).collect();
     of_sums(&rows, |sums, _| sums[0] / sums[1] - sums[2] / sums[3], seed)
 }
 
 /// The mean of `client − server` over `(client, server)` pairs.
 pub fn mean_difference(pairs: &[(f64, f64)], seed: u64) -> Option<Estimate> {
-    let differences: Vec<f64> = pairs
-        .iter()
-        .map(|(client, server)| client - server)
-        .collect();
+    let differences: Vec<f64> = pairs.iter().map(|(client, server)| client - server).collect();
     mean(&differences, seed)
 }
 
@@ -142,11 +136,7 @@ impl Jackknife {
         let acceleration = cubes / (6.0 * squares.powf(1.5));
         Self {
             // Equal rows: nothing to accelerate (0 / 0).
-            acceleration: if acceleration.is_finite() {
-                acceleration
-            } else {
-                0.0
-            },
+            acceleration: if acceleration.is_finite() { acceleration } else { 0.0 },
             standard_error: ((n - 1.0) / n * squares).sqrt(),
         }
     }
@@ -195,11 +185,7 @@ fn bca(value: f64, replicates: &[f64], acceleration: f64) -> (f64, f64) {
         let z = normal::inverse_cdf(level);
         let shifted = bias + (bias + z) / (1.0 - acceleration * (bias + z));
         // All replicates on one side of the value: no correction can be had, the plain percentile.
-        let level = if shifted.is_finite() {
-            normal::cdf(shifted)
-        } else {
-            level
-        };
+        let level = if shifted.is_finite() { normal::cdf(shifted) } else { level };
         quantile(replicates, level.clamp(0.0, 1.0)).unwrap_or(f64::NAN)
     };
     let tail = (1.0 - LEVEL) / 2.0;
@@ -216,9 +202,7 @@ mod tests {
     /// Standard exponential values: skewed, as latencies are.
     fn exponential(n: usize, seed: u64) -> Vec<f64> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        (0..n)
-            .map(|_| -((f64::from(rng.next_u32()) + 0.5) / 4_294_967_296.0).ln())
-            .collect()
+        (0..n).map(|_| -((f64::from(rng.next_u32()) + 0.5) / 4_294_967_296.0).ln()).collect()
     }
 
     #[test]
@@ -239,11 +223,8 @@ mod tests {
             .filter(|seed| {
                 let dens = exponential(60, *seed);
                 let noise = exponential(60, *seed + 10_000);
-                let pairs: Vec<(f64, f64)> = dens
-                    .iter()
-                    .zip(&noise)
-                    .map(|(d, e)| (d + 0.5 * (e - 1.0), d / 2.0))
-                    .collect();
+                let pairs: Vec<(f64, f64)> =
+                    dens.iter().zip(&noise).map(|(d, e)| (d + 0.5 * (e - 1.0), d / 2.0)).collect();
                 let e = ratio_of_sums(&pairs, 1).unwrap();
                 e.lo <= 2.0 && 2.0 <= e.hi
             })
@@ -277,22 +258,14 @@ mod tests {
     #[test]
     fn a_paired_difference_is_narrower_than_the_sides() {
         let server = exponential(300, 5);
-        let pairs: Vec<(f64, f64)> = server
-            .iter()
-            .zip(exponential(300, 6))
-            .map(|(s, e)| (s + 0.01 + 0.001 * e, *s))
-            .collect();
+        let pairs: Vec<(f64, f64)> =
+            server.iter().zip(exponential(300, 6)).map(|(s, e)| (s + 0.01 + 0.001 * e, *s)).collect();
         let e = mean_difference(&pairs, 9).unwrap();
         assert!((e.value - 0.011).abs() < 1e-3);
         assert!(e.hi - e.lo < 0.001);
 
-        let rows: Vec<BothSides> = pairs
-            .iter()
-            .map(|(c, s)| BothSides {
-                client: (100.0, *c),
-                server: (100.0, *s),
-            })
-            .collect();
+        let rows: Vec<BothSides> =
+            pairs.iter().map(|(c, s)| BothSides { client: (100.0, *c), server: (100.0, *s) }).collect();
         let both = ratio_difference(&rows, 9).unwrap();
         let client: Vec<(f64, f64)> = rows.iter().map(|r| r.client).collect();
         let alone = ratio_of_sums(&client, 9).unwrap();

@@ -13,17 +13,9 @@ pub const LEVEL: f64 = 0.95;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     pub value: f64,
-    #[serde(
-        serialize_with = "bound",
-        deserialize_with = "lower",
-        default = "minus_infinity"
-    )]
+    #[serde(serialize_with = "bound", deserialize_with = "lower", default = "minus_infinity")]
     pub lo: f64,
-    #[serde(
-        serialize_with = "bound",
-        deserialize_with = "upper",
-        default = "plus_infinity"
-    )]
+    #[serde(serialize_with = "bound", deserialize_with = "upper", default = "plus_infinity")]
     pub hi: f64,
     /// How many observations (requests, pairs) it rests on.
     pub n: usize,
@@ -40,13 +32,7 @@ impl Estimate {
     /// A value with its interval; widened to contain the value where a skewed resampling
     /// distribution would leave it outside.
     pub fn within(value: f64, lo: f64, hi: f64, n: usize) -> Self {
-        Self {
-            value,
-            lo: lo.min(value),
-            hi: hi.max(value),
-            n,
-            level: LEVEL,
-        }
+        Self { value, lo: lo.min(value), hi: hi.max(value), n, level: LEVEL }
     }
 
     /// Whether both ends of the interval are known.
@@ -57,12 +43,7 @@ impl Estimate {
     /// The same estimate in another unit; `factor` must be positive.
     #[must_use]
     pub fn scaled(&self, factor: f64) -> Self {
-        Self {
-            value: self.value * factor,
-            lo: self.lo * factor,
-            hi: self.hi * factor,
-            ..*self
-        }
+        Self { value: self.value * factor, lo: self.lo * factor, hi: self.hi * factor, ..*self }
     }
 }
 
@@ -97,10 +78,7 @@ mod tests {
     fn an_unknown_bound_is_null_in_json_and_comes_back_infinite() {
         let open = Estimate::within(2.0, 1.5, f64::INFINITY, 7);
         let json = serde_json::to_string(&open).unwrap();
-        assert_eq!(
-            json,
-            r#"{"value":2.0,"lo":1.5,"hi":null,"n":7,"level":0.95}"#
-        );
+        assert_eq!(json, r#"{"value":2.0,"lo":1.5,"hi":null,"n":7,"level":0.95}"#);
         assert_eq!(serde_json::from_str::<Estimate>(&json).unwrap(), open);
     }
 

@@ -26,9 +26,7 @@ pub struct Objective {
 
 /// Whether a request met all of its objectives. With none to meet, it did.
 pub fn meets(objectives: &[Objective]) -> bool {
-    objectives
-        .iter()
-        .all(|o| o.value.is_some_and(|value| value <= o.at_most))
+    objectives.iter().all(|o| o.value.is_some_and(|value| value <= o.at_most))
 }
 
 /// Goodput of requests over `duration_s`: one flag per ended request, false for failed ones.
@@ -40,12 +38,7 @@ pub fn goodput(met: &[bool], duration_s: f64) -> Option<Goodput> {
     let good = met.iter().filter(|met| **met).count();
     let share = wilson(good, n);
     let rps = share.scaled(n as f64 / duration_s);
-    Some(Goodput {
-        met: good,
-        n,
-        share,
-        rps,
-    })
+    Some(Goodput { met: good, n, share, rps })
 }
 
 /// A proportion with Wilson's score interval, which stays within [0, 1] and works at 0 and n

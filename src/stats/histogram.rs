@@ -50,11 +50,7 @@ impl Buckets {
         // A reading is not atomic over buckets, so the increase may fall with the bound by a value
         // or two; only a count below the earlier one is a restart.
         let reset = increase.cumulative.iter().any(|c| *c < 0.0);
-        let buckets = if reset {
-            self.clone()
-        } else {
-            increase.monotone()
-        };
+        let buckets = if reset { self.clone() } else { increase.monotone() };
         Some(Delta { buckets, reset })
     }
 
@@ -88,12 +84,7 @@ impl Buckets {
     fn combined(&self, other: &Self, f: impl Fn(f64, f64) -> f64) -> Option<Self> {
         (self.upper == other.upper).then(|| Self {
             upper: self.upper.clone(),
-            cumulative: self
-                .cumulative
-                .iter()
-                .zip(&other.cumulative)
-                .map(|(a, b)| f(*a, *b))
-                .collect(),
+            cumulative: self.cumulative.iter().zip(&other.cumulative).map(|(a, b)| f(*a, *b)).collect(),
         })
     }
 
@@ -123,10 +114,7 @@ pub fn increase(readings: &[f64]) -> Option<Increase> {
     if readings.len() < 2 || readings.iter().any(|r| !r.is_finite()) {
         return None;
     }
-    let mut sum = Increase {
-        total: 0.0,
-        resets: 0,
-    };
+    let mut sum = Increase { total: 0.0, resets: 0 };
     for pair in readings.windows(2) {
         if let [before, after] = pair {
             if after < before {
@@ -197,35 +185,16 @@ mod tests {
         assert_eq!(Buckets::new(&[]), None);
         assert_eq!(Buckets::new(&[(0.1, 1.0)]), None, "no +Inf");
         assert_eq!(Buckets::new(&[(0.1, 2.0), (INF, 1.0)]), None, "falls");
-        assert_eq!(
-            Buckets::new(&[(0.1, 1.0), (0.1, 1.0), (INF, 1.0)]),
-            None,
-            "twice"
-        );
+        assert_eq!(Buckets::new(&[(0.1, 1.0), (0.1, 1.0), (INF, 1.0)]), None, "twice");
         assert_eq!(Buckets::new(&[(f64::NAN, 1.0), (INF, 1.0)]), None, "NaN");
         assert_eq!(Buckets::new(&[(0.1, -1.0), (INF, 1.0)]), None, "negative");
-        assert!(
-            Buckets::new(&[(INF, 3.0), (0.1, 2.0)]).is_some(),
-            "any order"
-        );
+        assert!(Buckets::new(&[(INF, 3.0), (0.1, 2.0)]).is_some(), "any order");
     }
 
     #[test]
     fn a_counter_that_restarts_keeps_counting() {
-        assert_eq!(
-            increase(&[5.0, 9.0, 12.0]),
-            Some(Increase {
-                total: 7.0,
-                resets: 0
-            })
-        );
-        assert_eq!(
-            increase(&[5.0, 9.0, 2.0, 4.0]),
-            Some(Increase {
-                total: 8.0,
-                resets: 1
-            })
-        );
+        assert_eq!(increase(&[5.0, 9.0, 12.0]), Some(Increase { total: 7.0, resets: 0 }));
+        assert_eq!(increase(&[5.0, 9.0, 2.0, 4.0]), Some(Increase { total: 8.0, resets: 1 }));
         assert_eq!(increase(&[5.0]), None);
         assert_eq!(increase(&[5.0, f64::NAN]), None);
     }

@@ -43,10 +43,7 @@ pub fn kde(sorted: &[f64], lo: f64, hi: f64, points: usize) -> Option<Density> {
         .unwrap_or_default();
     let bandwidth = bandwidth(in_sight).or_else(|| bandwidth(sorted))?.max(step);
     let thinned = thin(sorted);
-    let sum = KernelSum {
-        values: &thinned,
-        bandwidth,
-    };
+    let sum = KernelSum { values: &thinned, bandwidth };
     let at: Vec<f64> = (0..points).map(|i| lo + step * i as f64).collect();
     let tolerance = step * 1e-9;
     let density = at
@@ -63,11 +60,7 @@ pub fn kde(sorted: &[f64], lo: f64, hi: f64, points: usize) -> Option<Density> {
                 .sum()
         })
         .collect();
-    Some(Density {
-        at,
-        density,
-        bandwidth,
-    })
+    Some(Density { at, density, bandwidth })
 }
 
 /// At most [`ENOUGH`] values with the same distribution, both ends kept.
@@ -75,9 +68,7 @@ fn thin(sorted: &[f64]) -> Vec<f64> {
     if sorted.len() <= ENOUGH {
         return sorted.to_vec();
     }
-    (0..ENOUGH)
-        .filter_map(|i| quantile(sorted, i as f64 / (ENOUGH - 1) as f64))
-        .collect()
+    (0..ENOUGH).filter_map(|i| quantile(sorted, i as f64 / (ENOUGH - 1) as f64)).collect()
 }
 
 struct KernelSum<'a> {
@@ -137,18 +128,12 @@ mod tests {
         let values: Vec<f64> = (0..=1_000).map(|i| f64::from(i) / 1_000.0).collect();
         let d = kde(&values, 0.0, 1.0, 101).unwrap();
         // Without reflection both ends would be at a half.
-        assert!(
-            d.density.iter().all(|y| (y - 1.0).abs() < 0.02),
-            "{:?}",
-            d.density
-        );
+        assert!(d.density.iter().all(|y| (y - 1.0).abs() < 0.02), "{:?}", d.density);
     }
 
     #[test]
     fn two_modes_stay_two() {
-        let values: Vec<f64> = (0..400)
-            .map(|i| f64::from(i % 20) / 100.0 + f64::from(i % 2))
-            .collect();
+        let values: Vec<f64> = (0..400).map(|i| f64::from(i % 20) / 100.0 + f64::from(i % 2)).collect();
         let values = sorted(&values);
         let d = kde(&values, 0.0, 1.2, 241).unwrap();
         let near = |x: f64| d.density[(x * 200.0) as usize];
@@ -157,9 +142,7 @@ mod tests {
 
     #[test]
     fn a_million_values_are_thinned_without_changing_the_picture() {
-        let values: Vec<f64> = (0..1_000_000)
-            .map(|i| (f64::from(i) / 1e6).powi(3))
-            .collect();
+        let values: Vec<f64> = (0..1_000_000).map(|i| (f64::from(i) / 1e6).powi(3)).collect();
         let fewer: Vec<f64> = values.iter().step_by(50).copied().collect();
         let many = kde(&values, 0.2, 0.8, 61).unwrap();
         let few = kde(&fewer, 0.2, 0.8, 61).unwrap();

@@ -41,25 +41,15 @@ pub fn estimate(sorted: &[f64], q: f64) -> Option<Estimate> {
     let value = quantile(sorted, q)?;
     let n = sorted.len();
     let (lower, upper) = bracket(n, q);
-    let lo = lower
-        .and_then(|rank| sorted.get(rank))
-        .copied()
-        .unwrap_or(f64::NEG_INFINITY);
-    let hi = upper
-        .and_then(|rank| sorted.get(rank))
-        .copied()
-        .unwrap_or(f64::INFINITY);
+    let lo = lower.and_then(|rank| sorted.get(rank)).copied().unwrap_or(f64::NEG_INFINITY);
+    let hi = upper.and_then(|rank| sorted.get(rank)).copied().unwrap_or(f64::INFINITY);
     Some(Estimate::within(value, lo, hi, n))
 }
 
 /// numpy's interpolation: from the nearer end, so that both ends are hit exactly.
 fn interpolate(lower: f64, upper: f64, t: f64) -> f64 {
     let gap = upper - lower;
-    if t < 0.5 {
-        lower + gap * t
-    } else {
-        upper - gap * (1.0 - t)
-    }
+    if t < 0.5 { lower + gap * t } else { upper - gap * (1.0 - t) }
 }
 
 /// Ranks (from 0) of the order statistics that bracket the `q`-quantile of `n` values.
@@ -94,12 +84,8 @@ fn bracket(n: usize, q: f64) -> (Option<usize>, Option<usize>) {
         upper = first + i;
     }
     // Rank 0 does not exist from 1, rank n + 1 neither.
-    let lower = lower
-        .filter(|rank| (1..=n).contains(rank))
-        .map(|rank| rank - 1);
-    let upper = Some(upper)
-        .filter(|rank| (1..=n).contains(rank))
-        .map(|rank| rank - 1);
+    let lower = lower.filter(|rank| (1..=n).contains(rank)).map(|rank| rank - 1);
+    let upper = Some(upper).filter(|rank| (1..=n).contains(rank)).map(|rank| rank - 1);
     (lower, upper)
 }
 
@@ -191,11 +177,7 @@ mod tests {
             assert!((got - want / 256.0).abs() < 1e-14);
         }
         let (first, law) = binomial(1_000_000, 0.99);
-        let mean: f64 = law
-            .iter()
-            .enumerate()
-            .map(|(i, p)| (first + i) as f64 * p)
-            .sum();
+        let mean: f64 = law.iter().enumerate().map(|(i, p)| (first + i) as f64 * p).sum();
         assert!((mean - 990_000.0).abs() < 1e-3);
         assert!(law.len() < 3_000, "only what matters is kept");
     }
@@ -208,17 +190,13 @@ mod tests {
             let truth = -(1.0f64 - q).ln();
             let covered = (0..1_000)
                 .filter(|_| {
-                    let values: Vec<f64> = (0..n)
-                        .map(|_| -((f64::from(rng.next_u32()) + 0.5) / 4_294_967_296.0).ln())
-                        .collect();
+                    let values: Vec<f64> =
+                        (0..n).map(|_| -((f64::from(rng.next_u32()) + 0.5) / 4_294_967_296.0).ln()).collect();
                     let e = estimate(&sorted(&values), q).unwrap();
                     e.lo <= truth && truth <= e.hi
                 })
                 .count();
-            assert!(
-                (940..=995).contains(&covered),
-                "n {n}, q {q}: {covered} of 1000"
-            );
+            assert!((940..=995).contains(&covered), "n {n}, q {q}: {covered} of 1000");
         }
     }
 

@@ -10,9 +10,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use super::events::EventEncoder;
-use super::folder::{
-    EVENTS_STREAM, LOG_STREAM, RESULTS_STREAM, RunFolder, SCRAPES_STREAM, SPANS_STREAM,
-};
+use super::folder::{EVENTS_STREAM, LOG_STREAM, RESULTS_STREAM, RunFolder, SCRAPES_STREAM, SPANS_STREAM};
 use crate::record::{Finished, LogRow, RequestRow, ScrapeRow, SpanRow};
 use crate::secrets::Secrets;
 
@@ -107,11 +105,7 @@ pub struct JsonLines {
 impl JsonLines {
     /// A new, empty file.
     pub fn create(path: &Path, secrets: &Secrets) -> Result<Self> {
-        Ok(Self {
-            stream: Stream::create(path)?,
-            buffer: Vec::new(),
-            secrets: secrets.clone(),
-        })
+        Ok(Self { stream: Stream::create(path)?, buffer: Vec::new(), secrets: secrets.clone() })
     }
 
     /// A file that may hold records already. A torn last one is closed off: what follows stays
@@ -144,14 +138,8 @@ struct Stream {
 
 impl Stream {
     fn create(path: &Path) -> Result<Self> {
-        let file =
-            File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-            whole: 0,
-            rows: 0,
-        })
+        let file = File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
+        Ok(Self { path: path.to_owned(), file, whole: 0, rows: 0 })
     }
 
     fn extend(path: &Path) -> Result<Self> {

@@ -9,14 +9,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use polars_arrow::array::{
-    Array, MutableBinaryViewArray, PrimitiveArray, UInt32Array, Utf8ViewArray,
-};
+use polars_arrow::array::{Array, MutableBinaryViewArray, PrimitiveArray, UInt32Array, Utf8ViewArray};
 use polars_arrow::datatypes::{ArrowDataType, ArrowSchema, Field};
 use polars_arrow::io::ipc::read::{StreamReader, StreamState, read_stream_metadata};
 use polars_arrow::io::ipc::write::{
-    EncodedData, WriteOptions, common_sync, default_ipc_fields, encode_record_batch,
-    schema_to_bytes,
+    EncodedData, WriteOptions, common_sync, default_ipc_fields, encode_record_batch, schema_to_bytes,
 };
 use polars_arrow::record_batch::RecordBatchT;
 
@@ -70,10 +67,7 @@ impl Events {
 
     /// The rows of one request.
     pub fn of(&self, request_id: &str) -> Option<Range<usize>> {
-        self.by_id
-            .get(request_id)
-            .and_then(|&i| self.requests.get(i))
-            .map(|(_, rows)| rows.clone())
+        self.by_id.get(request_id).and_then(|&i| self.requests.get(i)).map(|(_, rows)| rows.clone())
     }
 
     /// Appends a request's events.
@@ -102,16 +96,14 @@ impl Events {
             range.end = rows.end;
             return;
         }
-        self.by_id
-            .insert(request_id.to_owned(), self.requests.len());
+        self.by_id.insert(request_id.to_owned(), self.requests.len());
         self.requests.push((request_id.to_owned(), rows));
     }
 
     /// Reads an event stream up to its last whole batch. A file that does not begin like one is an
     /// error; one that ends in the middle is not.
     pub fn read_stream(path: &Path) -> Result<Self> {
-        let bytes =
-            std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         Self::from_stream(&bytes)
             .with_context(|| format!("{} is not an event stream of tare", path.display()))
     }
@@ -123,10 +115,7 @@ impl Events {
             return Ok(events); // killed before the header was written
         }
         let position = std::rc::Rc::new(std::cell::Cell::new(0));
-        let mut source = Counted {
-            inner: Cursor::new(bytes),
-            position: position.clone(),
-        };
+        let mut source = Counted { inner: Cursor::new(bytes), position: position.clone() };
         let metadata = match read_stream_metadata(&mut source) {
             Ok(metadata) => metadata,
             Err(_) if bytes.len() < HEADER_AT_MOST => {
@@ -138,10 +127,7 @@ impl Events {
         };
         let found: Vec<&str> = metadata.schema.iter_names().map(AsRef::as_ref).collect();
         let expected: Vec<&str> = COLUMNS.iter().map(|(name, _)| *name).collect();
-        ensure!(
-            found == expected,
-            "expected the columns {expected:?}, found {found:?}"
-        );
+        ensure!(found == expected, "expected the columns {expected:?}, found {found:?}");
         let mut whole = position.get();
         for state in StreamReader::new(source, metadata, None) {
             match state {
@@ -166,35 +152,20 @@ impl Events {
 
     fn push_batch(&mut self, batch: &RecordBatchT<Box<dyn Array>>) -> Result<()> {
         let [ids, lo, hi, user, in_read, tokens, bytes] = batch.arrays() else {
-            bail!(
-                "expected {} columns, found {}",
-                COLUMNS.len(),
-                batch.width()
-            );
+            bail!("expected {} columns, found {}", COLUMNS.len(), batch.width());
         };
         let ids = downcast::<Utf8ViewArray>(ids.as_ref(), "request_id")?;
         let begin = self.len();
-        self.stamp_lo_unix_ns
-            .extend_from_slice(instants(lo.as_ref(), "stamp_lo_unix_ns")?);
-        self.stamp_hi_unix_ns
-            .extend_from_slice(instants(hi.as_ref(), "stamp_hi_unix_ns")?);
-        self.user_unix_ns
-            .extend_from_slice(instants(user.as_ref(), "user_unix_ns")?);
-        self.events_in_read
-            .extend_from_slice(counts(in_read.as_ref(), "events_in_read")?.values());
-        self.tokens.extend(
-            counts(tokens.as_ref(), "tokens")?
-                .iter()
-                .map(Option::<&u32>::copied),
-        );
-        self.bytes
-            .extend_from_slice(counts(bytes.as_ref(), "bytes")?.values());
+        self.stamp_lo_unix_ns.extend_from_slice(instants(lo.as_ref(), "stamp_lo_unix_ns")?);
+        self.stamp_hi_unix_ns.extend_from_slice(instants(hi.as_ref(), "stamp_hi_unix_ns")?);
+        self.user_unix_ns.extend_from_slice(instants(user.as_ref(), "user_unix_ns")?);
+        self.events_in_read.extend_from_slice(counts(in_read.as_ref(), "events_in_read")?.values());
+        self.tokens.extend(counts(tokens.as_ref(), "tokens")?.iter().map(Option::<&u32>::copied));
+        self.bytes.extend_from_slice(counts(bytes.as_ref(), "bytes")?.values());
         let mut first = 0;
         while first < ids.len() {
             let id = ids.value(first);
-            let run = (first + 1..ids.len())
-                .find(|&i| ids.value(i) != id)
-                .unwrap_or(ids.len());
+            let run = (first + 1..ids.len()).find(|&i| ids.value(i) != id).unwrap_or(ids.len());
             self.claim(id, begin + first..begin + run);
             first = run;
         }
@@ -233,20 +204,14 @@ impl EventEncoder {
             (name.into(), Field::new(name.into(), data, name == "tokens"))
         };
         let schema = COLUMNS.into_iter().map(field).collect();
-        Ok(Self {
-            schema: Arc::new(schema),
-            message: EncodedData::default(),
-            buffer: Vec::new(),
-        })
+        Ok(Self { schema: Arc::new(schema), message: EncodedData::default(), buffer: Vec::new() })
     }
 
     /// The stream's first message.
     pub fn header(&mut self) -> Result<&[u8]> {
         let fields = default_ipc_fields(self.schema.iter_values());
-        let header = EncodedData {
-            ipc_message: schema_to_bytes(&self.schema, &fields, None),
-            arrow_data: Vec::new(),
-        };
+        let header =
+            EncodedData { ipc_message: schema_to_bytes(&self.schema, &fields, None), arrow_data: Vec::new() };
         self.buffer.clear();
         common_sync::write_message(&mut self.buffer, &header)?;
         Ok(&self.buffer)
@@ -285,16 +250,11 @@ impl EventEncoder {
 
 fn downcast<'a, T: 'static>(array: &'a dyn Array, column: &str) -> Result<&'a T> {
     let found = array.dtype();
-    array
-        .as_any()
-        .downcast_ref()
-        .with_context(|| format!("column {column} has the type {found:?}"))
+    array.as_any().downcast_ref().with_context(|| format!("column {column} has the type {found:?}"))
 }
 
 fn instants<'a>(array: &'a dyn Array, column: &str) -> Result<&'a [i64]> {
-    Ok(downcast::<PrimitiveArray<i64>>(array, column)?
-        .values()
-        .as_slice())
+    Ok(downcast::<PrimitiveArray<i64>>(array, column)?.values().as_slice())
 }
 
 fn counts<'a>(array: &'a dyn Array, column: &str) -> Result<&'a UInt32Array> {

@@ -37,11 +37,7 @@ pub fn write(path: &Path, events: &Events) -> Result<()> {
 fn write_to(file: impl Write, events: &Events) -> Result<()> {
     let schema = schema();
     let columns = to_parquet_schema(&schema)?;
-    let descriptors: Vec<Descriptor> = columns
-        .columns()
-        .iter()
-        .map(|c| c.descriptor.clone())
-        .collect();
+    let descriptors: Vec<Descriptor> = columns.columns().iter().map(|c| c.descriptor.clone()).collect();
     let options = WriteOptions {
         statistics: StatisticsOptions::empty(),
         version: Version::V1,
@@ -88,18 +84,11 @@ struct Encoded {
 
 impl Encoded {
     fn plain(data: Vec<u8>) -> Self {
-        Self {
-            dictionary: None,
-            data,
-        }
+        Self { dictionary: None, data }
     }
 
     fn pages(self, descriptor: &Descriptor, rows: usize) -> Vec<Page> {
-        let encoding = if self.dictionary.is_some() {
-            Encoding::RleDictionary
-        } else {
-            Encoding::Plain
-        };
+        let encoding = if self.dictionary.is_some() { Encoding::RleDictionary } else { Encoding::Plain };
         let header = DataPageHeader::V1(DataPageHeaderV1 {
             num_values: i32::try_from(rows).unwrap_or(i32::MAX), // at most ROW_GROUP
             encoding: encoding.into(),
@@ -107,17 +96,8 @@ impl Encoded {
             repetition_level_encoding: Encoding::Rle.into(),
             statistics: None,
         });
-        let data = DataPage::new(
-            header,
-            CowBuffer::Owned(self.data),
-            descriptor.clone(),
-            rows,
-        );
-        self.dictionary
-            .map(Page::Dict)
-            .into_iter()
-            .chain([Page::Data(data)])
-            .collect()
+        let data = DataPage::new(header, CowBuffer::Owned(self.data), descriptor.clone(), rows);
+        self.dictionary.map(Page::Dict).into_iter().chain([Page::Data(data)]).collect()
     }
 }
 
@@ -144,14 +124,8 @@ fn columns_of(events: &Events, rows: &Range<usize>) -> [Encoded; 7] {
 
 /// The request ids of some rows: a dictionary in the order of the rows, and a run for each request.
 fn request_ids(events: &Events, rows: &Range<usize>) -> Encoded {
-    let first = events
-        .requests
-        .partition_point(|(_, range)| range.end <= rows.start);
-    let requests = events
-        .requests
-        .iter()
-        .skip(first)
-        .take_while(|(_, range)| range.start < rows.end);
+    let first = events.requests.partition_point(|(_, range)| range.end <= rows.start);
+    let requests = events.requests.iter().skip(first).take_while(|(_, range)| range.start < rows.end);
     let (mut names, mut runs) = (Vec::new(), Vec::new());
     for (id, range) in requests {
         names.extend((id.len() as u32).to_le_bytes());
@@ -163,10 +137,7 @@ fn request_ids(events: &Events, rows: &Range<usize>) -> Encoded {
     for (key, run) in runs.iter().enumerate() {
         push_run(&mut data, *run, key as u32, key_bits);
     }
-    Encoded {
-        dictionary: Some(DictPage::new(CowBuffer::Owned(names), runs.len(), false)),
-        data,
-    }
+    Encoded { dictionary: Some(DictPage::new(CowBuffer::Owned(names), runs.len(), false)), data }
 }
 
 /// Counts that may be null: definition levels (their length first), then the values there are.
@@ -192,12 +163,7 @@ fn push_run(out: &mut Vec<u8>, length: usize, value: u32, bits: u32) {
         header >>= 7;
     }
     out.push(header as u8);
-    out.extend(
-        value
-            .to_le_bytes()
-            .into_iter()
-            .take(bits.div_ceil(8) as usize),
-    );
+    out.extend(value.to_le_bytes().into_iter().take(bits.div_ceil(8) as usize));
 }
 
 /// The events back, where their stream is no longer there.
@@ -206,12 +172,10 @@ pub fn read(path: &Path) -> Result<Events> {
     let frame = ParquetReader::new(file)
         .finish()
         .with_context(|| format!("{} is not a Parquet file of token events", path.display()))?;
-    let instants = |name: &str| -> Result<Vec<i64>> {
-        Ok(frame.column(name)?.i64()?.into_no_null_iter().collect())
-    };
-    let counts = |name: &str| -> Result<Vec<u32>> {
-        Ok(frame.column(name)?.u32()?.into_no_null_iter().collect())
-    };
+    let instants =
+        |name: &str| -> Result<Vec<i64>> { Ok(frame.column(name)?.i64()?.into_no_null_iter().collect()) };
+    let counts =
+        |name: &str| -> Result<Vec<u32>> { Ok(frame.column(name)?.u32()?.into_no_null_iter().collect()) };
     let mut events = Events::default();
     events.stamp_lo_unix_ns = instants("stamp_lo_unix_ns")?;
     events.stamp_hi_unix_ns = instants("stamp_hi_unix_ns")?;
@@ -266,12 +230,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("events.parquet");
         std::fs::write(&path, "not parquet at all").unwrap();
-        assert!(
-            read(&path)
-                .unwrap_err()
-                .to_string()
-                .contains("is not a Parquet file of token events")
-        );
+        assert!(read(&path).unwrap_err().to_string().contains("is not a Parquet file of token events"));
     }
 
     proptest! {

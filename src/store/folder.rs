@@ -55,20 +55,16 @@ pub enum FolderError {
     #[error("{} is no run folder: it holds no {MANIFEST}", path.display())]
     NoRun { path: PathBuf },
     #[error("cannot {action} {}", path.display())]
-    Io {
-        action: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    Io { action: &'static str, path: PathBuf, source: io::Error },
 }
 
 impl FolderError {
     /// What to do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            FolderError::NotEmpty { .. } => Some(
-                "name another folder with --output, or give --overwrite to replace the run in it",
-            ),
+            FolderError::NotEmpty { .. } => {
+                Some("name another folder with --output, or give --overwrite to replace the run in it")
+            }
             FolderError::NotAFolder { .. } => Some("name a folder with --output"),
             FolderError::NoRun { .. } => Some("name a folder that `tare run` wrote"),
             FolderError::Io { .. } => Some("name another folder with --output"),
@@ -88,34 +84,17 @@ impl RunFolder {
     /// Makes the folder. One that holds anything is refused, unless `overwrite`: then the files
     /// that tare knows as its own are removed, and nothing else.
     pub fn create(path: &Path, overwrite: bool) -> Result<Self, FolderError> {
-        let io = |action, source| FolderError::Io {
-            action,
-            path: path.to_owned(),
-            source,
-        };
+        let io = |action, source| FolderError::Io { action, path: path.to_owned(), source };
         if path.exists() && !path.is_dir() {
-            return Err(FolderError::NotAFolder {
-                path: path.to_owned(),
-            });
+            return Err(FolderError::NotAFolder { path: path.to_owned() });
         }
         let made = !path.exists();
         fs::create_dir_all(path).map_err(|e| io("create the output folder", e))?;
-        let folder = Self {
-            path: path.to_owned(),
-            made,
-        };
+        let folder = Self { path: path.to_owned(), made };
         if overwrite {
-            folder
-                .remove_own()
-                .map_err(|e| io("remove the earlier run in", e))?;
-        } else if let Some(found) = folder
-            .first_entries()
-            .map_err(|e| io("read the output folder", e))?
-        {
-            return Err(FolderError::NotEmpty {
-                path: path.to_owned(),
-                found,
-            });
+            folder.remove_own().map_err(|e| io("remove the earlier run in", e))?;
+        } else if let Some(found) = folder.first_entries().map_err(|e| io("read the output folder", e))? {
+            return Err(FolderError::NotEmpty { path: path.to_owned(), found });
         }
         Ok(folder)
     }
@@ -137,14 +116,9 @@ impl RunFolder {
     /// An existing run folder.
     pub fn open(path: &Path) -> Result<Self, FolderError> {
         if path.join(MANIFEST).is_file() {
-            Ok(Self {
-                path: path.to_owned(),
-                made: false,
-            })
+            Ok(Self { path: path.to_owned(), made: false })
         } else {
-            Err(FolderError::NoRun {
-                path: path.to_owned(),
-            })
+            Err(FolderError::NoRun { path: path.to_owned() })
         }
     }
 
@@ -254,12 +228,7 @@ mod tests {
         RunFolder::create(&path, false).unwrap();
         fs::write(path.join("notes.txt"), "mine").unwrap();
         let refused = RunFolder::create(&path, false).unwrap_err();
-        assert!(
-            refused
-                .to_string()
-                .contains("is not empty (it holds notes.txt)"),
-            "{refused}"
-        );
+        assert!(refused.to_string().contains("is not empty (it holds notes.txt)"), "{refused}");
         assert!(refused.hint().unwrap().contains("--overwrite"));
     }
 
@@ -279,14 +248,8 @@ mod tests {
             assert!(!folder.file(name).exists(), "{name} is left");
         }
         assert!(!folder.file("plots/violin.svg").exists());
-        assert_eq!(
-            fs::read_to_string(folder.file("notes.txt")).unwrap(),
-            "mine"
-        );
-        assert_eq!(
-            fs::read_to_string(folder.file("plots/notes.txt")).unwrap(),
-            "mine"
-        );
+        assert_eq!(fs::read_to_string(folder.file("notes.txt")).unwrap(), "mine");
+        assert_eq!(fs::read_to_string(folder.file("plots/notes.txt")).unwrap(), "mine");
     }
 
     #[test]
@@ -308,13 +271,9 @@ mod tests {
     #[test]
     fn a_folder_without_a_manifest_is_no_run() {
         let dir = tempfile::tempdir().unwrap();
+        assert!(matches!(RunFolder::open(dir.path()), Err(FolderError::NoRun { .. })));
         assert!(matches!(
-            RunFolder::open(dir.path()),
-            Err(FolderError::NoRun { .. })
-        ));
-        assert!(matches!(
-            RunFolder::create(&dir.path().join("x"), false)
-                .map(|f| fs::write(f.file(MANIFEST), "{}")),
+            RunFolder::create(&dir.path().join("x"), false).map(|f| fs::write(f.file(MANIFEST), "{}")),
             Ok(Ok(()))
         ));
         RunFolder::open(&dir.path().join("x")).unwrap();
@@ -325,10 +284,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         fs::write(&path, "").unwrap();
-        assert!(matches!(
-            RunFolder::create(&path, true),
-            Err(FolderError::NotAFolder { .. })
-        ));
+        assert!(matches!(RunFolder::create(&path, true), Err(FolderError::NotAFolder { .. })));
     }
 
     #[test]

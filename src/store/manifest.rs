@@ -129,11 +129,7 @@ impl Manifest {
             ended_unix_ns: None,
             config,
             host: Host::default(),
-            clock: Clocks {
-                begin,
-                end: None,
-                drift_s: None,
-            },
+            clock: Clocks { begin, end: None, drift_s: None },
             target: TargetFacts::default(),
             sources: Vec::new(),
             counts: BTreeMap::new(),
@@ -183,14 +179,9 @@ impl Manifest {
     /// Reads it back; a newer schema is refused rather than misread.
     pub fn read(folder: &RunFolder) -> Result<Self> {
         let path = folder.file(MANIFEST);
-        let text =
-            std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let manifest: Self = serde_json::from_slice(&text).with_context(|| {
-            format!(
-                "{} is not a manifest that this version can read",
-                path.display()
-            )
-        })?;
+        let text = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let manifest: Self = serde_json::from_slice(&text)
+            .with_context(|| format!("{} is not a manifest that this version can read", path.display()))?;
         anyhow::ensure!(
             manifest.schema_version <= SCHEMA_VERSION,
             "{} has schema version {}; this tare reads up to {SCHEMA_VERSION}: use tare {} or newer",
@@ -218,27 +209,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = RunFolder::create(dir.path(), false).unwrap();
         let mut manifest = Manifest::new("demo", serde_json::json!({"seed": 7}));
-        manifest.counts.insert(
-            "load".to_owned(),
-            StageCounts {
-                rows_in: 10,
-                rows_out: 9,
-                bad: 1,
-            },
-        );
+        manifest.counts.insert("load".to_owned(), StageCounts { rows_in: 10, rows_out: 9, bad: 1 });
         manifest.warn("twice");
         manifest.warn("twice");
-        manifest
-            .extra
-            .insert("calibration".to_owned(), serde_json::json!({"p99_s": 1e-5}));
+        manifest.extra.insert("calibration".to_owned(), serde_json::json!({"p99_s": 1e-5}));
         manifest.end(RunState::Finished);
         manifest.write(&folder).unwrap();
 
         let back = Manifest::read(&folder).unwrap();
-        assert_eq!(
-            serde_json::to_value(&back).unwrap(),
-            serde_json::to_value(&manifest).unwrap()
-        );
+        assert_eq!(serde_json::to_value(&back).unwrap(), serde_json::to_value(&manifest).unwrap());
         assert_eq!(back.warnings, ["twice"]);
         assert_eq!(back.extra["calibration"]["p99_s"], 1e-5);
         assert!(back.clock.drift_s.unwrap().abs() < 1.0);

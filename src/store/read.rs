@@ -40,12 +40,7 @@ const BAD_LINES_KEPT: usize = 20;
 
 impl<T> Default for Lines<T> {
     fn default() -> Self {
-        Self {
-            rows: Vec::new(),
-            bad: 0,
-            bad_lines: Vec::new(),
-            torn: false,
-        }
+        Self { rows: Vec::new(), bad: 0, bad_lines: Vec::new(), torn: false }
     }
 }
 
@@ -78,10 +73,7 @@ impl<T: DeserializeOwned> Lines<T> {
                 Err(e) => {
                     lines.bad += 1;
                     if lines.bad_lines.len() < BAD_LINES_KEPT {
-                        lines.bad_lines.push(BadLine {
-                            line_no,
-                            reason: e.to_string(),
-                        });
+                        lines.bad_lines.push(BadLine { line_no, reason: e.to_string() });
                     }
                 }
             }
@@ -152,33 +144,22 @@ impl RunData {
                 self.events.torn_reason.as_deref().unwrap_or("cut"),
             ));
         }
-        let known: std::collections::HashSet<&str> = self
-            .requests
-            .rows
-            .iter()
-            .map(|r| r.request_id.as_str())
-            .collect();
-        let orphans = self
-            .events
-            .requests
-            .iter()
-            .filter(|(id, _)| !known.contains(id.as_str()))
-            .count();
+        let known: std::collections::HashSet<&str> =
+            self.requests.rows.iter().map(|r| r.request_id.as_str()).collect();
+        let orphans = self.events.requests.iter().filter(|(id, _)| !known.contains(id.as_str())).count();
         if orphans > 0 {
-            said.push(format!("{EVENTS_STREAM}: the events of {orphans} request(s) have no row in {RESULTS_STREAM}"));
+            said.push(format!(
+                "{EVENTS_STREAM}: the events of {orphans} request(s) have no row in {RESULTS_STREAM}"
+            ));
         }
         let short = self
             .requests
             .rows
             .iter()
-            .filter(|r| {
-                self.events.of(&r.request_id).map_or(0, |rows| rows.len()) < r.n_events as usize
-            })
+            .filter(|r| self.events.of(&r.request_id).map_or(0, |rows| rows.len()) < r.n_events as usize)
             .count();
         if short > 0 {
-            said.push(format!(
-                "{RESULTS_STREAM}: {short} request(s) lack events in {EVENTS_STREAM}"
-            ));
+            said.push(format!("{RESULTS_STREAM}: {short} request(s) lack events in {EVENTS_STREAM}"));
         }
         said
     }

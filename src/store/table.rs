@@ -43,9 +43,7 @@ fn write(path: &Path, columns: Vec<Column>) -> Result<()> {
     let mut frame = DataFrame::new_infer_height(columns)
         .with_context(|| format!("cannot make the table of {}", path.display()))?;
     replace_file(path, |file| {
-        ParquetWriter::new(file)
-            .with_compression(ParquetCompression::Zstd(None))
-            .finish(&mut frame)?;
+        ParquetWriter::new(file).with_compression(ParquetCompression::Zstd(None)).finish(&mut frame)?;
         Ok(())
     })
 }
@@ -240,30 +238,14 @@ impl<'a> LogFacts<'a> {
         let id = |id: &'a str| Some(std::borrow::Cow::Borrowed(id));
         let none = Self::default;
         match event {
-            LogEvent::Received { request_id } => Self {
-                kind: "received",
-                request_id: id(request_id),
-                ..none()
-            },
-            LogEvent::Added { request_id } => Self {
-                kind: "added",
-                request_id: id(request_id),
-                ..none()
-            },
-            LogEvent::Generated {
-                request_id, phase, ..
-            } => Self {
-                kind: "generated",
-                request_id: id(request_id),
-                text: Some(phase),
-                ..none()
-            },
-            LogEvent::Finished {
-                request_id,
-                input_tokens,
-                output_tokens,
-                finish_reason,
-            } => Self {
+            LogEvent::Received { request_id } => {
+                Self { kind: "received", request_id: id(request_id), ..none() }
+            }
+            LogEvent::Added { request_id } => Self { kind: "added", request_id: id(request_id), ..none() },
+            LogEvent::Generated { request_id, phase, .. } => {
+                Self { kind: "generated", request_id: id(request_id), text: Some(phase), ..none() }
+            }
+            LogEvent::Finished { request_id, input_tokens, output_tokens, finish_reason } => Self {
                 kind: "finished",
                 request_id: id(request_id),
                 text: finish_reason.as_deref(),
@@ -271,20 +253,16 @@ impl<'a> LogFacts<'a> {
                 output_tokens: *output_tokens,
                 ..none()
             },
-            LogEvent::Aborted { request_ids } => Self {
-                kind: "aborted",
-                request_id: Some(request_ids.join(",").into()),
-                ..none()
-            },
+            LogEvent::Aborted { request_ids } => {
+                Self { kind: "aborted", request_id: Some(request_ids.join(",").into()), ..none() }
+            }
             LogEvent::Failed { request_id, reason } => Self {
                 kind: "failed",
                 request_id: request_id.as_deref().map(Into::into),
                 text: Some(reason),
                 ..none()
             },
-            LogEvent::Access {
-                port, path, status, ..
-            } => Self {
+            LogEvent::Access { port, path, status, .. } => Self {
                 kind: "access",
                 text: Some(path),
                 status: Some((*status).into()),
@@ -309,32 +287,16 @@ impl<'a> LogFacts<'a> {
                 prefix_cache_hit_rate: *prefix_cache_hit_rate,
                 ..none()
             },
-            LogEvent::Iteration {
-                context_tokens,
-                generation_tokens,
-                elapsed_s,
-                ..
-            } => Self {
+            LogEvent::Iteration { context_tokens, generation_tokens, elapsed_s, .. } => Self {
                 kind: "iteration",
                 input_tokens: Some(*context_tokens),
                 output_tokens: Some(*generation_tokens),
                 elapsed_s: Some(*elapsed_s),
                 ..none()
             },
-            LogEvent::Version { version } => Self {
-                kind: "version",
-                text: Some(version),
-                ..none()
-            },
-            LogEvent::Other => Self {
-                kind: "other",
-                ..none()
-            },
-            LogEvent::Unparsed { text, .. } => Self {
-                kind: "unparsed",
-                text: Some(text),
-                ..none()
-            },
+            LogEvent::Version { version } => Self { kind: "version", text: Some(version), ..none() },
+            LogEvent::Other => Self { kind: "other", ..none() },
+            LogEvent::Unparsed { text, .. } => Self { kind: "unparsed", text: Some(text), ..none() },
         }
     }
 }

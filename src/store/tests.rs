@@ -10,38 +10,19 @@ use crate::secrets::Secrets;
 fn run(n: u64) -> (tempfile::TempDir, RunFolder) {
     let dir = tempfile::tempdir().unwrap();
     let folder = RunFolder::create(dir.path(), false).unwrap();
-    Manifest::new("test", serde_json::Value::Null)
-        .write(&folder)
-        .unwrap();
+    Manifest::new("test", serde_json::Value::Null).write(&folder).unwrap();
     let mut writer = RunWriter::create(&folder, &Secrets::default()).unwrap();
-    writer
-        .scrape(&scrape(
-            ScrapePhase::Before,
-            -1.0,
-            vec![sample("up", "0", &[], f64::NAN)],
-        ))
-        .unwrap();
+    writer.scrape(&scrape(ScrapePhase::Before, -1.0, vec![sample("up", "0", &[], f64::NAN)])).unwrap();
     let all: Vec<_> = (0..n).map(finished).collect();
     for two in all.chunks(2) {
         writer.finished(two).unwrap();
     }
     for f in &all {
         writer.span(&span(&f.row)).unwrap();
-        writer
-            .log(&log(
-                &f.row,
-                0.006,
-                LogEvent::Received {
-                    request_id: "x".to_owned(),
-                },
-            ))
-            .unwrap();
+        writer.log(&log(&f.row, 0.006, LogEvent::Received { request_id: "x".to_owned() })).unwrap();
     }
     let written = writer.end().unwrap();
-    assert_eq!(
-        (written.results, written.events, written.spans),
-        (n, 11 * n, n)
-    );
+    assert_eq!((written.results, written.events, written.spans), (n, 11 * n, n));
     (dir, folder)
 }
 
@@ -56,22 +37,11 @@ fn a_run_comes_back_as_it_was_written() {
     assert_eq!(back.events.of("r-0003"), Some(33..44));
     assert_eq!(back.events.of("r-0009"), None);
     for (i, row) in (0_u64..).zip(&back.requests.rows) {
-        assert_eq!(
-            serde_json::to_value(row).unwrap(),
-            serde_json::to_value(request(i)).unwrap()
-        );
+        assert_eq!(serde_json::to_value(row).unwrap(), serde_json::to_value(request(i)).unwrap());
     }
     assert!(back.scrapes.rows[0].samples[0].value.is_nan());
-    assert_eq!(
-        back.log.rows[2].event,
-        LogEvent::Received {
-            request_id: "x".to_owned()
-        }
-    );
-    assert_eq!(
-        back.spans.rows[4].start_unix_ns,
-        span(&request(4)).start_unix_ns
-    );
+    assert_eq!(back.log.rows[2].event, LogEvent::Received { request_id: "x".to_owned() });
+    assert_eq!(back.spans.rows[4].start_unix_ns, span(&request(4)).start_unix_ns);
 }
 
 #[test]
@@ -81,15 +51,8 @@ fn a_kill_at_any_byte_of_the_events_costs_at_most_the_batch_being_written() {
     let mut lengths = Vec::new();
     for cut in 0..=bytes.len() {
         let events = Events::from_stream(&bytes[..cut]).unwrap();
-        assert!(
-            events.len().is_multiple_of(22),
-            "half a batch at {cut}: {}",
-            events.len()
-        );
-        assert!(
-            lengths.last().is_none_or(|&before| events.len() >= before),
-            "fewer rows from more bytes"
-        );
+        assert!(events.len().is_multiple_of(22), "half a batch at {cut}: {}", events.len());
+        assert!(lengths.last().is_none_or(|&before| events.len() >= before), "fewer rows from more bytes");
         let torn = events.torn_bytes > 0;
         assert_eq!(torn, events.torn_reason.is_some());
         lengths.push(events.len());
@@ -108,10 +71,7 @@ fn something_else_in_place_of_the_events_is_an_error_in_words() {
     let path = dir.path().join("events.arrows");
     std::fs::write(&path, "<html>".repeat(2000)).unwrap();
     let error = Events::read_stream(&path).unwrap_err();
-    assert!(
-        error.to_string().contains("is not an event stream of tare"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("is not an event stream of tare"), "{error}");
 }
 
 #[test]
@@ -119,22 +79,11 @@ fn a_torn_last_line_and_bad_lines_are_counted_and_the_rest_survives() {
     let mut bytes = Vec::new();
     for i in 0..3 {
         serde_json::to_writer(&mut bytes, &request(i)).unwrap();
-        bytes.extend_from_slice(if i == 1 {
-            b"\n{\"request_id\": 5}\n\n\xff\xfe\n"
-        } else {
-            b"\n"
-        });
+        bytes.extend_from_slice(if i == 1 { b"\n{\"request_id\": 5}\n\n\xff\xfe\n" } else { b"\n" });
     }
     let whole: Lines<RequestRow> = Lines::parse(&bytes);
     assert_eq!((whole.rows.len(), whole.bad, whole.torn), (3, 2, false));
-    assert_eq!(
-        whole
-            .bad_lines
-            .iter()
-            .map(|l| l.line_no)
-            .collect::<Vec<_>>(),
-        [3, 5]
-    );
+    assert_eq!(whole.bad_lines.iter().map(|l| l.line_no).collect::<Vec<_>>(), [3, 5]);
     assert!(
         whole
             .complaint("results.jsonl")
@@ -145,13 +94,7 @@ fn a_torn_last_line_and_bad_lines_are_counted_and_the_rest_survives() {
     let torn: Lines<RequestRow> = Lines::parse(&bytes[..bytes.len() - 9]);
     assert_eq!((torn.rows.len(), torn.bad, torn.torn), (2, 2, true));
     let only_the_newline_missing: Lines<RequestRow> = Lines::parse(&bytes[..bytes.len() - 1]);
-    assert_eq!(
-        (
-            only_the_newline_missing.rows.len(),
-            only_the_newline_missing.torn
-        ),
-        (3, false)
-    );
+    assert_eq!((only_the_newline_missing.rows.len(), only_the_newline_missing.torn), (3, false));
     assert_eq!(Lines::<RequestRow>::parse(b"").rows.len(), 0);
 }
 
@@ -182,33 +125,21 @@ fn rows_without_their_events_are_told() {
     let told = RunData::read(&folder).unwrap().complaints();
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(told[0].starts_with("events.arrows: "), "{told:?}");
-    assert_eq!(
-        told[1],
-        "results.jsonl: 2 request(s) lack events in events.arrows"
-    );
+    assert_eq!(told[1], "results.jsonl: 2 request(s) lack events in events.arrows");
 }
 
 #[test]
 fn requests_come_back_in_the_order_of_scheduling() {
     let dir = tempfile::tempdir().unwrap();
     let folder = RunFolder::create(dir.path(), false).unwrap();
-    Manifest::new("test", serde_json::Value::Null)
-        .write(&folder)
-        .unwrap();
+    Manifest::new("test", serde_json::Value::Null).write(&folder).unwrap();
     let mut writer = RunWriter::create(&folder, &Secrets::default()).unwrap();
     for i in [2, 0, 1] {
         writer.finished(&[finished(i)]).unwrap();
     }
     drop(writer); // killed: the stream has no end mark
     let run = RunData::read(&folder).unwrap();
-    assert_eq!(
-        run.requests
-            .rows
-            .iter()
-            .map(|r| r.index)
-            .collect::<Vec<_>>(),
-        [0, 1, 2]
-    );
+    assert_eq!(run.requests.rows.iter().map(|r| r.index).collect::<Vec<_>>(), [0, 1, 2]);
     assert_eq!(run.events.torn_bytes, 0);
     assert_eq!(run.events.of("r-0002"), Some(0..11));
 }
@@ -224,8 +155,7 @@ fn parquet_is_the_same_bytes_every_time_and_events_can_be_read_from_it() {
         table::write_scrapes(&at("scrapes"), &run.scrapes.rows).unwrap();
         table::write_log(&at("log"), &run.log.rows).unwrap();
         table::write_spans(&at("spans"), &run.spans.rows).unwrap();
-        ["results", "events", "scrapes", "log", "spans"]
-            .map(|name| std::fs::read(at(name)).unwrap())
+        ["results", "events", "scrapes", "log", "spans"].map(|name| std::fs::read(at(name)).unwrap())
     };
     assert!(write("1") == write("2"), "a table differs from itself");
 
@@ -243,20 +173,14 @@ fn an_empty_run_still_makes_every_table() {
     table::write_log(&folder.file(folder::LOG), &run.log.rows).unwrap();
     table::write_spans(&folder.file(folder::SPANS), &run.spans.rows).unwrap();
     table::write_joined(&folder.file(folder::JOINED), &[]).unwrap();
-    assert!(
-        events_parquet::read(&folder.file(folder::EVENTS))
-            .unwrap()
-            .is_empty()
-    );
+    assert!(events_parquet::read(&folder.file(folder::EVENTS)).unwrap().is_empty());
 }
 
 #[test]
 fn requests_without_events_write_no_batch() {
     let dir = tempfile::tempdir().unwrap();
     let folder = RunFolder::create(dir.path(), false).unwrap();
-    Manifest::new("test", serde_json::Value::Null)
-        .write(&folder)
-        .unwrap();
+    Manifest::new("test", serde_json::Value::Null).write(&folder).unwrap();
     let mut writer = RunWriter::create(&folder, &Secrets::default()).unwrap();
     let mut failed = finished(0);
     failed.events.clear();
@@ -271,7 +195,8 @@ fn requests_without_events_write_no_batch() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disc_is_an_error_that_names_the_file() {
-    let mut lines = super::append::JsonLines::create(std::path::Path::new("/dev/full"), &Secrets::default()).unwrap();
+    let mut lines =
+        super::append::JsonLines::create(std::path::Path::new("/dev/full"), &Secrets::default()).unwrap();
     let error = lines.append(&request(0)).unwrap_err();
     assert_eq!(error.to_string(), "cannot append to /dev/full");
 }

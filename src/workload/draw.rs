@@ -81,17 +81,13 @@ mod tests {
             }
         }
         // 20,000 expected, standard deviation 115.
-        assert!(
-            counts.iter().all(|count| count.abs_diff(20_000) < 700),
-            "{counts:?}"
-        );
+        assert!(counts.iter().all(|count| count.abs_diff(20_000) < 700), "{counts:?}");
     }
 
     #[test]
     fn both_ends_are_reached_and_nothing_beyond() {
         let mut draw = Draw::new(0, 0);
-        let drawn: std::collections::BTreeSet<u32> =
-            (0..1000).map(|_| draw.between(3, 6)).collect();
+        let drawn: std::collections::BTreeSet<u32> = (0..1000).map(|_| draw.between(3, 6)).collect();
         assert_eq!(drawn.into_iter().collect::<Vec<_>>(), [3, 4, 5, 6]);
         assert_eq!(draw.between(5, 5), 5);
         assert_eq!(draw.below(0), 0);

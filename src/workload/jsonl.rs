@@ -31,8 +31,8 @@ pub struct About {
 
 /// Reads a file; `max_tokens` takes the place of the rows' own limits.
 pub fn read(path: &Path, max_tokens: Option<u32>) -> anyhow::Result<Read> {
-    let read = parse(open(path)?, max_tokens)
-        .or_usage(format!("cannot read the dataset `{}`", path.display()))?;
+    let read =
+        parse(open(path)?, max_tokens).or_usage(format!("cannot read the dataset `{}`", path.display()))?;
     let expected = if read
         .broken
         .reasons
@@ -57,10 +57,7 @@ pub fn parse(mut lines: impl BufRead, max_tokens: Option<u32>) -> std::io::Resul
             return Ok(read);
         }
         number += 1;
-        let text = line
-            .strip_prefix(b"\xef\xbb\xbf")
-            .unwrap_or(&line)
-            .trim_ascii();
+        let text = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line).trim_ascii();
         if text.is_empty() {
             continue;
         }
@@ -68,9 +65,7 @@ pub fn parse(mut lines: impl BufRead, max_tokens: Option<u32>) -> std::io::Resul
         match serde_json::from_slice::<Value>(text) {
             Ok(value) => {
                 if read.entries == 1 {
-                    read.about = value
-                        .get("about")
-                        .and_then(|about| About::deserialize(about).ok());
+                    read.about = value.get("about").and_then(|about| About::deserialize(about).ok());
                 }
                 match row(&value) {
                     Ok(mut prompt) => {
@@ -80,10 +75,9 @@ pub fn parse(mut lines: impl BufRead, max_tokens: Option<u32>) -> std::io::Resul
                     Err(reason) => read.broken.add(format_args!("line {number}"), reason),
                 }
             }
-            Err(error) => read.broken.add(
-                format_args!("line {number}, column {}", error.column()),
-                not_json(&error),
-            ),
+            Err(error) => {
+                read.broken.add(format_args!("line {number}, column {}", error.column()), not_json(&error))
+            }
         }
     }
 }
@@ -91,9 +85,7 @@ pub fn parse(mut lines: impl BufRead, max_tokens: Option<u32>) -> std::io::Resul
 /// Writes prompts so that [`read`] gives the same ones.
 pub fn write(path: &Path, prompts: &[Prompt], about: About) -> anyhow::Result<()> {
     let say = || format!("cannot write `{}`", path.display());
-    let file = std::fs::File::create(path)
-        .map_err(anyhow::Error::from)
-        .or_broken(say())?;
+    let file = std::fs::File::create(path).map_err(anyhow::Error::from).or_broken(say())?;
     let mut out = BufWriter::new(file);
     let mut about = Some(about);
     for prompt in prompts {
@@ -101,12 +93,7 @@ pub fn write(path: &Path, prompts: &[Prompt], about: About) -> anyhow::Result<()
             PromptKind::Text(text) => (Some(text.as_str()), None),
             PromptKind::Chat(messages) => (None, Some(messages.as_slice())),
         };
-        let row = Row {
-            prompt: text,
-            messages,
-            output_tokens: prompt.max_tokens,
-            about: about.take(),
-        };
+        let row = Row { prompt: text, messages, output_tokens: prompt.max_tokens, about: about.take() };
         serde_json::to_writer(&mut out, &row)
             .map_err(anyhow::Error::from)
             .and_then(|()| Ok(out.write_all(b"\n")?))
@@ -131,63 +118,40 @@ struct Row<'a> {
 type Reason = String;
 
 fn row(value: &Value) -> Result<Prompt, Reason> {
-    let object = value
-        .as_object()
-        .ok_or_else(|| format!("expected an object, found {}", kind(value)))?;
+    let object = value.as_object().ok_or_else(|| format!("expected an object, found {}", kind(value)))?;
     let (object, inside) = match object.get("body") {
         Some(body) => (
-            body.as_object()
-                .ok_or_else(|| format!("body: expected an object, found {}", kind(body)))?,
+            body.as_object().ok_or_else(|| format!("body: expected an object, found {}", kind(body)))?,
             "body.",
         ),
         None => (object, ""),
     };
     let prompt = match (object.get("messages"), object.get("prompt")) {
-        (Some(messages), _) => PromptKind::Chat(
-            conversation(messages).map_err(|reason| format!("{inside}messages{reason}"))?,
-        ),
+        (Some(messages), _) => {
+            PromptKind::Chat(conversation(messages).map_err(|reason| format!("{inside}messages{reason}"))?)
+        }
         (None, Some(prompt)) => match prompt.as_str() {
             Some(text) if !text.trim().is_empty() => PromptKind::Text(text.to_owned()),
             Some(_) => return Err(format!("{inside}prompt: expected text, found none")),
             None => {
-                return Err(format!(
-                    "{inside}prompt: expected text, found {}",
-                    kind(prompt)
-                ));
+                return Err(format!("{inside}prompt: expected text, found {}", kind(prompt)));
             }
         },
         (None, None) => {
-            let keys: Vec<String> = object
-                .keys()
-                .take(5)
-                .map(|key| format!("`{key}`"))
-                .collect();
-            let found = if keys.is_empty() {
-                "no keys".to_owned()
-            } else {
-                keys.join(", ")
-            };
-            return Err(format!(
-                "expected `{inside}prompt` or `{inside}messages`, found {found}"
-            ));
+            let keys: Vec<String> = object.keys().take(5).map(|key| format!("`{key}`")).collect();
+            let found = if keys.is_empty() { "no keys".to_owned() } else { keys.join(", ") };
+            return Err(format!("expected `{inside}prompt` or `{inside}messages`, found {found}"));
         }
     };
     let limit = ["output_tokens", "max_tokens", "max_completion_tokens"]
         .into_iter()
-        .find_map(|key| {
-            object
-                .get(key)
-                .filter(|limit| !limit.is_null())
-                .map(|limit| (key, limit))
-        });
+        .find_map(|key| object.get(key).filter(|limit| !limit.is_null()).map(|limit| (key, limit)));
     let max_tokens = match limit {
         None => None,
         Some((key, limit)) => match limit.as_u64().and_then(|limit| u32::try_from(limit).ok()) {
             Some(limit) if limit > 0 => Some(limit),
             _ => {
-                return Err(format!(
-                    "{inside}{key}: expected a whole number of 1 or more, found `{limit}`"
-                ));
+                return Err(format!("{inside}{key}: expected a whole number of 1 or more, found `{limit}`"));
             }
         },
     };
@@ -196,28 +160,19 @@ fn row(value: &Value) -> Result<Prompt, Reason> {
 
 /// Non-empty messages; content as text or as parts that are all text.
 fn conversation(messages: &Value) -> Result<Vec<Message>, Reason> {
-    let messages = messages
-        .as_array()
-        .ok_or_else(|| format!(": expected a list, found {}", kind(messages)))?;
+    let messages =
+        messages.as_array().ok_or_else(|| format!(": expected a list, found {}", kind(messages)))?;
     if messages.is_empty() {
         return Err(": expected a message, found none".to_owned());
     }
     let message = |(i, message): (usize, &Value)| {
         let text = |key: &str| {
-            message
-                .get(key)
-                .ok_or_else(|| format!("[{i}]: expected the keys `role` and `content`"))
+            message.get(key).ok_or_else(|| format!("[{i}]: expected the keys `role` and `content`"))
         };
         let role = text("role")?;
-        let role = role
-            .as_str()
-            .ok_or_else(|| format!("[{i}].role: expected text, found {}", kind(role)))?;
-        let content =
-            content(text("content")?).map_err(|reason| format!("[{i}].content: {reason}"))?;
-        Ok(Message {
-            role: role.to_owned(),
-            content,
-        })
+        let role = role.as_str().ok_or_else(|| format!("[{i}].role: expected text, found {}", kind(role)))?;
+        let content = content(text("content")?).map_err(|reason| format!("[{i}].content: {reason}"))?;
+        Ok(Message { role: role.to_owned(), content })
     };
     messages.iter().enumerate().map(message).collect()
 }
@@ -226,13 +181,9 @@ fn content(content: &Value) -> Result<String, Reason> {
     match content {
         Value::String(text) => Ok(text.clone()),
         Value::Array(parts) => {
-            let texts: Option<Vec<&str>> = parts
-                .iter()
-                .map(|part| part.get("text").and_then(Value::as_str))
-                .collect();
-            texts
-                .map(|texts| texts.concat())
-                .ok_or_else(|| "expected parts of text only".to_owned())
+            let texts: Option<Vec<&str>> =
+                parts.iter().map(|part| part.get("text").and_then(Value::as_str)).collect();
+            texts.map(|texts| texts.concat()).ok_or_else(|| "expected parts of text only".to_owned())
         }
         other => Err(format!("expected text, found {}", kind(other))),
     }
@@ -246,25 +197,15 @@ pub(super) fn made(kind: PromptKind, max_tokens: Option<u32>) -> Prompt {
         PromptKind::Chat(messages) => messages
             .iter()
             .map(|message| sizes(&message.content))
-            .fold((0, 0_u32), |all, one| {
-                (all.0 + one.0, all.1.saturating_add(one.1))
-            }),
+            .fold((0, 0_u32), |all, one| (all.0 + one.0, all.1.saturating_add(one.1))),
     };
-    Prompt {
-        kind,
-        max_tokens,
-        chars,
-        approx_tokens,
-    }
+    Prompt { kind, max_tokens, chars, approx_tokens }
 }
 
 /// The reader's words without the place, which is said in front.
 fn not_json(error: &serde_json::Error) -> Reason {
     let said = error.to_string();
-    format!(
-        "not JSON: {}",
-        said.split(" at line ").next().unwrap_or_default()
-    )
+    format!("not JSON: {}", said.split(" at line ").next().unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -287,27 +228,12 @@ mod tests {
             "{\"custom_id\": \"1\", \"method\": \"POST\", \"body\": {\"model\": \"m\", \"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"text\", \"text\": \"hi\"}]}], \"max_completion_tokens\": 7}}\n",
             "{\"prompt\": \"größe\", \"output_tokens\": null}",
         ));
-        assert_eq!(
-            read.about,
-            Some(About {
-                source: "here".into(),
-                seed: Some(7),
-                ..About::default()
-            })
-        );
+        assert_eq!(read.about, Some(About { source: "here".into(), seed: Some(7), ..About::default() }));
         assert_eq!((read.entries, read.broken.count), (4, 0));
         let seen: Vec<_> = read
             .prompts
             .iter()
-            .map(|p| {
-                (
-                    p.text(),
-                    p.messages().len(),
-                    p.max_tokens,
-                    p.chars,
-                    p.approx_tokens,
-                )
-            })
+            .map(|p| (p.text(), p.messages().len(), p.max_tokens, p.chars, p.approx_tokens))
             .collect();
         assert_eq!(
             seen,
@@ -322,28 +248,16 @@ mod tests {
 
     #[test]
     fn the_limit_asked_for_takes_the_place_of_the_rows() {
-        let read = parse(
-            "{\"prompt\":\"a\",\"output_tokens\":5}\n{\"prompt\":\"b\"}".as_bytes(),
-            Some(9),
-        )
-        .unwrap();
-        assert_eq!(
-            read.prompts
-                .iter()
-                .map(|p| p.max_tokens)
-                .collect::<Vec<_>>(),
-            [Some(9), Some(9)]
-        );
+        let read =
+            parse("{\"prompt\":\"a\",\"output_tokens\":5}\n{\"prompt\":\"b\"}".as_bytes(), Some(9)).unwrap();
+        assert_eq!(read.prompts.iter().map(|p| p.max_tokens).collect::<Vec<_>>(), [Some(9), Some(9)]);
     }
 
     #[test]
     fn bad_rows_are_counted_and_good_ones_kept() {
         let bytes = b"{\"prompt\": 5}\n{\"text\": \"x\", \"id\": 1}\n[1]\n{\"prompt\": \"good\"}\n{\"prompt\": \"cut\n{\"messages\": [{\"role\": \"user\"}]}\n\xff\xfe\n{\"prompt\": \"x\", \"output_tokens\": 0}\n{\"messages\": []}\n";
         let read = parse(&bytes[..], None).unwrap();
-        assert_eq!(
-            (read.entries, read.broken.count, read.prompts.len()),
-            (9, 8, 1)
-        );
+        assert_eq!((read.entries, read.broken.count, read.prompts.len()), (9, 8, 1));
         insta::assert_snapshot!(read.broken.reasons.join("\n"), @r"
         line 1: prompt: expected text, found a number
         line 2: expected `prompt` or `messages`, found `id`, `text`
@@ -361,9 +275,7 @@ mod tests {
             let error = read(file.path(), None).unwrap_err();
             let mut out = Vec::new();
             crate::error::print(&mut out, &error).unwrap();
-            String::from_utf8(out)
-                .unwrap()
-                .replace(&file.path().display().to_string(), "FILE")
+            String::from_utf8(out).unwrap().replace(&file.path().display().to_string(), "FILE")
         };
         insta::assert_snapshot!(refused(""), @r"
         error: `FILE` holds no entries

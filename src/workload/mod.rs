@@ -68,54 +68,26 @@ const SYNTHETIC: u64 = 2;
 /// Reads or makes the prompts.
 pub fn load(config: &config::Workload, seed: u64) -> anyhow::Result<Workload> {
     let (read, source) = match &config.dataset {
-        Dataset::Sharegpt { path } => (
-            sharegpt::read(path, config.max_tokens)?,
-            format!("ShareGPT, {}", path.display()),
-        ),
+        Dataset::Sharegpt { path } => {
+            (sharegpt::read(path, config.max_tokens)?, format!("ShareGPT, {}", path.display()))
+        }
         Dataset::Jsonl { path } => {
             let read = jsonl::read(path, config.max_tokens)?;
-            let origin = read
-                .about
-                .as_ref()
-                .map(|about| format!(" ({})", about.source))
-                .unwrap_or_default();
+            let origin = read.about.as_ref().map(|about| format!(" ({})", about.source)).unwrap_or_default();
             let source = format!("JSON Lines, {}{origin}", path.display());
             (read, source)
         }
-        Dataset::Random {
-            input_len,
-            output_len,
-            range_ratio,
-        } => {
-            let lengths = synthetic::Lengths {
-                input: *input_len,
-                output: *output_len,
-                range_ratio: *range_ratio,
-            };
-            let prompts = synthetic::prompts(
-                config.samples.unwrap_or(1),
-                lengths,
-                &mut Draw::new(seed, SYNTHETIC),
-            );
+        Dataset::Random { input_len, output_len, range_ratio } => {
+            let lengths =
+                synthetic::Lengths { input: *input_len, output: *output_len, range_ratio: *range_ratio };
+            let prompts =
+                synthetic::prompts(config.samples.unwrap_or(1), lengths, &mut Draw::new(seed, SYNTHETIC));
             let entries = prompts.len() as u64;
             let source = format!("random words, about {input_len} tokens");
-            (
-                Read {
-                    prompts,
-                    entries,
-                    ..Read::default()
-                },
-                source,
-            )
+            (Read { prompts, entries, ..Read::default() }, source)
         }
     };
-    let Read {
-        mut prompts,
-        entries,
-        broken,
-        pruned,
-        about,
-    } = read;
+    let Read { mut prompts, entries, broken, pruned, about } = read;
     let licence = about.and_then(|about| about.licence);
     let mut duplicates = 0;
     // Random prompts are made to number.
@@ -127,16 +99,7 @@ pub fn load(config: &config::Workload, seed: u64) -> anyhow::Result<Workload> {
         duplicates = (before - prompts.len()) as u64;
         prompts = Draw::new(seed, SAMPLING).sample(prompts, samples);
     }
-    Ok(Workload {
-        prompts: prompts.into(),
-        entries,
-        broken,
-        pruned,
-        duplicates,
-        source,
-        licence,
-        seed,
-    })
+    Ok(Workload { prompts: prompts.into(), entries, broken, pruned, duplicates, source, licence, seed })
 }
 
 impl Workload {
@@ -150,12 +113,7 @@ impl Workload {
     /// prefix cache answers those faster.
     pub fn repeats(&self, requests: u64) -> u64 {
         let sent = usize::try_from(requests).unwrap_or(usize::MAX);
-        let texts: HashSet<&PromptKind> = self
-            .prompts
-            .iter()
-            .take(sent)
-            .map(|prompt| &prompt.kind)
-            .collect();
+        let texts: HashSet<&PromptKind> = self.prompts.iter().take(sent).map(|prompt| &prompt.kind).collect();
         requests - texts.len() as u64
     }
 
@@ -195,12 +153,7 @@ impl Read {
             0 => format!("`{path}` holds no entries"),
             n => format!("none of the {n} entries of `{path}` can be sent"),
         };
-        let reasons = self
-            .broken
-            .reasons
-            .iter()
-            .chain(&self.pruned.reasons)
-            .take(Skipped::SHOWN);
+        let reasons = self.broken.reasons.iter().chain(&self.pruned.reasons).take(Skipped::SHOWN);
         let message = reasons.fold(message, |message, reason| format!("{message}\n  {reason}"));
         Err(usage(message).hint(expected))
     }
@@ -209,16 +162,9 @@ impl Read {
 /// The first of each text, in order.
 fn distinct(prompts: Vec<Prompt>) -> Vec<Prompt> {
     let mut seen = HashSet::new();
-    let first: Vec<bool> = prompts
-        .iter()
-        .map(|prompt| seen.insert(&prompt.kind))
-        .collect();
+    let first: Vec<bool> = prompts.iter().map(|prompt| seen.insert(&prompt.kind)).collect();
     drop(seen);
-    prompts
-        .into_iter()
-        .zip(first)
-        .filter_map(|(prompt, first)| first.then_some(prompt))
-        .collect()
+    prompts.into_iter().zip(first).filter_map(|(prompt, first)| first.then_some(prompt)).collect()
 }
 
 /// A JSON value's kind in words, for "found …".
@@ -283,92 +229,43 @@ mod tests {
 
     #[test]
     fn without_samples_the_file_is_sent_in_order_and_from_the_start_again() {
-        let file = file(&[
-            r#"{"prompt":"a"}"#,
-            r#"{"prompt":"b"}"#,
-            r#"{"prompt":"a"}"#,
-        ]);
-        let workload = load(
-            &settings(
-                Dataset::Jsonl {
-                    path: file.path().into(),
-                },
-                None,
-            ),
-            0,
-        )
-        .unwrap();
+        let file = file(&[r#"{"prompt":"a"}"#, r#"{"prompt":"b"}"#, r#"{"prompt":"a"}"#]);
+        let workload = load(&settings(Dataset::Jsonl { path: file.path().into() }, None), 0).unwrap();
         assert_eq!(texts(&workload), ["a", "b", "a"]);
-        assert_eq!(
-            workload.at(4).map(|(index, prompt)| (index, prompt.text())),
-            Some((1, "b".to_owned()))
-        );
-        assert_eq!(
-            [0, 1, 2, 3, 10].map(|requests| workload.repeats(requests)),
-            [0, 0, 0, 1, 8]
-        );
+        assert_eq!(workload.at(4).map(|(index, prompt)| (index, prompt.text())), Some((1, "b".to_owned())));
+        assert_eq!([0, 1, 2, 3, 10].map(|requests| workload.repeats(requests)), [0, 0, 0, 1, 8]);
     }
 
     #[test]
     fn a_sample_is_seeded_distinct_and_no_larger_than_the_file() {
-        let lines: Vec<String> = (0..50)
-            .map(|i| format!(r#"{{"prompt":"p{}"}}"#, i % 40))
-            .collect();
+        let lines: Vec<String> = (0..50).map(|i| format!(r#"{{"prompt":"p{}"}}"#, i % 40)).collect();
         let file = file(&lines.iter().map(String::as_str).collect::<Vec<_>>());
         let drawn = |samples, seed| {
-            load(
-                &settings(
-                    Dataset::Jsonl {
-                        path: file.path().into(),
-                    },
-                    Some(samples),
-                ),
-                seed,
-            )
-            .unwrap()
+            load(&settings(Dataset::Jsonl { path: file.path().into() }, Some(samples)), seed).unwrap()
         };
         assert_eq!(texts(&drawn(10, 1)), texts(&drawn(10, 1)));
         assert_ne!(texts(&drawn(10, 1)), texts(&drawn(10, 2)));
         let all = drawn(500, 1);
-        assert_eq!(
-            (
-                all.prompts.len(),
-                all.duplicates,
-                all.repeats(40),
-                all.repeats(41)
-            ),
-            (40, 10, 0, 1)
-        );
+        assert_eq!((all.prompts.len(), all.duplicates, all.repeats(40), all.repeats(41)), (40, 10, 0, 1));
     }
 
     #[test]
     fn what_was_drawn_can_be_written_and_sent_again() {
-        let lengths = Dataset::Random {
-            input_len: 12,
-            output_len: 5,
-            range_ratio: 0.5,
-        };
+        let lengths = Dataset::Random { input_len: 12, output_len: 5, range_ratio: 0.5 };
         let made = load(&settings(lengths, Some(7)), 3).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("requests.jsonl");
         made.write(&path).unwrap();
         let again = load(&settings(Dataset::Jsonl { path }, None), 0).unwrap();
         assert_eq!(again.prompts, made.prompts);
-        assert!(
-            again.source.ends_with("(random words, about 12 tokens)"),
-            "{}",
-            again.source
-        );
+        assert!(again.source.ends_with("(random words, about 12 tokens)"), "{}", again.source);
     }
 
     #[test]
     fn a_missing_file_and_a_folder_are_refused() {
         for path in ["/nowhere/at/all.jsonl", "/"] {
             let error = load(&settings(Dataset::Jsonl { path: path.into() }, None), 0).unwrap_err();
-            assert_eq!(
-                error.to_string(),
-                format!("cannot read the dataset `{path}`")
-            );
+            assert_eq!(error.to_string(), format!("cannot read the dataset `{path}`"));
         }
     }
 }

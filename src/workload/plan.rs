@@ -10,10 +10,7 @@ use crate::units::count;
 /// The configuration as YAML, then the plan.
 pub fn plan_text(config: &Config, workload: &Workload) -> anyhow::Result<String> {
     let yaml = serde_saphyr::to_string(config)?;
-    let mut text = format!(
-        "# the resolved configuration\n{}\n\n# the plan\n",
-        yaml.trim_end()
-    );
+    let mut text = format!("# the resolved configuration\n{}\n\n# the plan\n", yaml.trim_end());
     plan(&mut text, config, workload)?;
     Ok(text)
 }
@@ -23,60 +20,36 @@ fn plan(out: &mut String, config: &Config, workload: &Workload) -> fmt::Result {
     row("server", server(config))?;
     row("request", request(config))?;
     row("prompts", prompts(workload))?;
-    for (skipped, why) in [
-        (&workload.broken, "broken"),
-        (&workload.pruned, "left out for their length"),
-    ] {
+    for (skipped, why) in [(&workload.broken, "broken"), (&workload.pruned, "left out for their length")] {
         if skipped.count > 0 {
             row("", skipped_text(skipped, why))?;
         }
     }
     if workload.duplicates > 0 {
-        row(
-            "",
-            format!(
-                "{} more have the text of another",
-                count(workload.duplicates)
-            ),
-        )?;
+        row("", format!("{} more have the text of another", count(workload.duplicates)))?;
     }
     let asked = config.workload.samples.unwrap_or_default();
     if asked > workload.prompts.len() {
-        row(
-            "",
-            format!(
-                "{} different ones were asked for; the dataset has fewer",
-                count(asked as u64)
-            ),
-        )?;
+        row("", format!("{} different ones were asked for; the dataset has fewer", count(asked as u64)))?;
     }
     row("load", load(config))?;
     row("", end(config, workload))?;
     row("observe", observe(config))?;
-    let output = config
-        .output
-        .as_ref()
-        .map(|path| path.display().to_string());
-    row(
-        "output",
-        output.unwrap_or_else(|| format!("output/{}-TIME", config.name)),
-    )
+    let output = config.output.as_ref().map(|path| path.display().to_string());
+    row("output", output.unwrap_or_else(|| format!("output/{}-TIME", config.name)))
 }
 
 fn server(config: &Config) -> String {
     let target = &config.target;
     match &target.base_url {
         Some(url) => {
-            let model = target.model.as_ref().map_or_else(
-                || "the first model it lists".to_owned(),
-                |model| format!("model `{model}`"),
-            );
+            let model = target
+                .model
+                .as_ref()
+                .map_or_else(|| "the first model it lists".to_owned(), |model| format!("model `{model}`"));
             format!("{} at {url}, {model}", target.server)
         }
-        None => format!(
-            "the embedded look-alike, started on a free port, model `{}`",
-            target.embedded.model
-        ),
+        None => format!("the embedded look-alike, started on a free port, model `{}`", target.embedded.model),
     }
 }
 
@@ -84,37 +57,17 @@ fn request(config: &Config) -> String {
     let target = &config.target;
     let path = target.path.as_deref().unwrap_or(target.endpoint.path());
     let mut parts = vec![format!("POST {path}")];
-    parts.push(
-        if config.workload.stream {
-            "streamed"
-        } else {
-            "not streamed: no TTFT"
-        }
-        .to_owned(),
-    );
-    parts.extend(
-        target
-            .api_key_env
-            .as_ref()
-            .map(|variable| format!("key from {variable}")),
-    );
+    parts.push(if config.workload.stream { "streamed" } else { "not streamed: no TTFT" }.to_owned());
+    parts.extend(target.api_key_env.as_ref().map(|variable| format!("key from {variable}")));
     if !target.headers.is_empty() {
-        let names: Vec<&str> = target
-            .headers
-            .iter()
-            .map(|(name, _)| name.as_str())
-            .collect();
+        let names: Vec<&str> = target.headers.iter().map(|(name, _)| name.as_str()).collect();
         parts.push(format!("with {}", names.join(", ")));
     }
     parts.join(", ")
 }
 
 fn prompts(workload: &Workload) -> String {
-    let mut tokens: Vec<u32> = workload
-        .prompts
-        .iter()
-        .map(|prompt| prompt.approx_tokens)
-        .collect();
+    let mut tokens: Vec<u32> = workload.prompts.iter().map(|prompt| prompt.approx_tokens).collect();
     tokens.sort_unstable();
     let least = tokens.first().copied().unwrap_or_default();
     let middle = tokens.get(tokens.len() / 2).copied().unwrap_or_default();
@@ -129,16 +82,8 @@ fn prompts(workload: &Workload) -> String {
 }
 
 fn skipped_text(skipped: &Skipped, why: &str) -> String {
-    let more = if skipped.count > skipped.reasons.len() as u64 {
-        "; …"
-    } else {
-        ""
-    };
-    format!(
-        "{} {why}: {}{more}",
-        count(skipped.count),
-        skipped.reasons.join("; ")
-    )
+    let more = if skipped.count > skipped.reasons.len() as u64 { "; …" } else { "" };
+    format!("{} {why}: {}{more}", count(skipped.count), skipped.reasons.join("; "))
 }
 
 fn load(config: &Config) -> String {
@@ -155,11 +100,7 @@ fn load(config: &Config) -> String {
             )
         }
         Arrival::Closed { users, ramp_s } => {
-            let ramp = if ramp_s > 0.0 {
-                format!(", started evenly over {ramp_s} s")
-            } else {
-                String::new()
-            };
+            let ramp = if ramp_s > 0.0 { format!(", started evenly over {ramp_s} s") } else { String::new() };
             format!("closed loop of {} users{ramp}", count(users.into()))
         }
         Arrival::Constant { rate_rps } => {
@@ -181,23 +122,15 @@ fn end(config: &Config, workload: &Workload) -> String {
         (None, Some(duration)) => format!("until {duration} s"),
         (None, None) => "until stopped".to_owned(),
     };
-    let mut parts = vec![format!(
-        "{until}, then at most {} s for those in flight",
-        load.grace_period_s
-    )];
+    let mut parts = vec![format!("{until}, then at most {} s for those in flight", load.grace_period_s)];
     if load.warmups > 0 {
         parts.push(format!("{} warm-ups before", count(load.warmups.into())));
     }
-    parts.push(
-        match load.requests.map(|requests| workload.repeats(requests)) {
-            Some(0) => "no prompt is sent twice".to_owned(),
-            Some(repeats) => format!("{} requests at most repeat a prompt", count(repeats)),
-            None => format!(
-                "prompts repeat from request {} on",
-                count(workload.prompts.len() as u64 + 1)
-            ),
-        },
-    );
+    parts.push(match load.requests.map(|requests| workload.repeats(requests)) {
+        Some(0) => "no prompt is sent twice".to_owned(),
+        Some(repeats) => format!("{} requests at most repeat a prompt", count(repeats)),
+        None => format!("prompts repeat from request {} on", count(workload.prompts.len() as u64 + 1)),
+    });
     parts.join("; ")
 }
 
@@ -211,10 +144,7 @@ fn observe(config: &Config) -> String {
         } else {
             observe.metrics_urls.join(", ")
         };
-        parts.push(format!(
-            "{place} every {} s and exactly before and after",
-            observe.scrape_interval_s
-        ));
+        parts.push(format!("{place} every {} s and exactly before and after", observe.scrape_interval_s));
     }
     match &observe.server_log {
         Some(path) if path == "-" => parts.push("the server's log from standard input".to_owned()),
@@ -224,11 +154,7 @@ fn observe(config: &Config) -> String {
     }
     if let Some(otlp) = &observe.otlp {
         let port = |port: u16| {
-            if port == 0 {
-                "a free port".to_owned()
-            } else {
-                port.to_string()
-            }
+            if port == 0 { "a free port".to_owned() } else { port.to_string() }
         };
         parts.push(format!(
             "spans at {} (gRPC on {}, HTTP on {})",
@@ -237,11 +163,7 @@ fn observe(config: &Config) -> String {
             port(otlp.http_port)
         ));
     }
-    if parts.is_empty() {
-        "nothing of the server's side".to_owned()
-    } else {
-        parts.join("; ")
-    }
+    if parts.is_empty() { "nothing of the server's side".to_owned() } else { parts.join("; ") }
 }
 
 #[cfg(test)]
@@ -289,11 +211,8 @@ mod tests {
     #[test]
     fn a_run_against_the_embedded_server_in_words() {
         let bad = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(
-            bad.path(),
-            "{\"prompt\": \"a b c\"}\n{\"prompt\": 5}\n{\"prompt\": \"a b c\"}\n",
-        )
-        .unwrap();
+        std::fs::write(bad.path(), "{\"prompt\": \"a b c\"}\n{\"prompt\": 5}\n{\"prompt\": \"a b c\"}\n")
+            .unwrap();
         let path = bad.path().display().to_string();
         let flags = format!(
             "--dataset-name custom --dataset-path {path} --users 3 --ramp-s 2 --duration 9 --samples 7 --output out"
@@ -317,9 +236,6 @@ mod tests {
         let config = resolved(&given("--users 2"));
         let yaml = serde_saphyr::to_string(&config).unwrap();
         let again: Config = serde_saphyr::from_str(&yaml).unwrap();
-        assert_eq!(
-            serde_json::to_value(&again).unwrap(),
-            serde_json::to_value(&config).unwrap()
-        );
+        assert_eq!(serde_json::to_value(&again).unwrap(), serde_json::to_value(&config).unwrap());
     }
 }

@@ -25,11 +25,7 @@ const MAX_TOTAL_TOKENS: u32 = 2048;
 /// Reads a file; `max_tokens` takes the place of the lengths of the dataset's answers.
 pub fn read(path: &Path, max_tokens: Option<u32>) -> anyhow::Result<Read> {
     let read = parse(open(path)?, max_tokens);
-    let is_lines = read
-        .broken
-        .reasons
-        .iter()
-        .any(|reason| reason.contains("found an object"));
+    let is_lines = read.broken.reasons.iter().any(|reason| reason.contains("found an object"));
     let expected = if is_lines {
         "this may be JSON Lines: choose --dataset-name custom"
     } else {
@@ -43,19 +39,13 @@ pub fn read(path: &Path, max_tokens: Option<u32>) -> anyhow::Result<Read> {
 pub fn parse(text: impl io::Read, max_tokens: Option<u32>) -> Read {
     let mut read = Read::default();
     let mut json = serde_json::Deserializer::from_reader(text);
-    let end = Entries {
-        read: &mut read,
-        max_tokens,
-    }
-    .deserialize(&mut json)
-    .and_then(|()| json.end());
+    let end = Entries { read: &mut read, max_tokens }.deserialize(&mut json).and_then(|()| json.end());
     if let Err(error) = end {
         let said = error.to_string();
         let said = said.split(" at line ").next().unwrap_or_default();
         read.entries += 1;
         let place = format_args!("line {}, column {}", error.line(), error.column());
-        read.broken
-            .add(place, format_args!("{said}; nothing after this was read"));
+        read.broken.add(place, format_args!("{said}; nothing after this was read"));
     }
     read
 }
@@ -82,9 +72,7 @@ impl<'de> Visitor<'de> for Entries<'_> {
     }
 
     fn visit_map<A: serde::de::MapAccess<'de>>(self, _: A) -> Result<(), A::Error> {
-        Err(serde::de::Error::custom(
-            "expected a list of conversations, found an object",
-        ))
+        Err(serde::de::Error::custom("expected a list of conversations, found an object"))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
@@ -109,43 +97,32 @@ enum Out {
 }
 
 fn prompt(entry: &Value, max_tokens: Option<u32>) -> Result<Prompt, Out> {
-    let object = entry
-        .as_object()
-        .ok_or_else(|| Out::Broken(format!("expected an object, found {}", kind(entry))))?;
-    let turns = object
-        .get("conversations")
-        .or_else(|| object.get("messages"));
+    let object =
+        entry.as_object().ok_or_else(|| Out::Broken(format!("expected an object, found {}", kind(entry))))?;
+    let turns = object.get("conversations").or_else(|| object.get("messages"));
     let turns = turns.ok_or_else(|| Out::Broken("expected the key `conversations`".to_owned()))?;
-    let turns = turns.as_array().ok_or_else(|| {
-        Out::Broken(format!(
-            "conversations: expected a list, found {}",
-            kind(turns)
-        ))
-    })?;
+    let turns = turns
+        .as_array()
+        .ok_or_else(|| Out::Broken(format!("conversations: expected a list, found {}", kind(turns))))?;
     let mut turns = turns
         .iter()
         .enumerate()
         .skip_while(|(_, turn)| speaker(turn).is_some_and(|who| who != Speaker::Human));
-    let (i, first) = turns.next().ok_or_else(|| {
-        Out::Broken("conversations: expected a turn of the human, found none".to_owned())
-    })?;
+    let (i, first) = turns
+        .next()
+        .ok_or_else(|| Out::Broken("conversations: expected a turn of the human, found none".to_owned()))?;
     if speaker(first).is_none() {
         return Err(Out::Broken(format!(
             "conversations[{i}]: expected the keys `from` and `value`, or `role` and `content`"
         )));
     }
-    let text =
-        said(first).map_err(|reason| Out::Broken(format!("conversations[{i}]: {reason}")))?;
+    let text = said(first).map_err(|reason| Out::Broken(format!("conversations[{i}]: {reason}")))?;
     let tokens = approx_tokens(text);
     if tokens < MIN_TOKENS {
-        return Err(Out::Pruned(format!(
-            "the prompt has fewer than {MIN_TOKENS} tokens"
-        )));
+        return Err(Out::Pruned(format!("the prompt has fewer than {MIN_TOKENS} tokens")));
     }
     if tokens > MAX_PROMPT_TOKENS {
-        return Err(Out::Pruned(format!(
-            "the prompt has more than {MAX_PROMPT_TOKENS} tokens ({tokens})"
-        )));
+        return Err(Out::Pruned(format!("the prompt has more than {MAX_PROMPT_TOKENS} tokens ({tokens})")));
     }
     let own = || {
         let next = turns.next().map(|(_, turn)| turn);
@@ -184,10 +161,8 @@ fn speaker(turn: &Value) -> Option<Speaker> {
 }
 
 fn said(turn: &Value) -> Result<&str, String> {
-    let value = turn
-        .get("value")
-        .or_else(|| turn.get("content"))
-        .ok_or("expected the key `value` or `content`")?;
+    let value =
+        turn.get("value").or_else(|| turn.get("content")).ok_or("expected the key `value` or `content`")?;
     match value.as_str() {
         Some(text) if !text.trim().is_empty() => Ok(text),
         Some(_) => Err("expected text, found none".to_owned()),
@@ -211,15 +186,8 @@ mod tests {
     #[test]
     fn both_spellings_are_read() {
         let read = parse(GOOD.as_bytes(), None);
-        assert_eq!(
-            (read.entries, read.broken.count, read.pruned.count),
-            (3, 0, 0)
-        );
-        let seen: Vec<_> = read
-            .prompts
-            .iter()
-            .map(|prompt| (prompt.text(), prompt.max_tokens))
-            .collect();
+        assert_eq!((read.entries, read.broken.count, read.pruned.count), (3, 0, 0));
+        let seen: Vec<_> = read.prompts.iter().map(|prompt| (prompt.text(), prompt.max_tokens)).collect();
         assert_eq!(
             seen,
             [
@@ -229,12 +197,7 @@ mod tests {
             ]
         );
         let limited = parse(GOOD.as_bytes(), Some(32));
-        assert!(
-            limited
-                .prompts
-                .iter()
-                .all(|prompt| prompt.max_tokens == Some(32))
-        );
+        assert!(limited.prompts.iter().all(|prompt| prompt.max_tokens == Some(32)));
     }
 
     #[test]
@@ -243,10 +206,7 @@ mod tests {
             {"conversations": [{"from": "human", "value": 9}]}, {"conversations": [{"text": "x"}]},
             {"conversations": [{"from": "human", "value": "What is it that you do?"}, {"from": "gpt", "value": "I answer all questions."}]}]"#;
         let read = parse(text.as_bytes(), None);
-        assert_eq!(
-            (read.entries, read.broken.count, read.prompts.len()),
-            (8, 7, 1)
-        );
+        assert_eq!((read.entries, read.broken.count, read.prompts.len()), (8, 7, 1));
         insta::assert_snapshot!(read.broken.reasons.join("\n"), @r"
         entry 0: expected an object, found a number
         entry 1: expected the key `conversations`
@@ -297,9 +257,7 @@ mod tests {
             let error = read(file.path(), None).unwrap_err();
             let mut out = Vec::new();
             crate::error::print(&mut out, &error).unwrap();
-            String::from_utf8(out)
-                .unwrap()
-                .replace(&file.path().display().to_string(), "FILE")
+            String::from_utf8(out).unwrap().replace(&file.path().display().to_string(), "FILE")
         };
         insta::assert_snapshot!(refused("{\"prompt\": \"a\"}\n{\"prompt\": \"b\"}\n"), @r"
         error: none of the 1 entries of `FILE` can be sent

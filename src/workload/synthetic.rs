@@ -33,12 +33,7 @@ fn prompt(lengths: Lengths, words: &[&str], draw: &mut Draw) -> Prompt {
         if i > 0 {
             text.push(' ');
         }
-        text.push_str(
-            words
-                .get(draw.below(words.len() as u64) as usize)
-                .copied()
-                .unwrap_or_default(),
-        );
+        text.push_str(words.get(draw.below(words.len() as u64) as usize).copied().unwrap_or_default());
     }
     Prompt {
         max_tokens: Some(output),
@@ -103,71 +98,35 @@ mod tests {
         let words: Vec<&str> = WORDS.split_ascii_whitespace().collect();
         assert_eq!(words.iter().collect::<BTreeSet<_>>().len(), words.len());
         assert!(words.len() > 400, "{}", words.len());
-        assert!(
-            words
-                .iter()
-                .all(|word| word.len() <= 8 && word.bytes().all(|b| b.is_ascii_lowercase()))
-        );
+        assert!(words.iter().all(|word| word.len() <= 8 && word.bytes().all(|b| b.is_ascii_lowercase())));
     }
 
     #[test]
     fn without_a_range_all_lengths_are_exact() {
-        let prompts = made(
-            20,
-            Lengths {
-                input: 100,
-                output: 7,
-                range_ratio: 0.0,
-            },
-            1,
-        );
+        let prompts = made(20, Lengths { input: 100, output: 7, range_ratio: 0.0 }, 1);
         assert!(
             prompts
                 .iter()
-                .all(|prompt| prompt.text().split(' ').count() == 100
-                    && prompt.max_tokens == Some(7))
+                .all(|prompt| prompt.text().split(' ').count() == 100 && prompt.max_tokens == Some(7))
         );
         // The rule of this file and that of `tokens` agree.
         assert!(
-            prompts
-                .iter()
-                .all(|prompt| prompt.approx_tokens == 100 && approx_tokens(&prompt.text()) == 100)
+            prompts.iter().all(|prompt| prompt.approx_tokens == 100 && approx_tokens(&prompt.text()) == 100)
         );
     }
 
     #[test]
     fn a_range_is_used_to_its_ends() {
-        let prompts = made(
-            2000,
-            Lengths {
-                input: 10,
-                output: 3,
-                range_ratio: 0.5,
-            },
-            1,
-        );
-        let inputs: BTreeSet<usize> = prompts
-            .iter()
-            .map(|prompt| prompt.text().split(' ').count())
-            .collect();
-        let outputs: BTreeSet<u32> = prompts
-            .iter()
-            .filter_map(|prompt| prompt.max_tokens)
-            .collect();
+        let prompts = made(2000, Lengths { input: 10, output: 3, range_ratio: 0.5 }, 1);
+        let inputs: BTreeSet<usize> = prompts.iter().map(|prompt| prompt.text().split(' ').count()).collect();
+        let outputs: BTreeSet<u32> = prompts.iter().filter_map(|prompt| prompt.max_tokens).collect();
         assert_eq!((*inputs.first().unwrap(), *inputs.last().unwrap()), (5, 15));
-        assert_eq!(
-            (*outputs.first().unwrap(), *outputs.last().unwrap()),
-            (1, 5)
-        );
+        assert_eq!((*outputs.first().unwrap(), *outputs.last().unwrap()), (1, 5));
     }
 
     #[test]
     fn the_seed_decides() {
-        let lengths = Lengths {
-            input: 8,
-            output: 4,
-            range_ratio: 0.2,
-        };
+        let lengths = Lengths { input: 8, output: 4, range_ratio: 0.2 };
         assert_eq!(made(5, lengths, 3), made(5, lengths, 3));
         assert_ne!(made(5, lengths, 3), made(5, lengths, 4));
     }

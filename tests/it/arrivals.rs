@@ -92,7 +92,10 @@ fn poisson_arrivals_follow_the_law_of_their_seed() {
     agrees_with_truth(&run);
     let expected: Vec<i64> = poisson(40.0, 11).take(60).map(ns).collect();
     let found = scheduled(&run);
-    assert!(found.len() == 60 && found.iter().zip(&expected).all(|(a, b)| (a - b).abs() <= 1), "{found:?}\n{expected:?}");
+    assert!(
+        found.len() == 60 && found.iter().zip(&expected).all(|(a, b)| (a - b).abs() <= 1),
+        "{found:?}\n{expected:?}"
+    );
     assert_eq!(run.ok().count(), 60);
 }
 
@@ -107,7 +110,10 @@ fn a_duration_ends_a_poisson_schedule_where_it_ends() {
 #[test]
 fn a_limit_makes_requests_wait_and_drops_none() {
     let slow = "embedded:\n  decode_base_ms: 5\n";
-    let run = run(slow, &format!("{SHORT} --request-rate 100 --arrival constant --num-prompts 40 --max-concurrency 2"));
+    let run = run(
+        slow,
+        &format!("{SHORT} --request-rate 100 --arrival constant --num-prompts 40 --max-concurrency 2"),
+    );
     agrees_with_truth(&run);
     assert_eq!((run.rows.len(), run.ok().count()), (40, 40));
     let expected: Vec<i64> = (0..40).map(|i| ns(f64::from(i) / 100.0)).collect();

@@ -189,8 +189,13 @@ fn a_dataset_with_broken_entries() {
     let _names = filters();
     let place = Place::new();
     place.file("config.yaml", embedded(""));
-    place.file("prompts.jsonl", "{\"prompt\": \"one\"}\n{\"prompt\": 2}\nthree\n{\"messages\": []}\n{\"prompt\": \"five\"}\n");
-    let said = place.tare(&format!("run config.yaml --dataset-path prompts.jsonl --users 1 --num-prompts 4 --output-len 4 --output run"));
+    place.file(
+        "prompts.jsonl",
+        "{\"prompt\": \"one\"}\n{\"prompt\": 2}\nthree\n{\"messages\": []}\n{\"prompt\": \"five\"}\n",
+    );
+    let said = place.tare(&format!(
+        "run config.yaml --dataset-path prompts.jsonl --users 1 --num-prompts 4 --output-len 4 --output run"
+    ));
     assert_snapshot!(said.in_short(), @r"
     exit code: 0
     ----- stdout
@@ -497,7 +502,8 @@ fn a_server_that_never_answers() {
     let silence = || async { std::future::pending::<()>().await };
     let router = Router::new().route("/v1/models", get(models)).route("/v1/chat/completions", post(silence));
     let server = serve(router);
-    let said = place.tare(&format!("run --base-url {} --no-server-metrics --timeout 0.3 {FEW}", server.url("")));
+    let said =
+        place.tare(&format!("run --base-url {} --no-server-metrics --timeout 0.3 {FEW}", server.url("")));
     assert_snapshot!(said.in_short(), @r"
     exit code: 3
     ----- stdout
@@ -516,7 +522,9 @@ fn a_dry_run_shows_what_would_be_done() {
     let _names = filters();
     let place = Place::new().env("PLANTED", "sk-planted");
     place.file("config.yaml", "name: dry\nload:\n  users: 5\n  ramp_s: 2\n  duration_s: 10\n");
-    let said = place.tare("run config.yaml --base-url http://gpu:8000 --api-key-env PLANTED --header X-Team=planted --dry-run");
+    let said = place.tare(
+        "run config.yaml --base-url http://gpu:8000 --api-key-env PLANTED --header X-Team=planted --dry-run",
+    );
     assert_snapshot!(said.shown(), @r"
     exit code: 0
     ----- stdout

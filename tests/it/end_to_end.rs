@@ -99,7 +99,10 @@ fn events_agree(run: &Run, row: &RequestRow, truth: &TruthRow) {
     for (i, (at, ..)) in seen.zip(written) {
         let (lo, hi, user) =
             (run.events.stamp_lo_unix_ns[i], run.events.stamp_hi_unix_ns[i], run.events.user_unix_ns[i]);
-        assert!(at.0 <= hi && lo <= hi && hi <= user, "written {at:?}, stamped {lo} to {hi}, seen {user}: {row:?}");
+        assert!(
+            at.0 <= hi && lo <= hi && hi <= user,
+            "written {at:?}, stamped {lo} to {hi}, seen {user}: {row:?}"
+        );
     }
 }
 
@@ -108,7 +111,8 @@ fn columns_follow_from_stamps(run: &Run, row: &RequestRow) {
     let events = run.events_of(row);
     let started = row.started_unix_ns.0;
     let seconds = |from: i64, to: i64| (to - from) as f64 / 1e9;
-    let (his, los) = (&run.events.stamp_hi_unix_ns[events.clone()], &run.events.stamp_lo_unix_ns[events.clone()]);
+    let (his, los) =
+        (&run.events.stamp_hi_unix_ns[events.clone()], &run.events.stamp_lo_unix_ns[events.clone()]);
     let users = &run.events.user_unix_ns[events];
     assert_eq!(row.first_token_unix_ns.map(|t| t.0), his.first().copied());
     assert_eq!(row.first_token_lo_unix_ns.map(|t| t.0), los.first().copied());
@@ -137,7 +141,10 @@ fn columns_follow_from_stamps(run: &Run, row: &RequestRow) {
     for (i, (found, expected)) in columns.into_iter().enumerate() {
         assert_eq!(found.is_some(), expected.is_some(), "column {i} of {row:?}");
         let (found, expected) = (found.unwrap_or(0.0), expected.unwrap_or(0.0));
-        assert!((found - expected).abs() <= 1e-12 * expected.abs().max(1.0), "column {i}: {found}, not {expected}: {row:?}");
+        assert!(
+            (found - expected).abs() <= 1e-12 * expected.abs().max(1.0),
+            "column {i}: {found}, not {expected}: {row:?}"
+        );
     }
 }
 
@@ -190,7 +197,11 @@ fn both_sides_agree_about_a_clean_run() {
     assert_eq!(run.checks(Verdict::NotAvailable), [""; 0]);
 
     // Warm-ups reached the server, and are in none of the numbers.
-    let warm = run.truth.iter().filter(|t| t.x_request_id.as_deref().is_some_and(|id| id.contains("-warmup-"))).count();
+    let warm = run
+        .truth
+        .iter()
+        .filter(|t| t.x_request_id.as_deref().is_some_and(|id| id.contains("-warmup-")))
+        .count();
     assert_eq!((warm, measured(&run).count()), (3, run.rows.len()));
     assert_eq!(run.correlated.coverage.span_leftovers.values().sum::<usize>(), 3);
     let aggregate = &run.correlated.aggregate;
@@ -203,7 +214,8 @@ fn both_sides_agree_about_a_clean_run() {
     // The table is made of these numbers: tool, server, tare.
     assert_eq!(run.sources(), [Evidence::Span; 4]);
     let n = run.rows.len() as f64;
-    let (tool, server) = (sum(run.ok().filter_map(|r| r.ttft_s)) / n, sum(measured(&run).filter_map(|t| t.ttft_s)) / n);
+    let (tool, server) =
+        (sum(run.ok().filter_map(|r| r.ttft_s)) / n, sum(measured(&run).filter_map(|t| t.ttft_s)) / n);
     let row = run.headline("ttft_s");
     assert!(near(row.tool.unwrap().value, tool) && near(row.server.unwrap().value, server), "{row:?}");
     assert!(near(row.tare.unwrap().value, tool - server), "{row:?}");
@@ -218,7 +230,8 @@ fn most_events_are_stamped_before_the_server_writes_the_next() {
     let truth = run.truth_by_id();
     let (mut before, mut all) = (0, 0);
     for row in run.ok() {
-        let written: Vec<_> = truth[row.request_id.as_str()].events.iter().filter(|(_, tokens, _)| *tokens > 0).collect();
+        let written: Vec<_> =
+            truth[row.request_id.as_str()].events.iter().filter(|(_, tokens, _)| *tokens > 0).collect();
         for (i, next) in run.events_of(row).zip(written.iter().skip(1)) {
             all += 1;
             before += usize::from(run.events.stamp_hi_unix_ns[i] <= next.0.0);
@@ -229,7 +242,8 @@ fn most_events_are_stamped_before_the_server_writes_the_next() {
 
 #[test]
 fn every_kind_of_failure_is_called_by_its_name() {
-    let faults = "  faults: [http_500 every=7, http_429 at_request=2, cut after=3 every=5, cut_clean after=2 every=11,
+    let faults =
+        "  faults: [http_500 every=7, http_429 at_request=2, cut after=3 every=5, cut_clean after=2 every=11,
            stream_error after=4 every=13, stall at=3 for_ms=100 every=6, empty_first every=4]\n";
     let run = run(&format!("{QUICK}{faults}"), &format!("{SHORT} --users 4 --num-prompts 120"));
     agrees_with_truth(&run);
@@ -242,7 +256,8 @@ fn every_kind_of_failure_is_called_by_its_name() {
         assert_eq!(counts.by_status.get(status.as_str()), Some(&expected), "{status:?}");
     }
     assert_eq!((counts.total, counts.ok + counts.failed, counts.in_flight), (120, 120, 0));
-    let told = |of: &str| run.rows.iter().any(|row| row.error.as_deref().is_some_and(|error| error.contains(of)));
+    let told =
+        |of: &str| run.rows.iter().any(|row| row.error.as_deref().is_some_and(|error| error.contains(of)));
     assert!(told("HTTP 429") && told("HTTP 500") && told("without `finish_reason`") && told("in the middle"));
 
     // A failure is never a success, and has no success's numbers.
@@ -261,7 +276,10 @@ fn whole_answers_are_measured_without_a_first_token() {
     agrees_with_truth(&run);
     assert_eq!(run.ok().count(), 20);
     assert!(run.rows.iter().all(|row| !row.streamed && row.ttft_s.is_none() && row.e2e_s.is_some()));
-    assert!(run.joined_ok().all(|joined| joined.source == Source::Span && joined.server_e2e_s <= joined.client.e2e_s));
+    assert!(
+        run.joined_ok()
+            .all(|joined| joined.source == Source::Span && joined.server_e2e_s <= joined.client.e2e_s)
+    );
     assert_eq!(run.checks(Verdict::Differ), [""; 0]);
     assert!(run.headline("ttft_s").tool.is_none() && run.headline("e2e_s").tare.is_some());
 }
@@ -307,7 +325,10 @@ fn a_server_that_refuses_continuous_usage_is_asked_without_it() {
 
 #[test]
 fn comments_between_events_are_no_events() {
-    let run = run(&format!("{QUICK}  faults: [keep_alive_comments]\n"), &format!("{SHORT} --users 3 --num-prompts 20"));
+    let run = run(
+        &format!("{QUICK}  faults: [keep_alive_comments]\n"),
+        &format!("{SHORT} --users 3 --num-prompts 20"),
+    );
     agrees_with_truth(&run);
     assert_eq!(run.ok().count(), 20);
     assert_eq!(run.checks(Verdict::Differ), [""; 0]);

@@ -31,7 +31,8 @@ fn metrics_alone_give_exact_means() {
     assert_eq!(run.sources(), [Evidence::Metrics; 4]);
     assert!(near(server(&run, "ttft_s"), mean(&run, |t| t.ttft_s)));
     assert!(near(server(&run, "e2e_s"), mean(&run, |t| t.e2e_s)));
-    let sum = |of: fn(&tare::mock::truth::TruthRow) -> Option<f64>| run.truth.iter().filter_map(of).sum::<f64>();
+    let sum =
+        |of: fn(&tare::mock::truth::TruthRow) -> Option<f64>| run.truth.iter().filter_map(of).sum::<f64>();
     let tokens = sum(|t| Some(f64::from(t.output_tokens)));
     assert!(near(server(&run, "user_throughput_tps"), tokens / sum(|t| t.e2e_s)));
     assert!(near(server(&run, "itl_mean_s"), sum(|t| t.decode_s) / (tokens - 40.0)));
@@ -51,7 +52,10 @@ fn metrics_alone_give_exact_means() {
     truth.sort_by(f64::total_cmp);
     for (q, lower, upper) in &ttft.quantiles {
         let at = truth[((truth.len() - 1) as f64 * q).round() as usize];
-        assert!(*lower <= at && upper.is_none_or(|upper| at <= upper), "p{q} {at} is not in {lower} to {upper:?}");
+        assert!(
+            *lower <= at && upper.is_none_or(|upper| at <= upper),
+            "p{q} {at} is not in {lower} to {upper:?}"
+        );
     }
 }
 
@@ -96,7 +100,10 @@ fn request_lines_of_the_log_join_and_say_when() {
         let (received, added) = (row.log_received_unix_ns.unwrap(), row.log_added_unix_ns.unwrap());
         let resolution = row.log_resolution_ns.unwrap();
         // Logged between the arrival and the queue, as far as stamps of whole seconds tell.
-        assert!(received.0 + resolution > truth.arrival_unix_ns.unwrap().0 && received <= added, "{row:?}\n{truth:?}");
+        assert!(
+            received.0 + resolution > truth.arrival_unix_ns.unwrap().0 && received <= added,
+            "{row:?}\n{truth:?}"
+        );
         assert!(added.0 <= truth.end_unix_ns.0, "{row:?}\n{truth:?}");
     }
     assert_eq!(run.checks(Verdict::Differ), [""; 0]);
@@ -111,8 +118,14 @@ fn statistics_lines_alone_estimate_throughput_as_the_seed_did() {
     assert!(lines > 1, "{lines}");
     assert_eq!(run.sources(), [Evidence::None, Evidence::LogStats, Evidence::LogStats, Evidence::None]);
     let row = run.headline("user_throughput_tps");
-    assert!(server(&run, "user_throughput_tps").is_some_and(|tps| tps > 0.0) && row.tare.is_some(), "{row:?}");
-    assert!(row.note.as_ref().is_some_and(|note| note.starts_with("estimated from the log's stats lines")), "{row:?}");
+    assert!(
+        server(&run, "user_throughput_tps").is_some_and(|tps| tps > 0.0) && row.tare.is_some(),
+        "{row:?}"
+    );
+    assert!(
+        row.note.as_ref().is_some_and(|note| note.starts_with("estimated from the log's stats lines")),
+        "{row:?}"
+    );
     assert!(run.headline("ttft_s").server.is_none() && run.headline("ttft_s").tool.is_some());
 }
 
@@ -123,7 +136,11 @@ fn without_any_evidence_the_clients_side_is_reported() {
     agrees_with_truth(&run);
     assert_eq!((run.exit, run.sources()), (Exit::Finished, vec![Evidence::None; 4]));
     assert!(run.correlated.headline.iter().all(|row| row.tool.is_some() && row.tare.is_none()));
-    assert!(run.manifest.notes.iter().any(|note| note.contains("Prometheus text format, found")), "{:?}", run.manifest.notes);
+    assert!(
+        run.manifest.notes.iter().any(|note| note.contains("Prometheus text format, found")),
+        "{:?}",
+        run.manifest.notes
+    );
     assert_eq!(run.checks(Verdict::Differ), [""; 0]);
 }
 
@@ -136,7 +153,10 @@ fn lost_spans_leave_the_rest_paired() {
     assert_eq!((c.by_source["span"], c.by_source["in_band"], c.joined), (30, 10, 40));
     let row = run.headline("ttft_s");
     assert_eq!((row.source, row.tool.unwrap().n, row.server.unwrap().n), (Evidence::Span, 30, 30));
-    assert_eq!(row.note.as_deref(), Some("10 of 40 requests lack the server's figure and are left out of both"));
+    assert_eq!(
+        row.note.as_deref(),
+        Some("10 of 40 requests lack the server's figure and are left out of both")
+    );
     // Sums of thirty spans are not compared with those of forty requests.
     assert_eq!(run.check("sum of durations").verdict, Verdict::NotAvailable);
     assert_eq!(run.checks(Verdict::Differ), [""; 0]);
@@ -156,7 +176,11 @@ fn a_restart_of_the_counters_is_seen_and_its_sums_are_not_used() {
     let yaml = format!("{QUICK}  faults: [reset at_request=60]\n");
     let run = run(&yaml, &format!("{SHORT} --users 3 --duration 3 --scrape-interval 0.1"));
     agrees_with_truth(&run);
-    assert!(run.manifest.warnings.iter().any(|warning| warning.contains("were reset during the run")), "{:?}", run.manifest.warnings);
+    assert!(
+        run.manifest.warnings.iter().any(|warning| warning.contains("were reset during the run")),
+        "{:?}",
+        run.manifest.warnings
+    );
     assert!(run.correlated.aggregate.unusable.is_some());
     assert_eq!(run.check("counters without a restart").verdict, Verdict::Differ);
     assert_eq!(run.check("requests").verdict, Verdict::NotAvailable);
@@ -165,7 +189,8 @@ fn a_restart_of_the_counters_is_seen_and_its_sums_are_not_used() {
 
 #[test]
 fn metrics_can_be_left_out() {
-    let run = run(&format!("{QUICK}{NOTHING}"), &format!("{SHORT} --no-server-metrics --users 2 --num-prompts 6"));
+    let run =
+        run(&format!("{QUICK}{NOTHING}"), &format!("{SHORT} --no-server-metrics --users 2 --num-prompts 6"));
     agrees_with_truth(&run);
     assert_eq!(run.sources(), [Evidence::None; 4]);
     assert_eq!(run.file("scrapes.jsonl"), "");

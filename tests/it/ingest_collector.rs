@@ -28,19 +28,12 @@ pub fn observe() -> Observe {
 
 pub fn collect(observe: Observe, base_url: Option<&str>) -> (Collector, Receiver<Ingested>) {
     let (sender, rows) = mpsc::channel();
-    let plan = Plan {
-        server: &VLLM,
-        observe,
-        base_url: base_url.map(str::to_owned),
-        log_begin: Begin::End,
-    };
+    let plan = Plan { server: &VLLM, observe, base_url: base_url.map(str::to_owned), log_begin: Begin::End };
     (Collector::start(plan, sender).unwrap(), rows)
 }
 
 /// A metrics page that knows how often it was asked for.
-fn counting(
-    page: impl Fn(u64) -> String + Clone + Send + Sync + 'static,
-) -> (Served, Arc<AtomicU64>) {
+fn counting(page: impl Fn(u64) -> String + Clone + Send + Sync + 'static) -> (Served, Arc<AtomicU64>) {
     let asked = Arc::new(AtomicU64::new(0));
     let counter = asked.clone();
     let answer = move || {
@@ -78,53 +71,23 @@ fn the_last_snapshot_is_repeated_until_the_counts_agree() {
     let (server, _) = counting(|asked| page(asked.min(4), 0));
     let (mut collector, rows) = collect(observe(), Some(&server.url("")));
     let before = collector.snapshot_before().unwrap();
-    assert_eq!(
-        (
-            before.n_ok,
-            before.n_endpoints,
-            before.idle,
-            before.n_scrapes
-        ),
-        (1, 1, true, 1)
-    );
+    assert_eq!((before.n_ok, before.n_endpoints, before.idle, before.n_scrapes), (1, 1, true, 1));
     let after = collector.snapshot_after(Some(4.0)).unwrap();
-    assert_eq!(
-        (after.verdict, after.finished, after.n_scrapes),
-        (Verdict::Agreed, Some(4.0), 4)
-    );
-    assert!(
-        after
-            .to_string()
-            .starts_with("finished counts agreed (4) at scrape 4"),
-        "{after}"
-    );
+    assert_eq!((after.verdict, after.finished, after.n_scrapes), (Verdict::Agreed, Some(4.0), 4));
+    assert!(after.to_string().starts_with("finished counts agreed (4) at scrape 4"), "{after}");
     assert_eq!(collector.live().get().ttft_mean_s, Some(0.5));
     let report = collector.stop();
     let rows = scrapes(&rows);
     assert_eq!(
-        [ScrapePhase::Before, ScrapePhase::During, ScrapePhase::After]
-            .map(|phase| count(&rows, phase)),
+        [ScrapePhase::Before, ScrapePhase::During, ScrapePhase::After].map(|phase| count(&rows, phase)),
         [1, 3, 1]
     );
     assert_eq!(
-        (
-            report.sources[0].kind.as_str(),
-            report.sources[0].seen,
-            report.sources[0].rejected
-        ),
+        (report.sources[0].kind.as_str(), report.sources[0].seen, report.sources[0].rejected),
         ("scrape", 5, 0)
     );
-    assert!(
-        report.notes.is_empty() && report.resets.is_empty(),
-        "{report:?}"
-    );
-    assert!(
-        rows.last()
-            .unwrap()
-            .samples
-            .iter()
-            .any(|sample| sample.name.ends_with("_bucket"))
-    );
+    assert!(report.notes.is_empty() && report.resets.is_empty(), "{report:?}");
+    assert!(rows.last().unwrap().samples.iter().any(|sample| sample.name.ends_with("_bucket")));
 }
 
 #[test]
@@ -135,12 +98,7 @@ fn the_last_snapshot_gives_up_with_numbers() {
     let after = collector.snapshot_after(Some(2.0)).unwrap();
     assert_eq!((after.verdict, after.finished), (Verdict::Fewer, Some(0.0)));
     assert!(after.n_scrapes > 1);
-    assert!(
-        after
-            .to_string()
-            .ends_with("the server counts 0 finished requests, the client 2"),
-        "{after}"
-    );
+    assert!(after.to_string().ends_with("the server counts 0 finished requests, the client 2"), "{after}");
 }
 
 #[test]
@@ -149,10 +107,7 @@ fn other_traffic_shows_as_more_and_no_expectation_as_standing_still() {
     let (mut collector, _rows) = collect(observe(), Some(&server.url("")));
     collector.snapshot_before();
     let after = collector.snapshot_after(None).unwrap();
-    assert_eq!(
-        (after.verdict, after.finished, after.n_scrapes),
-        (Verdict::Settled, Some(3.0), 4)
-    );
+    assert_eq!((after.verdict, after.finished, after.n_scrapes), (Verdict::Settled, Some(3.0), 4));
     let after = collector.snapshot_after(Some(1.0)).unwrap();
     assert_eq!((after.verdict, after.finished), (Verdict::More, Some(3.0)));
 }
@@ -162,16 +117,10 @@ fn the_first_snapshot_waits_until_the_server_is_idle() {
     let (server, _) = counting(|asked| page(5 + asked.min(2), 2 - asked.min(2)));
     let (collector, rows) = collect(observe(), Some(&server.url("")));
     let before = collector.snapshot_before().unwrap();
-    assert_eq!(
-        (before.idle, before.n_scrapes, before.running),
-        (true, 3, Some(0.0))
-    );
+    assert_eq!((before.idle, before.n_scrapes, before.running), (true, 3, Some(0.0)));
     let rows = scrapes(&rows);
     let last = rows.last().unwrap();
-    assert_eq!(
-        (last.phase, last.samples[0].value),
-        (ScrapePhase::Before, 7.0)
-    );
+    assert_eq!((last.phase, last.samples[0].value), (ScrapePhase::Before, 7.0));
     assert_eq!(count(&rows, ScrapePhase::Before), 1);
 }
 
@@ -229,14 +178,8 @@ fn counters_that_begin_anew_are_seen() {
         report.resets[0].evidence,
         "vllm:request_success_total{finished_reason=stop} fell from 9 to 2"
     );
-    assert!(
-        report.resets[0].source.starts_with("http://127.0.0.1:") && !report.resets[0].alternating
-    );
-    assert!(
-        report.notes[0].contains("began anew during the run"),
-        "{:?}",
-        report.notes
-    );
+    assert!(report.resets[0].source.starts_with("http://127.0.0.1:") && !report.resets[0].alternating);
+    assert!(report.notes[0].contains("began anew during the run"), "{:?}", report.notes);
 }
 
 #[test]
@@ -244,13 +187,7 @@ fn several_endpoints_are_scraped_and_added_up() {
     let (one, _) = counting(|asked| page(asked.min(1) * 2, asked.min(1)));
     let (two, _) = counting(|asked| page(asked.min(1) * 3, asked.min(1)));
     let urls = vec![one.url("/metrics"), two.url("/metrics")];
-    let (mut collector, _rows) = collect(
-        Observe {
-            metrics_urls: urls,
-            ..observe()
-        },
-        None,
-    );
+    let (mut collector, _rows) = collect(Observe { metrics_urls: urls, ..observe() }, None);
     collector.snapshot_before();
     let after = collector.snapshot_after(Some(5.0)).unwrap();
     assert_eq!(after.finished, Some(5.0));
@@ -261,19 +198,12 @@ fn several_endpoints_are_scraped_and_added_up() {
 #[test]
 fn a_server_without_metrics_is_a_note_and_not_an_error() {
     let server = serve(Router::new());
-    for url in [
-        server.url(""),
-        format!("http://{}", closed_port()),
-        "https://127.0.0.1".to_owned(),
-    ] {
+    for url in [server.url(""), format!("http://{}", closed_port()), "https://127.0.0.1".to_owned()] {
         let (mut collector, _rows) = collect(observe(), Some(&url));
         let before = collector.snapshot_before().unwrap();
         assert_eq!(before.n_ok, 0);
         collector.start_grid();
-        assert_eq!(
-            collector.snapshot_after(Some(1.0)).unwrap().verdict,
-            Verdict::Unknown
-        );
+        assert_eq!(collector.snapshot_after(Some(1.0)).unwrap().verdict, Verdict::Unknown);
         let report = collector.stop();
         assert_eq!(report.notes.len(), 1, "{:?}", report.notes);
         assert!(report.notes[0].contains("hint: "), "{:?}", report.notes);
@@ -283,31 +213,26 @@ fn a_server_without_metrics_is_a_note_and_not_an_error() {
 #[test]
 fn no_metrics_asks_nobody() {
     let (server, asked) = counting(|_| page(1, 0));
-    let (mut collector, _rows) = collect(
-        Observe {
-            no_metrics: true,
-            ..observe()
-        },
-        Some(&server.url("")),
-    );
+    let (mut collector, _rows) = collect(Observe { no_metrics: true, ..observe() }, Some(&server.url("")));
     assert_eq!(collector.snapshot_before().unwrap().n_endpoints, 0);
     collector.start_grid();
-    assert_eq!(
-        collector.snapshot_after(Some(1.0)).unwrap().verdict,
-        Verdict::Unknown
-    );
+    assert_eq!(collector.snapshot_after(Some(1.0)).unwrap().verdict, Verdict::Unknown);
     assert!(collector.stop().sources.is_empty());
     assert_eq!(asked.load(Ordering::SeqCst), 0);
 }
 
 #[test]
 fn a_page_of_another_server_is_said() {
-    let other =
-        serve(Router::new().route("/metrics", get(|| async { "sglang:num_running_reqs 1\n" })));
+    let other = serve(Router::new().route("/metrics", get(|| async { "sglang:num_running_reqs 1\n" })));
     let (collector, _rows) = collect(observe(), Some(&other.url("")));
     collector.snapshot_before();
     let notes = collector.stop().notes;
-    assert!(notes[0].ends_with("has 1 samples, but none of vllm's (hint: it looks like sglang: say so with `--server sglang`)"), "{notes:?}");
+    assert!(
+        notes[0].ends_with(
+            "has 1 samples, but none of vllm's (hint: it looks like sglang: say so with `--server sglang`)"
+        ),
+        "{notes:?}"
+    );
 }
 
 #[test]
@@ -323,18 +248,11 @@ fn the_base_url_may_be_told_later() {
 fn a_port_in_use_is_an_error_that_names_port_and_flag() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
-    let otlp = Otlp {
-        host: "127.0.0.1".to_owned(),
-        grpc_port: 0,
-        http_port: port,
-    };
+    let otlp = Otlp { host: "127.0.0.1".to_owned(), grpc_port: 0, http_port: port };
     let (sender, _rows) = mpsc::channel();
     let plan = Plan {
         server: &VLLM,
-        observe: Observe {
-            otlp: Some(otlp),
-            ..observe()
-        },
+        observe: Observe { otlp: Some(otlp), ..observe() },
         base_url: None,
         log_begin: Begin::End,
     };
@@ -353,9 +271,7 @@ fn it_may_be_used_from_inside_another_runtime() {
     let kept: Arc<Mutex<Vec<usize>>> = Arc::default();
     crate::support::block_on(async {
         let (collector, _rows) = collect(observe(), Some(&url));
-        kept.lock()
-            .unwrap()
-            .push(collector.snapshot_before().unwrap().n_ok);
+        kept.lock().unwrap().push(collector.snapshot_before().unwrap().n_ok);
         collector.stop();
     });
     assert_eq!(*kept.lock().unwrap(), [1]);

@@ -28,17 +28,9 @@ fn received(id: &str) -> String {
 
 fn follow(path: &Path, begin: Begin) -> (Collector, Receiver<Ingested>) {
     let (sender, rows) = mpsc::channel();
-    let observe = Observe {
-        no_metrics: true,
-        server_log: Some(path.to_str().unwrap().to_owned()),
-        ..observe()
-    };
-    let plan = Plan {
-        server: &VLLM,
-        observe,
-        base_url: None,
-        log_begin: begin,
-    };
+    let observe =
+        Observe { no_metrics: true, server_log: Some(path.to_str().unwrap().to_owned()), ..observe() };
+    let plan = Plan { server: &VLLM, observe, base_url: None, log_begin: begin };
     (Collector::start(plan, sender).unwrap(), rows)
 }
 
@@ -66,22 +58,11 @@ fn ids(rows: &Receiver<Ingested>) -> Vec<String> {
 }
 
 fn append(path: &Path, text: &str) {
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .unwrap()
-        .write_all(text.as_bytes())
-        .unwrap();
+    OpenOptions::new().create(true).append(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
 }
 
 fn log_details(report: &IngestReport, key: &str) -> u64 {
-    report
-        .sources
-        .iter()
-        .find(|source| source.kind == "log")
-        .unwrap()
-        .details[key]
+    report.sources.iter().find(|source| source.kind == "log").unwrap().details[key]
 }
 
 #[test]
@@ -92,32 +73,17 @@ fn a_file_is_followed_from_its_end_and_read_out_at_the_stop() {
     let (collector, rows) = follow(&path, Begin::End);
     append(&path, &received("a"));
     let row = next(&rows);
+    assert_eq!((id(&row), row.line_no, row.source.as_str()), ("a", 1, path.to_str().unwrap()));
     assert_eq!(
-        (id(&row), row.line_no, row.source.as_str()),
-        ("a", 1, path.to_str().unwrap())
-    );
-    assert_eq!(
-        (
-            row.process.as_deref(),
-            row.level.as_deref(),
-            row.time_resolution_ns
-        ),
+        (row.process.as_deref(), row.level.as_deref(), row.time_resolution_ns),
         (Some("APIServer"), Some("INFO"), Some(1_000_000_000))
     );
     assert!(row.time_unix_ns.is_some() && row.read_unix_ns > UnixNs(0));
     append(&path, &(received("b") + received("c").trim_end()));
     let report = collector.stop();
+    assert_eq!(ids(&rows), ["b", "c"], "the end is read, an unfinished last line included");
     assert_eq!(
-        ids(&rows),
-        ["b", "c"],
-        "the end is read, an unfinished last line included"
-    );
-    assert_eq!(
-        (
-            log_details(&report, "events"),
-            report.sources[0].seen,
-            report.sources[0].rejected
-        ),
+        (log_details(&report, "events"), report.sources[0].seen, report.sources[0].rejected),
         (3, 3, 0)
     );
     assert!(report.notes.is_empty(), "{:?}", report.notes);
@@ -152,10 +118,7 @@ fn a_line_that_was_begun_before_is_left_out_and_one_cut_in_two_is_one() {
 #[test]
 fn rotation_loses_no_line() {
     let dir = TempDir::new().unwrap();
-    let (path, rotated) = (
-        dir.path().join("server.log"),
-        dir.path().join("server.log.1"),
-    );
+    let (path, rotated) = (dir.path().join("server.log"), dir.path().join("server.log.1"));
     append(&path, &received("old"));
     let (collector, rows) = follow(&path, Begin::End);
     append(&path, &received("a"));
@@ -186,19 +149,11 @@ fn a_truncated_file_is_read_on_from_its_start() {
     let (collector, rows) = follow(&path, Begin::End);
     append(&path, &received("a"));
     assert_eq!(id(&next(&rows)), "a");
-    File::options()
-        .write(true)
-        .truncate(true)
-        .open(&path)
-        .unwrap();
+    File::options().write(true).truncate(true).open(&path).unwrap();
     append(&path, &received("b"));
     assert_eq!(id(&next(&rows)), "b");
     let report = collector.stop();
-    assert!(
-        report.notes[0].contains("was truncated"),
-        "{:?}",
-        report.notes
-    );
+    assert!(report.notes[0].contains("was truncated"), "{:?}", report.notes);
 }
 
 #[test]
@@ -206,11 +161,7 @@ fn a_missing_file_is_noted_and_read_once_it_appears() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("later.log");
     let (collector, rows) = follow(&path, Begin::End);
-    assert!(
-        collector.notes()[0].contains("was not there when the run began"),
-        "{:?}",
-        collector.notes()
-    );
+    assert!(collector.notes()[0].contains("was not there when the run began"), "{:?}", collector.notes());
     append(&path, &received("a"));
     assert_eq!(id(&next(&rows)), "a");
     assert_eq!(log_details(&collector.stop(), "events"), 1);
@@ -230,11 +181,7 @@ fn what_is_no_log_is_noted() {
     ] {
         let (collector, rows) = follow(path, Begin::End);
         let report = collector.stop();
-        assert!(
-            report.notes.len() == 1 && report.notes[0].contains(said),
-            "{:?}",
-            report.notes
-        );
+        assert!(report.notes.len() == 1 && report.notes[0].contains(said), "{:?}", report.notes);
         assert_eq!(rows.try_iter().count(), 0);
     }
 }
@@ -253,11 +200,7 @@ fn lines_of_no_known_format_are_kept_counted_and_said() {
     assert!(matches!(next(&rows).event, LogEvent::Unparsed { text, .. } if text.len() == 2000));
     let report = collector.stop();
     assert_eq!(
-        (
-            report.sources[0].seen,
-            report.sources[0].rejected,
-            log_details(&report, "blank")
-        ),
+        (report.sources[0].seen, report.sources[0].rejected, log_details(&report, "blank")),
         (2, 2, 1)
     );
     assert!(
@@ -297,65 +240,30 @@ fn good_lines_survive_bad_ones() {
 
 #[test]
 fn an_attached_server_tells_its_url_and_that_it_is_ready() {
-    let (mut collector, rows) = collect(
-        Observe {
-            no_metrics: true,
-            ..observe()
-        },
-        None,
-    );
+    let (mut collector, rows) = collect(Observe { no_metrics: true, ..observe() }, None);
     let (reader, mut writer) = std::io::pipe().unwrap();
     let watch = collector.attach_blocking_log("embedded", reader);
     writer.write_all(b"(APIServer pid=1) INFO 11-24 15:11:29 [launcher.py:47] Starting vLLM server on http://0.0.0.0:8123\n").unwrap();
-    writer
-        .write_all(b"INFO:     Application startup complete.\n")
-        .unwrap();
+    writer.write_all(b"INFO:     Application startup complete.\n").unwrap();
     let signs = watch.wait_started(SOON);
-    assert_eq!(
-        (signs.url.as_deref(), signs.started),
-        (Some("http://127.0.0.1:8123"), true)
-    );
+    assert_eq!((signs.url.as_deref(), signs.started), (Some("http://127.0.0.1:8123"), true));
     writer.write_all(received("a").as_bytes()).unwrap();
     drop(writer);
     let report = collector.stop();
     let rows: Vec<LogRow> = rows
         .try_iter()
-        .map(|row| {
-            if let Ingested::Log(row) = row {
-                row
-            } else {
-                panic!("{row:?}")
-            }
-        })
+        .map(|row| if let Ingested::Log(row) = row { row } else { panic!("{row:?}") })
         .collect();
-    assert_eq!(
-        (rows.len(), rows[2].source.as_str(), id(&rows[2])),
-        (3, "embedded", "a")
-    );
-    assert_eq!(
-        (
-            log_details(&report, "events"),
-            log_details(&report, "other")
-        ),
-        (1, 2)
-    );
+    assert_eq!((rows.len(), rows[2].source.as_str(), id(&rows[2])), (3, "embedded", "a"));
+    assert_eq!((log_details(&report, "events"), log_details(&report, "other")), (1, 2));
 }
 
 #[test]
 fn a_server_that_dies_is_seen_with_its_last_words() {
-    let (mut collector, _rows) = collect(
-        Observe {
-            no_metrics: true,
-            ..observe()
-        },
-        None,
-    );
+    let (mut collector, _rows) = collect(Observe { no_metrics: true, ..observe() }, None);
     let watch = collector.attach_log("embedded", &b"RuntimeError: no device\n"[..]);
     let signs = watch.wait_started(SOON);
-    assert_eq!(
-        (signs.started, signs.ended),
-        (false, Some(vec!["RuntimeError: no device".to_owned()]))
-    );
+    assert_eq!((signs.started, signs.ended), (false, Some(vec!["RuntimeError: no device".to_owned()])));
 }
 
 #[test]
@@ -370,10 +278,7 @@ fn a_whole_log_is_read_afterwards() {
     );
     let mut rows = Vec::new();
     let (report, notes) = read_log(&path, &VLLM, |row| rows.push(row)).unwrap();
-    assert_eq!(
-        (report.seen, report.parsed, report.rejected, notes.len()),
-        (4, 3, 1, 0)
-    );
+    assert_eq!((report.seen, report.parsed, report.rejected, notes.len()), (4, 3, 1, 0));
     assert_eq!((id(&rows[0]), id(&rows[3]), rows[3].line_no), ("a", "b", 4));
     assert!(
         matches!(&rows[1].event, LogEvent::Access { port: Some(55518), status: 200, path, .. } if path == "/v1/completions")
@@ -391,10 +296,7 @@ fn a_whole_log_that_cannot_be_read_is_an_error_with_a_hint() {
         (dir.path().to_owned(), "is a directory"),
     ] {
         let problem = read_log(&path, &VLLM, |_| {}).unwrap_err();
-        assert!(
-            problem.what.contains(said) && problem.hint.is_some(),
-            "{problem:?}"
-        );
+        assert!(problem.what.contains(said) && problem.hint.is_some(), "{problem:?}");
     }
     let empty = dir.path().join("empty.log");
     File::create(&empty).unwrap();
@@ -423,23 +325,9 @@ impl Zoned {
     fn late_minutes(&mut self, stamped_s: i64, read_s: i64, freshness: Freshness) -> i64 {
         let stamp = (self.start + chrono::Duration::seconds(stamped_s)).format("%m-%d %H:%M:%S");
         let text = format!("(APIServer pid=1) INFO {stamp} [loggers.py:1] Added request a.");
-        let read = UnixNs(
-            (self.start + chrono::Duration::seconds(read_s))
-                .timestamp_nanos_opt()
-                .unwrap(),
-        );
-        let line = Line {
-            text: text.into(),
-            lossy: false,
-            cut: false,
-        };
-        let time = self
-            .reader
-            .line(&line, read, freshness)
-            .0
-            .unwrap()
-            .time_unix_ns
-            .unwrap();
+        let read = UnixNs((self.start + chrono::Duration::seconds(read_s)).timestamp_nanos_opt().unwrap());
+        let line = Line { text: text.into(), lossy: false, cut: false };
+        let time = self.reader.line(&line, read, freshness).0.unwrap().time_unix_ns.unwrap();
         (read.seconds_since(time) / 60.0).round() as i64
     }
 }
@@ -449,18 +337,12 @@ const HOUR: i64 = 3600;
 #[test]
 fn a_followed_log_in_another_time_zone_is_shifted_and_said() {
     let mut log = Zoned::new();
-    assert_eq!(
-        log.late_minutes(-2 * HOUR, 0, Freshness::Old),
-        120,
-        "an old line tells nothing of the zone"
-    );
+    assert_eq!(log.late_minutes(-2 * HOUR, 0, Freshness::Old), 120, "an old line tells nothing of the zone");
     assert_eq!(log.late_minutes(-2 * HOUR, 0, Freshness::Fresh), 0);
     assert_eq!(log.late_minutes(10 - 2 * HOUR, 10, Freshness::Fresh), 0);
     let notes = log.notes.all();
     assert!(
-        notes.len() == 1
-            && notes[0].contains("(-120 minutes)")
-            && notes[0].ends_with("from line 2 on"),
+        notes.len() == 1 && notes[0].contains("(-120 minutes)") && notes[0].ends_with("from line 2 on"),
         "{notes:?}"
     );
 }
@@ -469,20 +351,13 @@ fn a_followed_log_in_another_time_zone_is_shifted_and_said() {
 fn a_piped_log_is_shifted_only_when_it_keeps_pace_with_the_clock() {
     let mut log = Zoned::new();
     assert_eq!(log.late_minutes(-2 * HOUR, 0, Freshness::Piped), 120);
-    assert_eq!(
-        log.late_minutes(1 - 2 * HOUR, 1, Freshness::Piped),
-        120,
-        "too soon to tell"
-    );
+    assert_eq!(log.late_minutes(1 - 2 * HOUR, 1, Freshness::Piped), 120, "too soon to tell");
     assert_eq!(log.late_minutes(5 - 2 * HOUR, 5, Freshness::Piped), 0);
 
     let mut replayed = Zoned::new();
     for seconds in 0..50 {
         let late = replayed.late_minutes(seconds - 3 * HOUR, seconds / 25, Freshness::Piped);
-        assert!(
-            (179..=180).contains(&late),
-            "replayed at once, and left as it is: {late}"
-        );
+        assert!((179..=180).contains(&late), "replayed at once, and left as it is: {late}");
     }
     assert_eq!(replayed.late_minutes(5, 5, Freshness::Piped), 0);
     assert_eq!(replayed.late_minutes(9, 9, Freshness::Piped), 0);

@@ -14,10 +14,8 @@ use tare::record::ScrapePhase;
 use crate::support::{block_on, closed_port, serve, serve_bytes};
 
 const PAGE: &str = include_str!("../samples/metrics/vllm-0.32.prom");
-const TEXT: [(header::HeaderName, &str); 1] = [(
-    header::CONTENT_TYPE,
-    "text/plain; version=1.0.0; charset=utf-8",
-)];
+const TEXT: [(header::HeaderName, &str); 1] =
+    [(header::CONTENT_TYPE, "text/plain; version=1.0.0; charset=utf-8")];
 const HTML: [(header::HeaderName, &str); 1] = [(header::CONTENT_TYPE, "text/html")];
 
 fn scrape(url: &str) -> Scrape {
@@ -40,48 +38,18 @@ fn a_page_is_kept_with_its_stamps_and_without_birth_times() {
     let count = |kind| page.kinds.iter().filter(|k| **k == kind).count();
     assert_eq!(
         count(Kind::Created),
-        PAGE.lines()
-            .filter(|line| !line.starts_with('#') && line.contains("_created"))
-            .count()
+        PAGE.lines().filter(|line| !line.starts_with('#') && line.contains("_created")).count()
     );
-    assert_eq!(
-        count(Kind::Bucket),
-        PAGE.lines()
-            .filter(|line| line.contains("_bucket{"))
-            .count()
-    );
+    assert_eq!(count(Kind::Bucket), PAGE.lines().filter(|line| line.contains("_bucket{")).count());
 
-    let (before, during) = (
-        scrape.row(ScrapePhase::Before),
-        scrape.row(ScrapePhase::During),
-    );
+    let (before, during) = (scrape.row(ScrapePhase::Before), scrape.row(ScrapePhase::During));
     assert_eq!((before.bad_lines, before.error.as_deref()), (0, None));
-    assert!(
-        before
-            .samples
-            .iter()
-            .all(|sample| !sample.name.ends_with("_created"))
-    );
-    assert!(
-        during
-            .samples
-            .iter()
-            .all(|sample| !sample.name.ends_with("_bucket"))
-    );
-    assert_eq!(
-        before.samples.len(),
-        page.samples.len() - count(Kind::Created)
-    );
-    assert_eq!(
-        during.samples.len(),
-        before.samples.len() - count(Kind::Bucket)
-    );
+    assert!(before.samples.iter().all(|sample| !sample.name.ends_with("_created")));
+    assert!(during.samples.iter().all(|sample| !sample.name.ends_with("_bucket")));
+    assert_eq!(before.samples.len(), page.samples.len() - count(Kind::Created));
+    assert_eq!(during.samples.len(), before.samples.len() - count(Kind::Bucket));
     let of = |name: &str| {
-        page.samples
-            .iter()
-            .position(|sample| sample.name == name)
-            .map(|i| page.kinds[i])
-            .unwrap()
+        page.samples.iter().position(|sample| sample.name == name).map(|i| page.kinds[i]).unwrap()
     };
     assert_eq!(of("vllm:iteration_tokens_total_count"), Kind::Counter);
     assert_eq!(of("vllm:iteration_tokens_total_sum"), Kind::Other);
@@ -97,10 +65,7 @@ fn good_lines_survive_bad_ones_and_values_that_are_none_are_left_out() {
     let row = scrape.row(ScrapePhase::Before);
     assert_eq!(row.bad_lines, 1);
     assert_eq!(
-        row.samples
-            .iter()
-            .map(|sample| sample.name.as_str())
-            .collect::<Vec<_>>(),
+        row.samples.iter().map(|sample| sample.name.as_str()).collect::<Vec<_>>(),
         ["q_count", "a_total"]
     );
     assert_eq!(scrape.page.unwrap().n_not_finite, 1);
@@ -112,39 +77,17 @@ fn what_is_found_in_place_of_metrics_is_said() {
         Router::new()
             .route(
                 "/html",
-                get(|| async {
-                    (
-                        HTML,
-                        "<!doctype html>\n<html><head>\n<title>My gateway</title>",
-                    )
-                }),
+                get(|| async { (HTML, "<!doctype html>\n<html><head>\n<title>My gateway</title>") }),
             )
-            .route(
-                "/404",
-                get(|| async { (StatusCode::NOT_FOUND, HTML, "<h1>Not Found</h1>") }),
-            )
-            .route(
-                "/401",
-                get(|| async { (StatusCode::UNAUTHORIZED, "{\"error\":\"Unauthorized\"}") }),
-            )
+            .route("/404", get(|| async { (StatusCode::NOT_FOUND, HTML, "<h1>Not Found</h1>") }))
+            .route("/401", get(|| async { (StatusCode::UNAUTHORIZED, "{\"error\":\"Unauthorized\"}") }))
             .route(
                 "/json",
-                get(|| async {
-                    (
-                        [(header::CONTENT_TYPE, "application/json")],
-                        "[{\"iter\": 1}]",
-                    )
-                }),
+                get(|| async { ([(header::CONTENT_TYPE, "application/json")], "[{\"iter\": 1}]") }),
             )
             .route("/empty", get(|| async { (TEXT, "") }))
-            .route(
-                "/comments",
-                get(|| async { (TEXT, "# HELP a b\n# TYPE a gauge\n") }),
-            )
-            .route(
-                "/elsewhere",
-                get(|| async { Redirect::temporary("http://example.com/metrics") }),
-            ),
+            .route("/comments", get(|| async { (TEXT, "# HELP a b\n# TYPE a gauge\n") }))
+            .route("/elsewhere", get(|| async { Redirect::temporary("http://example.com/metrics") })),
     );
     insta::assert_snapshot!(note(&server.url("/html")), @"no metrics from http://HOST/html: expected a page in Prometheus text format, found `<!doctype html> <html><head> <title>My gateway</title>` (text/html) (hint: gateways often do not pass /metrics on; name the server's own endpoint with `--server-metrics`)");
     insta::assert_snapshot!(note(&server.url("/404")), @"no metrics from http://HOST/404: expected a page in Prometheus text format, found status 404 with `<h1>Not Found</h1>` (text/html) (hint: gateways often do not pass /metrics on; name the server's own endpoint with `--server-metrics`)");
@@ -153,20 +96,8 @@ fn what_is_found_in_place_of_metrics_is_said() {
     insta::assert_snapshot!(note(&server.url("/empty")), @"no metrics from http://HOST/empty: the page has no samples (hint: does the server need a flag to show metrics?)");
     insta::assert_snapshot!(note(&server.url("/comments")), @"no metrics from http://HOST/comments: the page has no samples (hint: does the server need a flag to show metrics?)");
     insta::assert_snapshot!(note(&server.url("/elsewhere")), @"no metrics from http://HOST/elsewhere: it redirects to another place, `http://example.com/metrics`, which is not followed (hint: gateways often do not pass /metrics on; name the server's own endpoint with `--server-metrics`)");
-    assert_eq!(
-        scrape(&server.url("/404"))
-            .row(ScrapePhase::During)
-            .samples
-            .len(),
-        0
-    );
-    assert!(
-        scrape(&server.url("/404"))
-            .row(ScrapePhase::During)
-            .error
-            .unwrap()
-            .contains("404")
-    );
+    assert_eq!(scrape(&server.url("/404")).row(ScrapePhase::During).samples.len(), 0);
+    assert!(scrape(&server.url("/404")).row(ScrapePhase::During).error.unwrap().contains("404"));
 }
 
 #[test]
@@ -177,64 +108,40 @@ fn a_server_that_is_not_there_is_said() {
 
 #[test]
 fn an_answer_that_breaks_off_is_no_page() {
-    let address = serve_bytes(
-        b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 500\r\n\r\na_total 1\n",
-    );
-    let trouble = scrape(&format!("http://{address}/metrics"))
-        .page
-        .unwrap_err();
-    assert!(
-        matches!(trouble, Trouble::Broken(_)) && trouble.may_pass(),
-        "{trouble}"
-    );
+    let address =
+        serve_bytes(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 500\r\n\r\na_total 1\n");
+    let trouble = scrape(&format!("http://{address}/metrics")).page.unwrap_err();
+    assert!(matches!(trouble, Trouble::Broken(_)) && trouble.may_pass(), "{trouble}");
 }
 
 #[test]
 fn redirects_are_followed_on_the_same_host_only() {
     let server = serve(
         Router::new()
-            .route(
-                "/metrics",
-                get(|| async { Redirect::permanent("/metrics/") }),
-            )
+            .route("/metrics", get(|| async { Redirect::permanent("/metrics/") }))
             .route("/metrics/", get(|| async { (TEXT, PAGE) })),
     );
     assert!(scrape(&server.url("/metrics")).page.is_ok());
     let other = serve(Router::new().route("/metrics", get(|| async { (TEXT, PAGE) })));
     let target = other.url("/metrics");
-    let server = serve(Router::new().route(
-        "/metrics",
-        get(move || async move { Redirect::temporary(&target) }),
-    ));
+    let server =
+        serve(Router::new().route("/metrics", get(move || async move { Redirect::temporary(&target) })));
     assert_eq!(
         scrape(&server.url("/metrics")).page.unwrap_err(),
-        Trouble::Redirect {
-            to: other.url("/metrics")
-        }
+        Trouble::Redirect { to: other.url("/metrics") }
     );
 }
 
 #[test]
 fn long_pages_and_slow_servers_are_bounded() {
-    let server = serve(
-        Router::new()
-            .route("/metrics", get(|| async { (TEXT, PAGE) }))
-            .route(
-                "/slow",
-                get(|| async {
-                    tokio::time::sleep(crate::support::SOON).await;
-                }),
-            ),
-    );
+    let server = serve(Router::new().route("/metrics", get(|| async { (TEXT, PAGE) })).route(
+        "/slow",
+        get(|| async {
+            tokio::time::sleep(crate::support::SOON).await;
+        }),
+    ));
     let bounded = |path: &str, bytes, timeout| {
-        block_on(
-            Scraper::new(&server.url(path))
-                .unwrap()
-                .bounded(bytes, timeout)
-                .scrape(),
-        )
-        .page
-        .unwrap_err()
+        block_on(Scraper::new(&server.url(path)).unwrap().bounded(bytes, timeout).scrape()).page.unwrap_err()
     };
     assert_eq!(bounded("/metrics", 1000, TIMEOUT), Trouble::TooLarge(1000));
     let short = Duration::from_millis(20);
@@ -254,9 +161,7 @@ fn no_compression_is_asked_for() {
     ));
     assert!(scrape(&server.url("/metrics")).page.is_ok());
     let headers = seen.lock().unwrap().take().unwrap();
-    assert!(
-        headers.get(header::ACCEPT_ENCODING).is_none() && headers.get(header::ACCEPT).is_some()
-    );
+    assert!(headers.get(header::ACCEPT_ENCODING).is_none() && headers.get(header::ACCEPT).is_some());
 }
 
 #[test]

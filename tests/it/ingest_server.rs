@@ -5,17 +5,10 @@ use tare::server::vllm::VLLM;
 use tare::server::{Hist, Totals, recognise};
 
 fn page(name: &str) -> Vec<SampleRow> {
-    let path = format!(
-        "{}/tests/samples/metrics/{name}",
-        env!("CARGO_MANIFEST_DIR")
-    );
+    let path = format!("{}/tests/samples/metrics/{name}", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(path).unwrap();
     let scrape = tare_parsers::exposition::parse(&text);
-    assert!(
-        scrape.errors.is_empty() && scrape.complete,
-        "{:?}",
-        scrape.errors
-    );
+    assert!(scrape.errors.is_empty() && scrape.complete, "{:?}", scrape.errors);
     let row = |sample: &tare_parsers::exposition::Sample<'_>| SampleRow {
         name: sample.name.to_owned(),
         labels: sample
@@ -38,9 +31,7 @@ fn shape(hist: Option<&Hist>) -> (f64, f64, usize, f64) {
     let (le, n) = *hist.buckets.last().unwrap();
     assert!(le.is_infinite());
     assert!(
-        hist.buckets
-            .windows(2)
-            .all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1),
+        hist.buckets.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1),
         "{:?}",
         hist.buckets
     );
@@ -48,46 +39,23 @@ fn shape(hist: Option<&Hist>) -> (f64, f64, usize, f64) {
 }
 
 fn finished(totals: &Totals) -> Vec<(&str, f64)> {
-    totals
-        .finished
-        .iter()
-        .filter(|(_, n)| **n > 0.0)
-        .map(|(reason, n)| (reason.as_str(), *n))
-        .collect()
+    totals.finished.iter().filter(|(_, n)| **n > 0.0).map(|(reason, n)| (reason.as_str(), *n)).collect()
 }
 
 #[test]
 fn a_page_of_today() {
     let t = totals("vllm-0.32.prom");
-    assert_eq!(
-        shape(t.ttft.as_ref()),
-        (0.280_502_080_917_358_4, 7.0, 23, 7.0)
-    );
-    assert_eq!(
-        shape(t.itl.as_ref()),
-        (1.045_462_311_999_472_1, 74.0, 20, 74.0)
-    );
+    assert_eq!(shape(t.ttft.as_ref()), (0.280_502_080_917_358_4, 7.0, 23, 7.0));
+    assert_eq!(shape(t.itl.as_ref()), (1.045_462_311_999_472_1, 74.0, 20, 74.0));
     assert_eq!(shape(t.tpot.as_ref()).1, 6.0);
-    assert_eq!(
-        shape(t.e2e.as_ref()),
-        (1.203_369_855_880_737_3, 6.0, 22, 6.0)
-    );
+    assert_eq!(shape(t.e2e.as_ref()), (1.203_369_855_880_737_3, 6.0, 22, 6.0));
     assert_eq!(shape(t.queue.as_ref()).0, 0.000_159_546_000_304_544_58);
     assert_eq!(shape(t.prefill.as_ref()).0, 0.127_633_754_999_806_11);
     assert_eq!(shape(t.decode.as_ref()).0, 0.949_978_937_999_731);
-    assert_eq!(
-        (t.prompt_tokens, t.generation_tokens),
-        (Some(295.0), Some(81.0))
-    );
-    assert_eq!(
-        (t.running, t.waiting, t.kv_cache_usage),
-        (Some(0.0), Some(0.0), Some(0.0))
-    );
+    assert_eq!((t.prompt_tokens, t.generation_tokens), (Some(295.0), Some(81.0)));
+    assert_eq!((t.running, t.waiting, t.kv_cache_usage), (Some(0.0), Some(0.0), Some(0.0)));
     assert_eq!(finished(&t), [("length", 6.0)]);
-    assert_eq!(
-        (t.finished_all(), t.finished_well()),
-        (Some(6.0), Some(6.0))
-    );
+    assert_eq!((t.finished_all(), t.finished_well()), (Some(6.0), Some(6.0)));
     assert!(t.engines.iter().eq(["0"]) && t.models.iter().eq(["tiny"]));
 }
 
@@ -97,10 +65,7 @@ fn two_engines_are_added_up() {
     let (sum, count, bounds, last) = shape(t.ttft.as_ref());
     assert!((sum - (0.122_254_610_061_645_51 + 0.066_967_725_753_784_18)).abs() < 1e-15);
     assert_eq!((count, bounds, last), (7.0, 23, 7.0));
-    assert_eq!(
-        (t.prompt_tokens, t.generation_tokens),
-        (Some(295.0), Some(81.0))
-    );
+    assert_eq!((t.prompt_tokens, t.generation_tokens), (Some(295.0), Some(81.0)));
     assert_eq!(finished(&t), [("length", 6.0)]);
     assert!(t.engines.iter().eq(["0", "1"]));
 }
@@ -108,10 +73,7 @@ fn two_engines_are_added_up() {
 #[test]
 fn a_page_merged_from_two_api_servers() {
     let t = totals("vllm-0.32-api2.prom");
-    assert_eq!(
-        (shape(t.ttft.as_ref()).1, shape(t.e2e.as_ref()).1),
-        (7.0, 6.0)
-    );
+    assert_eq!((shape(t.ttft.as_ref()).1, shape(t.e2e.as_ref()).1), (7.0, 6.0));
     assert_eq!(t.generation_tokens, Some(81.0));
 }
 
@@ -121,10 +83,7 @@ fn the_first_engine_without_engine_labels() {
     assert_eq!(shape(t.ttft.as_ref()), (0.9, 3.0, 4, 3.0));
     assert_eq!(shape(t.itl.as_ref()), (2.34, 117.0, 2, 117.0));
     assert_eq!(shape(t.queue.as_ref()), (0.5, 2.0, 2, 2.0));
-    assert_eq!(
-        (t.running, t.waiting, t.kv_cache_usage),
-        (Some(2.0), Some(1.0), Some(0.25))
-    );
+    assert_eq!((t.running, t.waiting, t.kv_cache_usage), (Some(2.0), Some(1.0), Some(0.25)));
     assert_eq!(finished(&t), [("length", 1.0), ("stop", 1.0)]);
     assert_eq!((t.tpot, t.prefill, t.decode), (None, None, None));
     assert!(t.engines.is_empty());
@@ -140,10 +99,7 @@ fn two_spellings_of_one_series_are_not_added() {
 #[test]
 fn open_metrics_of_the_rust_front_end() {
     let t = totals("vllm-rust.prom");
-    assert_eq!(
-        (t.prompt_tokens, t.generation_tokens),
-        (Some(295.0), Some(81.0))
-    );
+    assert_eq!((t.prompt_tokens, t.generation_tokens), (Some(295.0), Some(81.0)));
     assert_eq!(shape(t.ttft.as_ref()), (0.2805, 7.0, 4, 7.0));
     assert_eq!(
         (t.finished_all(), t.finished_well()),
@@ -156,24 +112,14 @@ fn open_metrics_of_the_rust_front_end() {
 fn differences_over_a_run() {
     let (before, after) = (totals("vllm-0.6.prom"), totals("vllm-0.6.prom"));
     let mut later = after.clone();
-    later.ttft = later.ttft.map(|hist| Hist {
-        sum: hist.sum + 1.5,
-        count: hist.count + 2.0,
-        buckets: hist.buckets,
-    });
+    later.ttft =
+        later.ttft.map(|hist| Hist { sum: hist.sum + 1.5, count: hist.count + 2.0, buckets: hist.buckets });
     later.finished.insert("abort".to_owned(), 4.0);
     later.running = Some(9.0);
     let delta = later.since(&before);
     assert_eq!(delta.ttft.as_ref().and_then(Hist::mean), Some(0.75));
-    assert_eq!(
-        finished(&delta),
-        [("abort", 4.0)],
-        "a series that was not there before began at zero"
-    );
-    assert_eq!(
-        (delta.running, delta.generation_tokens),
-        (Some(9.0), Some(0.0))
-    );
+    assert_eq!(finished(&delta), [("abort", 4.0)], "a series that was not there before began at zero");
+    assert_eq!((delta.running, delta.generation_tokens), (Some(9.0), Some(0.0)));
     assert_eq!(
         before.since(&later).ttft.map(|hist| hist.count),
         Some(-2.0),
@@ -193,10 +139,7 @@ fn replicas_are_added_up() {
 fn buckets_that_one_label_set_lacks_are_left_out() {
     let bucket = |engine: &str, le: &str, value: f64| SampleRow {
         name: "vllm:time_to_first_token_seconds_bucket".to_owned(),
-        labels: vec![
-            ("engine".to_owned(), engine.to_owned()),
-            ("le".to_owned(), le.to_owned()),
-        ],
+        labels: vec![("engine".to_owned(), engine.to_owned()), ("le".to_owned(), le.to_owned())],
         value,
     };
     let plain = |part: &str, value: f64| SampleRow {
@@ -212,21 +155,13 @@ fn buckets_that_one_label_set_lacks_are_left_out() {
         bucket("1", "0.2", 4.0),
         bucket("1", "+Inf", 4.0),
     ];
-    assert_eq!(
-        VLLM.totals(&samples).ttft.unwrap().buckets,
-        [(f64::INFINITY, 9.0)]
-    );
+    assert_eq!(VLLM.totals(&samples).ttft.unwrap().buckets, [(f64::INFINITY, 9.0)]);
 }
 
 #[test]
 fn pages_are_recognised() {
     for name in ["vllm-0.32.prom", "vllm-0.6.prom", "vllm-rust.prom"] {
         let samples = page(name);
-        assert_eq!(
-            recognise(samples.iter().map(|sample| sample.name.as_str()))
-                .unwrap()
-                .name,
-            "vllm"
-        );
+        assert_eq!(recognise(samples.iter().map(|sample| sample.name.as_str())).unwrap().name, "vllm");
     }
 }

@@ -30,7 +30,23 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("report", &["stats", "store"]),
     ("plot", &["stats"]),
     ("mock", &["config"]),
-    ("run", &["config", "correlate", "ingest", "load", "mock", "net", "plot", "report", "server", "stats", "store", "workload"]),
+    (
+        "run",
+        &[
+            "config",
+            "correlate",
+            "ingest",
+            "load",
+            "mock",
+            "net",
+            "plot",
+            "report",
+            "server",
+            "stats",
+            "store",
+            "workload",
+        ],
+    ),
     ("verbs", &["cli", "config", "mock", "report", "run", "server", "workload"]),
     ("main", &["cli", "tare", "verbs"]),
     ("lib", &[]),
@@ -60,7 +76,10 @@ fn arrows_only_go_down() {
     for (path, text) in rust_files("src") {
         let module = module_of(&path);
         let Some(may) = allowed.get(module.as_str()) else {
-            wrong.push(format!("src/{} is in no room of the house: add `{module}` to this test and to ARCHITECTURE.md", path.display()));
+            wrong.push(format!(
+                "src/{} is in no room of the house: add `{module}` to this test and to ARCHITECTURE.md",
+                path.display()
+            ));
             continue;
         };
         for used in uses(&without_tests(&text)) {
@@ -76,7 +95,8 @@ fn arrows_only_go_down() {
 fn the_ground_knows_nothing_above_it() {
     for (path, text) in rust_files("src") {
         if GROUND.contains(&module_of(&path).as_str()) {
-            let above: Vec<String> = uses(&without_tests(&text)).into_iter().filter(|u| !GROUND.contains(&u.as_str())).collect();
+            let above: Vec<String> =
+                uses(&without_tests(&text)).into_iter().filter(|u| !GROUND.contains(&u.as_str())).collect();
             assert!(above.is_empty(), "src/{} uses {above:?}", path.display());
         }
     }
@@ -101,7 +121,11 @@ fn crates_stay_in_their_rooms() {
 fn the_mock_shares_no_code_with_what_it_tests() {
     for (path, text) in rust_files("src/mock") {
         for name in NOT_FOR_THE_MOCK {
-            assert!(!code_lines(&text).any(|line| line.contains(name)), "src/mock/{} uses `{name}`", path.display());
+            assert!(
+                !code_lines(&text).any(|line| line.contains(name)),
+                "src/mock/{} uses `{name}`",
+                path.display()
+            );
         }
     }
 }
@@ -109,8 +133,14 @@ fn the_mock_shares_no_code_with_what_it_tests() {
 #[test]
 fn parsers_do_no_io_and_know_no_clock() {
     for (path, text) in rust_files("parsers/src") {
-        for name in ["std::fs", "std::net", "std::io", "std::time", "tokio", "polars", "std::env", "std::thread"] {
-            assert!(!code_lines(&text).any(|line| line.contains(&format!("{name}::"))), "parsers/src/{} uses `{name}`", path.display());
+        for name in
+            ["std::fs", "std::net", "std::io", "std::time", "tokio", "polars", "std::env", "std::thread"]
+        {
+            assert!(
+                !code_lines(&text).any(|line| line.contains(&format!("{name}::"))),
+                "parsers/src/{} uses `{name}`",
+                path.display()
+            );
         }
     }
 }

@@ -57,7 +57,12 @@ impl Place {
     pub fn tare(&self, args: &str) -> Said {
         let Output { status, stdout, stderr } = self.command(args).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Said { code: status.code(), out: text(stdout), err: text(stderr), here: self.dir.path().display().to_string() }
+        Said {
+            code: status.code(),
+            out: text(stdout),
+            err: text(stderr),
+            here: self.dir.path().display().to_string(),
+        }
     }
 }
 
@@ -75,10 +80,12 @@ impl Said {
         // On a busy machine reads come late, and clocks are corrected on any.
         let by_chance = ["first tokens have an interval", "the wall clock moved"];
         let is_kept = |line: &&str| {
-            kept.iter().any(|start| line.starts_with(start)) && !by_chance.iter().any(|chance| line.contains(chance))
+            kept.iter().any(|start| line.starts_with(start))
+                && !by_chance.iter().any(|chance| line.contains(chance))
         };
         let lines: Vec<&str> = self.out.lines().filter(is_kept).collect();
-        let short = Said { out: lines.join("\n") + "\n", err: self.err.clone(), here: self.here.clone(), ..*self };
+        let short =
+            Said { out: lines.join("\n") + "\n", err: self.err.clone(), here: self.here.clone(), ..*self };
         short.shown()
     }
 }
@@ -119,7 +126,8 @@ impl LookAlike {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         let said = lines.find(|line| line.contains("Starting vLLM server on "));
-        let url = said.and_then(|line| line.split_whitespace().last().map(str::to_owned)).expect("an address");
+        let url =
+            said.and_then(|line| line.split_whitespace().last().map(str::to_owned)).expect("an address");
         lines.find(|line| line.contains("Application startup complete")).expect("to be told that it serves");
         // A full pipe would stop it.
         std::thread::spawn(move || lines.for_each(drop));

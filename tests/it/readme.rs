@@ -9,7 +9,8 @@ fn readme() -> String {
 /// The names in back-quotes that begin the rows of the table below `heading`.
 fn listed(heading: &str) -> Vec<String> {
     let text = readme();
-    let section = text.split(&format!("{heading}\n")).nth(1).unwrap_or_else(|| panic!("README.md has no `{heading}`"));
+    let section =
+        text.split(&format!("{heading}\n")).nth(1).unwrap_or_else(|| panic!("README.md has no `{heading}`"));
     let section = section.split("\n#").next().unwrap();
     let mut names: Vec<String> = section
         .lines()
@@ -49,5 +50,8 @@ fn the_readme_lists_the_files_of_a_run() {
 fn ci_runs_the_readmes_test_command() {
     let ci = std::fs::read_to_string(root().join(".ci/run")).unwrap();
     let command = readme().lines().find(|l| l.starts_with("cargo test")).unwrap().to_owned();
-    assert!(ci.contains("grep -m1 '^cargo test' README.md"), ".ci/run must take the command from the README: {command}");
+    assert!(
+        ci.contains("grep -m1 '^cargo test' README.md"),
+        ".ci/run must take the command from the README: {command}"
+    );
 }

@@ -34,7 +34,8 @@ fn the_seeds_shape_against_a_real_vllm() {
     let file = root().join("configs/vllm-cpu.yaml");
     let words = ["tare", "run", "--otlp"].map(OsString::from).into_iter();
     let words = words.chain(flags.into_iter().flat_map(|(flag, value)| [OsString::from(flag), value]));
-    let Command::Run(args) = Cli::try_read(words.chain([file.clone().into_os_string()])).unwrap().command else {
+    let Command::Run(args) = Cli::try_read(words.chain([file.clone().into_os_string()])).unwrap().command
+    else {
         panic!("not a run")
     };
     let config = config::load(Some(&file), &args).unwrap_or_else(|error| panic!("{error:#}"));
@@ -70,15 +71,22 @@ fn the_seeds_shape_against_a_real_vllm() {
         assert_eq!(check.verdict, Verdict::Agree, "{check:?}");
     }
     // Each answer told its own metrics, and how many tokens each of its events holds.
-    assert!(rows.iter().all(|row| row.in_band_queue_s.is_some() && row.in_band_prefill_s.is_some() && row.in_band_decode_s.is_some()));
+    assert!(rows.iter().all(|row| row.in_band_queue_s.is_some()
+        && row.in_band_prefill_s.is_some()
+        && row.in_band_decode_s.is_some()));
     assert!(data.events.tokens.iter().all(Option::is_some));
     for row in rows {
         let tokens: u32 = data.events.tokens[data.events.of(&row.request_id).unwrap()].iter().flatten().sum();
-        assert_eq!((Some(tokens), row.finish_reason.as_deref()), (row.output_tokens, Some("length")), "{row:?}");
+        assert_eq!(
+            (Some(tokens), row.finish_reason.as_deref()),
+            (row.output_tokens, Some("length")),
+            "{row:?}"
+        );
     }
 
     // The log names each request as it was received and as it was added.
-    let mut named: BTreeMap<&str, [bool; 2]> = rows.iter().map(|row| (row.request_id.as_str(), [false; 2])).collect();
+    let mut named: BTreeMap<&str, [bool; 2]> =
+        rows.iter().map(|row| (row.request_id.as_str(), [false; 2])).collect();
     for line in &data.log.rows {
         // `chatcmpl-` stands before the id that was sent; the engine adds a random end.
         let (id, which) = match &line.event {
@@ -95,7 +103,10 @@ fn the_seeds_shape_against_a_real_vllm() {
         assert!(joined.log_received_unix_ns.is_some() && joined.log_added_unix_ns.is_some(), "{joined:?}");
     }
     // Scraped before, while and after; nothing was lacking.
-    assert!(data.scrapes.rows.len() > 2 && data.scrapes.rows.iter().all(|row| row.error.is_none() && row.bad_lines == 0));
+    assert!(
+        data.scrapes.rows.len() > 2
+            && data.scrapes.rows.iter().all(|row| row.error.is_none() && row.bad_lines == 0)
+    );
     assert_eq!(data.manifest.notes, [""; 0]);
     assert_eq!(data.manifest.warnings, [""; 0]);
 }

@@ -18,14 +18,25 @@ use crate::runs::QUICK;
 use crate::support::wait_until;
 
 /// A load that goes on until it is stopped, with requests in flight at any moment.
-const ENDLESS: &str =
-    "run config.yaml --output run --users 4 --random-input-len 12 --random-output-len 60 --ignore-eos --duration 3600";
+const ENDLESS: &str = "run config.yaml --output run --users 4 --random-input-len 12 --random-output-len 60 --ignore-eos --duration 3600";
 
 /// Every file that is made from others, with its bytes.
 fn made(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let streams = [EVENTS_STREAM, LOG_STREAM, RESULTS_STREAM, SCRAPES_STREAM, SPANS_STREAM, "manifest.json", "requests.jsonl"];
+    let streams = [
+        EVENTS_STREAM,
+        LOG_STREAM,
+        RESULTS_STREAM,
+        SCRAPES_STREAM,
+        SPANS_STREAM,
+        "manifest.json",
+        "requests.jsonl",
+    ];
     let is_raw = |path: &Path| streams.iter().any(|name| path.ends_with(name));
-    files(folder).into_iter().filter(|path| !is_raw(path)).map(|path| (path.clone(), std::fs::read(&path).unwrap())).collect()
+    files(folder)
+        .into_iter()
+        .filter(|path| !is_raw(path))
+        .map(|path| (path.clone(), std::fs::read(&path).unwrap()))
+        .collect()
 }
 
 fn rows(folder: &Path) -> Vec<RequestRow> {
@@ -70,7 +81,8 @@ impl UnderWay {
         let child = command.stdout(Stdio::from(stdout)).stderr(Stdio::from(stderr)).spawn().unwrap();
         let run = Self { place, child };
         wait_until("eight requests have ended", || {
-            std::fs::read_to_string(run.folder().join(RESULTS_STREAM)).is_ok_and(|text| text.lines().count() >= 8)
+            std::fs::read_to_string(run.folder().join(RESULTS_STREAM))
+                .is_ok_and(|text| text.lines().count() >= 8)
         });
         run
     }
@@ -105,10 +117,20 @@ fn a_report_made_again_is_the_same_to_the_byte() {
     assert_eq!(said.code, Some(0), "{}", said.err);
     let folder = place.path("run");
     let first = made(&folder);
-    for name in ["report.md", "summary.json", "joined.parquet", "results.parquet", "events.parquet", "scrapes.parquet",
-        "server_log.parquet", "spans.parquet", "plots/req_metrics_violin.svg", "plots/req_metrics_violin.png",
-        "plots/split_violin.svg", "plots/split_violin.png"]
-    {
+    for name in [
+        "report.md",
+        "summary.json",
+        "joined.parquet",
+        "results.parquet",
+        "events.parquet",
+        "scrapes.parquet",
+        "server_log.parquet",
+        "spans.parquet",
+        "plots/req_metrics_violin.svg",
+        "plots/req_metrics_violin.png",
+        "plots/split_violin.svg",
+        "plots/split_violin.png",
+    ] {
         assert!(first.get(&folder.join(name)).is_some_and(|bytes| !bytes.is_empty()), "{name} is missing");
     }
 
@@ -122,8 +144,14 @@ fn a_report_made_again_is_the_same_to_the_byte() {
     std::fs::rename(&folder, place.path("elsewhere")).unwrap();
     assert_eq!(place.tare("report elsewhere").code, Some(0));
     let second = made(&place.path("elsewhere"));
-    assert!(second.keys().map(|path| path.strip_prefix(place.path("elsewhere")).unwrap())
-        .eq(first.keys().map(|path| path.strip_prefix(&folder).unwrap())), "{:?}", second.keys());
+    assert!(
+        second
+            .keys()
+            .map(|path| path.strip_prefix(place.path("elsewhere")).unwrap())
+            .eq(first.keys().map(|path| path.strip_prefix(&folder).unwrap())),
+        "{:?}",
+        second.keys()
+    );
     for ((path, bytes), before) in second.iter().zip(first.values()) {
         assert!(bytes == before, "{} is another", path.display());
     }
@@ -166,7 +194,11 @@ fn after_a_kill_everything_that_had_ended_is_reported() {
     let data = RunData::read(&RunFolder::open(&folder).unwrap()).unwrap();
     assert_eq!(data.requests.rows.len(), ended.len());
     for row in &data.requests.rows {
-        assert_eq!(data.events.of(&row.request_id).unwrap_or_default().len(), row.n_events as usize, "{row:?}");
+        assert_eq!(
+            data.events.of(&row.request_id).unwrap_or_default().len(),
+            row.n_events as usize,
+            "{row:?}"
+        );
     }
 }
 
@@ -183,7 +215,10 @@ fn the_first_interrupt_ends_the_run_with_a_report() {
     let ok = rows.iter().filter(|row| row.status == Status::Ok).count();
     assert!(ok >= 8 && ok + in_flight == rows.len(), "{ok} ok, {in_flight} in flight of {}", rows.len());
     let counts = &summary["summary"]["counts"];
-    assert_eq!((&counts["ok"], &counts["failed"], &counts["in_flight"]), (&ok.into(), &0.into(), &in_flight.into()));
+    assert_eq!(
+        (&counts["ok"], &counts["failed"], &counts["in_flight"]),
+        (&ok.into(), &0.into(), &in_flight.into())
+    );
     let out = run.said("stdout");
     assert!(out.contains(&format!("Successful Requests: {ok}\nFailed Requests: 0\n")), "{out}");
     assert_eq!(out.contains("In Flight at the End"), in_flight > 0, "{out}");

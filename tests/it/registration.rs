@@ -6,10 +6,22 @@ use crate::source::modules;
 #[test]
 fn every_log_format_is_in_its_table() {
     let not_a_format = [
-        "error", "event", "exposition", "exposition_sample", "head", "json_line", "lib", "line", "read", "sse", "time",
-        "tracing_line", "vllm_stats",
+        "error",
+        "event",
+        "exposition",
+        "exposition_sample",
+        "head",
+        "json_line",
+        "lib",
+        "line",
+        "read",
+        "sse",
+        "time",
+        "tracing_line",
+        "vllm_stats",
     ];
-    let files: Vec<String> = modules("parsers/src").into_iter().filter(|m| !not_a_format.contains(&m.as_str())).collect();
+    let files: Vec<String> =
+        modules("parsers/src").into_iter().filter(|m| !not_a_format.contains(&m.as_str())).collect();
     let mut table: Vec<String> = tare_parsers::FORMATS.iter().map(|f| f.name.to_owned()).collect();
     table.sort();
     assert_eq!(files, table);
@@ -18,7 +30,8 @@ fn every_log_format_is_in_its_table() {
 #[test]
 fn every_server_is_in_its_table() {
     let not_a_server = ["probe", "totals"];
-    let files: Vec<String> = modules("src/server").into_iter().filter(|m| !not_a_server.contains(&m.as_str())).collect();
+    let files: Vec<String> =
+        modules("src/server").into_iter().filter(|m| !not_a_server.contains(&m.as_str())).collect();
     let mut table: Vec<String> = tare::server::SERVERS.iter().map(|s| s.name.to_owned()).collect();
     table.sort();
     assert_eq!(files, table);
@@ -27,7 +40,8 @@ fn every_server_is_in_its_table() {
 #[test]
 fn every_plot_is_in_its_table() {
     let not_a_plot = ["theme", "draw", "snapshots"];
-    let files: Vec<String> = modules("src/plot").into_iter().filter(|m| !not_a_plot.contains(&m.as_str())).collect();
+    let files: Vec<String> =
+        modules("src/plot").into_iter().filter(|m| !not_a_plot.contains(&m.as_str())).collect();
     assert_eq!(files.len(), tare::plot::PLOTS.len(), "{files:?}");
 }
 

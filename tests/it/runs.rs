@@ -64,12 +64,17 @@ pub fn configured(dir: &Path, yaml: &str, flags: &str) -> Config {
 pub fn run(yaml: &str, flags: &str) -> Run {
     let dir = tempfile::tempdir().unwrap();
     let config = configured(dir.path(), yaml, flags);
-    let outcome = run_in(dir.path(), &config, CancellationToken::new()).unwrap_or_else(|error| panic!("{error:#}"));
+    let outcome =
+        run_in(dir.path(), &config, CancellationToken::new()).unwrap_or_else(|error| panic!("{error:#}"));
     Run::read(dir, config, outcome)
 }
 
 /// As [`run`], without waiting: the outcome comes when `interrupt` has ended it, or by itself.
-pub fn run_until(yaml: &str, flags: &str, interrupt: &CancellationToken) -> (TempDir, Config, Receiver<Outcome>) {
+pub fn run_until(
+    yaml: &str,
+    flags: &str,
+    interrupt: &CancellationToken,
+) -> (TempDir, Config, Receiver<Outcome>) {
     let dir = tempfile::tempdir().unwrap();
     let config = configured(dir.path(), yaml, flags);
     let (sender, outcome) = channel();
@@ -81,8 +86,12 @@ pub fn run_until(yaml: &str, flags: &str, interrupt: &CancellationToken) -> (Tem
 }
 
 fn run_in(dir: &Path, config: &Config, interrupt: CancellationToken) -> anyhow::Result<Outcome> {
-    let options =
-        Options { exe: env!("CARGO_BIN_EXE_tare").into(), quiet: true, interrupt, truth: Some(dir.join("truth.jsonl")) };
+    let options = Options {
+        exe: env!("CARGO_BIN_EXE_tare").into(),
+        quiet: true,
+        interrupt,
+        truth: Some(dir.join("truth.jsonl")),
+    };
     tare::run::run(config, &options)
 }
 
@@ -128,7 +137,9 @@ impl Run {
 
     pub fn headline(&self, column: &str) -> &HeadlineRow {
         let rows = &self.correlated.headline;
-        rows.iter().find(|row| row.metric.column() == column).unwrap_or_else(|| panic!("no {column} in {rows:?}"))
+        rows.iter()
+            .find(|row| row.metric.column() == column)
+            .unwrap_or_else(|| panic!("no {column} in {rows:?}"))
     }
 
     pub fn sources(&self) -> Vec<Evidence> {
@@ -137,7 +148,10 @@ impl Run {
 
     pub fn check(&self, name: &str) -> &Check {
         let checks = &self.correlated.checks;
-        checks.iter().find(|check| check.name == name).unwrap_or_else(|| panic!("no check {name} in {checks:?}"))
+        checks
+            .iter()
+            .find(|check| check.name == name)
+            .unwrap_or_else(|| panic!("no check {name} in {checks:?}"))
     }
 
     /// Every check of this verdict, as text.

@@ -35,7 +35,8 @@ struct Gossip {
 
 /// One way of telling for each request, in turn.
 async fn gossip(State(gossip): State<Arc<Gossip>>, headers: HeaderMap) -> Response {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let text =
+        |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let heard = format!("{} of {}", text("authorization"), text("x-team"));
     let mut log = std::fs::File::options().append(true).open(&gossip.log).unwrap();
     writeln!(log, "(APIServer pid=7) INFO 11-24 18:00:00 [launcher.py:37] heard {heard}").unwrap();
@@ -43,12 +44,18 @@ async fn gossip(State(gossip): State<Arc<Gossip>>, headers: HeaderMap) -> Respon
     export(&gossip.otlp, &text("traceparent"), &heard).await;
 
     let events = |body: String| ([(header::CONTENT_TYPE, "text/event-stream")], body).into_response();
-    let json = |status, body: String| (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
+    let json =
+        |status, body: String| (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
     let whole = |id: &str| {
-        format!("data: {{\"id\":\"{id}\",\"choices\":[{{\"delta\":{{\"content\":\"a\"}}}}]}}\n\ndata: [DONE]\n\n")
+        format!(
+            "data: {{\"id\":\"{id}\",\"choices\":[{{\"delta\":{{\"content\":\"a\"}}}}]}}\n\ndata: [DONE]\n\n"
+        )
     };
     match gossip.asked.fetch_add(1, Ordering::SeqCst) % 10 {
-        0 => json(StatusCode::UNAUTHORIZED, format!("{{\"error\":{{\"message\":\"{heard} may not\",\"code\":\"{heard}\"}}}}")),
+        0 => json(
+            StatusCode::UNAUTHORIZED,
+            format!("{{\"error\":{{\"message\":\"{heard} may not\",\"code\":\"{heard}\"}}}}"),
+        ),
         1 => (StatusCode::INTERNAL_SERVER_ERROR, format!("<html>{heard}</html>")).into_response(),
         2 => events(format!("data: {{\"error\":{{\"message\":\"{heard}\"}}}}\n\ndata: [DONE]\n\n")),
         3 => events(whole(&format!("chatcmpl-{heard}"))),
@@ -57,17 +64,26 @@ async fn gossip(State(gossip): State<Arc<Gossip>>, headers: HeaderMap) -> Respon
         5 => (StatusCode::BAD_GATEWAY, format!("{}{heard}", "y".repeat(274))).into_response(),
         6 => (StatusCode::BAD_GATEWAY, format!("{}{}", "y".repeat(285), text("x-team"))).into_response(),
         7 => events(format!("data: {}{heard}\n\n", "z".repeat(100))),
-        8 => json(StatusCode::BAD_REQUEST, format!("{{\"detail\":[{{\"input\":\"{heard}\",\"\\u0073\":\"\\u0073{}\"}}]}}", &KEY[1..])),
+        8 => json(
+            StatusCode::BAD_REQUEST,
+            format!("{{\"detail\":[{{\"input\":\"{heard}\",\"\\u0073\":\"\\u0073{}\"}}]}}", &KEY[1..]),
+        ),
         _ => events(whole("chatcmpl-plain")),
     }
 }
 
 /// A span whose attributes are the request's headers, as some instrumentations record them.
 async fn export(otlp: &str, traceparent: &str, heard: &str) {
-    let bytes = |hex: &str| (0..hex.len() / 2).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap()).collect();
+    let bytes = |hex: &str| {
+        (0..hex.len() / 2).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap()).collect()
+    };
     let parts: Vec<&str> = traceparent.split('-').collect();
     let text = AnyValue { value: Some(Value::StringValue(heard.to_owned())) };
-    let attribute = KeyValue { key: "http.request.header.authorization".into(), value: Some(text), ..KeyValue::default() };
+    let attribute = KeyValue {
+        key: "http.request.header.authorization".into(),
+        value: Some(text),
+        ..KeyValue::default()
+    };
     let now = UnixNs::now().0 as u64;
     let span = Span {
         trace_id: bytes(parts[1]),
@@ -83,7 +99,12 @@ async fn export(otlp: &str, traceparent: &str, heard: &str) {
     let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
     let body = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let answer = client.post(otlp).header(header::CONTENT_TYPE.as_str(), "application/x-protobuf").body(body).send().await;
+    let answer = client
+        .post(otlp)
+        .header(header::CONTENT_TYPE.as_str(), "application/x-protobuf")
+        .body(body)
+        .send()
+        .await;
     assert!(answer.unwrap().status().is_success());
 }
 
@@ -95,10 +116,14 @@ fn gossiping(place: &Place) -> (Served, String) {
     let told = Gossip { asked: AtomicUsize::new(0), log, otlp: format!("http://{http}/v1/traces") };
     let models = |headers: HeaderMap| async move {
         let team = headers.get("x-team").map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
-        ([(header::CONTENT_TYPE, "application/json")], format!("{{\"data\":[{{\"id\":\"tiny\"}},{{\"id\":\"{team}\"}}]}}"))
+        (
+            [(header::CONTENT_TYPE, "application/json")],
+            format!("{{\"data\":[{{\"id\":\"tiny\"}},{{\"id\":\"{team}\"}}]}}"),
+        )
     };
     let version = |headers: HeaderMap| async move {
-        let heard = headers.get("authorization").map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
+        let heard =
+            headers.get("authorization").map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
         ([(header::CONTENT_TYPE, "application/json")], format!("{{\"version\":\"{heard}\"}}"))
     };
     let router = Router::new()
@@ -107,7 +132,8 @@ fn gossiping(place: &Place) -> (Served, String) {
         .route("/metrics", get(|| async { (StatusCode::FORBIDDEN, format!("not with {KEY}")) }))
         .route("/v1/chat/completions", post(gossip))
         .with_state(Arc::new(told));
-    let ports = format!("--otlp --otlp-grpc-port {} --otlp-http-port {} --span-wait 0", grpc.port(), http.port());
+    let ports =
+        format!("--otlp --otlp-grpc-port {} --otlp-http-port {} --span-wait 0", grpc.port(), http.port());
     (serve(router), ports)
 }
 
@@ -149,7 +175,9 @@ fn nothing_is_told(place: &Place, secrets: &str) {
     }
     // They came all the way, and were taken out where they would have been written.
     let read = |name: &str| std::fs::read_to_string(place.path(name)).unwrap();
-    for name in ["run/results.jsonl", "run/server_log.jsonl", "run/spans.jsonl", "run/report.md", "run/manifest.json"] {
+    for name in
+        ["run/results.jsonl", "run/server_log.jsonl", "run/spans.jsonl", "run/report.md", "run/manifest.json"]
+    {
         assert!(read(name).contains("[redacted]"), "{name}");
     }
     let kinds = read("run/report.md");
@@ -168,7 +196,10 @@ fn the_key_of_the_environment_is_told_nowhere() {
 fn an_authorization_header_is_told_nowhere() {
     // The space keeps the key a word of its own within the value.
     let place = Place::new();
-    place.file("config.yaml", format!("target:\n  headers:\n    Authorization: Bearer {KEY}\n    X-Team: {VALUE}\n"));
+    place.file(
+        "config.yaml",
+        format!("target:\n  headers:\n    Authorization: Bearer {KEY}\n    X-Team: {VALUE}\n"),
+    );
     nothing_is_told(&place, "config.yaml");
 }
 
@@ -176,7 +207,10 @@ fn an_authorization_header_is_told_nowhere() {
 fn a_refusal_before_the_run_does_not_repeat_the_key() {
     let place = Place::new().env("OPENAI_API_KEY", KEY);
     let refuse = |headers: HeaderMap| async move {
-        (StatusCode::UNAUTHORIZED, format!("{{\"error\":\"{:?} is unknown here\"}}", headers.get("authorization")))
+        (
+            StatusCode::UNAUTHORIZED,
+            format!("{{\"error\":\"{:?} is unknown here\"}}", headers.get("authorization")),
+        )
     };
     let server = serve(Router::new().route("/v1/models", get(refuse)));
     let said = place.tare(&format!("run --base-url {} --num-prompts 1 --output run", server.url("")));
@@ -189,8 +223,14 @@ fn a_refusal_before_the_run_does_not_repeat_the_key() {
 #[test]
 fn a_mistake_with_the_key_does_not_show_it() {
     let place = Place::new().env("PLANTED", &format!("{KEY} {VALUE}"));
-    for args in [format!("--api-key-env {KEY}"), "--api-key-env PLANTED".to_owned(), format!("--header {VALUE}"), format!("--header X-Team={VALUE}é")] {
-        let said = place.tare(&format!("run --base-url http://127.0.0.1:9 --num-prompts 1 --output run {args}"));
+    for args in [
+        format!("--api-key-env {KEY}"),
+        "--api-key-env PLANTED".to_owned(),
+        format!("--header {VALUE}"),
+        format!("--header X-Team={VALUE}é"),
+    ] {
+        let said =
+            place.tare(&format!("run --base-url http://127.0.0.1:9 --num-prompts 1 --output run {args}"));
         assert_eq!(said.code, Some(2), "{}", said.err);
         silent(&said);
         assert!(!place.path("run").exists());

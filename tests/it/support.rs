@@ -25,20 +25,11 @@ impl Served {
 
 /// Serves `router` on a thread of its own.
 pub fn serve(router: Router) -> Served {
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
-    let listener = runtime
-        .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
-        .unwrap();
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap();
     runtime.spawn(async move { axum::serve(listener, router).await });
-    Served {
-        address,
-        _runtime: runtime,
-    }
+    Served { address, _runtime: runtime }
 }
 
 /// Answers one connection with exactly these bytes, then closes it.
@@ -56,18 +47,11 @@ pub fn serve_bytes(answer: &'static [u8]) -> SocketAddr {
 
 /// A port that nobody listens on.
 pub fn closed_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 pub fn block_on<T>(work: impl Future<Output = T>) -> T {
-    Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
-        .block_on(work)
+    Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
 
 /// Waits for something to become true, and fails when it does not.

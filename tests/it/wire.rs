@@ -41,7 +41,9 @@ const SSE_UNTIL_CLOSE: &str = "HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Strea
 const DONE: &str = "data: [DONE]\n\n";
 
 fn token(n: usize) -> String {
-    format!("data: {{\"id\":\"r\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"t{n}\"}},\"finish_reason\":null}}]}}\n\n")
+    format!(
+        "data: {{\"id\":\"r\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"t{n}\"}},\"finish_reason\":null}}]}}\n\n"
+    )
 }
 
 fn finish() -> String {
@@ -58,7 +60,16 @@ fn chunk(body: &str) -> Vec<u8> {
 
 /// A good answer of two tokens, chunked.
 fn good() -> Vec<u8> {
-    [SSE.as_bytes().to_vec(), chunk(&token(1)), chunk(&token(2)), chunk(&finish()), chunk(&usage(2)), chunk(DONE), b"0\r\n\r\n".to_vec()].concat()
+    [
+        SSE.as_bytes().to_vec(),
+        chunk(&token(1)),
+        chunk(&token(2)),
+        chunk(&finish()),
+        chunk(&usage(2)),
+        chunk(DONE),
+        b"0\r\n\r\n".to_vec(),
+    ]
+    .concat()
 }
 
 fn again(times: usize, steps: &[Step]) -> Vec<Step> {
@@ -130,7 +141,8 @@ fn read_request(stream: &mut TcpStream) -> Option<String> {
     loop {
         let text = String::from_utf8_lossy(&got).into_owned();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.lines().find_map(|l| l.strip_prefix("Content-Length: ")?.parse::<usize>().ok())?;
+            let length =
+                head.lines().find_map(|l| l.strip_prefix("Content-Length: ")?.parse::<usize>().ok())?;
             if body.len() >= length {
                 return Some(text);
             }
@@ -142,7 +154,12 @@ fn read_request(stream: &mut TcpStream) -> Option<String> {
 
 /// One user, one request, patient; changed by each test as it needs.
 fn plan(address: SocketAddr) -> Plan {
-    let prompt = Prompt { kind: PromptKind::Text("hello".to_owned()), max_tokens: Some(8), chars: 5, approx_tokens: 2 };
+    let prompt = Prompt {
+        kind: PromptKind::Text("hello".to_owned()),
+        max_tokens: Some(8),
+        chars: 5,
+        approx_tokens: 2,
+    };
     Plan {
         address,
         requests: Arc::new(Requests {
@@ -236,7 +253,10 @@ fn a_good_answer_is_read_in_any_pieces() {
     let whole = answer(vec![Send(good()), Hold]);
     let dribbled = answer(vec![Dribble(good()), Hold]);
     for f in [whole, dribbled] {
-        assert_eq!((f.row.status, f.row.n_events, f.row.output_tokens, f.row.input_tokens), (Status::Ok, 2, Some(2), Some(7)));
+        assert_eq!(
+            (f.row.status, f.row.n_events, f.row.output_tokens, f.row.input_tokens),
+            (Status::Ok, 2, Some(2), Some(7))
+        );
         assert_eq!((f.row.finish_reason.as_deref(), f.row.response_id.as_deref()), (Some("stop"), Some("r")));
         assert!(f.row.ttft_s.is_some() && f.row.itl_mean_s.is_some() && f.row.tpot_s.is_some());
         // Counted only at the end: never guessed for an event.
@@ -253,7 +273,10 @@ fn framing_of_every_lawful_kind_is_understood() {
         "0;last\r\nx-checksum: 1\r\nx-more: 2\r\n\r\n".to_owned(),
     ]
     .concat();
-    let with_length = format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let with_length = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
     let http10 = format!("HTTP/1.0 200 OK\r\nContent-Type: text/event-stream\r\n\r\n{body}");
     let crlf = format!("{SSE_UNTIL_CLOSE}{}", body.replace('\n', "\r\n"));
     for (name, steps) in [
@@ -264,7 +287,11 @@ fn framing_of_every_lawful_kind_is_understood() {
         ("CRLF", vec![Dribble(crlf.into_bytes())]),
     ] {
         let f = answer(steps);
-        assert_eq!((f.row.status, f.row.error.as_deref(), f.row.http_status), (Status::Ok, None, Some(200)), "{name}");
+        assert_eq!(
+            (f.row.status, f.row.error.as_deref(), f.row.http_status),
+            (Status::Ok, None, Some(200)),
+            "{name}"
+        );
         assert!(f.row.n_events >= 1, "{name}");
     }
 }
@@ -276,7 +303,9 @@ fn a_cut_is_never_a_success() {
     let closes = answer(vec![sent(&[SSE.as_bytes(), &two])]);
     let until_close = answer(vec![sent(&[SSE_UNTIL_CLOSE.as_bytes(), token(1).as_bytes()])]);
     let reset = answer(vec![sent(&[SSE.as_bytes(), &two]), Pause, Reset]);
-    let short = answer(vec![sent(&[b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{\"choices\":["])]);
+    let short = answer(vec![sent(&[
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{\"choices\":[",
+    ])]);
     for (f, events) in [(&ends_cleanly, 2), (&closes, 2), (&until_close, 1), (&reset, 2), (&short, 0)] {
         assert_eq!((f.row.status, f.row.n_events), (Status::Cut, events), "{:?}", f.row.error);
         assert!(f.row.e2e_s.is_none());
@@ -288,7 +317,12 @@ fn a_cut_is_never_a_success() {
 
 #[test]
 fn what_is_not_the_api_is_said_to_be_so() {
-    let json = |body: &str| format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let json = |body: &str| {
+        format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
     let gzip = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\n\r\n\u{1f}";
     let error_event = "data: {\"error\":{\"message\":\"engine died\",\"code\":500}}\n\n";
     for (bytes, status, says) in [
@@ -297,8 +331,17 @@ fn what_is_not_the_api_is_said_to_be_so() {
         (json("").into_bytes(), Status::DecodeError, "expected a JSON chunk"),
         (gzip.as_bytes().to_vec(), Status::DecodeError, "`content-encoding: gzip`"),
         (json("{\"error\":\"overloaded\"}").into_bytes(), Status::StreamError, "overloaded"),
-        ([SSE.as_bytes(), &chunk(&token(1)), &chunk("data: {broken\n\n"), &chunk(DONE), b"0\r\n\r\n"].concat(), Status::DecodeError, "{broken"),
-        ([SSE.as_bytes(), &chunk(&token(1)), &chunk(error_event), &chunk(DONE), b"0\r\n\r\n"].concat(), Status::StreamError, "engine died"),
+        (
+            [SSE.as_bytes(), &chunk(&token(1)), &chunk("data: {broken\n\n"), &chunk(DONE), b"0\r\n\r\n"]
+                .concat(),
+            Status::DecodeError,
+            "{broken",
+        ),
+        (
+            [SSE.as_bytes(), &chunk(&token(1)), &chunk(error_event), &chunk(DONE), b"0\r\n\r\n"].concat(),
+            Status::StreamError,
+            "engine died",
+        ),
         (b"HTTP/1.1 503 Busy\r\ncontent-length: 4\r\n\r\nbusy".to_vec(), Status::HttpError, "HTTP 503: busy"),
         (b"HTTP/1.1 204 No Content\r\n\r\n".to_vec(), Status::DecodeError, "expected a JSON chunk"),
         (Vec::new(), Status::ConnectError, "closed the connection before the answer"),
@@ -312,9 +355,15 @@ fn what_is_not_the_api_is_said_to_be_so() {
 #[test]
 fn an_answer_that_is_no_stream_is_timed_as_a_whole() {
     let body = "{\"id\":\"r\",\"choices\":[{\"index\":0,\"message\":{\"content\":\"hi\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":5}}";
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
     let f = answer(vec![Send(head.into_bytes()), Pause, Dribble(body.as_bytes().to_vec()), Hold]);
-    assert_eq!((f.row.status, f.row.output_tokens, f.row.n_events, f.row.ttft_s), (Status::Ok, Some(5), 0, None));
+    assert_eq!(
+        (f.row.status, f.row.output_tokens, f.row.n_events, f.row.ttft_s),
+        (Status::Ok, Some(5), 0, None)
+    );
     assert!(f.row.e2e_s.is_some() && f.row.user_throughput_tps.is_some());
 }
 
@@ -322,12 +371,19 @@ fn an_answer_that_is_no_stream_is_timed_as_a_whole() {
 #[test]
 fn a_flood_of_tokens_is_counted_to_the_last() {
     let events: Vec<Vec<u8>> = (0..20_000).map(|n| chunk(&token(n))).collect();
-    let f = answer(vec![sent(&[SSE.as_bytes(), &events.concat()]), sent(&[&chunk(&finish()), b"0\r\n\r\n"]), Hold]);
+    let f = answer(vec![
+        sent(&[SSE.as_bytes(), &events.concat()]),
+        sent(&[&chunk(&finish()), b"0\r\n\r\n"]),
+        Hold,
+    ]);
     assert_eq!(f.row.n_events, 20_000);
     let inside = f.events.windows(2).filter(|w| w[0].user_unix_ns == w[1].user_unix_ns);
     assert!(inside.clone().count() > 10_000);
     for pair in inside {
-        assert!(pair[0].stamp_lo_unix_ns < pair[0].stamp_hi_unix_ns, "not the last of its read, and exact: {pair:?}");
+        assert!(
+            pair[0].stamp_lo_unix_ns < pair[0].stamp_hi_unix_ns,
+            "not the last of its read, and exact: {pair:?}"
+        );
         assert_eq!(pair[0].stamp_hi_unix_ns, pair[1].stamp_hi_unix_ns);
     }
 }
@@ -335,9 +391,15 @@ fn a_flood_of_tokens_is_counted_to_the_last() {
 #[test]
 fn connections_are_kept_where_that_is_lawful_and_only_there() {
     let excess = [good(), b"HTTP/1.1 200 OK\r\n".to_vec()].concat();
-    let closes = String::from_utf8(good()).unwrap().replacen("\r\n", "\r\nConnection: close\r\n", 1).into_bytes();
+    let closes =
+        String::from_utf8(good()).unwrap().replacen("\r\n", "\r\nConnection: close\r\n", 1).into_bytes();
     let body = [token(1), finish()].concat();
-    let head10 = |more: &str| format!("HTTP/1.0 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\n{more}\r\n{body}", body.len());
+    let head10 = |more: &str| {
+        format!(
+            "HTTP/1.0 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\n{more}\r\n{body}",
+            body.len()
+        )
+    };
     for (name, first, kept) in [
         ("kept", good(), true),
         ("Connection: close", closes, false),
@@ -376,7 +438,10 @@ fn a_kept_connection_that_died_costs_no_request() {
 /// A new connection that dies is the server's failure, and so is one that dies within the answer.
 #[test]
 fn nothing_else_is_sent_twice() {
-    let server = serve(vec![vec![Request, Reset], vec![Request, Send(good()), Request, Send(b"HTTP/1.1 200".to_vec())]]);
+    let server = serve(vec![
+        vec![Request, Reset],
+        vec![Request, Send(good()), Request, Send(b"HTTP/1.1 200".to_vec())],
+    ]);
     let mut plan = plan(server.address);
     plan.load.requests = Some(3);
     let (rows, _) = run(&plan);
@@ -389,7 +454,8 @@ fn nothing_else_is_sent_twice() {
 fn a_server_that_does_not_know_continuous_usage_is_asked_without_it() {
     let refusal = "{\"error\":{\"message\":\"stream_options: extra fields not permitted\"}}";
     let refused = format!("HTTP/1.1 422 No\r\ncontent-length: {}\r\n\r\n{refusal}", refusal.len());
-    let script = vec![Request, Send(refused.into_bytes()), Request, Send(good()), Request, Send(good()), Hold];
+    let script =
+        vec![Request, Send(refused.into_bytes()), Request, Send(good()), Request, Send(good()), Hold];
     let server = serve(vec![script]);
     let mut plan = plan(server.address);
     plan.load.requests = Some(2);
@@ -397,7 +463,8 @@ fn a_server_that_does_not_know_continuous_usage_is_asked_without_it() {
     let (rows, outcome) = run(&plan);
     assert!(rows.iter().all(|f| f.row.status == Status::Ok));
     assert_eq!(outcome.refused_usage, 1);
-    let asked: Vec<bool> = server.requests.lock().unwrap().iter().map(|r| r.contains("continuous_usage_stats")).collect();
+    let asked: Vec<bool> =
+        server.requests.lock().unwrap().iter().map(|r| r.contains("continuous_usage_stats")).collect();
     assert_eq!(asked, [true, false, false]);
     assert!(!plan.requests.continuous_usage.load(Ordering::Relaxed));
 }
@@ -405,7 +472,8 @@ fn a_server_that_does_not_know_continuous_usage_is_asked_without_it() {
 #[test]
 fn a_warm_up_that_is_refused_for_that_is_sent_again_too() {
     let refusal = "HTTP/1.1 400 No\r\ncontent-length: 35\r\n\r\nunknown field continuous_usage_stat";
-    let server = serve(vec![vec![Request, Send(refusal.into()), Request, Send(good()), Request, Send(good()), Hold]]);
+    let server =
+        serve(vec![vec![Request, Send(refusal.into()), Request, Send(good()), Request, Send(good()), Hold]]);
     let mut plan = plan(server.address);
     plan.load.warmups = 2;
     Arc::get_mut(&mut plan.requests).unwrap().continuous_usage = AtomicBool::new(true);
@@ -442,7 +510,10 @@ fn what_is_in_flight_at_the_end_is_a_row_of_its_own_kind() {
     for f in &rows {
         assert_eq!((f.row.status, f.row.error.as_deref(), f.row.e2e_s), (Status::InFlight, None, None));
         // What had come by then is kept.
-        assert_eq!((f.row.ttft_s.is_some(), f.row.n_events), (f.row.http_status.is_some(), f.events.len() as u32));
+        assert_eq!(
+            (f.row.ttft_s.is_some(), f.row.n_events),
+            (f.row.http_status.is_some(), f.events.len() as u32)
+        );
     }
     assert!(!outcome.interrupted);
 }

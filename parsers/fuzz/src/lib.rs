@@ -39,20 +39,12 @@ pub fn exposition(data: &[u8]) {
     let lines = text.split_terminator('\n').count();
     assert!(scrape.samples.len() + scrape.types.len() + scrape.errors.len() <= lines);
     assert!(scrape.errors.is_sorted_by(|a, b| a.line_no < b.line_no));
-    assert!(
-        scrape
-            .errors
-            .iter()
-            .all(|error| (1..=lines).contains(&error.line_no))
-    );
+    assert!(scrape.errors.iter().all(|error| (1..=lines).contains(&error.line_no)));
 
     let printed = print(&scrape.samples);
     let again = exposition::parse(&printed);
     assert_eq!(again.errors, []);
-    assert_eq!(
-        format!("{:?}", scrape.samples),
-        format!("{:?}", again.samples)
-    );
+    assert_eq!(format!("{:?}", scrape.samples), format!("{:?}", again.samples));
 }
 
 /// The samples as a page in Prometheus's format. Names that need quotes get them.
@@ -62,10 +54,7 @@ pub fn print(samples: &[Sample<'_>]) -> String {
         let bare = is_bare(sample.name, true);
         let name = (!bare).then(|| format!("\"{}\"", sample.name));
         let labels = sample.labels.iter().map(|(name, value)| {
-            let value = value
-                .replace('\\', "\\\\")
-                .replace('"', "\\\"")
-                .replace('\n', "\\n");
+            let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
             if is_bare(name, false) {
                 format!("{name}=\"{value}\"")
             } else {
@@ -88,9 +77,7 @@ pub fn print(samples: &[Sample<'_>]) -> String {
 fn is_bare(name: &str, colons: bool) -> bool {
     !name.starts_with(|c: char| c.is_ascii_digit())
         && !name.is_empty()
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || (colons && byte == b':'))
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || (colons && byte == b':'))
 }
 
 /// Any bytes as a stream: the same events, counts and tail however they are cut. The first two
@@ -104,10 +91,7 @@ pub fn sse(data: &[u8]) {
         small => usize::from(*small),
     };
     let size = usize::from(*cut) + 1;
-    assert_eq!(
-        decode(stream.chunks(size), limit),
-        decode(std::iter::once(stream), limit)
-    );
+    assert_eq!(decode(stream.chunks(size), limit), decode(std::iter::once(stream), limit));
 }
 
 /// One event, owned.

@@ -36,10 +36,7 @@ pub fn of(format: &str) -> Vec<Sample> {
 
 /// The samples of every log format.
 pub fn of_logs() -> Vec<Sample> {
-    tare_parsers::FORMATS
-        .iter()
-        .flat_map(|format| of(format.name))
-        .collect()
+    tare_parsers::FORMATS.iter().flat_map(|format| of(format.name)).collect()
 }
 
 /// Lines as a tailer hands them out: without `\n`, everything else kept.

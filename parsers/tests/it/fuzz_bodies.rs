@@ -5,11 +5,7 @@ use crate::{bodies, files};
 /// The samples, each whole and cut short at a few places.
 fn inputs() -> Vec<Vec<u8>> {
     let mut inputs = Vec::new();
-    for sample in files::of_logs()
-        .into_iter()
-        .chain(files::of("exposition"))
-        .chain(files::of("sse"))
-    {
+    for sample in files::of_logs().into_iter().chain(files::of("exposition")).chain(files::of("sse")) {
         for cut in [3, 50, 97] {
             inputs.push(sample.bytes[..sample.bytes.len() * cut / 100].to_vec());
         }

@@ -33,12 +33,7 @@ fn ours(page: &str) -> Vec<Row> {
                 .into_iter()
                 .map(|(name, value)| (name.to_owned(), value.into_owned()))
                 .collect();
-            (
-                sample.name.to_owned(),
-                labels,
-                bits(sample.value),
-                sample.timestamp_ms,
-            )
+            (sample.name.to_owned(), labels, bits(sample.value), sample.timestamp_ms)
         })
         .collect()
 }
@@ -56,11 +51,7 @@ fn theirs(page: &str, ours: &[Row]) -> Vec<Row> {
             let Value::Untyped(value) = sample.value else {
                 panic!("{sample:?} is typed");
             };
-            let labels = sample
-                .labels
-                .iter()
-                .map(|(name, value)| (name.clone(), value.clone()))
-                .collect();
+            let labels = sample.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
             let at = our.3.map(|_| sample.timestamp.timestamp_millis());
             (sample.metric, labels, bits(value), at)
         })
@@ -69,15 +60,10 @@ fn theirs(page: &str, ours: &[Row]) -> Vec<Row> {
 
 #[test]
 fn real_pages_read_the_same() {
-    for name in [
-        "exposition/vllm-0.32.prom",
-        "exposition/vllm-0.32-two-servers.prom",
-        "exposition/haproxy-nan.prom",
-    ] {
-        let sample = files::of("exposition")
-            .into_iter()
-            .find(|sample| sample.name == name)
-            .expect(name);
+    for name in
+        ["exposition/vllm-0.32.prom", "exposition/vllm-0.32-two-servers.prom", "exposition/haproxy-nan.prom"]
+    {
+        let sample = files::of("exposition").into_iter().find(|sample| sample.name == name).expect(name);
         let page: String = sample
             .text()
             .lines()

@@ -13,11 +13,7 @@ use crate::{bodies, files};
 fn plain_lines() -> Vec<String> {
     let lines: Vec<String> = files::of_logs()
         .iter()
-        .flat_map(|sample| {
-            files::lines(sample.text())
-                .map(str::to_owned)
-                .collect::<Vec<_>>()
-        })
+        .flat_map(|sample| files::lines(sample.text()).map(str::to_owned).collect::<Vec<_>>())
         .filter(|line| !line.contains('\u{1b}'))
         .collect();
     assert!(lines.len() > 100);
@@ -25,11 +21,7 @@ fn plain_lines() -> Vec<String> {
 }
 
 fn boundary(text: &str, at: Index) -> usize {
-    let boundaries: Vec<usize> = text
-        .char_indices()
-        .map(|(at, _)| at)
-        .chain([text.len()])
-        .collect();
+    let boundaries: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
     *at.get(&boundaries)
 }
 
@@ -37,33 +29,16 @@ fn boundary(text: &str, at: Index) -> usize {
 fn facts(event: &Event<'_>) -> String {
     let ids: Vec<&str> = event.ids().collect();
     match event {
-        Event::Access {
-            client,
-            port,
-            method,
-            path,
-            status,
-        } => {
+        Event::Access { client, port, method, path, status } => {
             format!("{client} {port:?} {method} {path} {status}")
         }
-        Event::Finished {
-            input_tokens,
-            output_tokens,
-            ..
-        } => {
+        Event::Finished { input_tokens, output_tokens, .. } => {
             format!("{ids:?} {input_tokens:?} {output_tokens:?}")
         }
         Event::Stats {
-            engine,
-            prompt_throughput_tps,
-            generation_throughput_tps,
-            running,
-            waiting,
-            ..
+            engine, prompt_throughput_tps, generation_throughput_tps, running, waiting, ..
         } => {
-            format!(
-                "{engine:?} {prompt_throughput_tps} {generation_throughput_tps} {running} {waiting}"
-            )
+            format!("{engine:?} {prompt_throughput_tps} {generation_throughput_tps} {running} {waiting}")
         }
         Event::Iteration { .. } => format!("{event:?}"),
         _ => format!("{ids:?}"),
@@ -213,9 +188,7 @@ const WORDS: [&[u8]; 16] = [
 
 /// Whether byte `at` lies inside an escape sequence that was put in before.
 fn inside_escape(text: &str, at: usize) -> bool {
-    text[..at]
-        .rfind('\u{1b}')
-        .is_some_and(|escape| !text[escape..at].contains('m'))
+    text[..at].rfind('\u{1b}').is_some_and(|escape| !text[escape..at].contains('m'))
 }
 
 /// The specification's own words for what a stream is, line by line and slowly: what the decoder's

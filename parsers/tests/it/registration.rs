@@ -14,17 +14,10 @@ fn every_file_with_a_format_is_in_the_table_and_has_samples() {
     let files: BTreeSet<String> = fs::read_dir(source)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| {
-            fs::read_to_string(path)
-                .unwrap()
-                .contains("\npub fn recognises(")
-        })
+        .filter(|path| fs::read_to_string(path).unwrap().contains("\npub fn recognises("))
         .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
         .collect();
-    let table: BTreeSet<String> = FORMATS
-        .iter()
-        .map(|format| format.name.to_owned())
-        .collect();
+    let table: BTreeSet<String> = FORMATS.iter().map(|format| format.name.to_owned()).collect();
     assert_eq!(files, table);
     for format in FORMATS {
         assert!(!files::of(format.name).is_empty());

@@ -51,20 +51,8 @@ fn head(line: &LogLine<'_>) -> String {
     let mut out = String::new();
     match line.time {
         None => out.push('-'),
-        Some(LogTime::Unix {
-            unix_ns,
-            resolution_ns,
-        }) => write!(out, "{unix_ns}ns±{resolution_ns}").unwrap(),
-        Some(LogTime::Local {
-            year,
-            month,
-            day,
-            hour,
-            minute,
-            second,
-            nanos,
-            resolution_ns,
-        }) => {
+        Some(LogTime::Unix { unix_ns, resolution_ns }) => write!(out, "{unix_ns}ns±{resolution_ns}").unwrap(),
+        Some(LogTime::Local { year, month, day, hour, minute, second, nanos, resolution_ns }) => {
             let year = year.map_or("????".to_owned(), |year| year.to_string());
             write!(
                 out,
@@ -94,12 +82,7 @@ fn page(text: &str) -> String {
         writeln!(out, "type {name}: {kind:?}").unwrap();
     }
     for sample in &scrape.samples {
-        write!(
-            out,
-            "{} {:?} = {:?}",
-            sample.name, sample.labels, sample.value
-        )
-        .unwrap();
+        write!(out, "{} {:?} = {:?}", sample.name, sample.labels, sample.value).unwrap();
         match sample.timestamp_ms {
             Some(at) => writeln!(out, " at {at} ms").unwrap(),
             None => out.push('\n'),
@@ -150,10 +133,7 @@ fn no_snapshot_outlives_its_sample() {
     let snapshots: BTreeSet<String> = fs::read_dir(files::folder().join("snapshots"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "snap")
-        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "snap"))
         .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
         .collect();
     assert_eq!(samples, snapshots);

@@ -27,20 +27,9 @@ pub fn load(file: &File, check: &mut Check<'_>) -> Load {
     let timeout_s = check.real("load.timeout_s", given.timeout_s, 3600.0, POSITIVE_SPAN);
     // With a duration, the run should end soon after it. Without, it ends when the last request did,
     // and a burst's last request is sent at the very start.
-    let grace_s = if duration_s.is_some() {
-        30.0
-    } else {
-        timeout_s
-    };
-    let prefix = given
-        .request_id_prefix
-        .clone()
-        .unwrap_or_else(|| "tare-".to_owned());
-    if prefix.len() > 64
-        || !prefix
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
-    {
+    let grace_s = if duration_s.is_some() { 30.0 } else { timeout_s };
+    let prefix = given.request_id_prefix.clone().unwrap_or_else(|| "tare-".to_owned());
+    if prefix.len() > 64 || !prefix.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b)) {
         check.problem(
             "load.request_id_prefix",
             format!(
@@ -56,12 +45,7 @@ pub fn load(file: &File, check: &mut Check<'_>) -> Load {
         duration_s,
         grace_period_s: check.real("load.grace_period_s", given.grace_period_s, grace_s, SPAN),
         timeout_s,
-        connect_timeout_s: check.real(
-            "load.connect_timeout_s",
-            given.connect_timeout_s,
-            30.0,
-            POSITIVE_SPAN,
-        ),
+        connect_timeout_s: check.real("load.connect_timeout_s", given.connect_timeout_s, 30.0, POSITIVE_SPAN),
         warmups: check.whole("load.warmups", given.warmups, 0, 0..=100_000),
         max_concurrency: given
             .max_concurrency
@@ -72,17 +56,9 @@ pub fn load(file: &File, check: &mut Check<'_>) -> Load {
 
 /// The law of arrivals: users, else a rate, else what `vllm bench serve` does without a rate: all
 /// at once, or as many at once as `max_concurrency` lets, which is a closed loop.
-fn arrival(
-    file: &File,
-    requests: Option<u64>,
-    duration_s: Option<f64>,
-    check: &mut Check<'_>,
-) -> Arrival {
+fn arrival(file: &File, requests: Option<u64>, duration_s: Option<f64>, check: &mut Check<'_>) -> Arrival {
     let given = &file.load;
-    let rate = given
-        .request_rate
-        .map(|Rate(rate)| rate)
-        .filter(|rate| *rate != f64::INFINITY);
+    let rate = given.request_rate.map(|Rate(rate)| rate).filter(|rate| *rate != f64::INFINITY);
     conflicts(given, rate, check);
     let in_range = |n: &u32| (1..=MAX_USERS).contains(n);
     let cap = check.whole_or_none(
@@ -100,29 +76,19 @@ fn arrival(
     let ramp_s = ramp(given, rate, duration_s, check);
     if given.users.is_some() || (given.max_concurrency.is_some() && rate.is_none()) {
         // Where the number is wrong, the problem is noted and any will do.
-        return Arrival::Closed {
-            users: users.or(cap).unwrap_or(1),
-            ramp_s,
-        };
+        return Arrival::Closed { users: users.or(cap).unwrap_or(1), ramp_s };
     }
     if let Some(rate) = rate {
         let limits = Limits::above(0.0, 1e6, "requests per second");
         let rate_rps = check
-            .real_or_none(
-                "load.request_rate",
-                Some(rate),
-                limits,
-                "`inf` sends all at once",
-            )
+            .real_or_none("load.request_rate", Some(rate), limits, "`inf` sends all at once")
             .unwrap_or(1.0);
         return match given.arrival.unwrap_or(ArrivalName::Poisson) {
             ArrivalName::Poisson => Arrival::Poisson { rate_rps },
             ArrivalName::Constant => Arrival::Constant { rate_rps },
         };
     }
-    let burst = requests
-        .and_then(|requests| u32::try_from(requests).ok())
-        .filter(in_range);
+    let burst = requests.and_then(|requests| u32::try_from(requests).ok()).filter(in_range);
     match (burst, given.requests) {
         // A burst that fits; or no requests at all, which is noted as out of range.
         (Some(_), _) | (None, Some(0)) => {}
@@ -137,10 +103,7 @@ fn arrival(
             "give --users or --request-rate",
         ),
     }
-    Arrival::Closed {
-        users: burst.unwrap_or(1),
-        ramp_s: 0.0,
-    }
+    Arrival::Closed { users: burst.unwrap_or(1), ramp_s: 0.0 }
 }
 
 /// Settings that say two things at once.
@@ -167,28 +130,16 @@ fn conflicts(given: &file::Load, rate: Option<f64>, check: &mut Check<'_>) {
 }
 
 /// The ramp, which users alone have, and which ends before the run does.
-fn ramp(
-    given: &file::Load,
-    rate: Option<f64>,
-    duration_s: Option<f64>,
-    check: &mut Check<'_>,
-) -> f64 {
+fn ramp(given: &file::Load, rate: Option<f64>, duration_s: Option<f64>, check: &mut Check<'_>) -> f64 {
     let ramp_s = check.real("load.ramp_s", given.ramp_s, 0.0, SPAN);
     let closed = given.users.is_some() || (given.max_concurrency.is_some() && rate.is_none());
     if given.ramp_s.is_some() && !closed {
-        check.problem(
-            "load.ramp_s",
-            "only users are ramped",
-            "say how many with --users, or leave it out",
-        );
+        check.problem("load.ramp_s", "only users are ramped", "say how many with --users, or leave it out");
     }
     if let Some(duration_s) = duration_s
         && ramp_s > duration_s
     {
-        let message = format!(
-            "{ramp_s} s is longer than {} ({duration_s} s)",
-            check.name("load.duration_s")
-        );
+        let message = format!("{ramp_s} s is longer than {} ({duration_s} s)", check.name("load.duration_s"));
         check.problem("load.ramp_s", message, "a ramp ends before the run does");
     }
     ramp_s

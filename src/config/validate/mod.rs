@@ -58,38 +58,22 @@ fn name(file: &File, source: Option<&Path>, check: &mut Check<'_>) -> String {
     let fits = |name: &str| {
         !name.is_empty()
             && !name.starts_with(['.', '-'])
-            && name
-                .chars()
-                .all(|c| c.is_alphanumeric() || "._-".contains(c))
+            && name.chars().all(|c| c.is_alphanumeric() || "._-".contains(c))
     };
     if let Some(name) = &file.name {
         if !fits(name) {
             let message = format!("expected letters, digits, `.`, `_` and `-`, found `{name}`");
-            check.problem(
-                "name",
-                message,
-                "the name becomes part of the run folder's name",
-            );
+            check.problem("name", message, "the name becomes part of the run folder's name");
         }
         return name.clone();
     }
-    let stem = source
-        .and_then(Path::file_stem)
-        .map(|stem| stem.to_string_lossy().into_owned());
-    stem.filter(|stem| fits(stem))
-        .unwrap_or_else(|| "run".to_owned())
+    let stem = source.and_then(Path::file_stem).map(|stem| stem.to_string_lossy().into_owned());
+    stem.filter(|stem| fits(stem)).unwrap_or_else(|| "run".to_owned())
 }
 
 fn output(output: Option<PathBuf>, check: &mut Check<'_>) -> Option<PathBuf> {
-    if output
-        .as_ref()
-        .is_some_and(|path| path.as_os_str().is_empty())
-    {
-        check.problem(
-            "output",
-            "expected a folder, found nothing",
-            "left out, it is output/NAME-TIME",
-        );
+    if output.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+        check.problem("output", "expected a folder, found nothing", "left out, it is output/NAME-TIME");
     }
     output
 }

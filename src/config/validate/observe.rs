@@ -4,8 +4,8 @@
 use super::SPAN;
 use crate::config::check::{Check, Limits};
 use crate::config::file::{self, File, Metrics, OtlpChoice};
-use crate::net::HttpUrl;
 use crate::config::{Embedded, Observe, Otlp};
+use crate::net::HttpUrl;
 
 pub fn observe(file: &File, embedded: &mut Embedded, check: &mut Check<'_>) -> Observe {
     let given = &file.observe;
@@ -22,18 +22,10 @@ pub fn observe(file: &File, embedded: &mut Embedded, check: &mut Check<'_>) -> O
     if starts_embedded {
         let hint = "say which server to use with --base-url, or leave it out";
         if !metrics_urls.is_empty() {
-            check.problem(
-                "observe.metrics",
-                "the embedded server's metrics are found without a URL",
-                hint,
-            );
+            check.problem("observe.metrics", "the embedded server's metrics are found without a URL", hint);
         }
         if given.server_log.is_some() {
-            check.problem(
-                "observe.server_log",
-                "the embedded server's log is read without a path",
-                hint,
-            );
+            check.problem("observe.server_log", "the embedded server's log is read without a path", hint);
         }
     }
     if given.server_log.as_ref().is_some_and(String::is_empty) {
@@ -63,50 +55,25 @@ pub fn observe(file: &File, embedded: &mut Embedded, check: &mut Check<'_>) -> O
 
 /// The receiver. The embedded server is told its ports, so any free ones do; another server was
 /// configured for the usual ones.
-fn otlp(
-    file: &File,
-    starts_embedded: bool,
-    embedded: &Embedded,
-    check: &mut Check<'_>,
-) -> Option<Otlp> {
+fn otlp(file: &File, starts_embedded: bool, embedded: &Embedded, check: &mut Check<'_>) -> Option<Otlp> {
     let asked = match &file.observe.otlp {
         Some(OtlpChoice::On(otlp)) => otlp.clone(),
         None if starts_embedded && embedded.spans => file::Otlp::default(),
         Some(OtlpChoice::Off) | None => return None,
     };
-    let usual = if starts_embedded {
-        [0, 0]
-    } else {
-        [4317, 4318]
-    };
+    let usual = if starts_embedded { [0, 0] } else { [4317, 4318] };
     let otlp = Otlp {
         host: asked.host.unwrap_or_else(|| "127.0.0.1".to_owned()),
         grpc_port: asked.grpc_port.unwrap_or(usual[0]),
         http_port: asked.http_port.unwrap_or(usual[1]),
     };
-    if otlp.host.is_empty()
-        || !otlp
-            .host
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b".:-".contains(&b))
-    {
-        let message = format!(
-            "expected a host to listen on, found `{}`",
-            otlp.host.escape_debug()
-        );
-        check.problem(
-            "observe.otlp.host",
-            message,
-            "`127.0.0.1` for this machine alone, `0.0.0.0` for all",
-        );
+    if otlp.host.is_empty() || !otlp.host.bytes().all(|b| b.is_ascii_alphanumeric() || b".:-".contains(&b)) {
+        let message = format!("expected a host to listen on, found `{}`", otlp.host.escape_debug());
+        check.problem("observe.otlp.host", message, "`127.0.0.1` for this machine alone, `0.0.0.0` for all");
     }
     if otlp.grpc_port == otlp.http_port && otlp.grpc_port != 0 {
         let message = format!("{} is the port for gRPC as well", otlp.http_port);
-        check.problem(
-            "observe.otlp.http_port",
-            message,
-            "the usual ports are 4317 (gRPC) and 4318 (HTTP)",
-        );
+        check.problem("observe.otlp.http_port", message, "the usual ports are 4317 (gRPC) and 4318 (HTTP)");
     }
     Some(otlp)
 }

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use super::SPAN;
 use crate::config::check::Check;
 use crate::config::file::{self, File};
-use crate::net::HttpUrl;
 use crate::config::{Embedded, Target};
+use crate::net::HttpUrl;
 use crate::record::Endpoint;
 use crate::server::{self, SERVERS};
 
@@ -19,26 +19,16 @@ pub fn target(
 ) -> Target {
     let given = &mut file.target;
     let base_url = base_url(given, check);
-    let server = given
-        .server
-        .take()
-        .unwrap_or_else(|| server::vllm::VLLM.name.to_owned());
+    let server = given.server.take().unwrap_or_else(|| server::vllm::VLLM.name.to_owned());
     if server::find(&server).is_none() {
         let known: Vec<&str> = SERVERS.iter().map(|s| s.name).collect();
         let message = format!("expected `{}`, found `{server}`", known.join("`, `"));
-        check.problem(
-            "target.server",
-            message,
-            "it says whose metrics and logs to expect",
-        );
+        check.problem("target.server", message, "it says whose metrics and logs to expect");
     }
     if let Some(path) = &given.path
         && !(path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic()))
     {
-        let message = format!(
-            "expected a path that begins with `/`, found `{}`",
-            path.escape_debug()
-        );
+        let message = format!("expected a path that begins with `/`, found `{}`", path.escape_debug());
         check.problem("target.path", message, "for example `/v1/chat/completions`");
     }
     if given.model.as_ref().is_some_and(String::is_empty) {
@@ -49,15 +39,9 @@ pub fn target(
         );
     }
     let headers = headers(std::mem::take(&mut given.headers), check);
-    let has_own = headers
-        .iter()
-        .any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+    let has_own = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
     if has_own && given.api_key_env.is_some() {
-        check.problem(
-            "target.api_key_env",
-            "there is an Authorization header as well",
-            "give one of them",
-        );
+        check.problem("target.api_key_env", "there is an Authorization header as well", "give one of them");
     }
     // The embedded server asks for no key, and an own header says more than a variable that happens
     // to be set.
@@ -72,9 +56,7 @@ pub fn target(
         path: given.path.take(),
         model: given.model.take(),
         headers,
-        api_key: api_key_env
-            .as_ref()
-            .and_then(|variable| api_key(variable, env, check)),
+        api_key: api_key_env.as_ref().and_then(|variable| api_key(variable, env, check)),
         api_key_env,
         base_url: base_url.map(|url| url.to_string()),
         ready_timeout_s: check.real("target.ready_timeout_s", given.ready_timeout_s, 0.0, SPAN),
@@ -91,19 +73,10 @@ fn base_url(given: &mut file::Target, check: &mut Check<'_>) -> Option<HttpUrl> 
         }
     };
     if given.path.is_none() && url.path.ends_with("/v1") {
-        let message = format!(
-            "expected the URL without the API's own path, found one that ends in `{}`",
-            url.path
-        );
-        let without = HttpUrl {
-            path: url.path.trim_end_matches("/v1").to_owned(),
-            ..url.clone()
-        };
-        check.problem(
-            "target.base_url",
-            message,
-            format!("did you mean `{without}`?"),
-        );
+        let message =
+            format!("expected the URL without the API's own path, found one that ends in `{}`", url.path);
+        let without = HttpUrl { path: url.path.trim_end_matches("/v1").to_owned(), ..url.clone() };
+        check.problem("target.base_url", message, format!("did you mean `{without}`?"));
     }
     Some(url)
 }
@@ -111,45 +84,22 @@ fn base_url(given: &mut file::Target, check: &mut Check<'_>) -> Option<HttpUrl> 
 const USUAL_KEY: &str = "OPENAI_API_KEY";
 
 /// The key in an environment variable; messages never show it.
-fn api_key(
-    variable: &str,
-    env: &dyn Fn(&str) -> Option<String>,
-    check: &mut Check<'_>,
-) -> Option<String> {
-    if variable.is_empty()
-        || !variable
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'_')
-    {
+fn api_key(variable: &str, env: &dyn Fn(&str) -> Option<String>, check: &mut Check<'_>) -> Option<String> {
+    if variable.is_empty() || !variable.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
         // Not quoted: it may be the key itself.
         let message = "expected the name of an environment variable (letters, digits and `_`)";
-        check.problem(
-            "target.api_key_env",
-            message,
-            "the key itself is never given here",
-        );
+        check.problem("target.api_key_env", message, "the key itself is never given here");
         return None;
     }
-    let key = env(variable)
-        .map(|key| key.trim().to_owned())
-        .filter(|key| !key.is_empty());
+    let key = env(variable).map(|key| key.trim().to_owned()).filter(|key| !key.is_empty());
     let Some(key) = key else {
         let message = format!("the environment variable `{variable}` is not set");
-        check.problem(
-            "target.api_key_env",
-            message,
-            format!("`export {variable}=…` before the run"),
-        );
+        check.problem("target.api_key_env", message, format!("`export {variable}=…` before the run"));
         return None;
     };
     if !key.bytes().all(|b| b.is_ascii_graphic()) {
-        let message =
-            format!("the key in `{variable}` has characters that cannot be sent in a header");
-        check.problem(
-            "target.api_key_env",
-            message,
-            "expected printable ASCII without spaces",
-        );
+        let message = format!("the key in `{variable}` has characters that cannot be sent in a header");
+        check.problem("target.api_key_env", message, "expected printable ASCII without spaces");
     }
     Some(key)
 }
@@ -181,15 +131,8 @@ fn headers(given: BTreeMap<String, String>, check: &mut Check<'_>) -> Vec<(Strin
             } else {
                 "leave it out"
             };
-            check.problem(
-                "target.headers",
-                format!("`{name}` is set by tare itself"),
-                hint,
-            );
-        } else if !value
-            .bytes()
-            .all(|b| b == b'\t' || (0x20..0x7f).contains(&b))
-        {
+            check.problem("target.headers", format!("`{name}` is set by tare itself"), hint);
+        } else if !value.bytes().all(|b| b == b'\t' || (0x20..0x7f).contains(&b)) {
             check.problem(
                 "target.headers",
                 format!("the value of `{name}` cannot be sent in a header"),

@@ -24,12 +24,7 @@ pub fn workload(file: &mut File, requests: Option<u64>, check: &mut Check<'_>) -
         1..=u32::MAX,
         "left out, the dataset says it",
     );
-    if let Dataset::Random {
-        input_len,
-        range_ratio,
-        ..
-    } = dataset
-    {
+    if let Dataset::Random { input_len, range_ratio, .. } = dataset {
         // Its answers' lengths are drawn with the prompts.
         max_tokens = None;
         let wanted = requests.unwrap_or(DEFAULT_REQUESTS);
@@ -50,11 +45,7 @@ pub fn workload(file: &mut File, requests: Option<u64>, check: &mut Check<'_>) -
             } else {
                 "leave it out"
             };
-            check.problem(
-                "workload.extra_body",
-                format!("`{key}` is set by tare itself"),
-                hint,
-            );
+            check.problem("workload.extra_body", format!("`{key}` is set by tare itself"), hint);
         }
     }
     let server = "left out, the server decides";
@@ -68,12 +59,7 @@ pub fn workload(file: &mut File, requests: Option<u64>, check: &mut Check<'_>) -
             Limits::from(0.0, 10.0, ""),
             server,
         ),
-        top_p: check.real_or_none(
-            "workload.top_p",
-            given.top_p,
-            Limits::above(0.0, 1.0, ""),
-            server,
-        ),
+        top_p: check.real_or_none("workload.top_p", given.top_p, Limits::above(0.0, 1.0, ""), server),
         ignore_eos: given.ignore_eos.unwrap_or(false),
         stream: given.stream.unwrap_or(true),
         extra_body: std::mem::take(&mut given.extra_body),
@@ -85,11 +71,7 @@ const MAX_RANDOM_TOKENS: f64 = 4e8;
 
 fn dataset(file: &mut File, check: &mut Check<'_>) -> Dataset {
     let given = &mut file.workload;
-    let ending = given
-        .path
-        .as_ref()
-        .and_then(|path| path.extension())
-        .map(OsStr::to_ascii_lowercase);
+    let ending = given.path.as_ref().and_then(|path| path.extension()).map(OsStr::to_ascii_lowercase);
     let by_ending = match ending.as_ref().and_then(|ending| ending.to_str()) {
         Some("jsonl" | "ndjson") => Some(DatasetName::Jsonl),
         Some("json") => Some(DatasetName::Sharegpt),
@@ -102,24 +84,14 @@ fn dataset(file: &mut File, check: &mut Check<'_>) -> Dataset {
             "say it with --dataset-name sharegpt or custom",
         );
     }
-    let usual = if given.path.is_some() {
-        DatasetName::Jsonl
-    } else {
-        DatasetName::Random
-    };
+    let usual = if given.path.is_some() { DatasetName::Jsonl } else { DatasetName::Random };
     let name = given.dataset.or(by_ending).unwrap_or(usual);
     if name == DatasetName::Random {
         return random(file, check);
     }
     for (field, is_given) in [
-        (
-            "workload.random_input_len",
-            given.random_input_len.is_some(),
-        ),
-        (
-            "workload.random_output_len",
-            given.random_output_len.is_some(),
-        ),
+        ("workload.random_input_len", given.random_input_len.is_some()),
+        ("workload.random_output_len", given.random_output_len.is_some()),
         ("workload.range_ratio", given.range_ratio.is_some()),
     ] {
         if is_given {
@@ -143,11 +115,7 @@ fn dataset(file: &mut File, check: &mut Check<'_>) -> Dataset {
         );
         PathBuf::new()
     });
-    if name == DatasetName::Sharegpt {
-        Dataset::Sharegpt { path }
-    } else {
-        Dataset::Jsonl { path }
-    }
+    if name == DatasetName::Sharegpt { Dataset::Sharegpt { path } } else { Dataset::Jsonl { path } }
 }
 
 fn random(file: &mut File, check: &mut Check<'_>) -> Dataset {
@@ -165,10 +133,7 @@ fn random(file: &mut File, check: &mut Check<'_>) -> Dataset {
     if let (Some(random), Some(most)) = (given.random_output_len, given.max_tokens)
         && random != most
     {
-        let message = format!(
-            "{most} contradicts {} ({random})",
-            check.name("workload.random_output_len")
-        );
+        let message = format!("{most} contradicts {} ({random})", check.name("workload.random_output_len"));
         check.problem(
             "workload.max_tokens",
             message,
@@ -177,26 +142,14 @@ fn random(file: &mut File, check: &mut Check<'_>) -> Dataset {
     }
     let len = 1..=10_000_000;
     Dataset::Random {
-        input_len: check.whole(
-            "workload.random_input_len",
-            given.random_input_len,
-            1024,
-            len.clone(),
-        ),
+        input_len: check.whole("workload.random_input_len", given.random_input_len, 1024, len.clone()),
         output_len: check.whole(
             "workload.random_output_len",
-            given
-                .random_output_len
-                .or(given.max_tokens.filter(|&n| n > 0)),
+            given.random_output_len.or(given.max_tokens.filter(|&n| n > 0)),
             128,
             len,
         ),
-        range_ratio: check.real(
-            "workload.range_ratio",
-            given.range_ratio,
-            0.0,
-            Limits::from(0.0, 0.999, ""),
-        ),
+        range_ratio: check.real("workload.range_ratio", given.range_ratio, 0.0, Limits::from(0.0, 0.999, "")),
     }
 }
 

@@ -11,18 +11,8 @@ pub(super) fn page(engine: &str, n: f64) -> Vec<SampleRow> {
     let mut out = vec![
         sample("vllm:prompt_tokens_total", engine, &[], 20.0 * n),
         sample("vllm:generation_tokens_total", engine, &[], 11.0 * n),
-        sample(
-            "vllm:request_success_total",
-            engine,
-            &[("finished_reason", "length")],
-            n,
-        ),
-        sample(
-            "vllm:request_success_total",
-            engine,
-            &[("finished_reason", "abort")],
-            0.0,
-        ),
+        sample("vllm:request_success_total", engine, &[("finished_reason", "length")], n),
+        sample("vllm:request_success_total", engine, &[("finished_reason", "abort")], 0.0),
         sample("vllm:num_requests_running", engine, &[], 0.0),
         sample("vllm:num_requests_waiting", engine, &[], 0.0),
     ];
@@ -36,12 +26,7 @@ pub(super) fn page(engine: &str, n: f64) -> Vec<SampleRow> {
     for (name, each) in hists {
         for (le, bound) in [("0.05", 0.05), ("0.25", 0.25), ("+Inf", f64::INFINITY)] {
             let below = if each <= bound { n } else { 0.0 };
-            out.push(sample(
-                &format!("{name}_bucket"),
-                engine,
-                &[("le", le)],
-                below,
-            ));
+            out.push(sample(&format!("{name}_bucket"), engine, &[("le", le)], below));
         }
         out.push(sample(&format!("{name}_sum"), engine, &[], each * n));
         out.push(sample(&format!("{name}_count"), engine, &[], n));
@@ -58,11 +43,7 @@ pub(super) fn around(engine: &str) -> Vec<ScrapeRow> {
 }
 
 fn ten() -> Run {
-    Run {
-        requests: (0..10).map(request).collect(),
-        scrapes: around("0"),
-        ..Run::default()
-    }
+    Run { requests: (0..10).map(request).collect(), scrapes: around("0"), ..Run::default() }
 }
 
 #[test]
@@ -72,31 +53,15 @@ fn means_are_exact_and_quantiles_are_buckets() {
     assert_eq!(ttft.count, 10.0);
     assert!((ttft.mean.unwrap() - 0.090).abs() < 1e-12);
     assert_eq!(ttft.quantiles[0], (0.5, 0.05, Some(0.25)));
-    assert_eq!(
-        out.aggregate.of(Metric::Queue).unwrap().quantiles[0],
-        (0.5, 0.0, Some(0.05))
-    );
+    assert_eq!(out.aggregate.of(Metric::Queue).unwrap().quantiles[0], (0.5, 0.0, Some(0.05)));
     assert_eq!(out.aggregate.generation_tokens, Some(110.0));
     let window = out.window.unwrap();
-    assert_eq!(
-        window.begin_unix_ns,
-        BEGIN.plus_seconds(-0.99),
-        "the moment the first page had come"
-    );
+    assert_eq!(window.begin_unix_ns, BEGIN.plus_seconds(-0.99), "the moment the first page had come");
     assert_eq!(window.end_unix_ns, BEGIN.plus_seconds(15.0));
-    for name in [
-        "requests",
-        "output tokens",
-        "prompt tokens",
-        "server idle before and after",
-        "no foreign traffic",
-    ] {
-        assert_eq!(
-            check(&out, name).verdict,
-            Verdict::Agree,
-            "{name}: {}",
-            check(&out, name).detail
-        );
+    for name in
+        ["requests", "output tokens", "prompt tokens", "server idle before and after", "no foreign traffic"]
+    {
+        assert_eq!(check(&out, name).verdict, Verdict::Agree, "{name}: {}", check(&out, name).detail);
     }
 }
 
@@ -104,10 +69,8 @@ fn means_are_exact_and_quantiles_are_buckets() {
 fn engines_and_endpoints_are_added_up() {
     let mut run = ten();
     let two = |n| [page("0", n), page("1", n)].concat();
-    run.scrapes = vec![
-        scrape(ScrapePhase::Before, -1.0, two(2.0)),
-        scrape(ScrapePhase::After, 15.0, two(4.5)),
-    ];
+    run.scrapes =
+        vec![scrape(ScrapePhase::Before, -1.0, two(2.0)), scrape(ScrapePhase::After, 15.0, two(4.5))];
     let other = |mut s: ScrapeRow| {
         s.source = "http://127.0.0.1:8001/metrics".to_owned();
         s
@@ -123,8 +86,7 @@ fn engines_and_endpoints_are_added_up() {
 #[test]
 fn a_snapshot_repeated_counts_as_its_last() {
     let mut run = ten();
-    run.scrapes
-        .push(scrape(ScrapePhase::After, 14.0, page("0", 15.0)));
+    run.scrapes.push(scrape(ScrapePhase::After, 14.0, page("0", 15.0)));
     let mut failed = scrape(ScrapePhase::After, 16.0, Vec::new());
     failed.error = Some("connection refused".to_owned());
     run.scrapes.push(failed);
@@ -134,24 +96,13 @@ fn a_snapshot_repeated_counts_as_its_last() {
 #[test]
 fn a_restart_makes_it_unusable_and_is_said_even_if_it_was_overtaken() {
     let mut run = ten();
-    run.scrapes
-        .insert(1, scrape(ScrapePhase::During, 5.0, page("0", 1.0)));
+    run.scrapes.insert(1, scrape(ScrapePhase::During, 5.0, page("0", 1.0)));
     let out = run.correlate();
     let why = out.aggregate.unusable.clone().unwrap();
-    assert!(
-        why.contains("fell between two scrapes: the server was restarted"),
-        "{why}"
-    );
-    assert_eq!(
-        check(&out, "counters without a restart").verdict,
-        Verdict::Differ
-    );
+    assert!(why.contains("fell between two scrapes: the server was restarted"), "{why}");
+    assert_eq!(check(&out, "counters without a restart").verdict, Verdict::Differ);
     assert_eq!(check(&out, "requests").verdict, Verdict::NotAvailable);
-    assert_eq!(
-        out.headline[0].source,
-        Evidence::None,
-        "no figure is made from it"
-    );
+    assert_eq!(out.headline[0].source, Evidence::None, "no figure is made from it");
     assert_eq!(out.breakdown.source, Evidence::None);
 }
 
@@ -160,18 +111,10 @@ fn without_both_snapshots_nothing_is_known_and_the_requests_make_the_window() {
     let mut run = ten();
     run.scrapes.truncate(1);
     let out = run.correlate();
-    assert!(
-        out.aggregate
-            .unusable
-            .unwrap()
-            .ends_with("no snapshot from after the load")
-    );
+    assert!(out.aggregate.unusable.unwrap().ends_with("no snapshot from after the load"));
     assert_eq!(out.window.unwrap().begin_unix_ns, BEGIN);
     run.scrapes.clear();
-    assert_eq!(
-        run.correlate().aggregate.unusable.unwrap(),
-        "no metrics endpoint was scraped"
-    );
+    assert_eq!(run.correlate().aggregate.unusable.unwrap(), "no metrics endpoint was scraped");
 }
 
 #[test]
@@ -182,10 +125,7 @@ fn one_endpoint_that_fails_makes_the_sum_unusable() {
     broken.error = Some("404".to_owned());
     run.scrapes.push(broken);
     let why = run.correlate().aggregate.unusable.unwrap();
-    assert_eq!(
-        why,
-        "http://127.0.0.1:8001/metrics: no snapshot from before the load"
-    );
+    assert_eq!(why, "http://127.0.0.1:8001/metrics: no snapshot from before the load");
 }
 
 #[test]
@@ -198,10 +138,7 @@ fn a_server_that_knows_more_requests_has_other_traffic() {
         (requests.verdict, requests.client, requests.server),
         (Verdict::Differ, Some(8.0), Some(10.0))
     );
-    assert_eq!(
-        requests.detail,
-        "2 more finished at the server than the client sent"
-    );
+    assert_eq!(requests.detail, "2 more finished at the server than the client sent");
     assert_eq!(check(&out, "no foreign traffic").server, Some(2.0));
     assert_eq!(check(&out, "output tokens").detail, "22 more at the server");
 }
@@ -210,10 +147,7 @@ fn a_server_that_knows_more_requests_has_other_traffic() {
 fn a_server_that_knows_fewer_is_told() {
     let mut run = ten();
     run.requests.push(request(10));
-    assert_eq!(
-        check(&run.correlate(), "requests").detail,
-        "1 of the client's 11 are missing at the server"
-    );
+    assert_eq!(check(&run.correlate(), "requests").detail, "1 of the client's 11 are missing at the server");
 }
 
 #[test]
@@ -225,23 +159,12 @@ fn cut_requests_make_the_clients_side_an_interval() {
         run.requests[i].input_tokens = None;
     }
     let out = run.correlate();
-    assert_eq!(
-        check(&out, "requests").verdict,
-        Verdict::Agree,
-        "the server may have finished them"
-    );
+    assert_eq!(check(&out, "requests").verdict, Verdict::Agree, "the server may have finished them");
     let tokens = check(&out, "output tokens");
     assert_eq!(tokens.verdict, Verdict::Agree);
-    assert_eq!(
-        tokens.detail,
-        "22 more at the server, as 2 cut or unfinished requests may account for"
-    );
+    assert_eq!(tokens.detail, "22 more at the server, as 2 cut or unfinished requests may account for");
     run.requests[9].max_tokens = Some(3);
-    assert_eq!(
-        check(&run.correlate(), "output tokens").verdict,
-        Verdict::Differ,
-        "not so many"
-    );
+    assert_eq!(check(&run.correlate(), "output tokens").verdict, Verdict::Differ, "not so many");
 }
 
 #[test]
@@ -250,10 +173,7 @@ fn answers_without_usage_cannot_be_compared() {
     run.requests[0].output_tokens = None;
     let out = run.correlate();
     assert_eq!(check(&out, "output tokens").verdict, Verdict::NotAvailable);
-    assert_eq!(
-        check(&out, "output tokens").detail,
-        "1 successful requests came without usage"
-    );
+    assert_eq!(check(&out, "output tokens").detail, "1 successful requests came without usage");
 }
 
 #[test]
@@ -281,26 +201,15 @@ fn sums_over_spans_are_the_endpoints_or_are_not_compared() {
         "sum of prefill times",
         "sum of decode times",
     ] {
-        assert_eq!(
-            check(&out, name).verdict,
-            Verdict::Agree,
-            "{name}: {}",
-            check(&out, name).detail
-        );
+        assert_eq!(check(&out, name).verdict, Verdict::Agree, "{name}: {}", check(&out, name).detail);
     }
     run.spans[3].queue_s = Some(0.020_001);
-    assert_eq!(
-        check(&run.correlate(), "sum of queue times").verdict,
-        Verdict::Differ
-    );
+    assert_eq!(check(&run.correlate(), "sum of queue times").verdict, Verdict::Differ);
     run.spans.pop();
     let out = run.correlate();
     let fewer = check(&out, "sum of queue times");
     assert_eq!(fewer.verdict, Verdict::NotAvailable);
-    assert_eq!(
-        fewer.detail,
-        "9 spans, 10 observations: sums of different requests"
-    );
+    assert_eq!(fewer.detail, "9 spans, 10 observations: sums of different requests");
 }
 
 #[test]
@@ -310,15 +219,9 @@ fn in_band_metrics_are_checked_against_spans() {
     for r in &mut run.requests {
         r.in_band_queue_s = Some(0.020);
     }
-    assert_eq!(
-        check(&run.correlate(), "spans and in-band metrics agree").verdict,
-        Verdict::Agree
-    );
+    assert_eq!(check(&run.correlate(), "spans and in-band metrics agree").verdict, Verdict::Agree);
     run.requests[2].in_band_queue_s = Some(0.021);
     let out = run.correlate();
     let differs = check(&out, "spans and in-band metrics agree");
-    assert_eq!(
-        (differs.verdict, differs.detail.as_str()),
-        (Verdict::Differ, "1 of 10 times differ")
-    );
+    assert_eq!((differs.verdict, differs.detail.as_str()), (Verdict::Differ, "1 of 10 times differ"));
 }

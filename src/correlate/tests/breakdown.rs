@@ -11,46 +11,25 @@ use crate::record::{Connection, RequestRow};
 fn with_spans(n: u64) -> Run {
     let requests: Vec<RequestRow> = (0..n).map(request).collect();
     let spans = requests.iter().map(span).collect();
-    Run {
-        requests,
-        spans,
-        ..Run::default()
-    }
+    Run { requests, spans, ..Run::default() }
 }
 
 fn rows(column: &BreakdownColumn) -> Vec<(&'static str, f64)> {
-    column
-        .parts
-        .iter()
-        .map(|p| (p.row.name(), (p.mean_s * 1e6).round() / 1e6))
-        .collect()
+    column.parts.iter().map(|p| (p.row.name(), (p.mean_s * 1e6).round() / 1e6)).collect()
 }
 
 /// In every column the parts inside TTFT sum to it.
 fn assert_sums(out: &Correlated) {
     for column in &out.breakdown.columns {
-        let sum: f64 = column
-            .parts
-            .iter()
-            .filter(|p| p.row.inside_ttft())
-            .map(|p| p.mean_s)
-            .sum();
-        assert!(
-            (sum - column.ttft_s).abs() < 1e-9,
-            "{}: {sum} is not {}",
-            column.at,
-            column.ttft_s
-        );
+        let sum: f64 = column.parts.iter().filter(|p| p.row.inside_ttft()).map(|p| p.mean_s).sum();
+        assert!((sum - column.ttft_s).abs() < 1e-9, "{}: {sum} is not {}", column.at, column.ttft_s);
     }
 }
 
 #[test]
 fn with_spans_and_one_clock_every_row_is_there() {
     let out = with_spans(10).correlate();
-    assert_eq!(
-        (out.breakdown.source, out.breakdown.n),
-        (Evidence::Span, 10)
-    );
+    assert_eq!((out.breakdown.source, out.breakdown.n), (Evidence::Span, 10));
     let mean = &out.breakdown.columns[0];
     let expected = [
         ("schedule", 0.001),
@@ -65,19 +44,10 @@ fn with_spans_and_one_clock_every_row_is_there() {
         ("client lag", 0.0001),
     ];
     assert_eq!(rows(mean), expected);
-    let by_subtraction: Vec<_> = mean
-        .parts
-        .iter()
-        .filter(|p| !p.measured)
-        .map(|p| p.row)
-        .collect();
+    let by_subtraction: Vec<_> = mean.parts.iter().filter(|p| !p.measured).map(|p| p.row).collect();
     assert_eq!(by_subtraction, [PartRow::FrontEnd, PartRow::Unexplained]);
     assert_eq!(
-        out.breakdown
-            .columns
-            .iter()
-            .map(|c| c.at.as_str())
-            .collect::<Vec<_>>(),
+        out.breakdown.columns.iter().map(|c| c.at.as_str()).collect::<Vec<_>>(),
         ["mean", "p50", "p90", "p99"]
     );
     assert_sums(&out);
@@ -94,10 +64,7 @@ fn what_no_row_covers_is_unexplained() {
     }
     let out = run.correlate();
     let mean = rows(&out.breakdown.columns[0]);
-    assert!(
-        mean.contains(&("connect", 0.0)) && mean.contains(&("unexplained", 0.0015)),
-        "{mean:?}"
-    );
+    assert!(mean.contains(&("connect", 0.0)) && mean.contains(&("unexplained", 0.0015)), "{mean:?}");
     assert_sums(&out);
 }
 
@@ -109,11 +76,7 @@ fn negatives_are_kept_and_counted() {
         run.requests[i].sent_unix_ns = Some(run.requests[i].started_unix_ns.plus_seconds(0.032));
     }
     let out = run.correlate();
-    let path_out = out.breakdown.columns[0]
-        .parts
-        .iter()
-        .find(|p| p.row == PartRow::PathOut)
-        .unwrap();
+    let path_out = out.breakdown.columns[0].parts.iter().find(|p| p.row == PartRow::PathOut).unwrap();
     assert_eq!(path_out.n_negative, 3);
     assert!((path_out.mean_s - (7.0 * 0.003 - 3.0 * 0.027) / 10.0).abs() < 1e-9);
     assert_sums(&out);
@@ -177,12 +140,7 @@ fn the_metrics_endpoint_splits_the_mean_alone() {
     assert_eq!(out.breakdown.source, Evidence::Metrics);
     assert_eq!(out.breakdown.columns.len(), 1);
     let mean = rows(&out.breakdown.columns[0]);
-    for row in [
-        ("front end", 0.010),
-        ("queue", 0.020),
-        ("prefill", 0.060),
-        ("path", 0.008),
-    ] {
+    for row in [("front end", 0.010), ("queue", 0.020), ("prefill", 0.060), ("path", 0.008)] {
         assert!(mean.contains(&row), "{mean:?}");
     }
     assert_sums(&out);
@@ -206,10 +164,7 @@ fn evidence_of_a_few_does_not_speak_for_all() {
         (r.in_band_queue_s, r.in_band_prefill_s) = (Some(0.020), Some(0.060));
     }
     let breakdown = run.correlate().breakdown;
-    assert_eq!(
-        (breakdown.source, breakdown.n, breakdown.n_total),
-        (Evidence::InBand, 6, 10)
-    );
+    assert_eq!((breakdown.source, breakdown.n, breakdown.n_total), (Evidence::InBand, 6, 10));
 }
 
 #[test]
@@ -222,41 +177,14 @@ fn groups_hold_the_requests_around_the_percentile() {
     }
     let out = run.correlate();
     let columns = &out.breakdown.columns;
-    assert_eq!(
-        columns.iter().map(|c| c.n).collect::<Vec<_>>(),
-        [2000, 40, 40, 40]
-    );
-    assert!(
-        (columns[1].ttft_s - 0.109_995).abs() < 1e-9,
-        "{}",
-        columns[1].ttft_s
-    );
-    assert!(
-        (columns[2].ttft_s - 0.117_99).abs() < 1e-5,
-        "{}",
-        columns[2].ttft_s
-    );
+    assert_eq!(columns.iter().map(|c| c.n).collect::<Vec<_>>(), [2000, 40, 40, 40]);
+    assert!((columns[1].ttft_s - 0.109_995).abs() < 1e-9, "{}", columns[1].ttft_s);
+    assert!((columns[2].ttft_s - 0.117_99).abs() < 1e-5, "{}", columns[2].ttft_s);
     assert_sums(&out);
     run.requests.truncate(50);
-    assert_eq!(
-        run.correlate()
-            .breakdown
-            .columns
-            .iter()
-            .map(|c| c.n)
-            .collect::<Vec<_>>(),
-        [50, 30, 30, 30]
-    );
+    assert_eq!(run.correlate().breakdown.columns.iter().map(|c| c.n).collect::<Vec<_>>(), [50, 30, 30, 30]);
     run.requests.truncate(7);
-    assert_eq!(
-        run.correlate()
-            .breakdown
-            .columns
-            .iter()
-            .map(|c| c.n)
-            .collect::<Vec<_>>(),
-        [7, 7, 7, 7]
-    );
+    assert_eq!(run.correlate().breakdown.columns.iter().map(|c| c.n).collect::<Vec<_>>(), [7, 7, 7, 7]);
 }
 
 #[test]

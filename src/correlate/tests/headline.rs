@@ -9,42 +9,23 @@ use crate::record::{LogEvent, RequestRow, Status};
 fn with_spans(n: u64) -> Run {
     let requests: Vec<RequestRow> = (0..n).map(request).collect();
     let spans = requests.iter().map(span).collect();
-    Run {
-        requests,
-        spans,
-        ..Run::default()
-    }
+    Run { requests, spans, ..Run::default() }
 }
 
 fn assert_figures(row: &HeadlineRow, source: Evidence, title: &str, tool: f64, server: f64) {
     assert_eq!((row.source, row.title.as_str()), (source, title));
-    let figures = [
-        row.tool.unwrap().value,
-        row.server.unwrap().value,
-        row.tare.unwrap().value,
-    ];
+    let figures = [row.tool.unwrap().value, row.server.unwrap().value, row.tare.unwrap().value];
     for (found, expected) in figures.into_iter().zip([tool, server, tool - server]) {
-        assert!(
-            (found - expected).abs() < 1e-9 * expected.abs().max(1.0),
-            "{title}: {figures:?}"
-        );
+        assert!((found - expected).abs() < 1e-9 * expected.abs().max(1.0), "{title}: {figures:?}");
     }
 }
 
 #[test]
 fn spans_give_paired_differences() {
     let out = with_spans(10).correlate();
-    let [ttft, throughput, itl, duration] = out.headline.as_slice() else {
-        panic!()
-    };
+    let [ttft, throughput, itl, duration] = out.headline.as_slice() else { panic!() };
     assert_figures(ttft, Evidence::Span, "TTFT", 0.100, 0.090);
-    assert_figures(
-        throughput,
-        Evidence::Span,
-        "Token Throughput",
-        11.0 / 0.200,
-        11.0 / 0.190,
-    );
+    assert_figures(throughput, Evidence::Span, "Token Throughput", 11.0 / 0.200, 11.0 / 0.190);
     assert_figures(itl, Evidence::Span, "Inter-Token Latency", 0.010, 0.010);
     assert_figures(duration, Evidence::Span, "Request Duration", 0.200, 0.190);
     assert_eq!(ttft.tare.unwrap().n, 10);
@@ -65,22 +46,10 @@ fn ratios_of_sums_are_compared_with_ratios_of_sums() {
     let out = run.correlate();
     let tokens = 1001.0 + 9.0 * 11.0;
     let sums = (tokens / (5.1 + 9.0 * 0.2), tokens / (5.0 + 9.0 * 0.19));
-    assert_figures(
-        &out.headline[1],
-        Evidence::Span,
-        "Token Throughput",
-        sums.0,
-        sums.1,
-    );
+    assert_figures(&out.headline[1], Evidence::Span, "Token Throughput", sums.0, sums.1);
     let gaps = 1000.0 + 9.0 * 10.0;
     let itl = ((5.0 + 9.0 * 0.1) / gaps, (4.9 + 9.0 * 0.1) / gaps);
-    assert_figures(
-        &out.headline[2],
-        Evidence::Span,
-        "Inter-Token Latency",
-        itl.0,
-        itl.1,
-    );
+    assert_figures(&out.headline[2], Evidence::Span, "Inter-Token Latency", itl.0, itl.1);
 }
 
 #[test]
@@ -115,35 +84,17 @@ fn in_band_metrics_are_titled_as_what_they_are() {
             (Some(0.020), Some(0.060), Some(0.100));
     }
     let out = run.correlate();
-    let [ttft, throughput, itl, duration] = out.headline.as_slice() else {
-        panic!()
-    };
-    assert_figures(
-        ttft,
-        Evidence::InBand,
-        "TTFT | queue + prefill",
-        0.100,
-        0.080,
-    );
+    let [ttft, throughput, itl, duration] = out.headline.as_slice() else { panic!() };
+    assert_figures(ttft, Evidence::InBand, "TTFT | queue + prefill", 0.100, 0.080);
     let title = "Token Throughput | tokens / (queue + prefill + decode)";
     assert_figures(throughput, Evidence::InBand, title, 55.0, 11.0 / 0.180);
     assert_figures(itl, Evidence::InBand, "Inter-Token Latency", 0.010, 0.010);
-    assert_figures(
-        duration,
-        Evidence::InBand,
-        "Request Duration | queue + prefill + decode",
-        0.200,
-        0.180,
-    );
+    assert_figures(duration, Evidence::InBand, "Request Duration | queue + prefill + decode", 0.200, 0.180);
 
     run.scrapes = around("0");
     let out = run.correlate();
     assert_figures(&out.headline[0], Evidence::Metrics, "TTFT", 0.100, 0.090);
-    assert_eq!(
-        out.headline[2].source,
-        Evidence::InBand,
-        "decode is decode, and paired"
-    );
+    assert_eq!(out.headline[2].source, Evidence::InBand, "decode is decode, and paired");
 }
 
 #[test]
@@ -152,42 +103,17 @@ fn the_metrics_endpoint_gives_exact_means() {
     run.spans.clear();
     run.scrapes = around("0");
     let out = run.correlate();
-    let [ttft, throughput, itl, duration] = out.headline.as_slice() else {
-        panic!()
-    };
+    let [ttft, throughput, itl, duration] = out.headline.as_slice() else { panic!() };
     assert_figures(ttft, Evidence::Metrics, "TTFT", 0.100, 0.090);
-    assert_figures(
-        throughput,
-        Evidence::Metrics,
-        "Token Throughput",
-        55.0,
-        110.0 / 1.9,
-    );
+    assert_figures(throughput, Evidence::Metrics, "Token Throughput", 55.0, 110.0 / 1.9);
     assert_figures(itl, Evidence::Metrics, "Inter-Token Latency", 0.010, 0.010);
-    assert_figures(
-        duration,
-        Evidence::Metrics,
-        "Request Duration",
-        0.200,
-        0.190,
-    );
-    assert!(
-        !ttft.server.unwrap().is_bounded(),
-        "an exact mean has no interval"
-    );
-    assert!(
-        ttft.note
-            .as_deref()
-            .unwrap()
-            .contains("exact for the window")
-    );
+    assert_figures(duration, Evidence::Metrics, "Request Duration", 0.200, 0.190);
+    assert!(!ttft.server.unwrap().is_bounded(), "an exact mean has no interval");
+    assert!(ttft.note.as_deref().unwrap().contains("exact for the window"));
 
     run.requests.truncate(8);
     let note = run.correlate().headline[0].note.clone().unwrap();
-    assert!(
-        note.ends_with("it is of 10 requests (10 finished well), the tool's of 8"),
-        "{note}"
-    );
+    assert!(note.ends_with("it is of 10 requests (10 finished well), the tool's of 8"), "{note}");
 }
 
 #[test]
@@ -208,35 +134,12 @@ fn the_logs_stats_lines_are_the_last_resort() {
     };
     run.log = vec![stats(0.0, 0.0, 0), stats(4.0, 60.0, 1), stats(8.0, 60.0, 1)];
     let out = run.correlate();
-    let [ttft, throughput, itl, duration] = out.headline.as_slice() else {
-        panic!()
-    };
-    assert_figures(
-        throughput,
-        Evidence::LogStats,
-        "Token Throughput",
-        55.0,
-        60.0,
-    );
-    assert_figures(
-        itl,
-        Evidence::LogStats,
-        "Inter-Token Latency",
-        0.010,
-        1.0 / 60.0,
-    );
-    assert!(
-        throughput
-            .note
-            .as_deref()
-            .unwrap()
-            .starts_with("estimated from the log's stats lines (2)")
-    );
+    let [ttft, throughput, itl, duration] = out.headline.as_slice() else { panic!() };
+    assert_figures(throughput, Evidence::LogStats, "Token Throughput", 55.0, 60.0);
+    assert_figures(itl, Evidence::LogStats, "Inter-Token Latency", 0.010, 1.0 / 60.0);
+    assert!(throughput.note.as_deref().unwrap().starts_with("estimated from the log's stats lines (2)"));
     for row in [ttft, duration] {
-        assert_eq!(
-            (row.source, row.server, row.tare),
-            (Evidence::None, None, None)
-        );
+        assert_eq!((row.source, row.server, row.tare), (Evidence::None, None, None));
         assert!(row.tool.is_some());
     }
 }
@@ -250,8 +153,5 @@ fn the_same_records_give_the_same_figures() {
     let as_text = |run: &Run| serde_json::to_string(&run.correlate()).unwrap();
     assert_eq!(as_text(&run), as_text(&run));
     let tare = run.correlate().headline[0].tare.unwrap();
-    assert!(
-        tare.is_bounded() && tare.lo < tare.value && tare.value < tare.hi,
-        "{tare:?}"
-    );
+    assert!(tare.is_bounded() && tare.lo < tare.value && tare.value < tare.hi, "{tare:?}");
 }

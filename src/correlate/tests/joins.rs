@@ -10,11 +10,7 @@ use crate::record::{Endpoint, JoinedRow, LogEvent, RequestRow, Source, SpanRow, 
 pub(super) fn ten() -> Run {
     let requests: Vec<RequestRow> = (0..10).map(request).collect();
     let spans = requests.iter().map(span).collect();
-    Run {
-        requests,
-        spans,
-        ..Run::default()
-    }
+    Run { requests, spans, ..Run::default() }
 }
 
 fn sources(rows: &[JoinedRow]) -> Vec<Source> {
@@ -31,14 +27,8 @@ fn spans_join_by_trace_id() {
     let out = run.correlate();
     assert_eq!(sources(&out.rows), [Source::Span; 10]);
     for (row, i) in out.rows.iter().zip(0..) {
-        assert_eq!(
-            row.server_arrival_unix_ns,
-            Some(BEGIN.plus_seconds(f64::from(i) + 0.005))
-        );
-        assert_eq!(
-            (row.server_ttft_s, row.server_queue_s),
-            (Some(0.090), Some(0.020))
-        );
+        assert_eq!(row.server_arrival_unix_ns, Some(BEGIN.plus_seconds(f64::from(i) + 0.005)));
+        assert_eq!((row.server_ttft_s, row.server_queue_s), (Some(0.090), Some(0.020)));
         assert_eq!(row.span_fits_client, Some(true));
     }
     assert!(out.coverage.span_leftovers.is_empty());
@@ -73,22 +63,13 @@ fn rows_come_back_in_the_order_of_scheduling_with_equal_stamps_too() {
     let (first, span0) = (run.requests[0].clone(), run.spans[0].clone());
     for i in 0..10 {
         let (row, span) = (&mut run.requests[i], &mut run.spans[i]);
-        let (index, request_id, trace_id) =
-            (row.index, row.request_id.clone(), row.trace_id.clone());
-        *row = RequestRow {
-            request_id,
-            trace_id,
-            index,
-            ..first.clone()
-        };
+        let (index, request_id, trace_id) = (row.index, row.request_id.clone(), row.trace_id.clone());
+        *row = RequestRow { request_id, trace_id, index, ..first.clone() };
         span.start_unix_ns = span0.start_unix_ns;
     }
     run.requests.reverse();
     let out = run.correlate();
-    assert_eq!(
-        out.rows.iter().map(|r| r.client.index).collect::<Vec<_>>(),
-        (0..10).collect::<Vec<_>>()
-    );
+    assert_eq!(out.rows.iter().map(|r| r.client.index).collect::<Vec<_>>(), (0..10).collect::<Vec<_>>());
     assert_eq!(sources(&out.rows), [Source::Span; 10]);
 }
 
@@ -96,22 +77,12 @@ fn rows_come_back_in_the_order_of_scheduling_with_equal_stamps_too() {
 fn empty_sides_are_no_error() {
     let nothing = Run::default().correlate();
     assert_eq!((nothing.rows.len(), nothing.window), (0, None));
-    let only_spans = Run {
-        requests: Vec::new(),
-        ..ten()
-    }
-    .correlate();
+    let only_spans = Run { requests: Vec::new(), ..ten() }.correlate();
     let foreign = "foreign: no request of this run has its ids";
-    assert_eq!(
-        reasons(&only_spans.coverage.span_leftovers),
-        [(foreign, 10)]
-    );
-    let only_requests = Run {
-        spans: Vec::new(),
-        ..ten()
-    }
-    .correlate();
-    let silent = "the server tells nothing about single requests (no spans, no in-band metrics, no request lines)";
+    assert_eq!(reasons(&only_spans.coverage.span_leftovers), [(foreign, 10)]);
+    let only_requests = Run { spans: Vec::new(), ..ten() }.correlate();
+    let silent =
+        "the server tells nothing about single requests (no spans, no in-band metrics, no request lines)";
     assert_eq!(reasons(&only_requests.coverage.unjoined), [(silent, 10)]);
     assert_eq!(only_requests.coverage.joined, 0);
 }
@@ -122,10 +93,7 @@ fn a_span_exported_twice_counts_once() {
     run.spans.extend(run.spans.clone());
     let out = run.correlate();
     assert_eq!(out.coverage.joined, 10);
-    assert_eq!(
-        reasons(&out.coverage.span_leftovers),
-        [("exported twice", 10)]
-    );
+    assert_eq!(reasons(&out.coverage.span_leftovers), [("exported twice", 10)]);
 }
 
 #[test]
@@ -136,39 +104,17 @@ fn missing_spans_fall_back_to_what_else_is_there_and_are_told() {
         run.requests[i].in_band_queue_s = Some(0.02);
         run.requests[i].in_band_prefill_s = Some(0.06);
     }
-    let received = |i: usize| LogEvent::Received {
-        request_id: format!("chatcmpl-r-{i:04}"),
-    };
-    run.log = vec![
-        log(&run.requests[7], 0.008, received(7)),
-        log(&run.requests[2], 0.008, received(2)),
-    ];
+    let received = |i: usize| LogEvent::Received { request_id: format!("chatcmpl-r-{i:04}") };
+    run.log = vec![log(&run.requests[7], 0.008, received(7)), log(&run.requests[2], 0.008, received(2))];
     let out = run.correlate();
     let expected: Vec<(&str, usize)> = vec![("in_band", 3), ("log", 1), ("span", 4)];
     assert_eq!(reasons(&out.coverage.by_source), expected);
-    assert_eq!(
-        reasons(&out.coverage.unjoined),
-        [("its span was lost, not exported or not sampled", 2)]
-    );
+    assert_eq!(reasons(&out.coverage.unjoined), [("its span was lost, not exported or not sampled", 2)]);
     let in_band = &out.rows[5];
-    assert_eq!(
-        (in_band.server_queue_s, in_band.server_prefill_s),
-        (Some(0.02), Some(0.06))
-    );
-    assert_eq!(
-        (in_band.server_ttft_s, in_band.server_e2e_s),
-        (None, None),
-        "prefill is never a TTFT"
-    );
-    assert_eq!(
-        out.rows[2].log_received_unix_ns,
-        Some(BEGIN.plus_seconds(2.008))
-    );
-    assert_eq!(
-        out.rows[2].source,
-        Source::Span,
-        "the best evidence names the row"
-    );
+    assert_eq!((in_band.server_queue_s, in_band.server_prefill_s), (Some(0.02), Some(0.06)));
+    assert_eq!((in_band.server_ttft_s, in_band.server_e2e_s), (None, None), "prefill is never a TTFT");
+    assert_eq!(out.rows[2].log_received_unix_ns, Some(BEGIN.plus_seconds(2.008)));
+    assert_eq!(out.rows[2].source, Source::Span, "the best evidence names the row");
 }
 
 #[test]
@@ -190,19 +136,10 @@ fn a_request_that_did_not_end_well_says_why_it_has_no_server_side() {
     let out = run.correlate();
     let expected = [
         ("it never reached the server: no connection", 1),
-        (
-            "it was aborted, cut or unfinished: the server keeps no record of these",
-            3,
-        ),
+        ("it was aborted, cut or unfinished: the server keeps no record of these", 3),
         ("its span was lost, not exported or not sampled", 1),
-        (
-            "the server failed it (HTTP 5xx): no record is made of these",
-            1,
-        ),
-        (
-            "the server refused it (HTTP 4xx): no record is made of these",
-            1,
-        ),
+        ("the server failed it (HTTP 5xx): no record is made of these", 1),
+        ("the server refused it (HTTP 4xx): no record is made of these", 1),
     ];
     assert_eq!(reasons(&out.coverage.unjoined), expected);
 }
@@ -221,14 +158,8 @@ fn requests_with_one_id_are_told_apart_by_trace_and_otherwise_not_at_all() {
         run.spans[i].trace_id = format!("{:032x}", 0xf0 + i);
     }
     let out = run.correlate();
-    assert_eq!(
-        reasons(&out.coverage.unjoined),
-        [("ambiguous: another request has the same id", 2)]
-    );
-    assert_eq!(
-        reasons(&out.coverage.span_leftovers),
-        [("ambiguous: several requests share its id", 2)]
-    );
+    assert_eq!(reasons(&out.coverage.unjoined), [("ambiguous: another request has the same id", 2)]);
+    assert_eq!(reasons(&out.coverage.span_leftovers), [("ambiguous: several requests share its id", 2)]);
     assert_eq!(out.coverage.ambiguous, 2);
     assert_eq!(check(&out, "ids are unique").verdict, Verdict::Differ);
 }
@@ -243,19 +174,9 @@ fn the_choices_of_one_request_are_one_side() {
     child.queue_s = Some(0.025);
     run.spans.push(child);
     let row = &run.correlate().rows[1];
-    assert_eq!(
-        (row.server_ttft_s, row.server_queue_s),
-        (Some(0.090), Some(0.020)),
-        "of the first token"
-    );
-    assert_eq!(
-        (row.server_e2e_s, row.server_output_tokens),
-        (Some(0.194), Some(22))
-    );
-    assert_eq!(
-        row.server_decode_s, None,
-        "no decode time is common to both"
-    );
+    assert_eq!((row.server_ttft_s, row.server_queue_s), (Some(0.090), Some(0.020)), "of the first token");
+    assert_eq!((row.server_e2e_s, row.server_output_tokens), (Some(0.194), Some(22)));
+    assert_eq!(row.server_decode_s, None, "no decode time is common to both");
 }
 
 #[test]
@@ -266,25 +187,13 @@ fn of_several_attempts_the_one_in_the_clients_time_is_taken() {
     earlier.start_unix_ns = earlier.start_unix_ns.plus_seconds(-0.5);
     run.spans.push(earlier.clone());
     let out = run.correlate();
-    assert_eq!(
-        out.rows[1].server_arrival_unix_ns,
-        Some(BEGIN.plus_seconds(1.005))
-    );
-    assert_eq!(
-        reasons(&out.coverage.span_leftovers),
-        [("another attempt at a request", 1)]
-    );
+    assert_eq!(out.rows[1].server_arrival_unix_ns, Some(BEGIN.plus_seconds(1.005)));
+    assert_eq!(reasons(&out.coverage.span_leftovers), [("another attempt at a request", 1)]);
 
     run.spans.last_mut().unwrap().start_unix_ns = BEGIN.plus_seconds(1.006);
     let out = run.correlate();
-    assert_eq!(
-        reasons(&out.coverage.unjoined),
-        [("ambiguous: several spans fit it", 1)]
-    );
-    assert_eq!(
-        reasons(&out.coverage.span_leftovers),
-        [("ambiguous: several spans fit one request", 2)]
-    );
+    assert_eq!(reasons(&out.coverage.unjoined), [("ambiguous: several spans fit it", 1)]);
+    assert_eq!(reasons(&out.coverage.span_leftovers), [("ambiguous: several spans fit one request", 2)]);
 }
 
 #[test]
@@ -295,21 +204,12 @@ fn a_clock_that_disagrees_flags_a_trace_and_refuses_an_id() {
     }
     run.spans[2].trace_id = "f".repeat(32);
     let out = run.correlate();
-    assert_eq!(
-        (out.rows[1].source, out.rows[1].span_fits_client),
-        (Source::Span, Some(false))
-    );
+    assert_eq!((out.rows[1].source, out.rows[1].span_fits_client), (Source::Span, Some(false)));
     assert_eq!(out.coverage.disagree_in_time, 1);
-    assert_eq!(
-        check(&out, "spans lie inside the client's stamps").verdict,
-        Verdict::Differ
-    );
+    assert_eq!(check(&out, "spans lie inside the client's stamps").verdict, Verdict::Differ);
     let refused = "a span has its id, but lies outside the request's time";
     assert_eq!(reasons(&out.coverage.unjoined), [(refused, 1)]);
-    assert_eq!(
-        reasons(&out.coverage.span_leftovers),
-        [("the id of a request, at another time", 1)]
-    );
+    assert_eq!(reasons(&out.coverage.span_leftovers), [("the id of a request, at another time", 1)]);
 }
 
 #[test]
@@ -327,13 +227,6 @@ fn on_two_hosts_only_durations_are_compared() {
     run.spans.iter_mut().for_each(shift);
     run.spans[4].e2e_s = Some(0.5);
     let out = run.correlate();
-    assert_eq!(
-        (out.coverage.joined, out.coverage.disagree_in_time),
-        (10, 1)
-    );
-    assert_eq!(
-        out.rows[4].span_fits_client,
-        Some(false),
-        "longer at the server than at the client"
-    );
+    assert_eq!((out.coverage.joined, out.coverage.disagree_in_time), (10, 1));
+    assert_eq!(out.rows[4].span_fits_client, Some(false), "longer at the server than at the client");
 }

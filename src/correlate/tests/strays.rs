@@ -10,16 +10,8 @@ use crate::record::{LogEvent, ScrapePhase, SpanRow};
 fn spans_of_nobody_are_counted_by_reason() {
     let mut run = ten();
     run.scrapes = vec![
-        scrape(
-            ScrapePhase::Before,
-            -0.5,
-            vec![sample("vllm:num_requests_running", "0", &[], 0.0)],
-        ),
-        scrape(
-            ScrapePhase::After,
-            20.0,
-            vec![sample("vllm:num_requests_running", "0", &[], 0.0)],
-        ),
+        scrape(ScrapePhase::Before, -0.5, vec![sample("vllm:num_requests_running", "0", &[], 0.0)]),
+        scrape(ScrapePhase::After, 20.0, vec![sample("vllm:num_requests_running", "0", &[], 0.0)]),
     ];
     let stray = |at: f64, id: &str| {
         let mut row = request(0);
@@ -40,12 +32,7 @@ fn spans_of_nobody_are_counted_by_reason() {
         prefill_s: None,
         ..stray(-9.0, "boot")
     };
-    run.spans.extend([
-        stray(-3.0, "warm"),
-        stray(4.0, "other"),
-        stray(25.0, "late"),
-        start_up,
-    ]);
+    run.spans.extend([stray(-3.0, "warm"), stray(4.0, "other"), stray(25.0, "late"), start_up]);
     let out = run.correlate();
     let expected = [
         ("after the window", 1),
@@ -63,48 +50,12 @@ fn log_lines_join_by_any_form_of_the_id() {
     run.spans.clear();
     let at = |i: usize, at: f64, event| log(&request(i as u64), at, event);
     run.log = vec![
-        at(
-            0,
-            0.008,
-            LogEvent::Received {
-                request_id: "chatcmpl-r-0000".to_owned(),
-            },
-        ),
-        at(
-            0,
-            0.009,
-            LogEvent::Added {
-                request_id: "chatcmpl-r-0000-bff93208".to_owned(),
-            },
-        ),
-        at(
-            1,
-            0.008,
-            LogEvent::Received {
-                request_id: "cmpl-r-0001-0".to_owned(),
-            },
-        ),
-        at(
-            1,
-            0.010,
-            LogEvent::Added {
-                request_id: "1_cmpl-r-0001-0-8c41e5aa".to_owned(),
-            },
-        ),
-        at(
-            1,
-            0.009,
-            LogEvent::Added {
-                request_id: "0_cmpl-r-0001-0-8c41e5aa".to_owned(),
-            },
-        ),
-        at(
-            2,
-            0.150,
-            LogEvent::Aborted {
-                request_ids: vec!["chatcmpl-r-0002-aaaaaaaa".to_owned()],
-            },
-        ),
+        at(0, 0.008, LogEvent::Received { request_id: "chatcmpl-r-0000".to_owned() }),
+        at(0, 0.009, LogEvent::Added { request_id: "chatcmpl-r-0000-bff93208".to_owned() }),
+        at(1, 0.008, LogEvent::Received { request_id: "cmpl-r-0001-0".to_owned() }),
+        at(1, 0.010, LogEvent::Added { request_id: "1_cmpl-r-0001-0-8c41e5aa".to_owned() }),
+        at(1, 0.009, LogEvent::Added { request_id: "0_cmpl-r-0001-0-8c41e5aa".to_owned() }),
+        at(2, 0.150, LogEvent::Aborted { request_ids: vec!["chatcmpl-r-0002-aaaaaaaa".to_owned()] }),
         at(
             3,
             0.200,
@@ -115,66 +66,30 @@ fn log_lines_join_by_any_form_of_the_id() {
                 finish_reason: None,
             },
         ),
-        at(
-            4,
-            0.008,
-            LogEvent::Received {
-                request_id: "chatcmpl-other".to_owned(),
-            },
-        ),
-        at(
-            4,
-            0.009,
-            LogEvent::Added {
-                request_id: "chatcmpl-other-0badf00d".to_owned(),
-            },
-        ),
-        at(
-            5,
-            -9.0,
-            LogEvent::Received {
-                request_id: "chatcmpl-r-0005".to_owned(),
-            },
-        ),
+        at(4, 0.008, LogEvent::Received { request_id: "chatcmpl-other".to_owned() }),
+        at(4, 0.009, LogEvent::Added { request_id: "chatcmpl-other-0badf00d".to_owned() }),
+        at(5, -9.0, LogEvent::Received { request_id: "chatcmpl-r-0005".to_owned() }),
     ];
     let out = run.correlate();
     assert_eq!(reasons(&out.coverage.by_source), [("log", 4)]);
     let (zero, one) = (&out.rows[0], &out.rows[1]);
     assert_eq!(zero.log_added_unix_ns, Some(BEGIN.plus_seconds(0.009)));
     assert_eq!(zero.log_resolution_ns, Some(1_000));
-    assert_eq!(
-        one.log_added_unix_ns,
-        Some(BEGIN.plus_seconds(1.009)),
-        "the first of the choices"
-    );
+    assert_eq!(one.log_added_unix_ns, Some(BEGIN.plus_seconds(1.009)), "the first of the choices");
     assert_eq!(out.rows[3].server_output_tokens, Some(12));
-    let left = [
-        ("foreign: no request of this run has this id", 1),
-        ("the id of a request, at another time", 1),
-    ];
+    let left =
+        [("foreign: no request of this run has this id", 1), ("the id of a request, at another time", 1)];
     assert_eq!(reasons(&out.coverage.log_leftovers), left);
-    assert_eq!(
-        reasons(&out.coverage.unjoined),
-        [("no line of the log names it", 6)]
-    );
+    assert_eq!(reasons(&out.coverage.unjoined), [("no line of the log names it", 6)]);
     let tokens = check(&out, "output tokens, request by request");
-    assert_eq!(
-        (tokens.verdict, tokens.detail.as_str()),
-        (Verdict::Differ, "1 of 1 requests differ")
-    );
+    assert_eq!((tokens.verdict, tokens.detail.as_str()), (Verdict::Differ, "1 of 1 requests differ"));
 }
 
 #[test]
 fn log_stamps_of_whole_seconds_are_no_reason_to_refuse() {
     let mut run = ten();
     run.spans.clear();
-    let mut line = log(
-        &request(3),
-        0.0,
-        LogEvent::Received {
-            request_id: "chatcmpl-r-0003".to_owned(),
-        },
-    );
+    let mut line = log(&request(3), 0.0, LogEvent::Received { request_id: "chatcmpl-r-0003".to_owned() });
     line.time_unix_ns = Some(BEGIN.plus_seconds(2.1));
     line.time_resolution_ns = Some(1_000_000_000);
     run.log = vec![line];

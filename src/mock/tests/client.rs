@@ -26,10 +26,7 @@ pub struct Client {
 
 impl Response {
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, v)| v.as_str())
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
     pub fn text(&self) -> String {
@@ -43,9 +40,7 @@ impl Response {
     /// The JSON of every event but `[DONE]`.
     pub fn events(&self) -> Vec<serde_json::Value> {
         let data = self.chunks.iter().filter_map(|c| c.strip_prefix("data: "));
-        data.filter(|d| d.trim() != "[DONE]")
-            .map(|d| serde_json::from_str(d).expect("JSON"))
-            .collect()
+        data.filter(|d| d.trim() != "[DONE]").map(|d| serde_json::from_str(d).expect("JSON")).collect()
     }
 
     pub fn is_done(&self) -> bool {
@@ -58,10 +53,7 @@ impl Response {
             .iter()
             .filter_map(|e| {
                 let choice = e["choices"].get(0)?;
-                choice["text"]
-                    .as_str()
-                    .or_else(|| choice["delta"]["content"].as_str())
-                    .map(str::to_owned)
+                choice["text"].as_str().or_else(|| choice["delta"]["content"].as_str()).map(str::to_owned)
             })
             .collect()
     }
@@ -90,19 +82,9 @@ impl Response {
         let text = std::str::from_utf8(head).expect("ASCII");
         let mut lines = text.trim_end().split("\r\n");
         self.status_line = lines.next().expect("a status line").to_owned();
-        self.status = self
-            .status_line
-            .split(' ')
-            .nth(1)
-            .expect("a status")
-            .parse()
-            .expect("a number");
+        self.status = self.status_line.split(' ').nth(1).expect("a status").parse().expect("a number");
         self.headers = lines
-            .map(|l| {
-                l.split_once(": ")
-                    .map(|(n, v)| (n.to_owned(), v.to_owned()))
-                    .expect("a header")
-            })
+            .map(|l| l.split_once(": ").map(|(n, v)| (n.to_owned(), v.to_owned())).expect("a header"))
             .collect();
     }
 
@@ -113,18 +95,14 @@ impl Response {
             return true;
         }
         self.body.extend_from_slice(chunk);
-        self.chunks
-            .push(String::from_utf8(chunk.to_vec()).expect("UTF-8 within each event"));
+        self.chunks.push(String::from_utf8(chunk.to_vec()).expect("UTF-8 within each event"));
         false
     }
 }
 
 impl Client {
     pub async fn connect(address: SocketAddr) -> Self {
-        Self {
-            stream: TcpStream::connect(address).await.expect("connect"),
-            buffer: Vec::new(),
-        }
+        Self { stream: TcpStream::connect(address).await.expect("connect"), buffer: Vec::new() }
     }
 
     pub fn port(&self) -> u16 {
@@ -142,8 +120,7 @@ impl Client {
     }
 
     pub async fn get(&mut self, path: &str) -> Response {
-        self.send(format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n").as_bytes())
-            .await;
+        self.send(format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n").as_bytes()).await;
         self.response().await
     }
 
@@ -165,13 +142,8 @@ impl Client {
                 }
             }
         } else {
-            let length = response
-                .header("content-length")
-                .map_or(0, |l| l.parse().expect("a number"));
-            response.complete = self
-                .until(|b| (b.len() >= length).then_some(0))
-                .await
-                .is_some();
+            let length = response.header("content-length").map_or(0, |l| l.parse().expect("a number"));
+            response.complete = self.until(|b| (b.len() >= length).then_some(0)).await.is_some();
             response.body = self.buffer.drain(..length.min(self.buffer.len())).collect();
         }
         response
@@ -179,13 +151,7 @@ impl Client {
 
     /// Reads until an event with this text has come.
     pub async fn until_event(&mut self, text: &str) {
-        let found = self
-            .until(|b| {
-                b.windows(text.len())
-                    .any(|w| w == text.as_bytes())
-                    .then_some(0)
-            })
-            .await;
+        let found = self.until(|b| b.windows(text.len()).any(|w| w == text.as_bytes()).then_some(0)).await;
         assert!(found.is_some(), "closed before {text:?} came");
     }
 
@@ -208,10 +174,7 @@ impl Client {
 
     /// `false` when the server has closed.
     async fn read(&mut self) -> bool {
-        self.stream
-            .read_buf(&mut self.buffer)
-            .await
-            .is_ok_and(|n| n > 0)
+        self.stream.read_buf(&mut self.buffer).await.is_ok_and(|n| n > 0)
     }
 }
 
@@ -222,19 +185,12 @@ pub fn post_bytes(path: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
         "host: test".to_owned(),
         format!("content-length: {}", body.len()),
     ];
-    lines.extend(
-        headers
-            .iter()
-            .map(|(name, value)| format!("{name}: {value}")),
-    );
+    lines.extend(headers.iter().map(|(name, value)| format!("{name}: {value}")));
     (lines.join("\r\n") + "\r\n\r\n" + body).into_bytes()
 }
 
 fn head_end(bytes: &[u8]) -> Option<usize> {
-    bytes
-        .windows(4)
-        .position(|w| w == b"\r\n\r\n")
-        .map(|at| at + 4)
+    bytes.windows(4).position(|w| w == b"\r\n\r\n").map(|at| at + 4)
 }
 
 /// The first chunk's content and what follows it, when it is all there.

@@ -39,27 +39,17 @@ pub fn fast() -> Embedded {
 
 /// As `fast`, with a fault script.
 pub fn with_faults(faults: &[&str]) -> Embedded {
-    Embedded {
-        faults: faults.iter().map(|f| (*f).to_owned()).collect(),
-        ..fast()
-    }
+    Embedded { faults: faults.iter().map(|f| (*f).to_owned()).collect(), ..fast() }
 }
 
 impl Mock {
     pub async fn start(embedded: Embedded) -> Self {
-        Self::with_options(ServeOptions {
-            embedded,
-            ..ServeOptions::default()
-        })
-        .await
+        Self::with_options(ServeOptions { embedded, ..ServeOptions::default() }).await
     }
 
     pub async fn with_options(options: ServeOptions) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let options = ServeOptions {
-            truth: Some(folder.path().join("truth.jsonl")),
-            ..options
-        };
+        let options = ServeOptions { truth: Some(folder.path().join("truth.jsonl")), ..options };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let log = Captured::default();
@@ -67,27 +57,13 @@ impl Mock {
         let shutdown = async move {
             let _ = stopped.await;
         };
-        let task = tokio::spawn(serve_with_log(
-            options,
-            listener,
-            Box::new(log.clone()),
-            shutdown,
-        ));
-        Self {
-            address,
-            log,
-            folder,
-            stop,
-            task,
-        }
+        let task = tokio::spawn(serve_with_log(options, listener, Box::new(log.clone()), shutdown));
+        Self { address, log, folder, stop, task }
     }
 
     /// One request on a connection of its own.
     pub async fn post(&self, path: &str, headers: &[(&str, &str)], body: &str) -> Response {
-        Client::connect(self.address)
-            .await
-            .post(path, headers, body)
-            .await
+        Client::connect(self.address).await.post(path, headers, body).await
     }
 
     pub async fn get(&self, path: &str) -> Response {
@@ -96,12 +72,7 @@ impl Mock {
 
     /// A streamed chat answer of so many tokens.
     pub async fn chat(&self, id: &str, words: &str, max_tokens: u32) -> Response {
-        self.post(
-            "/v1/chat/completions",
-            &[("x-request-id", id)],
-            &chat_body(words, max_tokens),
-        )
-        .await
+        self.post("/v1/chat/completions", &[("x-request-id", id)], &chat_body(words, max_tokens)).await
     }
 
     /// The value of a sample, by its name and labels as written.
@@ -121,10 +92,7 @@ impl Mock {
         self.stop.send(()).unwrap();
         self.task.await.unwrap().unwrap();
         let text = std::fs::read_to_string(self.folder.path().join("truth.jsonl")).unwrap();
-        let mut rows: Vec<TruthRow> = text
-            .lines()
-            .map(|l| serde_json::from_str(l).unwrap())
-            .collect();
+        let mut rows: Vec<TruthRow> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
         rows.sort_by_key(|r| r.n);
         rows
     }
@@ -144,13 +112,8 @@ pub fn chat_body(words: &str, max_tokens: u32) -> String {
 
 /// The value of a sample on a page.
 pub fn metric(page: &str, series: &str) -> f64 {
-    let value = page
-        .lines()
-        .find_map(|l| l.strip_prefix(series)?.strip_prefix(' '));
-    value
-        .unwrap_or_else(|| panic!("no {series}"))
-        .parse()
-        .unwrap()
+    let value = page.lines().find_map(|l| l.strip_prefix(series)?.strip_prefix(' '));
+    value.unwrap_or_else(|| panic!("no {series}")).parse().unwrap()
 }
 
 /// A series of the engine's.

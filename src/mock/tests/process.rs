@@ -26,17 +26,8 @@ fn child() {
     };
     let faults: Vec<&str> = faults.split(';').filter(|f| !f.is_empty()).collect();
     let parent_pid = std::env::var(PARENT).ok().map(|pid| pid.parse().unwrap());
-    let embedded = if faults.is_empty() {
-        fast()
-    } else {
-        with_faults(&faults)
-    };
-    crate::mock::run(ServeOptions {
-        embedded,
-        parent_pid,
-        ..ServeOptions::default()
-    })
-    .unwrap();
+    let embedded = if faults.is_empty() { fast() } else { with_faults(&faults) };
+    crate::mock::run(ServeOptions { embedded, parent_pid, ..ServeOptions::default() }).unwrap();
 }
 
 /// Not a test: starts a child and dies, with the child's output going where its own goes.
@@ -48,34 +39,21 @@ fn starter() {
     }
     // Not waited for: it is to outlive this process.
     #[allow(clippy::zombie_processes)]
-    let _child = command("child")
-        .env(FAULTS, "")
-        .env(PARENT, std::process::id().to_string())
-        .spawn()
-        .unwrap();
+    let _child =
+        command("child").env(FAULTS, "").env(PARENT, std::process::id().to_string()).spawn().unwrap();
     std::io::stdin().read_exact(&mut [0]).unwrap();
 }
 
 fn command(test: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     let name = format!("mock::tests::process::{test}");
-    command.args([
-        "--exact",
-        &name,
-        "--ignored",
-        "--nocapture",
-        "--test-threads=1",
-    ]);
+    command.args(["--exact", &name, "--ignored", "--nocapture", "--test-threads=1"]);
     command
 }
 
 /// A child that serves, and its output from the line that tells its address on.
 fn serving(faults: &str) -> (Child, String, BufReader<impl Read>) {
-    let mut child = command("child")
-        .env(FAULTS, faults)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = command("child").env(FAULTS, faults).stdout(Stdio::piped()).spawn().unwrap();
     let (address, output) = wait_for_address(child.stdout.take().unwrap());
     (child, address, output)
 }
@@ -84,10 +62,7 @@ fn wait_for_address<R: Read>(output: R) -> (String, BufReader<R>) {
     let mut output = BufReader::new(output);
     loop {
         let mut line = String::new();
-        assert!(
-            output.read_line(&mut line).unwrap() > 0,
-            "it ended before it served"
-        );
+        assert!(output.read_line(&mut line).unwrap() > 0, "it ended before it served");
         if let Some((_, address)) = line.split_once("Starting vLLM server on http://") {
             return (address.trim().to_owned(), output);
         }
@@ -96,11 +71,7 @@ fn wait_for_address<R: Read>(output: R) -> (String, BufReader<R>) {
 
 fn chat(address: &str) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).unwrap();
-    let request = post_bytes(
-        "/v1/chat/completions",
-        &[("connection", "close")],
-        &chat_body("hello", 3),
-    );
+    let request = post_bytes("/v1/chat/completions", &[("connection", "close")], &chat_body("hello", 3));
     stream.write_all(&request).unwrap();
     let mut answer = Vec::new();
     // A killed server may reset the connection.
@@ -113,19 +84,13 @@ fn it_serves_until_it_is_told_to_stop() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let (mut child, address, mut output) = serving("");
         let answer = chat(&address);
-        assert!(
-            answer.starts_with(b"HTTP/1.1 200 OK\r\n")
-                && answer.ends_with(b"[DONE]\n\n\r\n0\r\n\r\n")
-        );
+        assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n") && answer.ends_with(b"[DONE]\n\n\r\n0\r\n\r\n"));
         kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
         let status = child.wait().unwrap();
         assert!(status.success(), "{signal}: {status}");
         let mut log = String::new();
         output.read_to_string(&mut log).unwrap();
-        assert!(
-            log.contains("\nINFO:     Application shutdown complete.\n"),
-            "{log}"
-        );
+        assert!(log.contains("\nINFO:     Application shutdown complete.\n"), "{log}");
     }
 }
 
@@ -140,12 +105,8 @@ fn it_dies_when_the_script_says_so() {
 
 #[test]
 fn it_ends_with_its_parent() {
-    let mut starter = command("starter")
-        .env(STARTER, "1")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut starter =
+        command("starter").env(STARTER, "1").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let (address, mut output) = wait_for_address(starter.stdout.take().unwrap());
     assert!(!chat(&address).is_empty());
     starter.kill().unwrap();
@@ -153,8 +114,5 @@ fn it_ends_with_its_parent() {
     // The pipe's end comes when the orphan, who holds it too, has gone.
     let mut log = String::new();
     output.read_to_string(&mut log).unwrap();
-    assert!(
-        log.contains("[shutdown] API server: shutdown triggered"),
-        "{log}"
-    );
+    assert!(log.contains("[shutdown] API server: shutdown triggered"), "{log}");
 }

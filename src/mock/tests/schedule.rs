@@ -5,32 +5,17 @@ use crate::mock::schedule::*;
 use crate::mock::tokens::BLOCK;
 
 fn at(step: i64) -> Anchor {
-    Anchor {
-        wall_unix_ns: UnixNs(1_000_000 + step),
-        monotonic_ns: step,
-    }
+    Anchor { wall_unix_ns: UnixNs(1_000_000 + step), monotonic_ns: step }
 }
 
 fn scheduler(max_num_seqs: u32, max_num_batched_tokens: u32) -> Scheduler {
-    Scheduler::new(Limits {
-        max_num_seqs,
-        max_num_batched_tokens,
-        max_model_len: 4096,
-    })
+    Scheduler::new(Limits { max_num_seqs, max_num_batched_tokens, max_model_len: 4096 })
 }
 
 /// A request whose prompt shares nothing with any other.
 fn request(id: u64, prompt_tokens: u32, max_tokens: u32) -> Request {
-    let blocks = (0..u64::from(prompt_tokens) / BLOCK as u64)
-        .map(|b| id << 32 | b)
-        .collect();
-    Request {
-        id,
-        prompt_tokens,
-        blocks,
-        max_tokens,
-        stop_at: None,
-    }
+    let blocks = (0..u64::from(prompt_tokens) / BLOCK as u64).map(|b| id << 32 | b).collect();
+    Request { id, prompt_tokens, blocks, max_tokens, stop_at: None }
 }
 
 /// Runs steps until nothing is left; returns (plan, ids with a token, ids finished) of each.
@@ -40,12 +25,7 @@ fn run(scheduler: &mut Scheduler) -> Vec<(Plan, Vec<u64>, Vec<u64>)> {
         let now = 10 * i64::try_from(steps.len()).unwrap();
         let plan = scheduler.schedule(at(now));
         let out = scheduler.finish_step(at(now + 5));
-        let finished = out
-            .outputs
-            .iter()
-            .filter(|o| o.finish.is_some())
-            .map(|o| o.id)
-            .collect();
+        let finished = out.outputs.iter().filter(|o| o.finish.is_some()).map(|o| o.id).collect();
         steps.push((plan, out.outputs.iter().map(|o| o.id).collect(), finished));
         assert!(steps.len() < 100_000, "it never ends");
     }
@@ -78,34 +58,13 @@ fn the_token_budget_is_never_exceeded_and_decoding_goes_first() {
     for (plan, _, _) in &steps {
         assert!(plan.decoding + plan.prefill_tokens <= 100, "{plan:?}");
     }
-    assert_eq!(
-        steps[0].0,
-        Plan {
-            decoding: 0,
-            prefill_tokens: 100
-        },
-        "30 of the first, 70 of the second"
-    );
-    assert_eq!(
-        steps[1].0,
-        Plan {
-            decoding: 1,
-            prefill_tokens: 99
-        },
-        "the first decodes, the second goes on"
-    );
+    assert_eq!(steps[0].0, Plan { decoding: 0, prefill_tokens: 100 }, "30 of the first, 70 of the second");
+    assert_eq!(steps[1].0, Plan { decoding: 1, prefill_tokens: 99 }, "the first decodes, the second goes on");
     let first_of = |id| steps.iter().position(|(_, tokens, _)| tokens.contains(&id));
     assert_eq!(first_of(1), Some(0));
     assert_eq!(first_of(2), Some(10), "1000 = 70 + 9 * 99 + 39");
-    assert_eq!(
-        first_of(3),
-        Some(10),
-        "behind the long prompt, in what it left of the budget"
-    );
-    assert!(
-        (0..=10).all(|s| steps[s].1.contains(&1)),
-        "the long prompt does not stop the decoding one"
-    );
+    assert_eq!(first_of(3), Some(10), "behind the long prompt, in what it left of the budget");
+    assert!((0..=10).all(|s| steps[s].1.contains(&1)), "the long prompt does not stop the decoding one");
 }
 
 #[test]
@@ -121,11 +80,7 @@ fn every_prompt_token_is_computed_once_and_every_answer_is_complete() {
     let tokens: usize = steps.iter().map(|(_, tokens, _)| tokens.len()).sum();
     assert_eq!(tokens, prompts.len() * 7);
     let decoded: u32 = steps.iter().map(|(plan, _, _)| plan.decoding).sum();
-    assert_eq!(
-        decoded as usize,
-        prompts.len() * 6,
-        "the first token comes with the prompt"
-    );
+    assert_eq!(decoded as usize, prompts.len() * 6, "the first token comes with the prompt");
 }
 
 #[test]
@@ -140,14 +95,7 @@ fn a_known_prefix_is_not_computed_again() {
     let out = scheduler.finish_step(at(15));
     assert_eq!(plan.prefill_tokens, 4, "six blocks of 16 are cached");
     assert_eq!(out.outputs[0].first.map(|f| f.cached_tokens), Some(96));
-    assert_eq!(
-        (
-            out.stats.prefix_requests,
-            out.stats.prefix_queries,
-            out.stats.prefix_hits
-        ),
-        (1, 100, 96)
-    );
+    assert_eq!((out.stats.prefix_requests, out.stats.prefix_queries, out.stats.prefix_hits), (1, 100, 96));
 }
 
 #[test]
@@ -158,37 +106,15 @@ fn a_wholly_cached_prompt_still_computes_its_last_block() {
     twin.id = 2;
     scheduler.add(twin, at(0));
     let plan = scheduler.schedule(at(1));
-    assert_eq!(
-        plan.prefill_tokens,
-        64 + 16,
-        "the twin shares 48 of 64 within the same step"
-    );
+    assert_eq!(plan.prefill_tokens, 64 + 16, "the twin shares 48 of 64 within the same step");
 }
 
 #[test]
 fn answers_end_at_the_stop_token_or_at_a_limit() {
     let mut scheduler = scheduler(8, 1000);
-    scheduler.add(
-        Request {
-            stop_at: Some(4),
-            ..request(1, 10, 9)
-        },
-        at(0),
-    );
-    scheduler.add(
-        Request {
-            stop_at: Some(9),
-            ..request(2, 10, 9)
-        },
-        at(0),
-    );
-    scheduler.add(
-        Request {
-            stop_at: Some(10),
-            ..request(3, 10, 9)
-        },
-        at(0),
-    );
+    scheduler.add(Request { stop_at: Some(4), ..request(1, 10, 9) }, at(0));
+    scheduler.add(Request { stop_at: Some(9), ..request(2, 10, 9) }, at(0));
+    scheduler.add(Request { stop_at: Some(10), ..request(3, 10, 9) }, at(0));
     scheduler.add(request(4, 4090, 100), at(0));
     let mut ends = Vec::new();
     let mut tokens = [0; 5];
@@ -230,10 +156,7 @@ fn an_abort_frees_the_seat_and_is_told_by_the_next_step() {
     assert!(scheduler.has_work());
     let plan = scheduler.schedule(at(6));
     assert!(plan.is_empty());
-    assert_eq!(
-        scheduler.finish_step(at(7)).stats,
-        SchedulerStats::default()
-    );
+    assert_eq!(scheduler.finish_step(at(7)).stats, SchedulerStats::default());
     assert!(!scheduler.has_work());
 }
 
@@ -245,11 +168,6 @@ fn admission_carries_both_stamps() {
     scheduler.schedule(at(10));
     scheduler.finish_step(at(15));
     scheduler.schedule(at(20));
-    let first = scheduler.finish_step(at(25)).outputs[0]
-        .first
-        .expect("its first token");
-    assert_eq!(
-        (first.queued.monotonic_ns, first.scheduled.monotonic_ns),
-        (2, 20)
-    );
+    let first = scheduler.finish_step(at(25)).outputs[0].first.expect("its first token");
+    assert_eq!((first.queued.monotonic_ns, first.scheduled.monotonic_ns), (2, 20));
 }

@@ -43,10 +43,7 @@ fn mask(json: &str) -> String {
                 }
             }
             c if c.is_ascii_digit() || c == '-' => {
-                while chars
-                    .peek()
-                    .is_some_and(|c| c.is_ascii_digit() || ['.', 'e', '-', '+'].contains(c))
-                {
+                while chars.peek().is_some_and(|c| c.is_ascii_digit() || ['.', 'e', '-', '+'].contains(c)) {
                     chars.next();
                 }
                 out.push('9');
@@ -80,11 +77,7 @@ fn body(response: &Response) -> Vec<String> {
 }
 
 async fn captured_server() -> Mock {
-    let options = ServeOptions {
-        embedded: fast(),
-        request_id_headers: true,
-        ..ServeOptions::default()
-    };
+    let options = ServeOptions { embedded: fast(), request_id_headers: true, ..ServeOptions::default() };
     Mock::with_options(options).await
 }
 
@@ -111,10 +104,7 @@ async fn answers_look_like_the_captured_ones() {
         assert_eq!(head(&response), head(&expected), "{name}");
         assert_eq!(body(&response), body(&expected), "{name}");
         assert!(response.complete, "{name}");
-        assert!(
-            client.rest().await.is_empty(),
-            "{name}: the connection was to be closed"
-        );
+        assert!(client.rest().await.is_empty(), "{name}: the connection was to be closed");
     }
     let rows = mock.stop().await;
     assert_eq!(rows.len(), 10);
@@ -129,11 +119,7 @@ async fn errors_are_the_captured_ones_to_the_byte() {
         client.send(request).await;
         let response = client.response().await;
         assert_eq!(head(&response), head(&expected), "{name}");
-        assert_eq!(
-            response.header("content-length"),
-            expected.header("content-length"),
-            "{name}"
-        );
+        assert_eq!(response.header("content-length"), expected.header("content-length"), "{name}");
         assert_eq!(response.text(), expected.text(), "{name}");
     }
     let text = mock.log.text();
@@ -142,10 +128,7 @@ async fn errors_are_the_captured_ones_to_the_byte() {
          tiny.', type='NotFoundError', param='model', code=404)"
     ));
     let rows = mock.stop().await;
-    assert_eq!(
-        rows.iter().map(|r| r.status).collect::<Vec<_>>(),
-        [400, 404, 400]
-    );
+    assert_eq!(rows.iter().map(|r| r.status).collect::<Vec<_>>(), [400, 404, 400]);
 }
 
 #[tokio::test]
@@ -174,23 +157,9 @@ async fn usage_adds_up() {
     let usage = &events.last().unwrap()["usage"];
     assert_eq!(last, 9);
     assert_eq!(usage["prompt_tokens"], whole["usage"]["prompt_tokens"]);
-    assert_eq!(
-        usage["total_tokens"].as_u64().unwrap(),
-        usage["prompt_tokens"].as_u64().unwrap() + 9
-    );
-    assert_eq!(
-        streamed.answer(),
-        whole["choices"][0]["text"],
-        "the same prompt gives the same answer"
-    );
-    let tokenized = mock
-        .post(
-            "/tokenize",
-            &[],
-            r#"{"model":"tiny","prompt":"one two three"}"#,
-        )
-        .await
-        .json();
+    assert_eq!(usage["total_tokens"].as_u64().unwrap(), usage["prompt_tokens"].as_u64().unwrap() + 9);
+    assert_eq!(streamed.answer(), whole["choices"][0]["text"], "the same prompt gives the same answer");
+    let tokenized = mock.post("/tokenize", &[], r#"{"model":"tiny","prompt":"one two three"}"#).await.json();
     assert_eq!(tokenized["count"], usage["prompt_tokens"]);
     assert_eq!(tokenized["tokens"].as_array().unwrap().len(), 4);
     assert_eq!(tokenized["max_model_len"], 2048);
@@ -206,18 +175,10 @@ async fn an_answer_may_end_by_itself() {
         let response = mock.post("/v1/completions", &[], &body).await;
         assert!(response.is_done() && response.complete);
         let last = response.events().pop().unwrap();
-        reasons.push(
-            last["choices"][0]["finish_reason"]
-                .as_str()
-                .unwrap()
-                .to_owned(),
-        );
+        reasons.push(last["choices"][0]["finish_reason"].as_str().unwrap().to_owned());
     }
     let rows = mock.stop().await;
-    assert!(
-        reasons.contains(&"stop".to_owned()) && reasons.contains(&"length".to_owned()),
-        "{reasons:?}"
-    );
+    assert!(reasons.contains(&"stop".to_owned()) && reasons.contains(&"length".to_owned()), "{reasons:?}");
     for (row, reason) in rows.iter().zip(&reasons) {
         assert_eq!(row.finish_reason.as_ref(), Some(reason));
         assert!(row.output_tokens <= 12 && (reason == "stop" || row.output_tokens == 12));
@@ -226,38 +187,21 @@ async fn an_answer_may_end_by_itself() {
 
 /// Comment and sample lines without their values, as far as both pages can have them.
 fn series(page: &str) -> Vec<String> {
-    let lines = page
-        .lines()
-        .filter(|l| !l.contains("python_") && !l.starts_with("vllm:cache_config_info{"));
+    let lines = page.lines().filter(|l| !l.contains("python_") && !l.starts_with("vllm:cache_config_info{"));
     lines
-        .map(|l| {
-            if l.starts_with('#') {
-                l.to_owned()
-            } else {
-                l.rsplit_once(' ').unwrap().0.to_owned()
-            }
-        })
+        .map(|l| if l.starts_with('#') { l.to_owned() } else { l.rsplit_once(' ').unwrap().0.to_owned() })
         .collect()
 }
 
 #[tokio::test]
 async fn the_metrics_page_has_the_captured_families_labels_and_buckets() {
     let mock = captured_server().await;
-    mock.post("/v1/completions", &[], r#"{"prompt":"x","max_tokens":3}"#)
-        .await;
+    mock.post("/v1/completions", &[], r#"{"prompt":"x","max_tokens":3}"#).await;
     mock.chat("a", "x", 3).await;
-    mock.post(
-        "/v1/chat/completions",
-        &[],
-        r#"{"model":"nope","messages":[]}"#,
-    )
-    .await;
+    mock.post("/v1/chat/completions", &[], r#"{"model":"nope","messages":[]}"#).await;
     mock.get("/health").await;
     let response = mock.get("/metrics").await;
-    assert_eq!(
-        response.header("content-type"),
-        Some("text/plain; version=1.0.0; charset=utf-8")
-    );
+    assert_eq!(response.header("content-type"), Some("text/plain; version=1.0.0; charset=utf-8"));
     let captured = include_str!("samples/metrics.prom");
     let (ours, theirs) = (series(&response.text()), series(captured));
     for (line, expected) in ours.iter().zip(&theirs) {

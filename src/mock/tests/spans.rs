@@ -24,15 +24,8 @@ async fn receiver(mut failures: u32) -> (String, UnboundedReceiver<ExportTraceSe
                 let text = String::from_utf8_lossy(&buffer).into_owned();
                 if let Some(end) = text.find("\r\n\r\n") {
                     assert!(text.starts_with("POST /v1/traces HTTP/1.1"), "{text}");
-                    assert!(
-                        text.to_lowercase()
-                            .contains("content-type: application/x-protobuf")
-                    );
-                    let end = buffer
-                        .windows(4)
-                        .position(|w| w == b"\r\n\r\n")
-                        .unwrap_or(end)
-                        + 4;
+                    assert!(text.to_lowercase().contains("content-type: application/x-protobuf"));
+                    let end = buffer.windows(4).position(|w| w == b"\r\n\r\n").unwrap_or(end) + 4;
                     let length = text.to_lowercase();
                     let length = length.split("content-length: ").nth(1).unwrap();
                     let length: usize = length.split("\r\n").next().unwrap().parse().unwrap();
@@ -44,20 +37,13 @@ async fn receiver(mut failures: u32) -> (String, UnboundedReceiver<ExportTraceSe
                     break Vec::new();
                 }
             };
-            let status = if failures > 0 {
-                "503 Service Unavailable"
-            } else {
-                "200 OK"
-            };
-            let answer =
-                format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            let status = if failures > 0 { "503 Service Unavailable" } else { "200 OK" };
+            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
             stream.write_all(answer.as_bytes()).await.unwrap();
             if failures > 0 {
                 failures -= 1;
             } else {
-                sender
-                    .send(ExportTraceServiceRequest::decode(body.as_slice()).unwrap())
-                    .unwrap();
+                sender.send(ExportTraceServiceRequest::decode(body.as_slice()).unwrap()).unwrap();
             }
         }
     });
@@ -92,13 +78,7 @@ fn spans(bodies: &mut UnboundedReceiver<ExportTraceServiceRequest>) -> Vec<Span>
 }
 
 fn attribute<'a>(span: &'a Span, key: &str) -> Option<&'a Value> {
-    span.attributes
-        .iter()
-        .find(|a| a.key == key)?
-        .value
-        .as_ref()?
-        .value
-        .as_ref()
+    span.attributes.iter().find(|a| a.key == key)?.value.as_ref()?.value.as_ref()
 }
 
 fn float(span: &Span, key: &str) -> f64 {
@@ -114,31 +94,17 @@ async fn spans_say_to_the_bit_what_the_metrics_observed() {
     let mock = traced(&endpoint, fast()).await;
     for i in 0..6 {
         let traceparent = format!("00-{i:032x}-{:016x}-01", i + 1);
-        let headers = [
-            ("x-request-id", format!("s{i}")),
-            ("traceparent", traceparent),
-        ];
+        let headers = [("x-request-id", format!("s{i}")), ("traceparent", traceparent)];
         let headers: Vec<(&str, &str)> = headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
-        mock.post(
-            "/v1/chat/completions",
-            &headers,
-            &chat_body("hello span", 3 + i),
-        )
-        .await;
+        mock.post("/v1/chat/completions", &headers, &chat_body("hello span", 3 + i)).await;
     }
     let page = mock.get("/metrics").await.text();
     let rows = mock.stop().await;
     let spans = spans(&mut bodies);
     assert_eq!(spans.len(), 6);
     for (row, span) in rows.iter().zip(&spans) {
-        assert_eq!(
-            attribute(span, "gen_ai.request.id"),
-            Some(&Value::StringValue(row.request_id.clone()))
-        );
-        assert_eq!(
-            span.start_time_unix_nano,
-            row.arrival_unix_ns.unwrap().0 as u64
-        );
+        assert_eq!(attribute(span, "gen_ai.request.id"), Some(&Value::StringValue(row.request_id.clone())));
+        assert_eq!(span.start_time_unix_nano, row.arrival_unix_ns.unwrap().0 as u64);
         assert_eq!((span.name.as_str(), span.kind), ("llm_request", 2));
         for (key, value) in [
             ("gen_ai.latency.time_to_first_token", row.ttft_s),
@@ -147,17 +113,10 @@ async fn spans_say_to_the_bit_what_the_metrics_observed() {
             ("gen_ai.latency.time_in_model_prefill", row.prefill_s),
             ("gen_ai.latency.time_in_model_decode", row.decode_s),
         ] {
-            assert_eq!(
-                Some(float(span, key).to_bits()),
-                value.map(f64::to_bits),
-                "{key}"
-            );
+            assert_eq!(Some(float(span, key).to_bits()), value.map(f64::to_bits), "{key}");
         }
         let tokens = Value::IntValue(i64::from(row.output_tokens));
-        assert_eq!(
-            attribute(span, "gen_ai.usage.completion_tokens"),
-            Some(&tokens)
-        );
+        assert_eq!(attribute(span, "gen_ai.usage.completion_tokens"), Some(&tokens));
     }
     // The all-zero trace id of the first one is invalid, so it began a trace of its own.
     assert!(spans[0].parent_span_id.is_empty() && spans[0].flags == 0x100);
@@ -172,12 +131,8 @@ async fn spans_say_to_the_bit_what_the_metrics_observed() {
 async fn unsampled_lost_and_aborted_requests_have_no_span() {
     let (endpoint, mut bodies) = receiver(0).await;
     let mock = traced(&endpoint, with_faults(&["span_loss at_request=2"])).await;
-    let unsampled = [(
-        "traceparent",
-        "00-6513270e269e0d37f2a74de452e6b438-0c5c7fd0a6a3a450-00",
-    )];
-    mock.post("/v1/chat/completions", &unsampled, &chat_body("a", 2))
-        .await;
+    let unsampled = [("traceparent", "00-6513270e269e0d37f2a74de452e6b438-0c5c7fd0a6a3a450-00")];
+    mock.post("/v1/chat/completions", &unsampled, &chat_body("a", 2)).await;
     mock.chat("lost", "b", 2).await;
     mock.chat("kept", "c", 2).await;
     let rows = mock.stop().await;
@@ -208,25 +163,14 @@ async fn a_receiver_that_is_not_there_is_said_in_the_log() {
     mock.chat("a", "a", 2).await;
     let log = mock.log.clone();
     mock.stop().await;
-    assert!(
-        log.text().contains("Failed to export span batch: "),
-        "{}",
-        log.text()
-    );
+    assert!(log.text().contains("Failed to export span batch: "), "{}", log.text());
     assert!(log.text().contains("; 1 spans dropped"));
 }
 
 #[tokio::test]
 async fn without_spans_nothing_is_exported() {
     let (endpoint, mut bodies) = receiver(0).await;
-    let mock = traced(
-        &endpoint,
-        Embedded {
-            spans: false,
-            ..fast()
-        },
-    )
-    .await;
+    let mock = traced(&endpoint, Embedded { spans: false, ..fast() }).await;
     mock.chat("a", "a", 2).await;
     mock.stop().await;
     assert!(spans(&mut bodies).is_empty());

@@ -24,16 +24,8 @@ impl Axis {
     ///
     /// It begins at zero unless that would waste more than half of it.
     pub fn of(sets: &[&[f64]], unit: Unit) -> Option<Self> {
-        let min = sets
-            .iter()
-            .filter_map(|s| s.first())
-            .copied()
-            .min_by(f64::total_cmp)?;
-        let max = sets
-            .iter()
-            .filter_map(|s| s.last())
-            .copied()
-            .max_by(f64::total_cmp)?;
+        let min = sets.iter().filter_map(|s| s.first()).copied().min_by(f64::total_cmp)?;
+        let max = sets.iter().filter_map(|s| s.last()).copied().max_by(f64::total_cmp)?;
         let ends: Vec<(f64, Option<f64>)> = sets.iter().filter_map(|s| end(s)).collect();
         let (last, ends_at) = ends.into_iter().max_by(|a, b| a.0.total_cmp(&b.0))?;
         let ends_at = ends_at.filter(|_| last < max);
@@ -46,22 +38,11 @@ impl Axis {
             let around = if min == 0.0 { 1e-3 } else { 0.2 * min.abs() };
             (min - around, min + around)
         };
-        let hi = if ends_at.is_some() {
-            hi
-        } else {
-            hi + 0.05 * (hi - lo)
-        };
+        let hi = if ends_at.is_some() { hi } else { hi + 0.05 * (hi - lo) };
         let scale = Scale::of(unit, lo.abs().max(hi.abs()));
         let (ticks, decimals) = ticks(lo * scale.factor, hi * scale.factor);
         let ticks = ticks.into_iter().map(|t| t / scale.factor).collect();
-        Some(Self {
-            lo,
-            hi,
-            ticks,
-            decimals,
-            scale,
-            ends_at,
-        })
+        Some(Self { lo, hi, ticks, decimals, scale, ends_at })
     }
 
     /// What is written at a tick.

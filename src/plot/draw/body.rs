@@ -55,11 +55,7 @@ impl Body<'_> {
         let Some(curve) = kde(self.values, lo, hi, OUTLINE) else {
             return self.points(canvas, panel, 2.0, |_| 0.5);
         };
-        let widest = curve
-            .density
-            .iter()
-            .copied()
-            .fold(f64::MIN_POSITIVE, f64::max);
+        let widest = curve.density.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
         self.outline(canvas, panel, &curve, widest)?;
         if self.values.len() <= SHOWN_SINGLY {
             let width_at = |value: f64| {
@@ -84,13 +80,7 @@ impl Body<'_> {
         self.x + offset * self.half_width
     }
 
-    fn outline(
-        &self,
-        canvas: &Canvas,
-        panel: &Panel,
-        curve: &Density,
-        widest: f64,
-    ) -> anyhow::Result<()> {
+    fn outline(&self, canvas: &Canvas, panel: &Panel, curve: &Density, widest: f64) -> anyhow::Result<()> {
         let (left, right) = self.reach();
         let side = |reach: f64| {
             // The straight side of a half needs its two ends only.
@@ -121,12 +111,7 @@ impl Body<'_> {
         /// Multiples of the golden ratio fill an interval evenly, however many there are.
         const GOLDEN: f64 = 0.618_033_988_749_895;
         let (left, right) = self.reach();
-        for (i, value) in self
-            .values
-            .iter()
-            .enumerate()
-            .take_while(|(_, v)| **v <= panel.axis.hi)
-        {
+        for (i, value) in self.values.iter().enumerate().take_while(|(_, v)| **v <= panel.axis.hi) {
             let spread = 0.12 + 0.76 * (0.5 + i as f64 * GOLDEN).fract();
             let x = self.at(width_at(*value) * (left + (right - left) * spread));
             canvas.dot((x, panel.y(*value)), radius, self.colour, 0.8)?;
@@ -138,20 +123,13 @@ impl Body<'_> {
     fn level(&self, canvas: &Canvas, panel: &Panel, value: f64) -> anyhow::Result<()> {
         let (left, right) = self.reach();
         let y = panel.y(value);
-        canvas.line(
-            &[(self.at(left), y), (self.at(right), y)],
-            self.colour,
-            1.0,
-            3.0,
-        )
+        canvas.line(&[(self.at(left), y), (self.at(right), y)], self.colour, 1.0, 3.0)
     }
 
     fn marks(&self, canvas: &Canvas, panel: &Panel) -> anyhow::Result<()> {
-        let (Some(q1), Some(median), Some(q3)) = (
-            quantile(self.values, 0.25),
-            quantile(self.values, 0.5),
-            quantile(self.values, 0.75),
-        ) else {
+        let (Some(q1), Some(median), Some(q3)) =
+            (quantile(self.values, 0.25), quantile(self.values, 0.5), quantile(self.values, 0.75))
+        else {
             return Ok(());
         };
         let (left, right) = self.reach();

@@ -37,12 +37,7 @@ pub struct Ink {
 impl Ink {
     /// Plain, left-aligned text.
     pub fn new(size: f64, colour: Colour) -> Self {
-        Self {
-            size,
-            colour,
-            bold: false,
-            align: Align::Left,
-        }
+        Self { size, colour, bold: false, align: Align::Left }
     }
 
     #[must_use]
@@ -77,16 +72,11 @@ pub fn svg(
         canvas.area.present()?;
     }
     let head = format!("<svg width=\"{}\" height=\"{}\" ", size.0, size.1);
-    let (_, rest) = text
-        .split_once(&head)
-        .with_context(|| format!("expected an SVG that begins with `{head}`"))?;
-    let (attributes, body) = rest
-        .split_once('>')
-        .ok_or_else(|| anyhow!("expected the end of the SVG's first tag, found none"))?;
-    let title = title
-        .replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;");
+    let (_, rest) =
+        text.split_once(&head).with_context(|| format!("expected an SVG that begins with `{head}`"))?;
+    let (attributes, body) =
+        rest.split_once('>').ok_or_else(|| anyhow!("expected the end of the SVG's first tag, found none"))?;
+    let title = title.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     Ok(format!(
         "<svg width=\"{width}\" height=\"{height}\" {attributes} role=\"img\">\n<title>{title}</title>{body}"
     ))
@@ -94,19 +84,9 @@ pub fn svg(
 
 impl Canvas<'_> {
     /// A line through all points.
-    pub fn line(
-        &self,
-        points: &[(f64, f64)],
-        ink: Colour,
-        opacity: f64,
-        width: f64,
-    ) -> anyhow::Result<()> {
-        let style = colour(ink)
-            .mix(opacity)
-            .stroke_width((width * UNITS) as u32);
-        self.area
-            .draw(&PathElement::new(places(points), style))
-            .context("could not draw a line")
+    pub fn line(&self, points: &[(f64, f64)], ink: Colour, opacity: f64, width: f64) -> anyhow::Result<()> {
+        let style = colour(ink).mix(opacity).stroke_width((width * UNITS) as u32);
+        self.area.draw(&PathElement::new(places(points), style)).context("could not draw a line")
     }
 
     /// A filled shape.
@@ -117,30 +97,16 @@ impl Canvas<'_> {
     }
 
     /// A filled rectangle from one corner to the opposite one.
-    pub fn rect(
-        &self,
-        from: (f64, f64),
-        to: (f64, f64),
-        ink: Colour,
-        opacity: f64,
-    ) -> anyhow::Result<()> {
-        let corners = [
-            place((from.0.min(to.0), from.1.min(to.1))),
-            place((from.0.max(to.0), from.1.max(to.1))),
-        ];
+    pub fn rect(&self, from: (f64, f64), to: (f64, f64), ink: Colour, opacity: f64) -> anyhow::Result<()> {
+        let corners =
+            [place((from.0.min(to.0), from.1.min(to.1))), place((from.0.max(to.0), from.1.max(to.1)))];
         self.area
             .draw(&Rectangle::new(corners, colour(ink).mix(opacity).filled()))
             .context("could not draw a rectangle")
     }
 
     /// A filled circle.
-    pub fn dot(
-        &self,
-        at: (f64, f64),
-        radius: f64,
-        ink: Colour,
-        opacity: f64,
-    ) -> anyhow::Result<()> {
+    pub fn dot(&self, at: (f64, f64), radius: f64, ink: Colour, opacity: f64) -> anyhow::Result<()> {
         let style = colour(ink).mix(opacity).filled();
         self.area
             .draw(&Circle::new(place(at), (radius * UNITS) as i32, style))
@@ -149,27 +115,16 @@ impl Canvas<'_> {
 
     /// A line of text.
     pub fn text(&self, text: &str, at: (f64, f64), ink: Ink) -> anyhow::Result<()> {
-        let weight = if ink.bold {
-            FontStyle::Bold
-        } else {
-            FontStyle::Normal
-        };
-        let font = FontDesc::new(
-            FontFamily::Name(theme::FONT_FAMILY),
-            ink.size * UNITS * TEXT_FACTOR,
-            weight,
-        );
+        let weight = if ink.bold { FontStyle::Bold } else { FontStyle::Normal };
+        let font =
+            FontDesc::new(FontFamily::Name(theme::FONT_FAMILY), ink.size * UNITS * TEXT_FACTOR, weight);
         let h_pos = match ink.align {
             Align::Left => HPos::Left,
             Align::Centre => HPos::Center,
             Align::Right => HPos::Right,
         };
-        let style = font
-            .color(&colour(ink.colour))
-            .pos(Pos::new(h_pos, VPos::Center));
-        self.area
-            .draw_text(text, &style, place(at))
-            .context("could not draw text")
+        let style = font.color(&colour(ink.colour)).pos(Pos::new(h_pos, VPos::Center));
+        self.area.draw_text(text, &style, place(at)).context("could not draw text")
     }
 }
 

@@ -16,11 +16,7 @@ pub const DENSITY: &str =
 
 /// Height of the legend of a figure of this width.
 pub fn legend_height(width: f64, notes: &[&str]) -> f64 {
-    let rows = if width < WIDE {
-        1 + notes.len()
-    } else {
-        notes.len().max(1)
-    };
+    let rows = if width < WIDE { 1 + notes.len() } else { notes.len().max(1) };
     16.0 + ROW * rows as f64
 }
 

@@ -30,13 +30,7 @@ pub struct Panel {
 impl Panel {
     /// The panel of a column from `left` to `right` that begins at `top`.
     pub fn in_column((left, right): (f64, f64), top: f64, axis: Axis) -> Self {
-        Self {
-            left: left + LABELS,
-            right: right - 8.0,
-            top: top + AXIS_FROM,
-            bottom: top + AXIS_TO,
-            axis,
-        }
+        Self { left: left + LABELS, right: right - 8.0, top: top + AXIS_FROM, bottom: top + AXIS_TO, axis }
     }
 
     /// Heading (with the axis' unit) and what it is, grid lines and tick labels.
@@ -91,13 +85,7 @@ impl Panel {
     }
 
     /// A text over the column's whole width.
-    pub fn note(
-        &self,
-        canvas: &Canvas,
-        row: usize,
-        text: &str,
-        colour: Colour,
-    ) -> anyhow::Result<()> {
+    pub fn note(&self, canvas: &Canvas, row: usize, text: &str, colour: Colour) -> anyhow::Result<()> {
         let ink = Ink::new(theme::SMALL, colour);
         canvas.text(text, (self.left - LABELS, self.row(row)), ink)
     }
@@ -107,15 +95,8 @@ impl Panel {
         let Some(q) = self.axis.ends_at else {
             return Ok(());
         };
-        let counts: Vec<String> = sets
-            .iter()
-            .map(|s| units::count(self.axis.beyond(s) as u64))
-            .collect();
-        let max = sets
-            .iter()
-            .filter_map(|s| s.last())
-            .copied()
-            .fold(f64::NEG_INFINITY, f64::max);
+        let counts: Vec<String> = sets.iter().map(|s| units::count(self.axis.beyond(s) as u64)).collect();
+        let max = sets.iter().filter_map(|s| s.last()).copied().fold(f64::NEG_INFINITY, f64::max);
         let text = format!(
             "axis ends at p{:.0}: {} beyond, max {}",
             q * 100.0,

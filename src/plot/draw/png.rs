@@ -9,21 +9,13 @@ use crate::plot::theme;
 
 /// The SVG as a PNG file's bytes, [`theme::PNG_SCALE`] pixels per pixel.
 pub fn from_svg(svg: &str) -> anyhow::Result<Vec<u8>> {
-    let mut options = Options {
-        font_family: theme::FONT_NAME.to_owned(),
-        ..Options::default()
-    };
+    let mut options = Options { font_family: theme::FONT_NAME.to_owned(), ..Options::default() };
     for font in theme::FONTS {
         options.fontdb_mut().load_font_data(font.to_vec());
     }
     let tree = Tree::from_str(svg, &options).context("could not read the figure's SVG back")?;
-    let size = tree
-        .size()
-        .to_int_size()
-        .scale_by(theme::PNG_SCALE)
-        .context("the figure has no size")?;
-    let mut pixmap =
-        Pixmap::new(size.width(), size.height()).context("no memory for the figure's pixels")?;
+    let size = tree.size().to_int_size().scale_by(theme::PNG_SCALE).context("the figure has no size")?;
+    let mut pixmap = Pixmap::new(size.width(), size.height()).context("no memory for the figure's pixels")?;
     let scale = Transform::from_scale(theme::PNG_SCALE, theme::PNG_SCALE);
     resvg::render(&tree, scale, &mut pixmap.as_mut());
     pixmap.encode_png().context("could not encode the PNG")
@@ -45,10 +37,7 @@ mod tests {
     fn text_is_drawn_with_the_embedded_fonts() {
         let draw = |bold: bool| {
             let svg = canvas::svg((200.0, 40.0), "text", |canvas| {
-                let ink = Ink {
-                    bold,
-                    ..Ink::new(24.0, theme::INK)
-                };
+                let ink = Ink { bold, ..Ink::new(24.0, theme::INK) };
                 canvas.text("1,234 µs − ≥ Δ √", (4.0, 20.0), ink)
             })
             .unwrap();
@@ -74,10 +63,7 @@ mod tests {
                 canvas.text(&sign.to_string(), (10.0, 20.0), Ink::new(32.0, theme::INK))
             })
             .unwrap();
-            assert!(
-                dark_pixels(&from_svg(&svg).unwrap()) > 0,
-                "{sign} is not drawn"
-            );
+            assert!(dark_pixels(&from_svg(&svg).unwrap()) > 0, "{sign} is not drawn");
         }
     }
 

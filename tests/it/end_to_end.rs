@@ -347,7 +347,7 @@ fn answers_that_end_by_themselves_are_counted_to_their_last_token() {
 #[test]
 fn what_is_in_flight_at_the_end_is_neither_ok_nor_failed() {
     let slow = "embedded:\n  decode_base_ms: 20\n  log_stats_interval_s: 1\n";
-    let flags = "--random-input-len 12 --random-output-len 4000 --ignore-eos --users 3 --duration 1 --grace-period 0.2";
+    let flags = "--random-input-len 12 --random-output-len 4000 --ignore-eos --users 3 --duration 3 --grace-period 0.2";
     let run = run(slow, flags);
     let in_flight = run.rows.iter().filter(|row| row.status == Status::InFlight).count();
     assert_eq!((in_flight, run.rows.len()), (3, 3));

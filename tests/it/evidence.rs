@@ -174,7 +174,7 @@ fn spans_that_come_late_are_waited_for() {
 #[test]
 fn a_restart_of_the_counters_is_seen_and_its_sums_are_not_used() {
     let yaml = format!("{QUICK}  faults: [reset at_request=60]\n");
-    let run = run(&yaml, &format!("{SHORT} --users 3 --duration 3 --scrape-interval 0.1"));
+    let run = run(&yaml, &format!("{SHORT} --users 3 --num-prompts 120 --scrape-interval 0.1"));
     agrees_with_truth(&run);
     assert!(
         run.manifest.warnings.iter().any(|warning| warning.contains("were reset during the run")),

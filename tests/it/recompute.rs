@@ -15,7 +15,7 @@ use tare::store::{Lines, RunData, RunFolder};
 
 use crate::program::{Place, files};
 use crate::runs::QUICK;
-use crate::support::wait_until;
+use crate::support::{closed_port, wait_until};
 
 /// A load that goes on until it is stopped, with requests in flight at any moment.
 const ENDLESS: &str = "run config.yaml --output run --users 4 --random-input-len 12 --random-output-len 60 --ignore-eos --duration 3600";
@@ -245,4 +245,17 @@ fn the_second_interrupt_ends_at_once_and_loses_nothing_written() {
     assert!(rows(&run.folder()).len() >= before);
     assert_eq!(summary(&run.folder())["num_prompts"], rows(&run.folder()).len());
     assert!(!said.out.contains("is cut"), "{}", said.out);
+}
+
+#[test]
+fn an_interrupt_while_waiting_for_the_server_ends_the_wait() {
+    let place = Place::new();
+    let args = format!("run --base-url http://{} --ready-check-timeout-sec 3600 --num-prompts 1 --output run", closed_port());
+    let mut child = place.command(&args).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    wait_until("the run has begun", || place.path("run").join(RESULTS_STREAM).exists());
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let said = std::io::read_to_string(child.stderr.take().unwrap()).unwrap();
+    assert!(said.contains("error: stopped while waiting for the server"), "{said}");
+    assert!(!place.path("run").exists(), "nothing was sent, nothing is kept");
 }

@@ -14,7 +14,7 @@ use tare::clock::UnixNs;
 use tare::correlate::{Inputs, correlate};
 use tare::record::{
     Connection, Endpoint, EventRow, Finished, LogEvent, LogRow, RequestRow, SampleRow, ScrapePhase,
-    ScrapeRow, SpanRow, Status,
+    ScrapeRow, SpanRow, StampSource, Status,
 };
 use tare::secrets::Secrets;
 use tare::server::vllm::VLLM;
@@ -180,7 +180,7 @@ fn request(index: u64, tokens: u64, random: &mut Random) -> Finished {
         last_token_unix_ns: Some(UnixNs(last)),
         last_token_lo_unix_ns: Some(UnixNs(last)),
         done_unix_ns: UnixNs(last + 300_000),
-        kernel_stamps: true,
+        stamps: StampSource::Kernel,
         status: Status::Ok,
         http_status: Some(200),
         error: None,
@@ -205,7 +205,7 @@ fn request(index: u64, tokens: u64, random: &mut Random) -> Finished {
         in_band_queue_s: Some(0.000_5),
         in_band_decode_s: seconds(first, last),
     };
-    Finished { row, events }
+    Finished { row, events, place: None }
 }
 
 fn span(row: &RequestRow, random: &mut Random) -> SpanRow {

@@ -104,6 +104,12 @@ pub struct TargetArgs {
     /// Environment variable that holds the API key [default: OPENAI_API_KEY, when set]
     #[arg(long, value_name = "NAME")]
     pub api_key_env: Option<String>,
+    /// PEM file of the authorities that may vouch for an https server [default: the system's]
+    #[arg(long, value_name = "PATH")]
+    pub ca_cert: Option<PathBuf>,
+    /// Take an https server's certificate without checking it
+    #[arg(long, conflicts_with = "ca_cert")]
+    pub insecure: bool,
     /// Wait this long for the server to answer before the run; 0: one try [default: 0]
     #[arg(long, value_name = "SECONDS")]
     pub ready_check_timeout_sec: Option<f64>,
@@ -203,6 +209,9 @@ pub struct LoadArgs {
     /// Requests sent first and counted on neither side [default: 0]
     #[arg(long, value_name = "N")]
     pub num_warmups: Option<u32>,
+    /// Who dates the tokens' arrival [default: auto]
+    #[arg(long, value_enum)]
+    pub stamps: Option<StampsName>,
     /// Beginning of each X-Request-Id [default: tare-]
     #[arg(long, value_name = "TEXT")]
     pub request_id_prefix: Option<String>,
@@ -387,6 +396,19 @@ pub enum DatasetName {
     // JSON Lines with prompt or messages
     #[value(name = "custom", alias = "jsonl")]
     Jsonl,
+}
+
+/// `--stamps`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum StampsName {
+    /// The kernel, else the program
+    Auto,
+    /// The kernel, once per segment (captures headers; needs CAP_NET_RAW)
+    Packet,
+    /// The kernel, once per read
+    Kernel,
+    /// The program, when it has read the bytes
+    User,
 }
 
 /// `--arrival`.

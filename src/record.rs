@@ -9,12 +9,14 @@ pub mod correlated;
 #[cfg(test)]
 pub mod fixture;
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::clock::UnixNs;
 
 /// How a request ended. Only `Ok` is a success.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// The answer came whole: `finish_reason` or `[DONE]` was seen.
@@ -32,6 +34,7 @@ pub enum Status {
     /// The answer was not what the API promises (HTTP, chunking, JSON).
     DecodeError,
     /// Not ended when the run ended: neither a success nor a failure.
+    #[default]
     InFlight,
 }
 
@@ -69,10 +72,11 @@ impl Status {
 }
 
 /// What the request travelled on.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Connection {
     /// Opened for this request, inside its time.
+    #[default]
     New,
     /// Kept from an earlier request.
     Reused,
@@ -92,9 +96,10 @@ impl Connection {
 }
 
 /// The API a request was sent to.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Endpoint {
+    #[default]
     Chat,
     Completions,
 }
@@ -163,8 +168,32 @@ impl Prompt {
     }
 }
 
+/// Who dated an event's arrival, least exact first.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StampSource {
+    /// The program, when it had read the bytes.
+    #[default]
+    User,
+    /// The kernel, once per read of the socket.
+    Kernel,
+    /// The kernel, once per segment captured.
+    Packet,
+}
+
+impl StampSource {
+    /// The word used in files and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StampSource::User => "user",
+            StampSource::Kernel => "kernel",
+            StampSource::Packet => "packet",
+        }
+    }
+}
+
 /// One request as the client saw it; appended to `results.jsonl` when it ends.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct RequestRow {
     /// The `X-Request-Id` sent.
     pub request_id: String,
@@ -185,6 +214,8 @@ pub struct RequestRow {
     pub started_unix_ns: UnixNs,
     pub connect_begin_unix_ns: Option<UnixNs>,
     pub connect_end_unix_ns: Option<UnixNs>,
+    /// End of the TLS handshake, which begins at `connect_end`; null without TLS.
+    pub tls_end_unix_ns: Option<UnixNs>,
     pub send_begin_unix_ns: Option<UnixNs>,
     pub sent_unix_ns: Option<UnixNs>,
     /// Kernel stamp of the read that completed the response head.
@@ -199,8 +230,9 @@ pub struct RequestRow {
     pub last_token_lo_unix_ns: Option<UnixNs>,
     /// When the answer's end was read (or the failure seen), user clock.
     pub done_unix_ns: UnixNs,
-    /// Whether the stamps are the kernel's; else they are user stamps.
-    pub kernel_stamps: bool,
+    /// Where the stamps of its events come from. Older records only say whether it was the kernel.
+    #[serde(alias = "kernel_stamps", deserialize_with = "source_or_flag")]
+    pub stamps: StampSource,
 
     pub status: Status,
     pub http_status: Option<u16>,
@@ -237,6 +269,20 @@ pub struct RequestRow {
     pub in_band_decode_s: Option<f64>,
 }
 
+fn source_or_flag<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<StampSource, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Source(StampSource),
+        Kernel(bool),
+    }
+    Ok(match Either::deserialize(deserializer)? {
+        Either::Source(source) => source,
+        Either::Kernel(true) => StampSource::Kernel,
+        Either::Kernel(false) => StampSource::User,
+    })
+}
+
 /// One token-bearing event of a stream; a request's events are contiguous in `events.arrows`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct EventRow {
@@ -259,6 +305,18 @@ pub struct EventRow {
 pub struct Finished {
     pub row: RequestRow,
     pub events: Vec<EventRow>,
+    /// Where the events lay, when there was a connection.
+    pub place: Option<Place>,
+}
+
+/// By what a request's events are found in a capture of its connection.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub client: SocketAddr,
+    /// Where each event ended in the stream to the client; empty when that was not asked for.
+    pub offsets: Vec<u64>,
+    /// The first event with visible text.
+    pub first_content: Option<usize>,
 }
 
 /// Why a scrape was made.

@@ -7,6 +7,7 @@ mod embedded;
 mod facts;
 mod progress;
 mod recompute;
+mod stamps;
 mod writer;
 
 use std::path::PathBuf;
@@ -26,10 +27,11 @@ use crate::ingest::{self, Collector};
 use crate::load::openai::BodyOptions;
 use crate::load::{self, Live, Requests};
 use crate::mock::script::Script;
-use crate::net::HttpUrl;
+use crate::net::{HttpUrl, tls};
 use crate::record::Status;
 use crate::secrets::Secrets;
 use crate::server::probe::{self, Probe};
+use crate::server::trust::Trust;
 use crate::server::{SERVERS, Server};
 use crate::store::folder::RESULTS_STREAM;
 use crate::store::manifest::{RunState, TargetFacts};
@@ -113,6 +115,7 @@ fn measure(
         server: kind,
         observe: config.observe.clone(),
         base_url: config.target.base_url.clone(),
+        trust: trust(config),
         log_begin: Begin::End,
     };
     let mut collector = Collector::start(plan, writer.ingested()).map_err(|problem| {
@@ -132,6 +135,10 @@ fn measure(
     };
     let target = HttpUrl::parse(&base_url)?;
     collector.set_base_url(&target.to_string());
+    let tls = target
+        .tls
+        .then(|| tls::Client::new(&target.host, config.target.ca_cert.as_deref(), config.target.insecure))
+        .transpose()?;
     let probe = ask_server(config, &target, &options.interrupt)?;
     let model = choose_model(config, &probe)?;
     manifest.target = TargetFacts {
@@ -146,10 +153,14 @@ fn measure(
     // whose clock it reads.
     save(manifest, folder, config)?;
 
+    let address = target
+        .reachable(Duration::from_secs_f64(config.load.connect_timeout_s))
+        .or_broken(format!("no connection to {}", target.authority()))?;
+    let stamps = stamps::Chosen::new(config.load.stamps, address, options.quiet)?;
     let plan = load::Plan {
-        address: target
-            .reachable(Duration::from_secs_f64(config.load.connect_timeout_s))
-            .or_broken(format!("no connection to {}", target.authority()))?,
+        address,
+        tls,
+        stamps: stamps.source(),
         requests: Arc::new(requests(config, kind, workload, target, model)),
         load: config.load.clone(),
         seed: config.seed,
@@ -177,12 +188,15 @@ fn measure(
         quiet: options.quiet,
     }
     .start(over.clone());
-    let outcome = load::run(&plan, writer.requests(), Arc::clone(&live), &halt);
+    let (sink, stamping) = stamps.begin(writer.requests())?;
+    let outcome = load::run(&plan, sink, Arc::clone(&live), &halt);
     over.cancel();
     if let Some(shown) = shown {
+        shown.thread().unpark();
         let _ = shown.join();
     }
     let outcome = outcome?;
+    stamping.end(manifest);
     manifest.extra.insert(
         "load".to_owned(),
         serde_json::json!({
@@ -255,9 +269,10 @@ fn ask_server(config: &Config, target: &HttpUrl, interrupt: &CancellationToken) 
     let patience = Duration::from_secs_f64(config.target.ready_timeout_s);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let base_url = target.to_string();
+    let trust = trust(config);
     let answered = runtime.block_on(async {
         tokio::select! {
-            answered = probe::probe(&base_url, &headers, patience) => Ok(answered),
+            answered = probe::probe(&base_url, &headers, patience, &trust) => Ok(answered),
             () = interrupt.cancelled() => Err(crate::error::interrupted("stopped while waiting for the server")),
         }
     })?;
@@ -265,6 +280,11 @@ fn ask_server(config: &Config, target: &HttpUrl, interrupt: &CancellationToken) 
         let (hint, said) = (error.hint(), error.to_string());
         broken(secrets(config).clean(&said)).hint(hint).into()
     })
+}
+
+/// Whose certificates are believed.
+fn trust(config: &Config) -> Trust {
+    Trust { ca_cert: config.target.ca_cert.clone(), insecure: config.target.insecure }
 }
 
 /// The model asked for, or the first that is served. A name that the server does not list is wrong

@@ -9,6 +9,8 @@ pub struct SseEvent<'a> {
     pub data: &'a [u8],
     /// Bytes of the event on the wire, its closing blank line included.
     pub wire_bytes: usize,
+    /// Where it ended in the slice that was pushed: the number of its bytes up to there.
+    pub end: usize,
 }
 
 /// Bytes are pushed as they come; each event is handed out as soon as its blank line is there.
@@ -87,7 +89,8 @@ impl SseDecoder {
             };
             let (last, after) = rest.split_at(end);
             rest = after;
-            self.end_block(last, &mut sink);
+            let end = bytes.len() - rest.len();
+            self.end_block(last, |event| sink(SseEvent { end, ..event }));
         }
     }
 
@@ -173,7 +176,7 @@ impl SseDecoder {
         }
     }
 
-    fn end_block(&mut self, last: &[u8], sink: &mut impl FnMut(SseEvent<'_>)) {
+    fn end_block(&mut self, last: &[u8], mut sink: impl FnMut(SseEvent<'_>)) {
         let block_len = self.block_len + last.len();
         self.block_len = 0;
         self.since_event += last.len();
@@ -235,6 +238,7 @@ fn dispatch(block: &[u8], joined: &mut Vec<u8>, comments: &mut u64, sink: &mut i
             data: if is_joined { joined } else { first },
             // Where lines end in `\r\n`, the last `\n` is on the wire too, if not in the block yet.
             wire_bytes: block.len() + usize::from(block.ends_with(b"\r\n\r")),
+            end: 0,
         });
     }
 }

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
+use super::Stamps;
 use crate::record::Endpoint;
 
 /// The whole file.
@@ -47,6 +48,8 @@ pub struct Target {
     #[serde(deserialize_with = "section")]
     pub headers: BTreeMap<String, String>,
     pub api_key_env: Option<String>,
+    pub ca_cert: Option<PathBuf>,
+    pub insecure: Option<bool>,
     pub ready_timeout_s: Option<f64>,
 }
 
@@ -117,6 +120,7 @@ pub struct Load {
     pub connect_timeout_s: Option<f64>,
     pub warmups: Option<u32>,
     pub max_concurrency: Option<u32>,
+    pub stamps: Option<Stamps>,
     pub request_id_prefix: Option<String>,
 }
 

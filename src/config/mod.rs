@@ -72,6 +72,10 @@ pub struct Target {
     pub api_key: Option<String>,
     /// The variable the key came from, for the manifest.
     pub api_key_env: Option<String>,
+    /// PEM file of the authorities that may vouch for an `https` server; `None`: the system's.
+    pub ca_cert: Option<PathBuf>,
+    /// Take an `https` server's certificate unchecked.
+    pub insecure: bool,
     /// Wait this long for the server to answer before the run; 0: one try.
     pub ready_timeout_s: f64,
     pub embedded: Embedded,
@@ -178,7 +182,23 @@ pub struct Load {
     pub warmups: u32,
     /// In an open loop, at most so many at once; waiting shows as `started − scheduled`.
     pub max_concurrency: Option<u32>,
+    pub stamps: Stamps,
     pub request_id_prefix: String,
+}
+
+/// Who dates the arrival of tokens.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stamps {
+    /// The kernel, once per read; where it does not, the program.
+    #[default]
+    Auto,
+    /// The kernel, once per segment, by a capture of the run's own packets.
+    Packet,
+    /// The kernel, once per read.
+    Kernel,
+    /// The program, when it has read the bytes.
+    User,
 }
 
 /// The law of arrivals.

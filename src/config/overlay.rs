@@ -1,6 +1,7 @@
 //! Flags laid over the file: what a flag replaces, including what it takes the place of (a rate
 //! replaces the file's users). Values are not checked here: that is `validate`'s business.
 
+use super::Stamps;
 use super::check::Origins;
 use super::file::{ArrivalName, DatasetName, File, Metrics, Otlp, OtlpChoice, Rate};
 use crate::cli::{self, RunArgs};
@@ -34,6 +35,8 @@ fn target(flags: &cli::TargetArgs, file: &mut File, origins: &mut Origins) {
     origins.set("target.model", "--model", flags.model.clone(), &mut into.model);
     origins.set("target.model", "--served-model-name", flags.served_model_name.clone(), &mut into.model);
     origins.set("target.api_key_env", "--api-key-env", flags.api_key_env.clone(), &mut into.api_key_env);
+    origins.set("target.ca_cert", "--ca-cert", flags.ca_cert.clone(), &mut into.ca_cert);
+    origins.set("target.insecure", "--insecure", flags.insecure.then_some(true), &mut into.insecure);
     if !flags.header.is_empty() {
         origins.came_from("target.headers", "--header");
     }
@@ -151,6 +154,13 @@ fn load(flags: &cli::LoadArgs, file: &mut File, origins: &mut Origins) {
         &mut into.connect_timeout_s,
     );
     origins.set("load.warmups", "--num-warmups", flags.num_warmups, &mut into.warmups);
+    let stamps = flags.stamps.map(|name| match name {
+        cli::StampsName::Auto => Stamps::Auto,
+        cli::StampsName::Packet => Stamps::Packet,
+        cli::StampsName::Kernel => Stamps::Kernel,
+        cli::StampsName::User => Stamps::User,
+    });
+    origins.set("load.stamps", "--stamps", stamps, &mut into.stamps);
     let prefix = flags.request_id_prefix.clone();
     origins.set("load.request_id_prefix", "--request-id-prefix", prefix, &mut into.request_id_prefix);
 }

@@ -60,7 +60,7 @@ impl Collector {
         let (notes, live) = (Notes::default(), Live::default());
         let (quit, stop) = (CancellationToken::new(), CancellationToken::new());
         let (handle, thread) = start_runtime(quit.clone())?;
-        let endpoints = Endpoints::new(plan.server, &metrics_urls(&plan), &sink, &notes, &live);
+        let endpoints = Endpoints::new(plan.server, &metrics_urls(&plan), &plan.trust, &sink, &notes, &live);
         let otlp = bound.map(|bound| {
             let inbox = Arc::new(Inbox::new(plan.server, sink.clone(), notes.clone()));
             let addresses = bound.addresses();
@@ -92,8 +92,14 @@ impl Collector {
     /// Tells the base URL once the server is up; the metrics endpoints follow from it.
     pub fn set_base_url(&mut self, base_url: &str) {
         self.plan.base_url = Some(base_url.to_owned());
-        self.endpoints =
-            Endpoints::new(self.plan.server, &metrics_urls(&self.plan), &self.sink, &self.notes, &self.live);
+        self.endpoints = Endpoints::new(
+            self.plan.server,
+            &metrics_urls(&self.plan),
+            &self.plan.trust,
+            &self.sink,
+            &self.notes,
+            &self.live,
+        );
     }
 
     /// Reads the log of a server that was started by this program, `source` being its name in rows.

@@ -18,6 +18,7 @@ use super::snapshot::{AfterOutcome, BeforeOutcome, Verdict};
 use super::trouble::Trouble;
 use super::{Ingested, SourceReport};
 use crate::record::ScrapePhase;
+use crate::server::trust::Trust;
 use crate::server::{self, SERVERS, Server, Totals};
 
 /// A snapshot is repeated this often, and for so long at most.
@@ -60,13 +61,14 @@ impl Endpoints {
     pub fn new(
         server: &'static Server,
         urls: &[String],
+        trust: &Trust,
         sink: &Sender<Ingested>,
         notes: &Notes,
         live: &Live,
     ) -> Self {
         let mut endpoints = Vec::new();
         for url in urls {
-            match Scraper::new(url) {
+            match Scraper::new(url, trust) {
                 Ok(scraper) => endpoints.push(Endpoint {
                     index: endpoints.len(),
                     scraper,

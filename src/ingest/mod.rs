@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Observe;
 use crate::record::{LogRow, ScrapeRow, SpanRow};
 use crate::server::Server;
+use crate::server::trust::Trust;
 pub use collector::{Collector, LogWatch};
 use log::{LogCounts, LogReader};
 use problem::{Notes, Problem};
@@ -48,6 +49,8 @@ pub struct Plan {
     pub observe: Observe,
     /// `None` while the server is still to be started: [`Collector::set_base_url`] tells it later.
     pub base_url: Option<String>,
+    /// Whose certificates are believed, of `https` endpoints.
+    pub trust: Trust,
     /// Where to begin in a log file that is already there.
     pub log_begin: Begin,
 }

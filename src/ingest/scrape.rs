@@ -15,6 +15,7 @@ use super::problem::{Problem, excerpt};
 use super::trouble::Trouble;
 use crate::clock::UnixNs;
 use crate::record::{SampleRow, ScrapePhase, ScrapeRow};
+use crate::server::trust::Trust;
 
 /// A page may be so long; vLLM's is about 50 kB per engine.
 pub const MAX_PAGE_BYTES: usize = 64 << 20;
@@ -68,25 +69,24 @@ pub enum Kind {
 
 impl Scraper {
     /// For the endpoint at `url`; no proxy, whatever the environment says, and no other host.
-    pub fn new(url: &str) -> Result<Self, Problem> {
+    pub fn new(url: &str, trust: &Trust) -> Result<Self, Problem> {
         let problem = |what: String| {
             Problem::new(what).hint("write it as http://HOST:PORT/metrics, with `--server-metrics`")
         };
         let no_url =
             |why: &str| problem(format!("`{}` is no URL of a metrics endpoint: {why}", excerpt(url, 200)));
         let parsed = Url::parse(url).map_err(|error| no_url(&error.to_string()))?;
-        match parsed.scheme() {
-            "http" => {}
-            "https" => {
-                return Err(problem(format!("no metrics from {url}: only http is supported, not https")));
-            }
-            _ => return Err(no_url("it does not begin with http://")),
+        if !matches!(parsed.scheme(), "http" | "https") {
+            return Err(no_url("it does not begin with http:// or https://"));
         }
         let client = Client::builder()
             .no_proxy()
             .redirect(same_host())
             .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TIMEOUT)
+            .timeout(TIMEOUT);
+        let client = trust
+            .applied(parsed.as_str(), client)
+            .map_err(|failure| Problem::new(failure.to_string()))?
             .build();
         let client = client.map_err(|error| {
             Problem::new(format!("no HTTP client for the metrics endpoint: {}", root_cause(&error)))

@@ -9,9 +9,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::recording::{End, Recording};
+use super::timing;
 use crate::clock::UnixNs;
-use crate::net::StampedStream;
-use crate::record::{Connection, Endpoint, EventRow, Finished, RequestRow, Status};
+use crate::net::{StampedStream, tls};
+use crate::record::{Connection, Endpoint, Finished, Place, RequestRow, StampSource, Status};
 
 /// A request made ready before its time comes: nothing of this is done on the clock.
 #[derive(Clone, Debug)]
@@ -37,6 +38,12 @@ pub(super) struct Client {
     pub(super) streamed: bool,
     pub(super) connect_timeout: Duration,
     pub(super) timeout: Duration,
+    /// Put over each connection.
+    pub(super) tls: Option<tls::Client>,
+    /// Ask the kernel for stamps.
+    pub(super) kernel_stamps: bool,
+    /// Note where each event lay in its connection's stream, to be found in a capture.
+    pub(super) keeps_offsets: bool,
 }
 
 /// The stamps of sending, set as they come.
@@ -44,10 +51,11 @@ pub(super) struct Client {
 struct Sending {
     connect_begin: Option<UnixNs>,
     connect_end: Option<UnixNs>,
+    tls_end: Option<UnixNs>,
     send_begin: Option<UnixNs>,
     sent: Option<UnixNs>,
     connection: Option<Connection>,
-    local_port: Option<u16>,
+    local: Option<SocketAddr>,
     connect_error: Option<String>,
 }
 
@@ -63,7 +71,8 @@ impl Client {
     ) -> (Finished, Option<StampedStream>) {
         let started = UnixNs::now();
         let deadline = Instant::now() + self.timeout;
-        let (mut sending, mut recording) = (Sending::default(), Recording::default());
+        let mut sending = Sending::default();
+        let mut recording = Recording::new(self.keeps_offsets);
         let mut stream = kept.and_then(|mut kept| (!kept.is_stale()).then_some(kept));
         let end = tokio::select! {
             biased;
@@ -78,8 +87,12 @@ impl Client {
         };
         let reusable =
             matches!(end, End::Complete) && recording.response.head().is_some_and(|h| h.keep_alive);
-        let row = self.row(request, scheduled, started, done, &sending, &recording, (status, error));
-        (Finished { row, events: recording.events }, stream.filter(|_| reusable))
+        let mut row = self.row(request, scheduled, started, &sending, &recording);
+        (row.done_unix_ns, row.status, row.error) = (done, status, error);
+        timing::date(&mut row, &recording.events, recording.first_content, recording.unstreamed_end());
+        let Recording { events, offsets, first_content, .. } = recording;
+        let place = sending.local.map(|client| Place { client, offsets, first_content });
+        (Finished { row, events, place }, stream.filter(|_| reusable))
     }
 
     async fn drive(
@@ -103,7 +116,7 @@ impl Client {
             }
             let Some(connected) = stream.as_mut() else { return End::Closed(None) };
             sending.connection.get_or_insert(if reused { Connection::Reused } else { Connection::New });
-            sending.local_port = connected.local_port();
+            sending.local = connected.local();
             let end = send_and_read(connected, &request.bytes, sending, recording).await;
             // A kept connection that the server had closed meanwhile is no fault of this request:
             // it is sent again, once, and marked, for the server may have run both.
@@ -118,31 +131,25 @@ impl Client {
 
     async fn connect(&self, sending: &mut Sending) -> std::io::Result<StampedStream> {
         sending.connect_begin = Some(UnixNs::now());
-        let stream = StampedStream::connect(self.address, self.connect_timeout).await?;
+        let mut stream =
+            StampedStream::connect(self.address, self.kernel_stamps, self.connect_timeout).await?;
         sending.connect_end = Some(UnixNs::now());
+        if let Some(tls) = &self.tls {
+            stream.secure(tls, self.connect_timeout).await?;
+            sending.tls_end = Some(UnixNs::now());
+        }
         Ok(stream)
     }
 
-    #[allow(clippy::too_many_arguments)] // The pieces of one row, gathered in one place.
+    /// The row of a request that has ended, but for what `timing` makes of its events.
     fn row(
         &self,
         request: &Prepared,
         scheduled: UnixNs,
         started: UnixNs,
-        done: UnixNs,
         sending: &Sending,
         recording: &Recording,
-        (status, error): (Status, Option<String>),
     ) -> RequestRow {
-        let (first, last) = (recording.events.first(), recording.events.last());
-        // The end of an error message is no token.
-        let whole = || recording.unstreamed_end().filter(|_| status == Status::Ok);
-        let last_token = last.map(|e| e.stamp_hi_unix_ns).or_else(whole);
-        let output_tokens = recording.output_tokens();
-        let since_start = |stamp: UnixNs| stamp.seconds_since(started);
-        let ttft_s = first.map(|e| since_start(e.stamp_hi_unix_ns));
-        let e2e_s = last_token.filter(|_| status == Status::Ok).map(since_start);
-        let gaps = output_tokens.filter(|&n| n > 1).map(|n| f64::from(n - 1));
         let in_band_s = |ms: Option<f64>| ms.map(|ms| ms / 1e3);
         RequestRow {
             request_id: request.request_id.clone(),
@@ -157,59 +164,29 @@ impl Client {
             started_unix_ns: started,
             connect_begin_unix_ns: sending.connect_begin,
             connect_end_unix_ns: sending.connect_end,
+            tls_end_unix_ns: sending.tls_end,
             send_begin_unix_ns: sending.send_begin,
             sent_unix_ns: sending.sent,
             head_unix_ns: recording.head.map(|s| s.best()),
-            first_token_unix_ns: first.map(|e| e.stamp_hi_unix_ns),
-            first_token_lo_unix_ns: first.map(|e| e.stamp_lo_unix_ns),
-            first_token_user_unix_ns: recording.first_token_user,
-            first_content_unix_ns: recording.first_content,
-            last_token_unix_ns: last_token,
-            last_token_lo_unix_ns: last.map(|e| e.stamp_lo_unix_ns),
-            done_unix_ns: done,
-            kernel_stamps: recording.head.is_some_and(|s| s.kernel.is_some()),
-            status,
+            stamps: if recording.head.is_some_and(|s| s.kernel.is_some()) {
+                StampSource::Kernel
+            } else {
+                StampSource::User
+            },
             http_status: recording.response.head().map(|h| h.status),
-            error,
             finish_reason: recording.finish_reason.clone(),
             connection: sending.connection.unwrap_or(Connection::New),
-            local_port: sending.local_port,
+            local_port: sending.local.map(|a| a.port()),
             input_tokens: recording.usage.prompt_tokens,
-            output_tokens,
+            output_tokens: recording.output_tokens(),
             max_tokens: request.max_tokens,
             prompt_chars: request.prompt_chars,
-            n_events: recording.events.len() as u32,
-            n_exact_events: recording.events.iter().filter(|e| is_exact(e)).count() as u32,
-            ttft_s,
-            ttft_user_s: recording.first_token_user.map(since_start),
-            ttft_scheduled_s: first.map(|e| e.stamp_hi_unix_ns.seconds_since(scheduled)),
-            ttft_content_s: recording.first_content.map(since_start),
-            // One event may hold several tokens; a mean gap needs two moments.
-            itl_mean_s: match (first, last, gaps) {
-                (Some(a), Some(b), Some(n)) if recording.events.len() > 1 => {
-                    Some(b.stamp_hi_unix_ns.seconds_since(a.stamp_hi_unix_ns) / n)
-                }
-                _ => None,
-            },
-            tpot_s: match (ttft_s, e2e_s, gaps) {
-                (Some(ttft), Some(e2e), Some(n)) => Some((e2e - ttft) / n),
-                _ => None,
-            },
-            e2e_s,
-            user_throughput_tps: match (output_tokens, e2e_s) {
-                (Some(n), Some(e2e)) if e2e > 0.0 => Some(f64::from(n) / e2e),
-                _ => None,
-            },
             in_band_prefill_s: in_band_s(recording.in_band.time_to_first_token_ms),
             in_band_queue_s: in_band_s(recording.in_band.queue_time_ms),
             in_band_decode_s: in_band_s(recording.in_band.generation_time_ms),
+            ..RequestRow::default()
         }
     }
-}
-
-/// Whether an event's stamp is a point, not an interval.
-fn is_exact(event: &EventRow) -> bool {
-    event.stamp_lo_unix_ns == event.stamp_hi_unix_ns
 }
 
 async fn send_and_read(
@@ -227,8 +204,7 @@ async fn send_and_read(
     }
     sending.sent = Some(UnixNs::now());
     loop {
-        let step = stream
-            .read(|bytes, stamp| if bytes.is_empty() { None } else { Some(recording.take(bytes, stamp)) });
+        let step = stream.read(|received| (!received.bytes.is_empty()).then(|| recording.take(received)));
         match step.await {
             Ok(Some(Ok(true))) => return End::Complete,
             Ok(Some(Ok(false))) => {}

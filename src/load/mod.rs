@@ -10,6 +10,8 @@ mod pace;
 mod pause;
 mod prepare;
 mod recording;
+pub mod resolve;
+mod timing;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,8 +32,8 @@ use self::client::{Client, Prepared};
 use self::pause::Pause;
 use crate::clock::UnixNs;
 use crate::config::{Arrival, Load};
-use crate::net::StampedStream;
-use crate::record::{Finished, RequestRow, Status};
+use crate::net::{StampedStream, tls};
+use crate::record::{Finished, RequestRow, StampSource, Status};
 
 /// Everything a load needs.
 #[derive(Clone)]
@@ -40,6 +42,10 @@ pub struct Plan {
     pub requests: Arc<Requests>,
     pub load: Load,
     pub seed: u64,
+    /// Put over each connection.
+    pub tls: Option<tls::Client>,
+    /// The best stamps that are to be had.
+    pub stamps: StampSource,
 }
 
 /// What a load did, apart from its records.
@@ -97,7 +103,6 @@ pub fn run(
         refused_usage: AtomicU64::new(0),
         unsent: AtomicU64::new(0),
     });
-    let _armed = crate::net::arm_kernel_stamps();
     let begun = UnixNs::now();
     let grace = Duration::from_secs_f64(plan.load.grace_period_s);
     runtime.block_on(async {
@@ -174,6 +179,9 @@ fn client(plan: &Plan) -> Client {
         streamed: plan.requests.options.stream,
         connect_timeout: Duration::from_secs_f64(plan.load.connect_timeout_s),
         timeout: Duration::from_secs_f64(plan.load.timeout_s),
+        tls: plan.tls.clone(),
+        kernel_stamps: plan.stamps > StampSource::User,
+        keeps_offsets: plan.stamps == StampSource::Packet,
     }
 }
 

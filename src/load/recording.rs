@@ -7,7 +7,7 @@ use tare_parsers::sse::SseDecoder;
 use super::http1::{HttpError, ResponseDecoder};
 use super::openai::{self, InBand, Usage};
 use crate::clock::UnixNs;
-use crate::net::ReadStamp;
+use crate::net::{ReadStamp, Received};
 use crate::record::{EventRow, Status};
 
 /// Chunk bytes put aside before they are read: bounds memory per stream, keeps parsing out of the
@@ -34,6 +34,8 @@ pub(super) enum End {
 struct Gathered {
     row: EventRow,
     data_end: usize,
+    /// Where it ended in the connection's stream.
+    offset: u64,
 }
 
 /// One answer as it comes in.
@@ -44,8 +46,11 @@ pub(super) struct Recording {
     pub(super) last_read: Option<ReadStamp>,
     /// Token-bearing events so far.
     pub(super) events: Vec<EventRow>,
-    pub(super) first_content: Option<UnixNs>,
-    pub(super) first_token_user: Option<UnixNs>,
+    /// Where each of them ended in the connection's stream; kept if they are to be looked up.
+    pub(super) offsets: Vec<u64>,
+    keeps_offsets: bool,
+    /// Which of them was the first with visible text.
+    pub(super) first_content: Option<usize>,
     pub(super) response_id: Option<String>,
     pub(super) finish_reason: Option<String>,
     pub(super) usage: Usage,
@@ -66,14 +71,20 @@ pub(super) struct Recording {
 }
 
 impl Recording {
+    pub(super) fn new(keeps_offsets: bool) -> Self {
+        Self { keeps_offsets, ..Self::default() }
+    }
+
     /// Takes the bytes of one read. True when the response is complete.
-    pub(super) fn take(&mut self, bytes: &[u8], stamp: ReadStamp) -> Result<bool, HttpError> {
+    pub(super) fn take(&mut self, received: Received<'_>) -> Result<bool, HttpError> {
+        let Received { bytes, stamp, .. } = received;
         let first = self.gathered.len();
         let mut body_end = 0;
         let Self { response, sse, gathered, data, body, body_too_long, done_seen, .. } = self;
         let pushed = response.push(bytes, |head, piece| {
-            // Where the piece ends within this read; pieces are slices of it.
-            body_end = piece.as_ptr() as usize + piece.len() - bytes.as_ptr() as usize;
+            // Where the piece lies within this read; pieces are slices of it.
+            let body_begin = piece.as_ptr() as usize - bytes.as_ptr() as usize;
+            body_end = body_begin + piece.len();
             if !head.event_stream || head.status >= 300 {
                 let room = MAX_BODY_BYTES.saturating_sub(body.len()).min(piece.len());
                 *body_too_long |= room < piece.len();
@@ -91,7 +102,8 @@ impl Recording {
                     tokens: None,
                     bytes: event.wire_bytes as u32,
                 };
-                gathered.push(Gathered { row, data_end: data.len() });
+                let offset = received.offset_after(body_begin + event.end);
+                gathered.push(Gathered { row, data_end: data.len(), offset });
             });
         });
         let n = self.gathered.len() - first;
@@ -207,7 +219,7 @@ impl Recording {
             let json = data.get(begin..event.data_end).unwrap_or_default();
             begin = event.data_end;
             if json != b"[DONE]" && !json.is_empty() {
-                self.read_chunk(json, event.row);
+                self.read_chunk(json, event.row, event.offset);
             }
         }
         // Hand the allocations back for the next batch.
@@ -217,7 +229,7 @@ impl Recording {
         self.data.clear();
     }
 
-    fn read_chunk(&mut self, json: &[u8], mut row: EventRow) {
+    fn read_chunk(&mut self, json: &[u8], mut row: EventRow, offset: u64) {
         let chunk = match openai::parse(json) {
             Ok(chunk) => chunk,
             Err(error) => {
@@ -252,10 +264,12 @@ impl Recording {
         if chunk.has_text || (chunk.choices != 0 && new_tokens.is_some_and(|n| n > 0)) {
             row.tokens = new_tokens;
             if chunk.has_content {
-                self.first_content.get_or_insert(row.stamp_hi_unix_ns);
+                self.first_content.get_or_insert(self.events.len());
             }
-            self.first_token_user.get_or_insert(row.user_unix_ns);
             self.events.push(row);
+            if self.keeps_offsets {
+                self.offsets.push(offset);
+            }
         }
     }
 
@@ -318,7 +332,7 @@ mod tests {
         let mut recording = Recording::default();
         let mut at = 1000;
         for read in reads {
-            let _ = recording.take(read, stamp(at));
+            let _ = recording.take(Received::plain(read, stamp(at), 0));
             at += 100;
         }
         let (status, error) = recording.conclude(end);
@@ -348,12 +362,29 @@ mod tests {
         );
     }
 
+    /// By its offset an event is found in a capture: it ends where its blank line does.
+    #[test]
+    fn an_event_is_known_by_where_it_ended_in_the_stream() {
+        let mut recording = Recording::new(true);
+        let stream = [HEAD, &chunk(": ping\n\n"), &chunk(&token("a", "")), &chunk(&token("b", ""))].concat();
+        let ends: Vec<u64> = (1..stream.len())
+            .filter(|&at| stream[..at].ends_with(b"]}\n\n"))
+            .map(|at| at as u64 + 700)
+            .collect();
+        for (i, piece) in stream.chunks(7).enumerate() {
+            recording.take(Received::plain(piece, stamp(1000), 700 + 7 * i as u64)).unwrap();
+        }
+        recording.conclude(&End::Stopped);
+        assert_eq!((recording.offsets, ends.len()), (ends, 2));
+    }
+
     #[test]
     fn a_read_that_leaves_something_or_has_no_stamp_is_not_exact() {
         let mut recording = Recording::default();
-        recording.take(HEAD, stamp(1000)).unwrap();
-        recording.take(&chunk(&token("a", "")), ReadStamp { drained: false, ..stamp(1100) }).unwrap();
-        recording.take(&chunk(&token("b", "")), ReadStamp { kernel: None, ..stamp(1200) }).unwrap();
+        let mut take = |bytes: &[u8], stamp| recording.take(Received::plain(bytes, stamp, 0)).unwrap();
+        take(HEAD, stamp(1000));
+        take(&chunk(&token("a", "")), ReadStamp { drained: false, ..stamp(1100) });
+        take(&chunk(&token("b", "")), ReadStamp { kernel: None, ..stamp(1200) });
         recording.conclude(&End::Stopped);
         assert_eq!(exact(&recording), [false, false]);
         assert_eq!(recording.events.last().unwrap().stamp_hi_unix_ns, UnixNs(1205));

@@ -41,6 +41,7 @@ impl Spans {
             // Only ever a receiver the user named; never a proxy from the environment.
             client: reqwest::Client::builder()
                 .no_proxy()
+                .tls_built_in_root_certs(false)
                 .timeout(Duration::from_secs(10))
                 .build()
                 .context("cannot set up the span exporter")?,

@@ -1,10 +1,16 @@
 //! Sockets and stamps: addresses, connections, and reads that carry the kernel's receive time.
 //! This module must not know HTTP, servers or what a token is.
 
+#[cfg_attr(not(target_os = "linux"), path = "no_packets.rs")]
+mod packets;
+mod stamps;
 mod stream;
+pub mod tls;
 mod url;
 
-pub use stream::{ReadStamp, StampedStream, arm_kernel_stamps};
+pub use packets::{PacketCounts, Packets};
+pub use stamps::{Armed, arm};
+pub use stream::{ReadStamp, Received, StampedStream};
 pub use url::HttpUrl;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};

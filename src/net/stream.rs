@@ -1,36 +1,35 @@
-//! A TCP connection whose every read comes with the kernel's receive stamp and the program's own.
+//! A TCP connection, perhaps under TLS, whose every read comes with the kernel's receive stamp and
+//! the program's own.
 //!
 //! Linux stamps a read with the time of the *last* segment it touches, and queued segments are
 //! coalesced under the newest stamp. A stamp is therefore the time of the read's last byte, and only
 //! if the read emptied the socket is that byte the last one that had arrived. `ReadStamp` carries
 //! what a caller needs to tell exact from bounded: the stamp, whether the read drained the socket,
-//! and the last moment before it at which the socket was seen empty.
+//! and the last moment before it at which the socket was seen empty. `Received` tells in addition
+//! where in the TCP stream a byte lay, by which its segment can be found in a packet capture.
 
 use std::cell::RefCell;
-use std::io::{self, IoSliceMut, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::fd::{AsRawFd, RawFd};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use nix::cmsg_space;
 use nix::errno::Errno;
-use nix::sys::socket::sockopt::ReceiveTimestampns;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recv, recvmsg, setsockopt};
-use nix::sys::time::TimeSpec;
+use nix::sys::socket::{MsgFlags, recv};
 use tokio::io::Interest;
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::clock::UnixNs;
+use super::stamps;
+use super::tls::{self, Tls};
+use crate::clock::{Moment, UnixNs};
 
 /// Bytes one read takes at most. One buffer per worker thread, so it can be generous.
 const READ_BYTES: usize = 256 * 1024;
-/// Milliseconds to wait for the kernel to begin stamping; it takes one or two.
-const ARMING_TRIES: u32 = 200;
 
 thread_local! {
     /// Lent to the closure of one read at a time: reading and decoding happen without a suspension
     /// between them, so connections need no buffer of their own.
-    static BUFFER: RefCell<(Vec<u8>, Vec<u8>)> = RefCell::new((vec![0; READ_BYTES], cmsg_space!(TimeSpec)));
+    static BUFFER: RefCell<(Vec<u8>, Vec<u8>)> = RefCell::new((vec![0; READ_BYTES], stamps::control_space()));
 }
 
 /// When the bytes of one read arrived.
@@ -48,12 +47,18 @@ pub struct ReadStamp {
 }
 
 impl ReadStamp {
+    /// `kernel` is the stamp as the kernel gave it, on the wall clock; `now` is the moment after the
+    /// read.
+    ///
     /// A segment stamped before the socket was last seen empty had waited elsewhere: in another queue
-    /// of the kernel for a moment, or behind a lost one for long. Its stamp is no arrival here, but
-    /// bounds it.
-    fn new(kernel: Option<UnixNs>, user: UnixNs, drained: bool, empty_before: UnixNs) -> Self {
-        match kernel {
+    /// of the kernel for a moment, or behind a lost one for long; or the wall clock was set forward
+    /// since. Its stamp is no arrival here, but bounds it. A stamp from the future tells that the
+    /// wall clock was set back since: it says nothing.
+    fn new(kernel: Option<UnixNs>, now: Moment, drained: bool, empty_before: UnixNs) -> Self {
+        let user = now.axis;
+        match kernel.map(|wall| now.place(wall)) {
             Some(early) if early < empty_before => Self { kernel: None, user, drained, empty_before: early },
+            Some(late) if late > user => Self { kernel: None, user, drained, empty_before },
             kernel => Self { kernel, user, drained, empty_before },
         }
     }
@@ -64,36 +69,118 @@ impl ReadStamp {
     }
 }
 
+/// The bytes of one read, with their stamp.
+#[derive(Clone, Copy, Debug)]
+pub struct Received<'a> {
+    /// As the peer's program wrote them (under TLS: decrypted). Empty at the peer's end.
+    pub bytes: &'a [u8],
+    pub stamp: ReadStamp,
+    /// Where the read began in the TCP stream.
+    begin: u64,
+    /// Under TLS: for each record, where it ends in `bytes` and in the TCP stream.
+    records: &'a [(usize, u64)],
+}
+
+impl<'a> Received<'a> {
+    /// A read without TLS that began at byte `begin` of the connection's stream.
+    pub fn plain(bytes: &'a [u8], stamp: ReadStamp, begin: u64) -> Self {
+        Self { bytes, stamp, begin, records: &[] }
+    }
+
+    /// Where in the TCP stream the segment lies that made byte `at - 1` of `bytes` readable: the
+    /// offset after that byte, under TLS after its record.
+    pub fn offset_after(&self, at: usize) -> u64 {
+        if self.records.is_empty() {
+            return self.begin + at as u64;
+        }
+        let record = self.records.partition_point(|&(end, _)| end < at);
+        self.records.get(record).or(self.records.last()).map_or(self.begin, |&(_, offset)| offset)
+    }
+}
+
 /// One TCP connection.
 pub struct StampedStream {
     socket: TcpStream,
+    tls: Option<Box<Tls>>,
     empty_at: UnixNs,
-    local_port: Option<u16>,
+    local: Option<SocketAddr>,
+    /// Bytes read from the TCP stream since its beginning.
+    offset: u64,
     /// Bytes read since this connection last let others run.
     since_pause: usize,
 }
 
 impl StampedStream {
-    /// Connects, with `TCP_NODELAY` and kernel receive stamps on (where the kernel has them).
-    pub async fn connect(address: SocketAddr, time_limit: Duration) -> io::Result<Self> {
+    /// Connects, with `TCP_NODELAY`, and asks the kernel for receive stamps (it may have none).
+    pub async fn connect(address: SocketAddr, kernel_stamps: bool, time_limit: Duration) -> io::Result<Self> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_nodelay(true)?;
-        // Where stamps are not supported, the reads say so by bringing none.
-        let _ = setsockopt(&socket, ReceiveTimestampns, &true);
+        if kernel_stamps {
+            stamps::ask_for(&socket);
+        }
         let socket = tokio::time::timeout(time_limit, socket.connect(address))
             .await
             .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no connection within the time limit"))??;
-        let local_port = socket.local_addr().ok().map(|a| a.port());
-        Ok(Self { socket, empty_at: UnixNs::now(), local_port, since_pause: 0 })
+        let local = socket.local_addr().ok();
+        Ok(Self { socket, tls: None, empty_at: UnixNs::now(), local, offset: 0, since_pause: 0 })
+    }
+
+    /// Puts TLS over the connection: from here on it reads and writes what is under it.
+    pub async fn secure(&mut self, client: &tls::Client, time_limit: Duration) -> io::Result<()> {
+        let mut session = client.session()?;
+        let handshake = async {
+            loop {
+                let out = session.outgoing()?;
+                self.write_raw(&out).await?;
+                if session.is_ready() {
+                    return Ok(());
+                }
+                let took = self.read_raw(|raw, _, begin| {
+                    if raw.is_empty() {
+                        return Err(io::Error::new(
+                            io::ErrorKind::UnexpectedEof,
+                            "closed in the TLS handshake",
+                        ));
+                    }
+                    session.take(raw, begin).map(|_| ())
+                });
+                if let Err(error) = took.await.and_then(|taken| taken) {
+                    // The peer is told why, as far as it still listens.
+                    let alert = session.outgoing().unwrap_or_default();
+                    let _ = self.write_raw(&alert).await;
+                    return Err(error);
+                }
+            }
+        };
+        tokio::time::timeout(time_limit, handshake).await.map_err(|_| {
+            io::Error::new(io::ErrorKind::TimedOut, "no TLS handshake within the time limit")
+        })??;
+        self.tls = Some(Box::new(session));
+        Ok(())
     }
 
     /// The client's port, by which access logs name the connection.
     pub fn local_port(&self) -> Option<u16> {
-        self.local_port
+        self.local.map(|a| a.port())
+    }
+
+    /// The client's address, by which a packet capture knows the connection.
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.local
     }
 
     /// Writes all of `bytes`.
-    pub async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    pub async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.tls {
+            None => self.write_raw(bytes).await,
+            Some(tls) => {
+                let sealed = tls.seal(bytes)?;
+                self.write_raw(&sealed).await
+            }
+        }
+    }
+
+    async fn write_raw(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             // The socket is writable nearly always: try first, wait only when told to.
             match self.socket.try_write(bytes) {
@@ -109,7 +196,43 @@ impl StampedStream {
 
     /// Waits for bytes and hands them, with their stamps, to `take`; an empty slice is the peer's
     /// end. Bytes and stamp never part: `take` runs before anything else can happen on this task.
-    pub async fn read<T>(&mut self, take: impl FnOnce(&[u8], ReadStamp) -> T) -> io::Result<T> {
+    /// Under TLS a read may bring no whole record: then it waits for the next.
+    pub async fn read<T>(&mut self, mut take: impl FnMut(Received<'_>) -> T) -> io::Result<T> {
+        let Some(mut tls) = self.tls.take() else {
+            return self.read_raw(|bytes, stamp, begin| take(Received::plain(bytes, stamp, begin))).await;
+        };
+        // Given back below on every way out but a dropped future, after which nobody reads on.
+        let outcome = loop {
+            let step = self.read_raw(|raw, mut stamp, begin| -> io::Result<Option<T>> {
+                if raw.is_empty() {
+                    return Ok(Some(take(Received { bytes: &[], stamp, begin, records: &[] })));
+                }
+                let opened = tls.take(raw, begin)?;
+                if opened.bytes.is_empty() && !opened.closed {
+                    return Ok(None);
+                }
+                // The stamp is that of the read's last byte: of a record only if that ends there.
+                stamp.drained &= opened.whole;
+                Ok(Some(take(Received { bytes: opened.bytes, stamp, begin, records: opened.records })))
+            });
+            let step = match step.await {
+                Ok(Ok(step)) => step,
+                Ok(Err(error)) | Err(error) => break Err(error),
+            };
+            // What the protocol itself has to say: a changed key, an alert.
+            let reply = tls.outgoing()?;
+            if !reply.is_empty() {
+                self.write_raw(&reply).await?;
+            }
+            if let Some(taken) = step {
+                break Ok(taken);
+            }
+        };
+        self.tls = Some(tls);
+        outcome
+    }
+
+    async fn read_raw<T>(&mut self, take: impl FnOnce(&[u8], ReadStamp, u64) -> T) -> io::Result<T> {
         // A peer that always has more must not keep this thread from other connections and time limits.
         if self.since_pause >= READ_BYTES {
             self.since_pause = 0;
@@ -121,9 +244,11 @@ impl StampedStream {
             let (mut looked, mut got) = (false, None);
             let tried = self.socket.try_io(Interest::READABLE, || {
                 looked = true;
-                let (length, kernel) = receive(self.socket.as_raw_fd())?;
+                let (length, kernel) = BUFFER.with_borrow_mut(|(buffer, control)| {
+                    stamps::receive(self.socket.as_raw_fd(), buffer, control)
+                })?;
                 let drained = length < READ_BYTES;
-                got = Some((length, ReadStamp::new(kernel, UnixNs::now(), drained, self.empty_at)));
+                got = Some((length, ReadStamp::new(kernel, Moment::now(), drained, self.empty_at)));
                 // A short read emptied the socket (epoll(7) says so for streams): the readiness is
                 // taken back here, without a second read that would only be told so.
                 if drained && length > 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
@@ -133,9 +258,12 @@ impl StampedStream {
             }
             match (got, tried) {
                 (Some((length, stamp)), _) => {
+                    let begin = self.offset;
+                    self.offset += length as u64;
                     self.since_pause += length;
-                    return Ok(BUFFER
-                        .with_borrow(|(buffer, _)| take(buffer.get(..length).unwrap_or_default(), stamp)));
+                    return Ok(BUFFER.with_borrow(|(buffer, _)| {
+                        take(buffer.get(..length).unwrap_or_default(), stamp, begin)
+                    }));
                 }
                 (None, Err(e))
                     if !matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) =>
@@ -150,50 +278,38 @@ impl StampedStream {
     /// Whether the peer has closed or sent something unasked: such a kept connection is not reused.
     /// One that is reused was seen empty here.
     pub fn is_stale(&mut self) -> bool {
-        let before = UnixNs::now();
-        let mut probe = [0_u8; 1];
-        let peeked = recv(self.socket.as_raw_fd(), &mut probe, MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT);
-        let is_empty = matches!(peeked, Err(Errno::EAGAIN));
-        if is_empty {
-            self.empty_at = before;
-        }
-        !is_empty
-    }
-}
-
-/// One `recvmsg` into this thread's buffer: its length, and the kernel's stamp.
-fn receive(socket: RawFd) -> io::Result<(usize, Option<UnixNs>)> {
-    BUFFER.with_borrow_mut(|(buffer, control)| {
-        let mut slices = [IoSliceMut::new(buffer)];
-        let message = recvmsg::<()>(socket, &mut slices, Some(control), MsgFlags::empty())?;
-        let stamp = message.cmsgs().ok().and_then(|mut messages| {
-            messages.find_map(|m| match m {
-                ControlMessageOwned::ScmTimestampns(t) => {
-                    Some(UnixNs(t.tv_sec() * 1_000_000_000 + t.tv_nsec()))
+        loop {
+            let before = UnixNs::now();
+            let mut probe = [0_u8; 1];
+            let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+            match recv(self.socket.as_raw_fd(), &mut probe, flags) {
+                Err(Errno::EAGAIN) => {
+                    self.empty_at = before;
+                    return false;
                 }
-                _ => None,
-            })
-        });
-        Ok((message.bytes, stamp))
-    })
-}
-
-/// Holds kernel stamping on for as long as the returned socket lives. The kernel switches it on
-/// some time after the first socket asks, and packets of that time go unstamped: this waits until
-/// one that it sends to itself comes stamped, if that ever happens here.
-pub fn arm_kernel_stamps() -> io::Result<std::net::TcpStream> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let socket = std::net::TcpStream::connect(listener.local_addr()?)?;
-    setsockopt(&socket, ReceiveTimestampns, &true).map_err(io::Error::from)?;
-    let (mut peer, _) = listener.accept()?;
-    for _ in 0..ARMING_TRIES {
-        peer.write_all(b"?")?;
-        if receive(socket.as_raw_fd())?.1.is_some() {
-            break;
+                // Under TLS the peer may have had something to say that is no data: session tickets.
+                Ok(1..) if self.tls.is_some() => {}
+                _ => return true,
+            }
+            if !self.take_protocol_messages() {
+                return true;
+            }
         }
-        std::thread::sleep(Duration::from_millis(1));
     }
-    Ok(socket)
+
+    /// Takes what is there, if it is TLS's own.
+    fn take_protocol_messages(&mut self) -> bool {
+        let Some(tls) = &mut self.tls else { return false };
+        let begin = self.offset;
+        let taken = BUFFER.with_borrow_mut(|(buffer, control)| {
+            let (length, _) = stamps::receive(self.socket.as_raw_fd(), buffer, control)?;
+            let opened = tls.take(buffer.get(..length).unwrap_or_default(), begin)?;
+            io::Result::Ok((length, opened.bytes.is_empty() && !opened.closed))
+        });
+        let Ok((length, is_protocol)) = taken else { return false };
+        self.offset += length as u64;
+        length > 0 && is_protocol
+    }
 }
 
 #[cfg(test)]
@@ -210,28 +326,52 @@ mod tests {
 
     async fn pair() -> (StampedStream, std::net::TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let client =
-            StampedStream::connect(listener.local_addr().unwrap(), Duration::from_secs(60)).await.unwrap();
+        let client = StampedStream::connect(listener.local_addr().unwrap(), true, Duration::from_secs(60))
+            .await
+            .unwrap();
         (client, listener.accept().unwrap().0)
+    }
+
+    /// A moment whose wall clock has been set forward by `step_ns` since the axis began.
+    fn moment(axis: i64, step_ns: i64) -> Moment {
+        Moment { axis: UnixNs(axis), ahead_ns: step_ns }
+    }
+
+    fn interval(lo: i64, user: i64) -> ReadStamp {
+        ReadStamp { kernel: None, user: UnixNs(user), drained: true, empty_before: UnixNs(lo) }
     }
 
     #[test]
     fn a_stamp_from_before_the_socket_was_empty_is_a_bound_and_no_point() {
-        let late = ReadStamp::new(Some(UnixNs(5)), UnixNs(9), true, UnixNs(7));
-        assert_eq!(late, ReadStamp { kernel: None, user: UnixNs(9), drained: true, empty_before: UnixNs(5) });
-        assert_eq!(ReadStamp::new(Some(UnixNs(8)), UnixNs(9), true, UnixNs(7)).best(), UnixNs(8));
+        let late = ReadStamp::new(Some(UnixNs(5)), moment(9, 0), true, UnixNs(7));
+        assert_eq!(late, interval(5, 9));
+        assert_eq!(ReadStamp::new(Some(UnixNs(8)), moment(9, 0), true, UnixNs(7)).best(), UnixNs(8));
+    }
+
+    /// The segment arrives at 8,000 of the axis and is read at 9,000; the socket was empty at 7,000.
+    #[test]
+    fn a_step_of_the_wall_clock_hurts_only_the_stamp_that_lay_in_the_socket() {
+        for step in [-2_000_000, 2_000_000] {
+            let before = ReadStamp::new(Some(UnixNs(8_000)), moment(9_000, 0), true, UnixNs(7_000));
+            let amid = ReadStamp::new(Some(UnixNs(8_000)), moment(9_000, step), true, UnixNs(7_000));
+            let after = ReadStamp::new(Some(UnixNs(8_000 + step)), moment(9_000, step), true, UnixNs(7_000));
+            assert_eq!(before.kernel, Some(UnixNs(8_000)));
+            assert_eq!(after, before, "both stamped after the step: as if there had been none");
+            let lo = if step > 0 { 8_000 - step } else { 7_000 };
+            assert_eq!(amid, interval(lo, 9_000), "no point, and the truth lies within");
+        }
     }
 
     /// Each stamp lies between the peer's write and the read, each bound before the write.
     #[test]
     fn stamps_and_bounds_keep_their_order() {
-        let _armed = arm_kernel_stamps();
+        let _armed = stamps::arm();
         on_a_runtime(async {
             let (mut client, mut server) = pair().await;
             for _ in 0..200 {
                 let before = UnixNs::now();
                 server.write_all(b"data").unwrap();
-                let (length, stamp) = client.read(|bytes, stamp| (bytes.len(), stamp)).await.unwrap();
+                let (length, stamp) = client.read(|got| (got.bytes.len(), got.stamp)).await.unwrap();
                 assert_eq!((length, stamp.drained), (4, true));
                 assert!(before <= stamp.best() && stamp.best() <= stamp.user, "{before:?} {stamp:?}");
                 assert!(stamp.empty_before <= before, "{before:?} {stamp:?}");
@@ -249,11 +389,11 @@ mod tests {
                 if both_at_once {
                     server.shutdown(Shutdown::Write).unwrap();
                 }
-                assert_eq!(client.read(|bytes, _| bytes.to_vec()).await.unwrap(), b"last");
+                assert_eq!(client.read(|got| got.bytes.to_vec()).await.unwrap(), b"last");
                 if !both_at_once {
                     server.shutdown(Shutdown::Write).unwrap();
                 }
-                assert_eq!(client.read(|bytes, _| bytes.len()).await.unwrap(), 0);
+                assert_eq!(client.read(|got| got.bytes.len()).await.unwrap(), 0);
                 assert!(client.is_stale());
             }
         });
@@ -271,10 +411,11 @@ mod tests {
             let mut last = None;
             while got.len() < sent.len() {
                 let stamp = client
-                    .read(|bytes, stamp| {
-                        got.extend_from_slice(bytes);
-                        assert_eq!(stamp.drained, bytes.len() < READ_BYTES);
-                        stamp
+                    .read(|read| {
+                        assert_eq!(read.offset_after(0), got.len() as u64);
+                        got.extend_from_slice(read.bytes);
+                        assert_eq!(read.stamp.drained, read.bytes.len() < READ_BYTES);
+                        read.stamp
                     })
                     .await
                     .unwrap();

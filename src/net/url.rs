@@ -1,4 +1,4 @@
-//! An `http://host:port[/path]` URL taken apart, looked up and reached. This file must not know what is
+//! An `http[s]://host:port[/path]` URL taken apart, looked up and reached. This file must not know what is
 //! asked there.
 
 use std::fmt;
@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use crate::error::{Failure, usage};
 
-/// An `http://` URL without query, fragment or credentials.
+/// An `http://` or `https://` URL without query, fragment or credentials.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct HttpUrl {
+    /// `https`.
+    pub tls: bool,
     /// Name or address, without the brackets of an IPv6 address.
     pub host: String,
     pub port: u16,
@@ -25,14 +27,9 @@ impl HttpUrl {
             return Err(usage(format!("expected a URL like `http://host:port`, found `{url}`"))
                 .hint(format!("did you mean `http://{url}`?")));
         };
-        if scheme.eq_ignore_ascii_case("https") {
-            return Err(usage(format!("expected `http://` (TLS is not in this version), found `{url}`"))
-                .hint(
-                    "use the server's plain `http://` port, or a local plain-to-TLS forwarder in front of it",
-                ));
-        }
-        if !scheme.eq_ignore_ascii_case("http") {
-            return Err(usage(format!("expected `http://`, found `{scheme}://`")));
+        let tls = scheme.eq_ignore_ascii_case("https");
+        if !tls && !scheme.eq_ignore_ascii_case("http") {
+            return Err(usage(format!("expected `http://` or `https://`, found `{scheme}://`")));
         }
         let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
         if authority.contains('@') {
@@ -51,6 +48,7 @@ impl HttpUrl {
         }
         let (host, port) = split_port(authority);
         let port = match port {
+            None if tls => 443,
             None => 80,
             Some(digits) => match digits.parse::<u16>() {
                 Ok(port) if port > 0 => port,
@@ -64,7 +62,7 @@ impl HttpUrl {
         if host.is_empty() {
             return Err(usage(format!("expected a host after `http://`, found `{url}`")));
         }
-        Ok(Self { host: host.to_owned(), port, path: path.trim_end_matches('/').to_owned() })
+        Ok(Self { tls, host: host.to_owned(), port, path: path.trim_end_matches('/').to_owned() })
     }
 
     /// `host:port`, as the `Host` header has it.
@@ -102,7 +100,7 @@ impl HttpUrl {
 
 impl fmt::Display for HttpUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.authority(), self.path)
+        write!(f, "{}://{}{}", if self.tls { "https" } else { "http" }, self.authority(), self.path)
     }
 }
 
@@ -135,11 +133,12 @@ mod tests {
         assert_eq!(shown("http://gpu:8000"), "http://gpu:8000");
         assert_eq!(shown("HTTP://gpu:8000/"), "http://gpu:8000");
         assert_eq!(shown("http://10.0.0.1"), "http://10.0.0.1:80");
+        assert_eq!(shown("https://gpu/llm"), "https://gpu:443/llm");
         assert_eq!(shown("http://gpu:8000/llm/v2/"), "http://gpu:8000/llm/v2");
         assert_eq!(shown("http://[::1]:8000"), "http://[::1]:8000");
         assert_eq!(
             HttpUrl::parse("http://[::1]:9/x").unwrap(),
-            HttpUrl { host: "::1".into(), port: 9, path: "/x".into() }
+            HttpUrl { tls: false, host: "::1".into(), port: 9, path: "/x".into() }
         );
     }
 
@@ -147,7 +146,6 @@ mod tests {
     fn what_is_wrong_is_said() {
         let messages: Vec<String> = [
             "gpu:8000",
-            "https://gpu",
             "ftp://gpu",
             "http://",
             "http://:8000",
@@ -163,8 +161,7 @@ mod tests {
         .to_vec();
         insta::assert_snapshot!(messages.join("\n"), @r"
         expected a URL like `http://host:port`, found `gpu:8000`
-        expected `http://` (TLS is not in this version), found `https://gpu`
-        expected `http://`, found `ftp://`
+        expected `http://` or `https://`, found `ftp://`
         expected a host after `http://`, found `http://`
         expected a host after `http://`, found `http://:8000`
         expected a port from 1 to 65535, found `80000` in `http://gpu:80000`
@@ -179,7 +176,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_parses_or_is_refused(url in "(http://)?[ -~é:/@\\[\\]]{0,40}") {
+        fn any_text_parses_or_is_refused(url in "(https?://)?[ -~é:/@\\[\\]]{0,40}") {
             if let Ok(parsed) = HttpUrl::parse(&url) {
                 prop_assert_eq!(HttpUrl::parse(&parsed.to_string()).unwrap(), parsed);
             }

@@ -3,7 +3,7 @@
 
 use super::{
     Connection, Endpoint, EventRow, Finished, LogEvent, LogRow, RequestRow, SampleRow, ScrapePhase,
-    ScrapeRow, SpanRow, Status,
+    ScrapeRow, SpanRow, StampSource, Status,
 };
 use crate::clock::UnixNs;
 
@@ -28,6 +28,7 @@ pub fn request(index: u64) -> RequestRow {
         started_unix_ns: started,
         connect_begin_unix_ns: at(0.0),
         connect_end_unix_ns: at(0.001),
+        tls_end_unix_ns: None,
         send_begin_unix_ns: at(0.001),
         sent_unix_ns: at(0.002),
         head_unix_ns: at(0.010),
@@ -38,7 +39,7 @@ pub fn request(index: u64) -> RequestRow {
         last_token_unix_ns: at(0.200),
         last_token_lo_unix_ns: at(0.200),
         done_unix_ns: started.plus_seconds(0.201),
-        kernel_stamps: true,
+        stamps: StampSource::Kernel,
         status: Status::Ok,
         http_status: Some(200),
         error: None,
@@ -81,7 +82,7 @@ pub fn finished(index: u64) -> Finished {
             }
         })
         .collect();
-    Finished { row, events }
+    Finished { row, events, place: None }
 }
 
 /// The request's span: arrives 5 ms after the start, server TTFT 90 ms (queue 20, prefill 60).

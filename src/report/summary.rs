@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::metric::Metric;
 use crate::record::correlated::Correlated;
-use crate::record::{RequestRow, Status};
+use crate::record::{RequestRow, StampSource, Status};
 use crate::stats::{Estimate, bootstrap, moments, quantile};
 use crate::store::manifest::RunState;
 use crate::store::{Events, Manifest};
@@ -149,7 +149,7 @@ impl Summary {
         }
         let s = &self.stamps;
         if s.first_tokens > 0 && s.kernel_stamped == 0 {
-            said.push("no kernel stamps on this system: every time is a user stamp and contains the client's own lag".to_owned());
+            said.push("no kernel stamps (not on this system, or not asked for): every time is a user stamp and contains the client's own lag".to_owned());
         } else if s.exact_first_tokens * 100 < s.first_tokens * 99 {
             said.push(format!(
                 "{} of {} first tokens have an interval, not an exact stamp: they shared a read with other events (the server wrote several at once, or the client was late)",
@@ -158,8 +158,10 @@ impl Summary {
             ));
         }
         if let Some(drift) = manifest.clock.drift_s.filter(|d| d.abs() > 1e-3) {
+            let steps = &manifest.clock.steps;
             said.push(format!(
-                "the wall clock moved by {} against the monotonic clock during the run",
+                "the wall clock was stepped {} times during the run, by {} in all: the client's stamps follow the monotonic clock and are not moved; instants of a server on this host were moved back, those of another host are as they came",
+                steps.len(),
                 crate::units::seconds(drift)
             ));
         }
@@ -325,7 +327,7 @@ fn stamps(rows: &[&RequestRow], events: &Events) -> Stamps {
             .iter()
             .filter(|r| r.first_token_lo_unix_ns == r.first_token_unix_ns)
             .count(),
-        kernel_stamped: rows.iter().filter(|r| r.kernel_stamps).count(),
+        kernel_stamped: rows.iter().filter(|r| r.stamps > StampSource::User).count(),
         client_lag: in_short(&lags),
         schedule_lateness: in_short(&late),
     }

@@ -47,7 +47,8 @@ impl Progress {
         let mut last_line = Instant::now();
         let (mut last_tokens, mut last_look, mut rate) = (0, Instant::now(), 0.0);
         while !end.is_cancelled() {
-            std::thread::sleep(REDRAW);
+            // Woken early at the end.
+            std::thread::park_timeout(REDRAW);
             let tokens = self.load.output_tokens.load(Ordering::Relaxed);
             let passed = last_look.elapsed().as_secs_f64();
             // Tokens are counted when requests end; smooth the steps out.

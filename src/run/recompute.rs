@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use crate::clock::on_axis;
 use crate::correlate;
 use crate::metric::Metric;
 use crate::plot::{self, PlotData, Sample, Side};
@@ -38,9 +39,12 @@ impl Recomputed {
 /// Reads the raw records of `folder` and writes everything that is made from them.
 pub fn recompute(folder: &Path) -> anyhow::Result<Recomputed> {
     let folder = RunFolder::open(folder).map_err(super::unusable)?;
-    let data = RunData::read(&folder)?;
+    let mut data = RunData::read(&folder)?;
     let notes = data.complaints();
     write_tables(&folder, &data)?;
+    if data.manifest.target.same_host {
+        undo_steps(&mut data);
+    }
     let inputs = correlate::Inputs {
         scrapes: &data.scrapes.rows,
         log: &data.log.rows,
@@ -57,6 +61,22 @@ pub fn recompute(folder: &Path) -> anyhow::Result<Recomputed> {
     report::write_all(folder.path(), &report)?;
     plot::write(&folder.plots()?, &plot_data(&report))?;
     Ok(recomputed)
+}
+
+/// A server on this host writes down the wall clock; where that was stepped, its instants are put
+/// where the client's are. The raw records stay as they are.
+fn undo_steps(data: &mut RunData) {
+    let steps = std::mem::take(&mut data.manifest.clock.steps);
+    if !steps.is_empty() {
+        for row in &mut data.log.rows {
+            row.time_unix_ns = row.time_unix_ns.map(|time| on_axis(&steps, time, row.read_unix_ns));
+        }
+        for row in &mut data.spans.rows {
+            row.end_unix_ns = on_axis(&steps, row.end_unix_ns, row.recv_unix_ns);
+            row.start_unix_ns = on_axis(&steps, row.start_unix_ns, row.end_unix_ns);
+        }
+    }
+    data.manifest.clock.steps = steps;
 }
 
 /// The raw records as Parquet.

@@ -7,6 +7,7 @@ pub mod probe;
 pub mod sglang;
 pub mod tgi;
 pub mod totals;
+pub mod trust;
 pub mod vllm;
 
 pub use totals::{Hist, Totals};

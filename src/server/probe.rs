@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::server::trust::Trust;
+
 /// What a server says of itself.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Probe {
@@ -30,6 +32,12 @@ impl ProbeError {
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
+            ProbeError::Unreachable { reason, .. } if reason.contains("certificate") => {
+                "name the authority that vouches for the server with --ca-cert FILE, or do without the check: --insecure"
+            }
+            ProbeError::Unreachable { reason, .. } if reason.contains("InvalidContentType") => {
+                "is it `http://`, without TLS?"
+            }
             ProbeError::Unreachable { .. } => {
                 "start the server first, wait for it with --ready-check-timeout-sec, or leave --base-url out to use the embedded server"
             }
@@ -48,13 +56,15 @@ pub async fn probe(
     base_url: &str,
     headers: &[(String, String)],
     patience: Duration,
+    trust: &Trust,
 ) -> Result<Probe, ProbeError> {
+    let unusable = |reason: String| ProbeError::Unreachable { url: base_url.to_owned(), reason };
     let client = reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
-        .timeout(Duration::from_secs(10))
-        .build()
-        .map_err(|e| ProbeError::Unreachable { url: base_url.to_owned(), reason: e.to_string() })?;
+        .timeout(Duration::from_secs(10));
+    let client = trust.applied(base_url, client).map_err(|failure| unusable(failure.to_string()))?;
+    let client = client.build().map_err(|error| unusable(error.to_string()))?;
     let begun = Instant::now();
     loop {
         match models(&client, base_url, headers).await {

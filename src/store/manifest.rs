@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use super::folder::{MANIFEST, RunFolder, replace_file};
-use crate::clock::{Anchor, UnixNs};
+use crate::clock::{Anchor, Step, UnixNs};
 use crate::secrets::Secrets;
 
 /// Rises when a reader of the older form would misread the new one.
@@ -68,12 +68,15 @@ pub struct Host {
 }
 
 /// The wall clock against the monotonic one, at both ends of the run.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Clocks {
     pub begin: Anchor,
     pub end: Option<Anchor>,
     /// How far the wall clock moved against the monotonic one in between.
     pub drift_s: Option<f64>,
+    /// Its jumps, as they were seen.
+    #[serde(default)]
+    pub steps: Vec<Step>,
 }
 
 /// What the requests were sent to.
@@ -129,7 +132,7 @@ impl Manifest {
             ended_unix_ns: None,
             config,
             host: Host::default(),
-            clock: Clocks { begin, end: None, drift_s: None },
+            clock: Clocks { begin, end: None, drift_s: None, steps: Vec::new() },
             target: TargetFacts::default(),
             sources: Vec::new(),
             counts: BTreeMap::new(),

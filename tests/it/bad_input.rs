@@ -391,12 +391,11 @@ fn a_fault_that_does_not_exist() {
 fn mistakes_on_the_command_line() {
     let _names = filters();
     let place = Place::new();
-    assert_snapshot!(place.tare("run --base-url https://gpu:8000").shown(), @r"
+    assert_snapshot!(place.tare("run --base-url grpc://gpu:8000").shown(), @r"
     exit code: 2
     ----- stdout
     ----- stderr
-    error: `--base-url`: expected `http://` (TLS is not in this version), found `https://gpu:8000`
-    hint: use the server's plain `http://` port, or a local plain-to-TLS forwarder in front of it
+    error: `--base-url`: expected `http://` or `https://`, found `grpc://`
     ");
     assert_snapshot!(place.tare("run --num-promts 5").shown(), @r"
     exit code: 2
@@ -539,6 +538,8 @@ fn a_dry_run_shows_what_would_be_done() {
       headers:
       - X-Team
       api_key_env: PLANTED
+      ca_cert: null
+      insecure: false
       ready_timeout_s: 0.0
       embedded:
         model: tare-mock
@@ -583,6 +584,7 @@ fn a_dry_run_shows_what_would_be_done() {
       connect_timeout_s: 30.0
       warmups: 0
       max_concurrency: null
+      stamps: auto
       request_id_prefix: tare-
     observe:
       metrics_urls: []

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use tare::error::Exit;
 use tare::mock::truth::TruthRow;
 use tare::record::correlated::{Evidence, Verdict};
-use tare::record::{Connection, Endpoint, RequestRow, Source, Status};
+use tare::record::{Connection, Endpoint, RequestRow, Source, StampSource, Status};
 use tokio_util::sync::CancellationToken;
 
 use crate::runs::{QUICK, Run, SHORT, fate, run, run_until};
@@ -73,7 +73,7 @@ fn moments_are_in_order(row: &RequestRow, truth: &TruthRow) {
     let told: Vec<_> = told.into_iter().flatten().collect();
     assert!(told.is_sorted(), "{row:?}\n{truth:?}");
     assert!(row.send_begin_unix_ns <= row.sent_unix_ns);
-    assert!(row.kernel_stamps, "{row:?}");
+    assert_eq!(row.stamps, StampSource::Kernel, "{row:?}");
 }
 
 /// As many events as were written, with their tokens, each stamped after it was written.

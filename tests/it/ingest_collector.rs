@@ -11,6 +11,7 @@ use tare::ingest::snapshot::Verdict;
 use tare::ingest::tail::Begin;
 use tare::ingest::{Collector, Ingested, Plan};
 use tare::record::{ScrapePhase, ScrapeRow};
+use tare::server::trust::Trust;
 use tare::server::vllm::VLLM;
 
 use crate::support::{SOON, Served, closed_port, serve};
@@ -28,7 +29,13 @@ pub fn observe() -> Observe {
 
 pub fn collect(observe: Observe, base_url: Option<&str>) -> (Collector, Receiver<Ingested>) {
     let (sender, rows) = mpsc::channel();
-    let plan = Plan { server: &VLLM, observe, base_url: base_url.map(str::to_owned), log_begin: Begin::End };
+    let plan = Plan {
+        server: &VLLM,
+        observe,
+        base_url: base_url.map(str::to_owned),
+        trust: Trust::default(),
+        log_begin: Begin::End,
+    };
     (Collector::start(plan, sender).unwrap(), rows)
 }
 
@@ -254,6 +261,7 @@ fn a_port_in_use_is_an_error_that_names_port_and_flag() {
         server: &VLLM,
         observe: Observe { otlp: Some(otlp), ..observe() },
         base_url: None,
+        trust: Trust::default(),
         log_begin: Begin::End,
     };
     let problem = Collector::start(plan, sender).err().unwrap();

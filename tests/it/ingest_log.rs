@@ -14,6 +14,7 @@ use tare::ingest::problem::Notes;
 use tare::ingest::tail::Begin;
 use tare::ingest::{Collector, IngestReport, Ingested, Plan, read_log};
 use tare::record::{LogEvent, LogRow};
+use tare::server::trust::Trust;
 use tare::server::vllm::VLLM;
 use tempfile::TempDir;
 
@@ -30,7 +31,7 @@ fn follow(path: &Path, begin: Begin) -> (Collector, Receiver<Ingested>) {
     let (sender, rows) = mpsc::channel();
     let observe =
         Observe { no_metrics: true, server_log: Some(path.to_str().unwrap().to_owned()), ..observe() };
-    let plan = Plan { server: &VLLM, observe, base_url: None, log_begin: begin };
+    let plan = Plan { server: &VLLM, observe, base_url: None, trust: Trust::default(), log_begin: begin };
     (Collector::start(plan, sender).unwrap(), rows)
 }
 

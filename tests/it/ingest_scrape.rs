@@ -10,6 +10,7 @@ use axum::routing::get;
 use tare::ingest::scrape::{Kind, Scrape, Scraper, TIMEOUT};
 use tare::ingest::trouble::Trouble;
 use tare::record::ScrapePhase;
+use tare::server::trust::Trust;
 
 use crate::support::{block_on, closed_port, serve, serve_bytes};
 
@@ -19,7 +20,7 @@ const TEXT: [(header::HeaderName, &str); 1] =
 const HTML: [(header::HeaderName, &str); 1] = [(header::CONTENT_TYPE, "text/html")];
 
 fn scrape(url: &str) -> Scrape {
-    block_on(Scraper::new(url).unwrap().scrape())
+    block_on(Scraper::new(url, &Trust::default()).unwrap().scrape())
 }
 
 /// The note about the answer at `url`, with the port blanked.
@@ -141,7 +142,9 @@ fn long_pages_and_slow_servers_are_bounded() {
         }),
     ));
     let bounded = |path: &str, bytes, timeout| {
-        block_on(Scraper::new(&server.url(path)).unwrap().bounded(bytes, timeout).scrape()).page.unwrap_err()
+        block_on(Scraper::new(&server.url(path), &Trust::default()).unwrap().bounded(bytes, timeout).scrape())
+            .page
+            .unwrap_err()
     };
     assert_eq!(bounded("/metrics", 1000, TIMEOUT), Trouble::TooLarge(1000));
     let short = Duration::from_millis(20);
@@ -166,8 +169,7 @@ fn no_compression_is_asked_for() {
 
 #[test]
 fn a_url_that_cannot_be_asked_is_refused_with_a_hint() {
-    let refused = |url: &str| Scraper::new(url).unwrap_err().note();
-    insta::assert_snapshot!(refused("localhost:8000/metrics"), @"`localhost:8000/metrics` is no URL of a metrics endpoint: it does not begin with http:// (hint: write it as http://HOST:PORT/metrics, with `--server-metrics`)");
-    insta::assert_snapshot!(refused("https://gpu/metrics"), @"no metrics from https://gpu/metrics: only http is supported, not https (hint: write it as http://HOST:PORT/metrics, with `--server-metrics`)");
+    let refused = |url: &str| Scraper::new(url, &Trust::default()).unwrap_err().note();
+    insta::assert_snapshot!(refused("localhost:8000/metrics"), @"`localhost:8000/metrics` is no URL of a metrics endpoint: it does not begin with http:// or https:// (hint: write it as http://HOST:PORT/metrics, with `--server-metrics`)");
     insta::assert_snapshot!(refused("no url"), @"`no url` is no URL of a metrics endpoint: relative URL without a base (hint: write it as http://HOST:PORT/metrics, with `--server-metrics`)");
 }

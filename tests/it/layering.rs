@@ -60,6 +60,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("clap", &["cli.rs"]),
     ("socket2", &["net/", "mock/"]),
     ("reqwest", &["ingest/scrape.rs", "server/", "mock/"]),
+    ("rustls", &["net/"]),
     ("tonic", &["ingest/otlp"]),
     ("tokio::net", &["net/", "mock/", "ingest/otlp"]),
     ("comfy_table", &["report/terminal.rs"]),

@@ -19,5 +19,6 @@ mod registration;
 mod runs;
 mod secrets;
 mod source;
+mod stamps;
 mod support;
 mod wire;

@@ -78,7 +78,7 @@ impl Said {
     pub fn in_short(&self) -> String {
         let kept = ["warning:", "note:", "Total Requests", "Successful", "Failed", "In Flight", "run"];
         // On a busy machine reads come late, and clocks are corrected on any.
-        let by_chance = ["first tokens have an interval", "the wall clock moved"];
+        let by_chance = ["first tokens have an interval", "the wall clock was stepped"];
         let is_kept = |line: &&str| {
             kept.iter().any(|start| line.starts_with(start))
                 && !by_chance.iter().any(|chance| line.contains(chance))

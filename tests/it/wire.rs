@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt};
-use tare::config::{Arrival, Load};
+use tare::config::{Arrival, Load, Stamps};
 use tare::load::openai::BodyOptions;
 use tare::load::{self, Live, Outcome, Plan, Requests};
 use tare::net::HttpUrl;
-use tare::record::{Connection, Endpoint, Finished, Prompt, PromptKind, Status};
+use tare::record::{Connection, Endpoint, Finished, Prompt, PromptKind, StampSource, Status};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::closed_port;
@@ -190,9 +190,12 @@ fn plan(address: SocketAddr) -> Plan {
             connect_timeout_s: 60.0,
             warmups: 0,
             max_concurrency: None,
+            stamps: Stamps::Auto,
             request_id_prefix: "t-".to_owned(),
         },
         seed: 0,
+        tls: None,
+        stamps: StampSource::Kernel,
     }
 }
 

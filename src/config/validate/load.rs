@@ -50,6 +50,7 @@ pub fn load(file: &File, check: &mut Check<'_>) -> Load {
         max_concurrency: given
             .max_concurrency
             .filter(|_| given.request_rate.is_some_and(|rate| rate.0.is_finite())),
+        stamps: given.stamps.unwrap_or_default(),
         request_id_prefix: prefix,
     }
 }

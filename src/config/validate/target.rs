@@ -59,6 +59,8 @@ pub fn target(
         api_key: api_key_env.as_ref().and_then(|variable| api_key(variable, env, check)),
         api_key_env,
         base_url: base_url.map(|url| url.to_string()),
+        ca_cert: given.ca_cert.take(),
+        insecure: given.insecure.unwrap_or(false),
         ready_timeout_s: check.real("target.ready_timeout_s", given.ready_timeout_s, 0.0, SPAN),
         embedded,
     }

@@ -1,0 +1,129 @@
+//! Which stamps a run has: what was asked for, what this system gives, and the capture if there is
+//! one. Said before the first request. This file must not know how a stamp is taken.
+
+use std::net::SocketAddr;
+use std::sync::mpsc::Sender;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Moment, Step, StepWatch};
+use crate::config::Stamps;
+use crate::error::usage;
+use crate::load::resolve::Resolver;
+use crate::net::{self, Armed, Packets};
+use crate::record::{Finished, StampSource};
+use crate::store::Manifest;
+
+/// The stamps that a run will have.
+pub(super) struct Chosen {
+    asked: Stamps,
+    source: StampSource,
+    packets: Option<Packets>,
+    armed: Option<Armed>,
+}
+
+impl Chosen {
+    /// Sets up what was asked for, as far as this system has it.
+    pub(super) fn new(asked: Stamps, server: SocketAddr, quiet: bool) -> anyhow::Result<Self> {
+        let armed = if asked == Stamps::User { None } else { net::arm() };
+        let packets = if asked == Stamps::Packet { Some(Packets::open(server)?) } else { None };
+        let source = match (asked, &armed) {
+            (Stamps::Kernel | Stamps::Packet, None) => {
+                return Err(usage("this system gives no kernel stamps (SO_TIMESTAMPNS)")
+                    .hint("use --stamps user: every time then contains the client's own lag")
+                    .into());
+            }
+            (Stamps::Packet, Some(_)) => StampSource::Packet,
+            (Stamps::Auto | Stamps::Kernel, Some(_)) => StampSource::Kernel,
+            (Stamps::Auto | Stamps::User, None) | (Stamps::User, Some(_)) => StampSource::User,
+        };
+        if asked == Stamps::Auto && source == StampSource::User && !quiet {
+            eprintln!("note: this system gives no kernel stamps: every time contains the client's own lag");
+        }
+        Ok(Self { asked, source, packets, armed })
+    }
+
+    pub(super) fn source(&self) -> StampSource {
+        self.source
+    }
+
+    /// Where finished requests go, on their way to `sink`.
+    pub(super) fn begin(self, sink: Sender<Finished>) -> anyhow::Result<(Sender<Finished>, Stamping)> {
+        let Self { asked, source, packets, armed } = self;
+        let (resolver, sink) = match packets {
+            Some(packets) => Resolver::start(packets, sink).map(|(resolver, sink)| (Some(resolver), sink))?,
+            None => (None, sink),
+        };
+        Ok((sink, Stamping { asked, source, resolver, steps: Steps::watch()?, _armed: armed }))
+    }
+}
+
+/// The stamps of a run that goes on.
+pub(super) struct Stamping {
+    asked: Stamps,
+    source: StampSource,
+    resolver: Option<Resolver>,
+    steps: Steps,
+    _armed: Option<Armed>,
+}
+
+impl Stamping {
+    /// The load has ended: waits until its requests are dated, and notes how.
+    pub(super) fn end(self, manifest: &mut Manifest) {
+        manifest.clock.steps = self.steps.end();
+        let mut facts = json!({ "asked": self.asked, "used": self.source });
+        match self.resolver.map(Resolver::end) {
+            None => {}
+            Some(Ok(resolved)) => {
+                let counts = resolved.packets;
+                if counts.dropped > 0 {
+                    manifest.warn(format!(
+                        "{} packets found no room in the capture's queue ({} bytes): {} events have the socket's stamps instead",
+                        counts.dropped, counts.queue_bytes, resolved.missing
+                    ));
+                }
+                if let (Some(facts), Ok(resolved)) = (facts.as_object_mut(), serde_json::to_value(resolved)) {
+                    facts.insert("capture".to_owned(), resolved);
+                }
+            }
+            Some(Err(error)) => {
+                manifest.warn(format!("{error:#}: from there on events have the socket's stamps"));
+            }
+        }
+        manifest.extra.insert("stamps".to_owned(), facts);
+    }
+}
+
+/// Watches the wall clock while the load runs, on a thread of its own.
+struct Steps {
+    over: CancellationToken,
+    thread: JoinHandle<Vec<Step>>,
+}
+
+impl Steps {
+    fn watch() -> anyhow::Result<Self> {
+        /// So exactly is a step's moment known.
+        const PERIOD: Duration = Duration::from_millis(20);
+        let over = CancellationToken::new();
+        let ended = over.clone();
+        let watch = move || {
+            let (mut watch, mut steps) = (StepWatch::default(), Vec::new());
+            while !ended.is_cancelled() {
+                steps.extend(watch.look(Moment::now()));
+                std::thread::sleep(PERIOD);
+            }
+            steps.extend(watch.look(Moment::now()));
+            steps
+        };
+        let thread = std::thread::Builder::new().name("tare-clock".to_owned()).spawn(watch)?;
+        Ok(Self { over, thread })
+    }
+
+    fn end(self) -> Vec<Step> {
+        self.over.cancel();
+        self.thread.join().unwrap_or_default()
+    }
+}

@@ -60,9 +60,9 @@ pub fn parts(row: &JoinedRow, same_host: bool) -> Parts {
     parts
 }
 
-/// A kept connection costs nothing; that is measured too.
+/// TCP, and TLS where there is some. A kept connection costs nothing; that is measured too.
 fn connect(client: &RequestRow) -> Option<f64> {
-    match (client.connect_begin_unix_ns, client.connect_end_unix_ns) {
+    match (client.connect_begin_unix_ns, client.tls_end_unix_ns.or(client.connect_end_unix_ns)) {
         (Some(begin), Some(end)) => Some(end.seconds_since(begin)),
         _ if client.connection == crate::record::Connection::Reused => Some(0.0),
         _ => None,

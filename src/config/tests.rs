@@ -100,7 +100,7 @@ fn a_key_in_the_wrong_section_is_sent_home() {
       |
     2 |   colour: red
       |   ^^^^^^
-    hint: the keys here are `users`, `ramp_s`, `request_rate`, `arrival`, `requests`, `duration_s`, `grace_period_s`, `timeout_s`, `connect_timeout_s`, `warmups`, `max_concurrency` or `request_id_prefix`
+    hint: the keys here are `users`, `ramp_s`, `request_rate`, `arrival`, `requests`, `duration_s`, `grace_period_s`, `timeout_s`, `connect_timeout_s`, `warmups`, `max_concurrency`, `connections`, `source_addresses`, `threads`, `affinity` or `request_id_prefix`
     ");
 }
 

@@ -8,7 +8,7 @@
 
 use std::cell::RefCell;
 use std::io::{self, IoSliceMut, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
@@ -18,8 +18,9 @@ use nix::sys::socket::sockopt::ReceiveTimestampns;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recv, recvmsg, setsockopt};
 use nix::sys::time::TimeSpec;
 use tokio::io::Interest;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 
+use super::source::socket;
 use crate::clock::UnixNs;
 
 /// Bytes one read takes at most. One buffer per worker thread, so it can be generous.
@@ -74,9 +75,14 @@ pub struct StampedStream {
 }
 
 impl StampedStream {
-    /// Connects, with `TCP_NODELAY` and kernel receive stamps on (where the kernel has them).
-    pub async fn connect(address: SocketAddr, time_limit: Duration) -> io::Result<Self> {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    /// Connects, from `source` if one is given, with `TCP_NODELAY` and kernel receive stamps on (where
+    /// the kernel has them).
+    pub async fn connect(
+        address: SocketAddr,
+        source: Option<IpAddr>,
+        time_limit: Duration,
+    ) -> io::Result<Self> {
+        let socket = socket(address, source)?;
         socket.set_nodelay(true)?;
         // Where stamps are not supported, the reads say so by bringing none.
         let _ = setsockopt(&socket, ReceiveTimestampns, &true);
@@ -210,8 +216,9 @@ mod tests {
 
     async fn pair() -> (StampedStream, std::net::TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let client =
-            StampedStream::connect(listener.local_addr().unwrap(), Duration::from_secs(60)).await.unwrap();
+        let client = StampedStream::connect(listener.local_addr().unwrap(), None, Duration::from_secs(60))
+            .await
+            .unwrap();
         (client, listener.accept().unwrap().0)
     }
 

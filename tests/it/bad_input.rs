@@ -583,6 +583,10 @@ fn a_dry_run_shows_what_would_be_done() {
       connect_timeout_s: 30.0
       warmups: 0
       max_concurrency: null
+      connections: warm
+      source_addresses: []
+      threads: null
+      affinity: null
       request_id_prefix: tare-
     observe:
       metrics_urls: []

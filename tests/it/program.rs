@@ -55,7 +55,19 @@ impl Place {
 
     /// Runs it to its end.
     pub fn tare(&self, args: &str) -> Said {
-        let Output { status, stdout, stderr } = self.command(args).output().unwrap();
+        self.said(self.command(args))
+    }
+
+    /// The same, after a shell's `limits`.
+    pub fn tare_within(&self, limits: &str, args: &str) -> Said {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("{limits} && exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_tare")]);
+        shell.args(args.split_whitespace()).current_dir(self.dir.path()).stdin(Stdio::null());
+        self.said(shell)
+    }
+
+    fn said(&self, mut command: Command) -> Said {
+        let Output { status, stdout, stderr } = command.output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Said {
             code: status.code(),

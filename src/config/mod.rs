@@ -201,7 +201,6 @@ pub enum Connections {
     /// Opened by the request that finds none, on the clock, then kept.
     Cold,
     /// A new one for each request, on the clock, closed after it.
-    #[serde(alias = "per_request")]
     PerRequest,
 }
 

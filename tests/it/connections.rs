@@ -327,5 +327,9 @@ fn addresses_and_cpus_that_are_not_there_are_refused() {
     ----- stdout
     ----- stderr
     error: `load.connections`: expected `warm`, `cold` or `per-request`, found `hot`
+     --> odd.yaml:3:16
+      |
+    3 |   connections: hot
+      |                ^^^
     ");
 }

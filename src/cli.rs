@@ -206,6 +206,18 @@ pub struct LoadArgs {
     /// A connection may take this long [default: 30]
     #[arg(long, value_name = "SECONDS")]
     pub connect_timeout: Option<f64>,
+    /// Connections: opened ahead, opened when needed and kept, or one per request [default: warm]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub connections: Option<ConnectionsName>,
+    /// Local addresses to connect from, in turn; each has source ports of its own
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', action = ArgAction::Append)]
+    pub source_address: Vec<String>,
+    /// Threads that send and read [default: one per CPU, at most 4]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<u16>,
+    /// CPUs that these threads may run on, such as 0,2-3 [default: any]
+    #[arg(long, value_name = "CPULIST")]
+    pub affinity: Option<String>,
     /// Requests sent first and counted on neither side [default: 0]
     #[arg(long, value_name = "N")]
     pub num_warmups: Option<u32>,
@@ -302,6 +314,9 @@ pub struct ServeArgs {
     /// End when this process is no longer the parent
     #[arg(long, hide = true)]
     pub parent_pid: Option<u32>,
+    /// Close a connection after so many seconds without a next request [default: 5]
+    #[arg(long, value_name = "SECONDS", hide = true)]
+    pub keep_alive_s: Option<f64>,
     /// A fault to play, repeatable; see the documentation of fault scripts
     #[arg(long, value_name = "SCRIPT", action = ArgAction::Append)]
     pub fault: Vec<String>,
@@ -418,6 +433,17 @@ pub enum ArrivalName {
     Poisson,
     // Equal gaps
     Constant,
+}
+
+/// `--connections`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum ConnectionsName {
+    // Opened ahead of their requests, off the clock, and kept
+    Warm,
+    // Opened by the request that finds none, on the clock, and kept
+    Cold,
+    // A new one for each request, on the clock
+    PerRequest,
 }
 
 #[cfg(test)]

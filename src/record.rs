@@ -9,6 +9,7 @@ pub mod correlated;
 #[cfg(test)]
 pub mod fixture;
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
@@ -78,6 +79,8 @@ pub enum Connection {
     /// Opened for this request, inside its time.
     #[default]
     New,
+    /// Opened ahead of this request, outside its time; no request had used it.
+    Warm,
     /// Kept from an earlier request.
     Reused,
     /// A kept connection turned out closed before any byte of the answer came; sent again on a new one.
@@ -89,6 +92,7 @@ impl Connection {
     pub fn as_str(self) -> &'static str {
         match self {
             Connection::New => "new",
+            Connection::Warm => "warm",
             Connection::Reused => "reused",
             Connection::Retried => "retried",
         }
@@ -150,20 +154,20 @@ pub struct Message {
 
 impl Prompt {
     /// The prompt as the chat API wants it: plain text is one message of the user.
-    pub fn messages(&self) -> Vec<Message> {
+    pub fn messages(&self) -> Cow<'_, [Message]> {
         match &self.kind {
-            PromptKind::Chat(messages) => messages.clone(),
-            PromptKind::Text(text) => vec![Message { role: "user".to_owned(), content: text.clone() }],
+            PromptKind::Chat(messages) => messages.into(),
+            PromptKind::Text(text) => vec![Message { role: "user".to_owned(), content: text.clone() }].into(),
         }
     }
 
     /// The prompt as the completions API wants it: the contents of a conversation, a line each.
-    pub fn text(&self) -> String {
+    pub fn text(&self) -> Cow<'_, str> {
         match &self.kind {
             PromptKind::Chat(messages) => {
-                messages.iter().map(|message| message.content.as_str()).collect::<Vec<_>>().join("\n")
+                messages.iter().map(|message| message.content.as_str()).collect::<Vec<_>>().join("\n").into()
             }
-            PromptKind::Text(text) => text.clone(),
+            PromptKind::Text(text) => text.into(),
         }
     }
 }

@@ -20,7 +20,7 @@ pub use self::add_log::add_log;
 pub use self::recompute::{Recomputed, recompute};
 
 use crate::clock::UnixNs;
-use crate::config::{Arrival, Config};
+use crate::config::Config;
 use crate::error::{Exit, Explain, broken, usage};
 use crate::ingest::tail::Begin;
 use crate::ingest::{self, Collector};
@@ -65,12 +65,14 @@ pub fn run(config: &Config, options: &Options) -> anyhow::Result<Outcome> {
     if config.target.base_url.is_none() {
         Script::parse(&config.target.embedded.faults).or_usage("`embedded.faults` cannot be played")?;
     }
+    let short = load::needs::prepare(&config.load)?;
     let workload = crate::workload::load(&config.workload, config.seed)?;
     let folder = RunFolder::create(&facts::folder_of(config), config.overwrite).map_err(unusable)?;
     workload.write(&folder.request_set()).or_usage("the output folder cannot be written to")?;
     let mut manifest = Manifest::new(&config.name, serde_json::to_value(config)?);
     manifest.host = facts::host();
     manifest.notes.extend(facts::left_out(&workload));
+    manifest.warnings.extend(short);
     manifest.target.server.clone_from(&config.target.server);
     save(&mut manifest, &folder, config)?;
     let measured = measure(config, options, workload, &folder, &mut manifest);
@@ -165,7 +167,7 @@ fn measure(
         load: config.load.clone(),
         seed: config.seed,
     };
-    if let Some(short) = crate::net::raise_file_limit(streams(config)) {
+    for short in load::needs::reach(&plan.load, plan.address)? {
         manifest.warn(short);
     }
     let warmups = load::warm_up(&plan, &halt)?;
@@ -202,6 +204,7 @@ fn measure(
         serde_json::json!({
             "begun_unix_ns": outcome.begun_unix_ns, "ended_unix_ns": outcome.ended_unix_ns,
             "sent": outcome.sent, "unsent": outcome.unsent, "interrupted": outcome.interrupted,
+            "connections": outcome.connections, "threads": outcome.threads,
         }),
     );
     if outcome.unsent > 0 {
@@ -210,6 +213,7 @@ fn measure(
             outcome.unsent
         ));
     }
+    facts::note_connections(manifest, &plan, &outcome);
     if outcome.refused_usage > 0 {
         manifest.notes.push(format!(
             "the server refused `continuous_usage_stats`: {} requests were sent again without it, and tokens per event are unknown",
@@ -367,17 +371,6 @@ fn save(manifest: &mut Manifest, folder: &RunFolder, config: &Config) -> anyhow:
 fn secrets(config: &Config) -> Secrets {
     let t = &config.target;
     Secrets::new(t.api_key.as_deref(), t.headers.iter().map(|(_, value)| value.clone()))
-}
-
-/// Connections open at once, as far as the configuration tells.
-fn streams(config: &Config) -> u64 {
-    match config.load.arrival {
-        Arrival::Closed { users, .. } => u64::from(users),
-        Arrival::Constant { .. } | Arrival::Poisson { .. } => config
-            .load
-            .max_concurrency
-            .map_or_else(|| config.load.requests.unwrap_or(10_000).min(10_000), u64::from),
-    }
 }
 
 /// Until the spans of as many requests have come as ended well, warm-ups among them.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use super::Stamps;
+use super::{Connections, Stamps};
 use crate::record::Endpoint;
 
 /// The whole file.
@@ -121,8 +121,16 @@ pub struct Load {
     pub warmups: Option<u32>,
     pub max_concurrency: Option<u32>,
     pub stamps: Option<Stamps>,
+    pub connections: Option<Connections>,
+    pub source_addresses: Option<Vec<String>>,
+    pub threads: Option<u16>,
+    pub affinity: Option<Scalar>,
     pub request_id_prefix: Option<String>,
 }
+
+/// One value as it is written: `2` and `0-3` alike.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Scalar(pub String);
 
 /// `load.arrival`: how the gaps of an open loop are drawn.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize)]
@@ -193,6 +201,25 @@ impl<'de> Deserialize<'de> for Rate {
                 let number = if number.eq_ignore_ascii_case("inf") { number } else { text };
                 let plain = number.replace('_', "");
                 plain.parse().map(Rate).map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+            }
+        }
+        from.deserialize_str(Words)
+    }
+}
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        // Asked for as text, a number comes through as it is written.
+        struct Words;
+        impl Visitor<'_> for Words {
+            type Value = Scalar;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("one value")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Scalar, E> {
+                Ok(Scalar(text.to_owned()))
             }
         }
         from.deserialize_str(Words)

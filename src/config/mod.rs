@@ -4,6 +4,7 @@
 
 mod args;
 mod check;
+mod cpus;
 mod embedded;
 pub mod file;
 mod overlay;
@@ -16,11 +17,13 @@ pub mod validate;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 pub use self::args::normalise_args;
+pub use self::cpus::CpuList;
 pub use self::embedded::{from_flags as embedded_from_flags, to_flags as embedded_to_flags};
 use crate::cli::RunArgs;
 use crate::record::Endpoint;
@@ -183,6 +186,13 @@ pub struct Load {
     /// In an open loop, at most so many at once; waiting shows as `started − scheduled`.
     pub max_concurrency: Option<u32>,
     pub stamps: Stamps,
+    pub connections: Connections,
+    /// Connections are bound to these local addresses in turn; empty: the system chooses.
+    pub source_addresses: Vec<IpAddr>,
+    /// Worker threads of the load; `None`: by the number of CPUs.
+    pub threads: Option<u16>,
+    /// CPUs that the load's threads are bound to.
+    pub affinity: Option<CpuList>,
     pub request_id_prefix: String,
 }
 
@@ -199,6 +209,19 @@ pub enum Stamps {
     Kernel,
     /// The program, when it has read the bytes.
     User,
+}
+
+/// How requests come by their connections.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Connections {
+    /// Opened ahead of their requests, off the clock, then kept: TTFT holds no connecting.
+    #[default]
+    Warm,
+    /// Opened by the request that finds none, on the clock, then kept.
+    Cold,
+    /// A new one for each request, on the clock, closed after it.
+    PerRequest,
 }
 
 /// The law of arrivals.

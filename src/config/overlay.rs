@@ -1,9 +1,9 @@
 //! Flags laid over the file: what a flag replaces, including what it takes the place of (a rate
 //! replaces the file's users). Values are not checked here: that is `validate`'s business.
 
-use super::Stamps;
 use super::check::Origins;
-use super::file::{ArrivalName, DatasetName, File, Metrics, Otlp, OtlpChoice, Rate};
+use super::file::{ArrivalName, DatasetName, File, Metrics, Otlp, OtlpChoice, Rate, Scalar};
+use super::{Connections, Stamps};
 use crate::cli::{self, RunArgs};
 
 /// Lays every given flag over the file and remembers which fields came from flags.
@@ -153,6 +153,16 @@ fn load(flags: &cli::LoadArgs, file: &mut File, origins: &mut Origins) {
         flags.connect_timeout,
         &mut into.connect_timeout_s,
     );
+    let connections = flags.connections.map(|name| match name {
+        cli::ConnectionsName::Warm => Connections::Warm,
+        cli::ConnectionsName::Cold => Connections::Cold,
+        cli::ConnectionsName::PerRequest => Connections::PerRequest,
+    });
+    origins.set("load.connections", "--connections", connections, &mut into.connections);
+    let sources = (!flags.source_address.is_empty()).then(|| flags.source_address.clone());
+    origins.set("load.source_addresses", "--source-address", sources, &mut into.source_addresses);
+    origins.set("load.threads", "--threads", flags.threads, &mut into.threads);
+    origins.set("load.affinity", "--affinity", flags.affinity.clone().map(Scalar), &mut into.affinity);
     origins.set("load.warmups", "--num-warmups", flags.num_warmups, &mut into.warmups);
     let stamps = flags.stamps.map(|name| match name {
         cli::StampsName::Auto => Stamps::Auto,

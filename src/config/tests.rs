@@ -100,7 +100,7 @@ fn a_key_in_the_wrong_section_is_sent_home() {
       |
     2 |   colour: red
       |   ^^^^^^
-    hint: the keys here are `users`, `ramp_s`, `request_rate`, `arrival`, `requests`, `duration_s`, `grace_period_s`, `timeout_s`, `connect_timeout_s`, `warmups`, `max_concurrency`, `stamps` or `request_id_prefix`
+    hint: the keys here are `users`, `ramp_s`, `request_rate`, `arrival`, `requests`, `duration_s`, `grace_period_s`, `timeout_s`, `connect_timeout_s`, `warmups`, `max_concurrency`, `stamps`, `connections`, `source_addresses`, `threads`, `affinity` or `request_id_prefix`
     ");
 }
 
@@ -552,7 +552,7 @@ fn every_key_is_known_to_the_hints() {
     target: base_url server endpoint path model headers api_key_env ca_cert insecure ready_timeout_s
     embedded: model seed max_num_seqs max_num_batched_tokens max_model_len prefill_us_per_token decode_base_ms decode_per_seq_ms jitter frontend_ms frontend_us_per_token mean_output_tokens log_stats_interval_s enable_log_requests enable_per_request_metrics spans faults
     workload: dataset path samples random_input_len random_output_len range_ratio max_tokens temperature top_p ignore_eos stream extra_body
-    load: users ramp_s request_rate arrival requests duration_s grace_period_s timeout_s connect_timeout_s warmups max_concurrency stamps request_id_prefix
+    load: users ramp_s request_rate arrival requests duration_s grace_period_s timeout_s connect_timeout_s warmups max_concurrency stamps connections source_addresses threads affinity request_id_prefix
     observe: metrics scrape_interval_s server_log otlp span_wait_s
     observe.otlp: host grpc_port http_port
     ");

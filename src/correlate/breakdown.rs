@@ -14,7 +14,7 @@
 
 use crate::metric::Metric;
 use crate::record::correlated::{Aggregate, Breakdown, BreakdownColumn, Evidence, Part, PartRow, Parts};
-use crate::record::{JoinedRow, RequestRow, Source};
+use crate::record::{Connection, JoinedRow, RequestRow, Source};
 
 /// The percentiles shown beside the mean.
 const PERCENTILES: [(&str, f64); 3] = [("p50", 0.50), ("p90", 0.90), ("p99", 0.99)];
@@ -60,11 +60,11 @@ pub fn parts(row: &JoinedRow, same_host: bool) -> Parts {
     parts
 }
 
-/// TCP, and TLS where there is some. A kept connection costs nothing; that is measured too.
+/// TCP, and TLS where there is some. A connection that was there costs nothing; that is measured too.
 fn connect(client: &RequestRow) -> Option<f64> {
     match (client.connect_begin_unix_ns, client.tls_end_unix_ns.or(client.connect_end_unix_ns)) {
         (Some(begin), Some(end)) => Some(end.seconds_since(begin)),
-        _ if client.connection == crate::record::Connection::Reused => Some(0.0),
+        _ if matches!(client.connection, Connection::Reused | Connection::Warm) => Some(0.0),
         _ => None,
     }
 }

@@ -2,16 +2,18 @@
 //! takes the answer apart, so that stamp and bytes travel together. This file must not know
 //! schedules, files or statistics.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::connections::Connected;
 use super::recording::{End, Recording};
 use super::timing;
 use crate::clock::UnixNs;
-use crate::net::{StampedStream, tls};
+use crate::net::{Sources, StampedStream, tls};
 use crate::record::{Connection, Endpoint, Finished, Place, RequestRow, StampSource, Status};
 
 /// A request made ready before its time comes: nothing of this is done on the clock.
@@ -26,14 +28,18 @@ pub(super) struct Prepared {
     pub(super) prompt_chars: u32,
     /// Whether the body asks for usage on every chunk.
     pub(super) continuous_usage: bool,
+    /// Whether the server is asked to close the connection after its answer.
+    pub(super) close: bool,
     /// Head and body as they go over the wire.
     pub(super) bytes: Vec<u8>,
 }
 
 /// How requests are sent; shared by all of a run.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Client {
     pub(super) address: SocketAddr,
+    /// Where connections come from.
+    pub(super) sources: Sources,
     pub(super) endpoint: Endpoint,
     pub(super) streamed: bool,
     pub(super) connect_timeout: Duration,
@@ -60,23 +66,37 @@ struct Sending {
 }
 
 impl Client {
-    /// Sends `request`, over `kept` if that is given and still open, and reads the whole answer.
-    /// Returns the connection again when it can carry another request.
+    /// Opens a connection: the one place where that is done, on the clock or off it.
+    pub(super) async fn connect(&self) -> io::Result<Connected> {
+        let begin = UnixNs::now();
+        let source = self.sources.next();
+        let mut stream =
+            StampedStream::connect(self.address, source, self.kernel_stamps, self.connect_timeout).await?;
+        let connect_end = UnixNs::now();
+        let mut tls_end = None;
+        if let Some(tls) = &self.tls {
+            stream.secure(tls, self.connect_timeout).await?;
+            tls_end = Some(UnixNs::now());
+        }
+        Ok(Connected::new(stream, begin, connect_end, tls_end))
+    }
+
+    /// Sends `request`, over `kept` if that is given (the caller has seen it open), and reads the whole
+    /// answer. Returns the connection again when it can carry another request.
     pub(super) async fn exchange(
         &self,
-        kept: Option<StampedStream>,
+        mut kept: Option<Connected>,
         request: &Prepared,
         scheduled: UnixNs,
         stop: &CancellationToken,
-    ) -> (Finished, Option<StampedStream>) {
+    ) -> (Finished, Option<Connected>) {
         let started = UnixNs::now();
         let deadline = Instant::now() + self.timeout;
         let mut sending = Sending::default();
         let mut recording = Recording::new(self.keeps_offsets);
-        let mut stream = kept.and_then(|mut kept| (!kept.is_stale()).then_some(kept));
         let end = tokio::select! {
             biased;
-            end = self.drive(&mut stream, request, &mut sending, &mut recording) => end,
+            end = self.drive(&mut kept, request, &mut sending, &mut recording) => end,
             () = tokio::time::sleep_until(deadline) => End::Timeout,
             () = stop.cancelled() => End::Stopped,
         };
@@ -85,43 +105,52 @@ impl Client {
             Some(error) => (Status::ConnectError, Some(error)),
             None => recording.conclude(&end),
         };
-        let reusable =
-            matches!(end, End::Complete) && recording.response.head().is_some_and(|h| h.keep_alive);
+        let reusable = matches!(end, End::Complete)
+            && !request.close
+            && recording.response.head().is_some_and(|h| h.keep_alive);
         let mut row = self.row(request, scheduled, started, &sending, &recording);
         (row.done_unix_ns, row.status, row.error) = (done, status, error);
         timing::date(&mut row, &recording.events, recording.first_content, recording.unstreamed_end());
         let Recording { events, offsets, first_content, .. } = recording;
         let place = sending.local.map(|client| Place { client, offsets, first_content });
-        (Finished { row, events, place }, stream.filter(|_| reusable))
+        let again = kept.filter(|_| reusable).map(Connected::carried_one);
+        (Finished { row, events, place }, again)
     }
 
     async fn drive(
         &self,
-        stream: &mut Option<StampedStream>,
+        open: &mut Option<Connected>,
         request: &Prepared,
         sending: &mut Sending,
         recording: &mut Recording,
     ) -> End {
-        let mut reused = stream.is_some();
         loop {
-            if stream.is_none() {
-                match self.connect(sending).await {
-                    Ok(connected) => *stream = Some(connected),
+            if open.is_none() {
+                sending.connect_begin = Some(UnixNs::now());
+                match self.connect().await {
+                    Ok(connected) => {
+                        sending.connect_begin = Some(connected.connect_begin);
+                        sending.connect_end = Some(connected.connect_end);
+                        sending.tls_end = connected.tls_end;
+                        sending.connection.get_or_insert(Connection::New);
+                        *open = Some(connected);
+                    }
                     Err(error) => {
-                        sending.connect_error =
-                            Some(format!("could not connect to {}: {error}", self.address));
+                        sending.connect_error = Some(self.no_connection(&error));
                         return End::Closed(None);
                     }
                 }
             }
-            let Some(connected) = stream.as_mut() else { return End::Closed(None) };
-            sending.connection.get_or_insert(if reused { Connection::Reused } else { Connection::New });
-            sending.local = connected.local();
-            let end = send_and_read(connected, &request.bytes, sending, recording).await;
-            // A kept connection that the server had closed meanwhile is no fault of this request:
-            // it is sent again, once, and marked, for the server may have run both.
-            if reused && matches!(end, End::Closed(_)) && !recording.response.received_any() {
-                (reused, *stream) = (false, None);
+            let Some(connected) = open.as_mut() else { return End::Closed(None) };
+            let is_older = sending.connect_end.is_none();
+            let carried = connected.carried > 0;
+            sending.connection.get_or_insert(if carried { Connection::Reused } else { Connection::Warm });
+            sending.local = connected.stream.local();
+            let end = send_and_read(&mut connected.stream, &request.bytes, sending, recording).await;
+            // An older connection that the server had closed meanwhile is no fault of this request: it
+            // is sent again, once, and marked, for the server may have run both.
+            if is_older && matches!(end, End::Closed(_)) && !recording.response.received_any() {
+                *open = None;
                 sending.connection = Some(Connection::Retried);
                 continue;
             }
@@ -129,16 +158,12 @@ impl Client {
         }
     }
 
-    async fn connect(&self, sending: &mut Sending) -> std::io::Result<StampedStream> {
-        sending.connect_begin = Some(UnixNs::now());
-        let mut stream =
-            StampedStream::connect(self.address, self.kernel_stamps, self.connect_timeout).await?;
-        sending.connect_end = Some(UnixNs::now());
-        if let Some(tls) = &self.tls {
-            stream.secure(tls, self.connect_timeout).await?;
-            sending.tls_end = Some(UnixNs::now());
+    fn no_connection(&self, error: &io::Error) -> String {
+        let said = format!("could not connect to {}: {error}", self.address);
+        match error.kind() {
+            io::ErrorKind::AddrNotAvailable => format!("{said} (no source port is free: --source-address)"),
+            _ => said,
         }
-        Ok(stream)
     }
 
     /// The row of a request that has ended, but for what `timing` makes of its events.
@@ -198,7 +223,7 @@ async fn send_and_read(
     sending.send_begin = Some(UnixNs::now());
     if let Err(error) = stream.write_all(bytes).await {
         // A server may answer and close before it has read everything (413, 429): read on.
-        if !matches!(error.kind(), std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::ConnectionReset) {
+        if !matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) {
             return End::Closed(Some(error));
         }
     }

@@ -1,38 +1,44 @@
 //! When and how requests are sent: arrivals × prompts × client → finished requests. Reaches the
 //! other stages only through `record`; must not know files, servers' metrics or reports.
 
+mod affinity;
 mod arrival;
 mod client;
+mod closed_loop;
+mod connections;
 mod http1;
 mod live;
+pub mod needs;
+mod open_loop;
 pub mod openai;
 mod pace;
 mod pause;
+mod pool;
 mod prepare;
 mod recording;
 pub mod resolve;
+mod runtime;
 mod timing;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::Context;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub use self::connections::ConnectionCounts;
 pub use self::live::Live;
 pub use self::prepare::Requests;
 
-use self::arrival::{Offsets, user_start_s};
+use self::arrival::Offsets;
 use self::client::{Client, Prepared};
-use self::pause::Pause;
+use self::connections::{Connected, Counters};
 use crate::clock::UnixNs;
-use crate::config::{Arrival, Load};
-use crate::net::{StampedStream, tls};
+use crate::config::{Connections, Load};
+use crate::net::{Sources, tls};
 use crate::record::{Finished, RequestRow, StampSource, Status};
 
 /// Everything a load needs.
@@ -60,6 +66,10 @@ pub struct Outcome {
     pub unsent: u64,
     /// Requests first refused for `continuous_usage_stats`, then sent again without it.
     pub refused_usage: u64,
+    /// What the requests travelled on.
+    pub connections: ConnectionCounts,
+    /// Threads that sent and read.
+    pub threads: usize,
     /// Stopped before its time.
     pub interrupted: bool,
 }
@@ -68,6 +78,9 @@ pub struct Outcome {
 struct Shared {
     client: Client,
     requests: Arc<Requests>,
+    /// How requests come by their connections.
+    connections: Connections,
+    counters: Counters,
     sink: Sender<Finished>,
     live: Arc<Live>,
     /// Cancelled: send nothing more.
@@ -90,10 +103,11 @@ pub fn run(
     live: Arc<Live>,
     interrupt: &CancellationToken,
 ) -> anyhow::Result<Outcome> {
-    let runtime = runtime()?;
     let shared = Arc::new(Shared {
         client: client(plan),
         requests: Arc::clone(&plan.requests),
+        connections: plan.load.connections,
+        counters: Counters::default(),
         sink,
         live,
         closing: interrupt.child_token(),
@@ -103,17 +117,22 @@ pub fn run(
         refused_usage: AtomicU64::new(0),
         unsent: AtomicU64::new(0),
     });
-    let begun = UnixNs::now();
     let grace = Duration::from_secs_f64(plan.load.grace_period_s);
-    runtime.block_on(async {
+    let begun = runtime::run(&plan.load, async {
+        let ahead = connections::before_the_start(&plan.load);
+        let ready = tokio::select! {
+            ready = connections::open_several(&shared, ahead) => ready,
+            () = interrupt.cancelled() => Vec::new(),
+        };
+        let begun = UnixNs::now();
         let mut tasks = match Offsets::new(plan.load.arrival, plan.seed) {
-            None => start_users(plan, begun, &shared),
-            Some(offsets) => send_on_schedule(plan, offsets, begun, &shared)?,
+            None => closed_loop::start(plan, begun, ready, &shared),
+            Some(offsets) => open_loop::start(plan, offsets, begun, ready, &shared)?,
         };
         // The end of sending: by time, by count (the tasks end by themselves), or by the user.
         let time_left = plan.load.duration_s.map(|d| begun.plus_seconds(d).remaining());
         tokio::select! {
-            () = join_all(&mut tasks) => return Ok(()),
+            () = join_all(&mut tasks) => return Ok(begun),
             () = sleep_or_for_ever(time_left) => {}
             () = interrupt.cancelled() => {}
         }
@@ -129,7 +148,7 @@ pub fn run(
                 std::future::pending::<()>().await;
             } => {}
         }
-        anyhow::Ok(())
+        Ok(begun)
     })?;
     let sent = shared.live.sent.load(Ordering::Relaxed);
     Ok(Outcome {
@@ -138,6 +157,8 @@ pub fn run(
         sent,
         unsent: shared.unsent.load(Ordering::Relaxed),
         refused_usage: shared.refused_usage.load(Ordering::Relaxed),
+        connections: shared.counters.read(),
+        threads: runtime::threads(&plan.load),
         interrupted: interrupt.is_cancelled(),
     })
 }
@@ -146,17 +167,18 @@ pub fn run(
 /// no result, but tell whether requests succeed at all.
 pub fn warm_up(plan: &Plan, interrupt: &CancellationToken) -> anyhow::Result<Vec<RequestRow>> {
     let client = client(plan);
-    runtime()?.block_on(async {
+    runtime::run(&plan.load, async {
         let mut rows = Vec::new();
-        let mut kept = None;
+        let mut kept: Option<Connected> = None;
         for n in 0..u64::from(plan.load.warmups) {
             if interrupt.is_cancelled() {
                 break;
             }
             let request = plan.requests.prepare_warmup(n)?;
+            let usable = kept.and_then(Connected::if_usable);
             let now = UnixNs::now();
             let (finished, again, _) =
-                understood(&client, &plan.requests, kept, &request, now, interrupt).await;
+                understood(&client, &plan.requests, usable, &request, now, interrupt).await;
             kept = again;
             rows.push(finished.row);
         }
@@ -164,17 +186,10 @@ pub fn warm_up(plan: &Plan, interrupt: &CancellationToken) -> anyhow::Result<Vec
     })
 }
 
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .thread_name("tare-load")
-        .enable_all()
-        .build()
-        .context("could not start the load's runtime")
-}
-
 fn client(plan: &Plan) -> Client {
     Client {
         address: plan.address,
+        sources: Sources::new(plan.load.source_addresses.clone()),
         endpoint: plan.requests.options.endpoint,
         streamed: plan.requests.options.stream,
         connect_timeout: Duration::from_secs_f64(plan.load.connect_timeout_s),
@@ -185,108 +200,35 @@ fn client(plan: &Plan) -> Client {
     }
 }
 
-/// A closed loop: each user sends its next request when its last one has ended.
-fn start_users(plan: &Plan, begun: UnixNs, shared: &Arc<Shared>) -> JoinSet<()> {
-    let mut tasks = JoinSet::new();
-    let Arrival::Closed { users, ramp_s } = plan.load.arrival else { return tasks };
-    for user in 0..users {
-        let (shared, start) = (Arc::clone(shared), begun.plus_seconds(user_start_s(user, users, ramp_s)));
-        tasks.spawn(async move {
-            tokio::select! {
-                () = tokio::time::sleep(start.remaining()) => {}
-                () = shared.closing.cancelled() => return,
-            }
-            shared.live.users.fetch_add(1, Ordering::Relaxed);
-            let mut connection = None;
-            let mut free = UnixNs::now().min(start);
-            let mut pause = Pause::default();
-            while !shared.closing.is_cancelled() {
-                let Some(request) = shared.next(Some(user)) else { break };
-                let status;
-                (connection, status) = shared.send(connection, &request, free).await;
-                if let Some(pause) = pause.after(status) {
-                    tokio::select! {
-                        () = tokio::time::sleep(pause) => {}
-                        () = shared.closing.cancelled() => break,
-                    }
-                }
-                free = UnixNs::now();
-            }
-            shared.live.users.fetch_sub(1, Ordering::Relaxed);
-        });
-    }
-    tasks
-}
-
-/// An open loop: a pacing thread starts each request at its time, whatever became of the others.
-fn send_on_schedule(
-    plan: &Plan,
-    offsets: Offsets,
-    begun: UnixNs,
-    shared: &Arc<Shared>,
-) -> anyhow::Result<JoinSet<()>> {
-    let idle: Arc<Mutex<Vec<StampedStream>>> = Arc::default();
-    let places = plan.load.max_concurrency.map(|n| Arc::new(Semaphore::new(n as usize)));
-    let end = plan.load.duration_s.unwrap_or(f64::INFINITY);
-    let mut paced = pace::start(offsets.take_while(move |&o| o < end), begun, shared.closing.clone(), {
-        let shared = Arc::clone(shared);
-        move || shared.next(None)
-    })?;
-    let mut dispatcher = JoinSet::new();
-    let shared = Arc::clone(shared);
-    dispatcher.spawn(async move {
-        let mut tasks = JoinSet::new();
-        while let Some((request, scheduled)) = paced.recv().await {
-            while tasks.try_join_next().is_some() {}
-            let (shared, idle, places) = (Arc::clone(&shared), Arc::clone(&idle), places.clone());
-            tasks.spawn(async move {
-                let _place = match places {
-                    Some(places) => tokio::select! {
-                        place = places.acquire_owned() => place.ok(),
-                        () = shared.closing.cancelled() => None,
-                    },
-                    None => None,
-                };
-                // Its turn came too late, or never: it is not sent, and counted as that.
-                if shared.closing.is_cancelled() {
-                    shared.unsent.fetch_add(1, Ordering::Relaxed);
-                    return;
-                }
-                let kept = idle.lock().ok().and_then(|mut idle| idle.pop());
-                let (again, _) = shared.send(kept, &request, scheduled).await;
-                if let (Some(again), Ok(mut idle)) = (again, idle.lock()) {
-                    idle.push(again);
-                }
-            });
-        }
-        join_all(&mut tasks).await;
-    });
-    Ok(dispatcher)
-}
-
 impl Shared {
+    /// Whether there are requests that nobody has taken.
+    fn has_more(&self) -> bool {
+        self.next_index.load(Ordering::Relaxed) < self.limit
+    }
+
     /// The next request to send, ready; `None` when there are no more.
     fn next(&self, user: Option<u32>) -> Option<Prepared> {
         let index = self.next_index.fetch_add(1, Ordering::Relaxed);
         if index >= self.limit {
             return None;
         }
-        self.requests.prepare(index, user).ok()
+        self.requests.prepare(index, user, self.connections == Connections::PerRequest).ok()
     }
 
     /// Sends one request and records it; the connection comes back if it can be used again, and
     /// whether there was one at all.
     async fn send(
         &self,
-        kept: Option<StampedStream>,
+        kept: Option<Connected>,
         request: &Prepared,
         scheduled: UnixNs,
-    ) -> (Option<StampedStream>, Status) {
+    ) -> (Option<Connected>, Status) {
         self.live.begin();
         let (finished, again, refused) =
             understood(&self.client, &self.requests, kept, request, scheduled, &self.stop).await;
         self.refused_usage.fetch_add(u64::from(refused), Ordering::Relaxed);
         let status = finished.row.status;
+        self.counters.note(&finished.row);
         self.live.end(&finished.row);
         // The writer outlives the load; if it broke, the run ends with its error, not with ours.
         let _ = self.sink.send(finished);
@@ -299,11 +241,11 @@ impl Shared {
 async fn understood(
     client: &Client,
     requests: &Requests,
-    kept: Option<StampedStream>,
+    kept: Option<Connected>,
     request: &Prepared,
     scheduled: UnixNs,
     stop: &CancellationToken,
-) -> (Finished, Option<StampedStream>, bool) {
+) -> (Finished, Option<Connected>, bool) {
     let (finished, again) = client.exchange(kept, request, scheduled, stop).await;
     if !(request.continuous_usage && refuses_continuous_usage(&finished.row)) {
         return (finished, again, false);

@@ -26,9 +26,9 @@ pub struct BodyOptions {
 struct Body<'a> {
     model: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    messages: Option<Vec<Message>>,
+    messages: Option<Cow<'a, [Message]>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    prompt: Option<String>,
+    prompt: Option<Cow<'a, str>>,
     stream: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_options: Option<Value>,

@@ -8,17 +8,20 @@ use anyhow::Context;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
+use super::affinity;
 use super::client::Prepared;
 use crate::clock::UnixNs;
+use crate::config::CpuList;
 
 /// The longest sleep between two looks at `closing`.
 const LONGEST_SLEEP_NS: i64 = 100_000_000;
 
-/// Starts the thread. Each item comes with its scheduled time, at (never before) that time; late
+/// Starts the thread, on the load's CPUs. Each item comes with its scheduled time, at (never before) that time; late
 /// ones are not dropped and not moved: their lateness shows as `started − scheduled`.
 pub(super) fn start(
     offsets: impl Iterator<Item = f64> + Send + 'static,
     begun: UnixNs,
+    cpus: Option<CpuList>,
     closing: CancellationToken,
     mut next: impl FnMut() -> Option<Prepared> + Send + 'static,
 ) -> anyhow::Result<UnboundedReceiver<(Prepared, UnixNs)>> {
@@ -26,6 +29,7 @@ pub(super) fn start(
     std::thread::Builder::new()
         .name("tare-pace".to_owned())
         .spawn(move || {
+            affinity::pin(cpus.as_ref());
             for offset in offsets {
                 let scheduled = begun.plus_seconds(offset);
                 // Made ready before its time, so that its time is the network's.

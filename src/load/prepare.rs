@@ -33,9 +33,10 @@ impl Requests {
         self.continuous_usage.store(false, Ordering::Relaxed);
     }
 
-    pub(super) fn prepare(&self, index: u64, user: Option<u32>) -> anyhow::Result<Prepared> {
+    /// `close`: the server is told to close the connection after its answer.
+    pub(super) fn prepare(&self, index: u64, user: Option<u32>, close: bool) -> anyhow::Result<Prepared> {
         let id = format!("{}{:08x}-{index}", self.id_prefix, self.nonce as u32);
-        self.make(id, index, user)
+        self.make(id, index, user, close)
     }
 
     /// A warm-up's id is marked, so that its traces on the server's side are known for what they are.
@@ -43,15 +44,21 @@ impl Requests {
         let id = format!("{}{:08x}-warmup-{n}", self.id_prefix, self.nonce as u32);
         // From the end of the prompts: the first measured requests should not find theirs cached.
         let index = (self.prompts.len() as u64).saturating_sub(1 + n % self.prompts.len().max(1) as u64);
-        self.make(id, index, None)
+        self.make(id, index, None, false)
     }
 
     /// The same request once more, as it is asked for by now.
     pub(super) fn again(&self, request: &Prepared) -> anyhow::Result<Prepared> {
-        self.make(request.request_id.clone(), request.index, request.user)
+        self.make(request.request_id.clone(), request.index, request.user, request.close)
     }
 
-    fn make(&self, request_id: String, index: u64, user: Option<u32>) -> anyhow::Result<Prepared> {
+    fn make(
+        &self,
+        request_id: String,
+        index: u64,
+        user: Option<u32>,
+        close: bool,
+    ) -> anyhow::Result<Prepared> {
         let prompt_index = (index % self.prompts.len().max(1) as u64) as u32;
         let prompt = self
             .prompts
@@ -63,7 +70,7 @@ impl Requests {
         let span_id = mix(self.nonce ^ fold(&request_id)).max(1);
         let traceparent = format!("00-{trace_id}-{span_id:016x}-01");
         Ok(Prepared {
-            bytes: self.head_and_body(&request_id, &traceparent, &body)?,
+            bytes: self.head_and_body(&request_id, &traceparent, close, &body)?,
             request_id,
             trace_id,
             index,
@@ -72,10 +79,17 @@ impl Requests {
             max_tokens: prompt.max_tokens,
             prompt_chars: prompt.chars,
             continuous_usage,
+            close,
         })
     }
 
-    fn head_and_body(&self, request_id: &str, traceparent: &str, body: &[u8]) -> anyhow::Result<Vec<u8>> {
+    fn head_and_body(
+        &self,
+        request_id: &str,
+        traceparent: &str,
+        close: bool,
+        body: &[u8],
+    ) -> anyhow::Result<Vec<u8>> {
         let mut bytes = Vec::with_capacity(body.len() + 512);
         write!(
             bytes,
@@ -93,6 +107,7 @@ impl Requests {
             ("Authorization", authorization.as_deref()),
             ("X-Request-Id", Some(request_id)),
             ("traceparent", Some(traceparent)),
+            ("Connection", close.then_some("close")),
         ];
         for (name, value) in ours {
             let replaced = self.headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
@@ -162,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_request_carries_its_ids_and_its_length() {
-        let prepared = requests(&[]).prepare(4, Some(1)).unwrap();
+        let prepared = requests(&[]).prepare(4, Some(1), false).unwrap();
         insta::assert_snapshot!(String::from_utf8(prepared.bytes).unwrap().replace('\r', ""), @r#"
         POST /v/v1/completions HTTP/1.1
         Host: 127.0.0.1:8000
@@ -181,16 +196,28 @@ mod tests {
 
     #[test]
     fn a_users_header_replaces_ours() {
-        let bytes = requests(&[("authorization", "Basic x")]).prepare(0, None).unwrap().bytes;
+        let bytes = requests(&[("authorization", "Basic x")]).prepare(0, None, false).unwrap().bytes;
         let text = String::from_utf8(bytes).unwrap();
         assert!(text.contains("authorization: Basic x\r\n") && !text.contains("Bearer"));
+    }
+
+    #[test]
+    fn a_connection_of_its_own_is_closed_by_the_server() {
+        let closing = requests(&[]).prepare(0, None, true).unwrap();
+        let again = requests(&[]).again(&closing).unwrap();
+        for prepared in [&closing, &again] {
+            let text = String::from_utf8_lossy(&prepared.bytes);
+            assert!(prepared.close && text.contains("\r\nConnection: close\r\n"), "{text}");
+        }
+        let kept = requests(&[]).prepare(0, None, false).unwrap();
+        assert!(!String::from_utf8_lossy(&kept.bytes).contains("Connection:"));
     }
 
     #[test]
     fn trace_ids_of_a_run_are_distinct() {
         let requests = requests(&[]);
         let ids: std::collections::HashSet<String> =
-            (0..2000).map(|i| requests.prepare(i, None).unwrap().trace_id).collect();
+            (0..2000).map(|i| requests.prepare(i, None, false).unwrap().trace_id).collect();
         assert_eq!(ids.len(), 2000);
     }
 }

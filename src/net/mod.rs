@@ -1,35 +1,17 @@
 //! Sockets and stamps: addresses, connections, and reads that carry the kernel's receive time.
 //! This module must not know HTTP, servers or what a token is.
 
+pub mod limits;
 #[cfg_attr(not(target_os = "linux"), path = "no_packets.rs")]
 mod packets;
+mod source;
 mod stamps;
 mod stream;
 pub mod tls;
 mod url;
 
 pub use packets::{PacketCounts, Packets};
+pub use source::Sources;
 pub use stamps::{Armed, arm};
 pub use stream::{ReadStamp, Received, StampedStream};
 pub use url::HttpUrl;
-
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-
-/// Raises the limit of open files to what `connections` need, as far as allowed; says what is
-/// missing, and how to mend it.
-pub fn raise_file_limit(connections: u64) -> Option<String> {
-    /// Files, pipes and sockets beside the connections.
-    const OTHERS: u64 = 64;
-    let wanted = connections + OTHERS;
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
-    if soft >= wanted {
-        return None;
-    }
-    let reached = wanted.min(hard);
-    if setrlimit(Resource::RLIMIT_NOFILE, reached, hard).is_ok() && reached == wanted {
-        return None;
-    }
-    Some(format!(
-        "the limit of open files ({hard}) is lower than the {wanted} that {connections} connections need: raise it with `ulimit -n {wanted}`"
-    ))
-}

@@ -10,15 +10,16 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
 use tokio::io::Interest;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 
+use super::source::socket;
 use super::stamps;
 use super::tls::{self, Tls};
 use crate::clock::{Moment, UnixNs};
@@ -111,9 +112,15 @@ pub struct StampedStream {
 }
 
 impl StampedStream {
-    /// Connects, with `TCP_NODELAY`, and asks the kernel for receive stamps (it may have none).
-    pub async fn connect(address: SocketAddr, kernel_stamps: bool, time_limit: Duration) -> io::Result<Self> {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    /// Connects, from `source` if one is given, with `TCP_NODELAY`, and asks the kernel for receive
+    /// stamps (it may have none).
+    pub async fn connect(
+        address: SocketAddr,
+        source: Option<IpAddr>,
+        kernel_stamps: bool,
+        time_limit: Duration,
+    ) -> io::Result<Self> {
+        let socket = socket(address, source)?;
         socket.set_nodelay(true)?;
         if kernel_stamps {
             stamps::ask_for(&socket);
@@ -326,9 +333,10 @@ mod tests {
 
     async fn pair() -> (StampedStream, std::net::TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let client = StampedStream::connect(listener.local_addr().unwrap(), true, Duration::from_secs(60))
-            .await
-            .unwrap();
+        let client =
+            StampedStream::connect(listener.local_addr().unwrap(), None, true, Duration::from_secs(60))
+                .await
+                .unwrap();
         (client, listener.accept().unwrap().0)
     }
 

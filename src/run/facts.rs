@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use nix::sys::utsname::uname;
 
-use crate::config::Config;
+use crate::config::{Config, Connections};
 use crate::ingest::IngestReport;
 use crate::ingest::snapshot::{AfterOutcome, BeforeOutcome, Verdict};
+use crate::load;
 use crate::store::Manifest;
 use crate::store::append::Written;
 use crate::store::manifest::{Host, SourceFacts, StageCounts};
@@ -106,6 +107,26 @@ pub(super) fn note_ingested(manifest: &mut Manifest, report: &IngestReport) {
             .warn(format!("the counters of {} were reset during the run: {}", reset.source, reset.evidence));
     }
     manifest.notes.extend(report.notes.iter().cloned());
+}
+
+/// Connections that did not come as the configuration has them.
+pub(super) fn note_connections(manifest: &mut Manifest, plan: &load::Plan, outcome: &load::Outcome) {
+    let counts = outcome.connections;
+    if plan.load.connections == Connections::Warm && counts.new > 0 {
+        manifest.note(format!(
+            "{} of {} requests found no open connection and opened theirs on the clock: their TTFT contains it (`connection` is `new`)",
+            counts.new, outcome.sent
+        ));
+    }
+    if counts.retried > 0 {
+        manifest.note(format!(
+            "{} of {} requests were sent a second time, on a new connection, since the server closed the kept one without an answer: it may have run both (`connection` is `retried`)",
+            counts.retried, outcome.sent
+        ));
+    }
+    if let Some(warning) = load::needs::outrun(&plan.load, plan.address, outcome) {
+        manifest.warn(warning);
+    }
 }
 
 /// What reached the disk.

@@ -233,7 +233,7 @@ mod tests {
         let seen: Vec<_> = read
             .prompts
             .iter()
-            .map(|p| (p.text(), p.messages().len(), p.max_tokens, p.chars, p.approx_tokens))
+            .map(|p| (p.text().into_owned(), p.messages().len(), p.max_tokens, p.chars, p.approx_tokens))
             .collect();
         assert_eq!(
             seen,

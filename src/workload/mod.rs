@@ -224,7 +224,7 @@ mod tests {
     }
 
     fn texts(workload: &Workload) -> Vec<String> {
-        workload.prompts.iter().map(Prompt::text).collect()
+        workload.prompts.iter().map(|p| p.text().into_owned()).collect()
     }
 
     #[test]
@@ -232,7 +232,10 @@ mod tests {
         let file = file(&[r#"{"prompt":"a"}"#, r#"{"prompt":"b"}"#, r#"{"prompt":"a"}"#]);
         let workload = load(&settings(Dataset::Jsonl { path: file.path().into() }, None), 0).unwrap();
         assert_eq!(texts(&workload), ["a", "b", "a"]);
-        assert_eq!(workload.at(4).map(|(index, prompt)| (index, prompt.text())), Some((1, "b".to_owned())));
+        assert_eq!(
+            workload.at(4).map(|(index, prompt)| (index, prompt.text().into_owned())),
+            Some((1, "b".to_owned()))
+        );
         assert_eq!([0, 1, 2, 3, 10].map(|requests| workload.repeats(requests)), [0, 0, 0, 1, 8]);
     }
 

@@ -4,7 +4,7 @@
 use std::fmt::{self, Write};
 
 use super::{Skipped, Workload};
-use crate::config::{Arrival, Config};
+use crate::config::{Arrival, Config, Connections};
 use crate::units::count;
 
 /// The configuration as YAML, then the plan.
@@ -125,6 +125,11 @@ fn end(config: &Config, workload: &Workload) -> String {
     let mut parts = vec![format!("{until}, then at most {} s for those in flight", load.grace_period_s)];
     if load.warmups > 0 {
         parts.push(format!("{} warm-ups before", count(load.warmups.into())));
+    }
+    match load.connections {
+        Connections::Warm => {}
+        Connections::Cold => parts.push("connections opened on the clock and kept".to_owned()),
+        Connections::PerRequest => parts.push("a new connection for each request".to_owned()),
     }
     parts.push(match load.requests.map(|requests| workload.repeats(requests)) {
         Some(0) => "no prompt is sent twice".to_owned(),

@@ -187,7 +187,8 @@ mod tests {
     fn both_spellings_are_read() {
         let read = parse(GOOD.as_bytes(), None);
         assert_eq!((read.entries, read.broken.count, read.pruned.count), (3, 0, 0));
-        let seen: Vec<_> = read.prompts.iter().map(|prompt| (prompt.text(), prompt.max_tokens)).collect();
+        let seen: Vec<_> =
+            read.prompts.iter().map(|prompt| (prompt.text().into_owned(), prompt.max_tokens)).collect();
         assert_eq!(
             seen,
             [

@@ -585,6 +585,10 @@ fn a_dry_run_shows_what_would_be_done() {
       warmups: 0
       max_concurrency: null
       stamps: auto
+      connections: warm
+      source_addresses: []
+      threads: null
+      affinity: null
       request_id_prefix: tare-
     observe:
       metrics_urls: []

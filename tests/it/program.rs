@@ -55,7 +55,19 @@ impl Place {
 
     /// Runs it to its end.
     pub fn tare(&self, args: &str) -> Said {
-        let Output { status, stdout, stderr } = self.command(args).output().unwrap();
+        self.said(self.command(args))
+    }
+
+    /// The same, after a shell's `limits`.
+    pub fn tare_within(&self, limits: &str, args: &str) -> Said {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("{limits} && exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_tare")]);
+        shell.args(args.split_whitespace()).current_dir(self.dir.path()).stdin(Stdio::null());
+        self.said(shell)
+    }
+
+    fn said(&self, mut command: Command) -> Said {
+        let Output { status, stdout, stderr } = command.output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Said {
             code: status.code(),
@@ -77,8 +89,13 @@ impl Said {
     /// As [`shown`](Self::shown), of a report only what was wrong, and how many requests it is of.
     pub fn in_short(&self) -> String {
         let kept = ["warning:", "note:", "Total Requests", "Successful", "Failed", "In Flight", "run"];
-        // On a busy machine reads come late, and clocks are corrected on any.
-        let by_chance = ["first tokens have an interval", "the wall clock was stepped"];
+        // On a busy machine reads come late, and clocks are corrected on any. A server that dies may for
+        // a moment take connections and no more.
+        let by_chance = [
+            "first tokens have an interval",
+            "the wall clock was stepped",
+            "requests were sent a second time",
+        ];
         let is_kept = |line: &&str| {
             kept.iter().any(|start| line.starts_with(start))
                 && !by_chance.iter().any(|chance| line.contains(chance))

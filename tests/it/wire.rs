@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt};
-use tare::config::{Arrival, Load, Stamps};
+use tare::config::{Arrival, Connections, Load, Stamps};
 use tare::load::openai::BodyOptions;
 use tare::load::{self, Live, Outcome, Plan, Requests};
 use tare::net::HttpUrl;
@@ -19,7 +19,7 @@ use crate::support::closed_port;
 
 /// What the server does on one connection, step by step.
 #[derive(Clone)]
-enum Step {
+pub enum Step {
     /// Reads a whole request.
     Read,
     Send(Vec<u8>),
@@ -59,7 +59,7 @@ fn chunk(body: &str) -> Vec<u8> {
 }
 
 /// A good answer of two tokens, chunked.
-fn good() -> Vec<u8> {
+pub fn good() -> Vec<u8> {
     [
         SSE.as_bytes().to_vec(),
         chunk(&token(1)),
@@ -77,12 +77,12 @@ fn again(times: usize, steps: &[Step]) -> Vec<Step> {
 }
 
 /// A server that plays one script after another, a connection each, and the last one for ever.
-struct Scripted {
-    address: SocketAddr,
-    requests: Arc<Mutex<Vec<String>>>,
+pub struct Scripted {
+    pub address: SocketAddr,
+    pub requests: Arc<Mutex<Vec<String>>>,
 }
 
-fn serve(scripts: Vec<Vec<Step>>) -> Scripted {
+pub fn serve(scripts: Vec<Vec<Step>>) -> Scripted {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let requests = Arc::<Mutex<Vec<String>>>::default();
@@ -136,13 +136,15 @@ fn play(mut stream: TcpStream, script: &[Step], seen: &Mutex<Vec<String>>) {
 }
 
 /// Head and body; `None` when the client closed first.
-fn read_request(stream: &mut TcpStream) -> Option<String> {
+pub fn read_request(stream: &mut TcpStream) -> Option<String> {
     let (mut got, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
         let text = String::from_utf8_lossy(&got).into_owned();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length =
-                head.lines().find_map(|l| l.strip_prefix("Content-Length: ")?.parse::<usize>().ok())?;
+            let length = head
+                .lines()
+                .find_map(|l| l.strip_prefix("Content-Length: ")?.parse::<usize>().ok())
+                .unwrap_or(0);
             if body.len() >= length {
                 return Some(text);
             }
@@ -153,7 +155,7 @@ fn read_request(stream: &mut TcpStream) -> Option<String> {
 }
 
 /// One user, one request, patient; changed by each test as it needs.
-fn plan(address: SocketAddr) -> Plan {
+pub fn plan(address: SocketAddr) -> Plan {
     let prompt = Prompt {
         kind: PromptKind::Text("hello".to_owned()),
         max_tokens: Some(8),
@@ -191,6 +193,10 @@ fn plan(address: SocketAddr) -> Plan {
             warmups: 0,
             max_concurrency: None,
             stamps: Stamps::Auto,
+            connections: Connections::Cold,
+            source_addresses: Vec::new(),
+            threads: None,
+            affinity: None,
             request_id_prefix: "t-".to_owned(),
         },
         seed: 0,
@@ -200,7 +206,7 @@ fn plan(address: SocketAddr) -> Plan {
 }
 
 /// Runs the plan; the rows in the order in which they were scheduled.
-fn run(plan: &Plan) -> (Vec<Finished>, Outcome) {
+pub fn run(plan: &Plan) -> (Vec<Finished>, Outcome) {
     run_until(plan, &CancellationToken::new())
 }
 

@@ -1,11 +1,14 @@
-//! Checks `load`: the law of arrivals and what ends the run.
+//! Checks `load`: the law of arrivals, what ends the run, connections and threads.
+
+use std::net::IpAddr;
 
 use super::{DEFAULT_REQUESTS, POSITIVE_SPAN, SPAN};
 use crate::config::check::{Check, Limits};
 use crate::config::file::{self, ArrivalName, File, Rate};
-use crate::config::{Arrival, Load};
+use crate::config::{Arrival, CpuList, Load};
 
 const MAX_USERS: u32 = 100_000;
+const MAX_THREADS: u16 = 256;
 
 pub fn load(file: &File, check: &mut Check<'_>) -> Load {
     let given = &file.load;
@@ -51,7 +54,51 @@ pub fn load(file: &File, check: &mut Check<'_>) -> Load {
             .max_concurrency
             .filter(|_| given.request_rate.is_some_and(|rate| rate.0.is_finite())),
         stamps: given.stamps.unwrap_or_default(),
+        connections: given.connections.unwrap_or_default(),
+        source_addresses: source_addresses(given, check),
+        threads: check.whole_or_none(
+            "load.threads",
+            given.threads,
+            1..=MAX_THREADS,
+            "left out, there is one per CPU, at most 4",
+        ),
+        affinity: affinity(given, check),
         request_id_prefix: prefix,
+    }
+}
+
+fn source_addresses(given: &file::Load, check: &mut Check<'_>) -> Vec<IpAddr> {
+    let mut addresses = Vec::new();
+    for text in given.source_addresses.iter().flatten() {
+        match text.trim().parse::<IpAddr>() {
+            Ok(address) if addresses.contains(&address) => check.problem(
+                "load.source_addresses",
+                format!("`{address}` is there twice"),
+                "each address gives ports of its own once",
+            ),
+            Ok(address) if address.is_unspecified() => check.problem(
+                "load.source_addresses",
+                format!("expected an address of this host, found `{address}`"),
+                "left out, the system chooses",
+            ),
+            Ok(address) => addresses.push(address),
+            Err(_) => check.problem(
+                "load.source_addresses",
+                format!("expected an address, found `{}`", text.escape_debug()),
+                "for example `--source-address 127.0.0.1,127.0.0.2`; names are not looked up",
+            ),
+        }
+    }
+    addresses
+}
+
+fn affinity(given: &file::Load, check: &mut Check<'_>) -> Option<CpuList> {
+    match given.affinity.as_ref()?.0.parse() {
+        Ok(cpus) => Some(cpus),
+        Err(error) => {
+            check.problem("load.affinity", error, "for example `0,2-3`, as `taskset -c` takes it");
+            None
+        }
     }
 }
 

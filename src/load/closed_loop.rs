@@ -1,0 +1,66 @@
+//! A closed loop: each user sends its next request when its last one has ended. This file must not
+//! know sockets or what an answer says.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::task::JoinSet;
+
+use super::arrival::user_start_s;
+use super::connections::{AHEAD_S, Connected};
+use super::pause::Pause;
+use super::{Plan, Shared};
+use crate::clock::UnixNs;
+use crate::config::{Arrival, Connections};
+
+/// Starts every user; the first of them use the connections that are `ready`.
+pub(super) fn start(plan: &Plan, begun: UnixNs, ready: Vec<Connected>, shared: &Arc<Shared>) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    let Arrival::Closed { users, ramp_s } = plan.load.arrival else { return tasks };
+    let mut ready = ready.into_iter();
+    for user in 0..users {
+        let start = begun.plus_seconds(user_start_s(user, users, ramp_s));
+        tasks.spawn(one_user(Arc::clone(shared), user, start, ready.next()));
+    }
+    tasks
+}
+
+async fn one_user(shared: Arc<Shared>, user: u32, start: UnixNs, mut kept: Option<Connected>) {
+    let mut pause = Pause::default();
+    let begun = async {
+        // Opened ahead of the start; what is lacking then is waited for below, off the clock all the same.
+        if kept.is_none() && shared.connections == Connections::Warm && shared.has_more() {
+            tokio::time::sleep(start.plus_seconds(-AHEAD_S).remaining()).await;
+            kept = shared.ready(None, &mut pause).await;
+        }
+        tokio::time::sleep(start.remaining()).await;
+    };
+    if unless(&shared, begun).await.is_none() {
+        return;
+    }
+    shared.live.users.fetch_add(1, Ordering::Relaxed);
+    let mut free = UnixNs::now().min(start);
+    while !shared.closing.is_cancelled() && shared.has_more() {
+        // Before the request is counted: one that is given up while it waits was never there.
+        let Some(connected) = unless(&shared, shared.ready(kept.take(), &mut pause)).await else { break };
+        let Some(request) = shared.next(Some(user)) else { break };
+        let (again, status) = shared.send(connected, &request, free).await;
+        kept = again;
+        if let Some(pause) = pause.after(status)
+            && unless(&shared, tokio::time::sleep(pause)).await.is_none()
+        {
+            break;
+        }
+        free = UnixNs::now();
+    }
+    shared.live.users.fetch_sub(1, Ordering::Relaxed);
+}
+
+/// `None` when sending ended first.
+async fn unless<T>(shared: &Shared, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        () = shared.closing.cancelled() => None,
+        done = work => Some(done),
+    }
+}

@@ -1,0 +1,63 @@
+//! The threads of a load: how many, on which CPUs, and the runtime that they share. Nothing else of
+//! the program runs on them: the writer, the ingester and what watches the load have their own.
+
+use anyhow::{Context, anyhow};
+use tokio::runtime::{Builder, Runtime};
+
+use super::affinity;
+use crate::config::{CpuList, Load};
+
+/// Threads that are used without being asked for, at most. One thread takes in the tokens of
+/// thousands of streams; more of them hide each other's stalls, and beyond a few they only take CPUs
+/// from a server on the same host.
+const MOST_THREADS: usize = 4;
+
+/// The threads of this load: as many as asked for; else one per CPU that they may run on, within
+/// reason.
+pub(super) fn threads(load: &Load) -> usize {
+    let cpus = || match &load.affinity {
+        Some(cpus) => cpus.numbers().len(),
+        None => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+    };
+    load.threads.map_or_else(|| cpus().min(MOST_THREADS), usize::from).max(1)
+}
+
+/// Does `work` to its end on the threads of this load.
+pub(super) fn run<T: Send>(
+    load: &Load,
+    work: impl Future<Output = anyhow::Result<T>> + Send,
+) -> anyhow::Result<T> {
+    match threads(load) {
+        1 => on_one_thread(load.affinity.as_ref(), work),
+        n => on_threads(n, load.affinity.clone())?.block_on(work),
+    }
+}
+
+/// One thread needs no hands to pass work to: the runtime that has none is used. It is a thread of its
+/// own, since binding the one that calls would bind all that it starts afterwards.
+fn on_one_thread<T: Send>(
+    cpus: Option<&CpuList>,
+    work: impl Future<Output = anyhow::Result<T>> + Send,
+) -> anyhow::Result<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name(NAME.to_owned()).spawn_scoped(scope, || {
+            affinity::pin(cpus);
+            let runtime = Builder::new_current_thread().enable_all().build();
+            runtime.context("could not start the load's runtime")?.block_on(work)
+        });
+        let thread = thread.context("could not start the load's thread")?;
+        thread.join().map_err(|_| anyhow!("the load's thread ended with a panic"))?
+    })
+}
+
+fn on_threads(n: usize, cpus: Option<CpuList>) -> anyhow::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(n)
+        .thread_name(NAME)
+        .on_thread_start(move || affinity::pin(cpus.as_ref()))
+        .enable_all()
+        .build()
+        .context("could not start the load's runtime")
+}
+
+const NAME: &str = "tare-load";

@@ -72,12 +72,12 @@ pub fn calibrate(
     };
     for (i, shape) in shapes.iter().enumerate() {
         begins(i + 1, shapes.len(), &shape.name);
-        let level =
-            level(shape, &place.of(&shape.name), options).with_context(|| format!("level `{}`", shape.name))?;
+        let level = level(shape, &place.of(&shape.name), options);
+        // Half a level says nothing, nor does what became of it.
         if options.interrupt.is_cancelled() {
             break;
         }
-        calibration.levels.push(level);
+        calibration.levels.push(level.with_context(|| format!("level `{}`", shape.name))?);
     }
     Ok(calibration)
 }
@@ -131,9 +131,9 @@ fn shapes(config: &Config, plan: &Plan) -> Vec<Shape> {
 /// Runs one level in `folder` and compares both of its sides.
 fn level(shape: &Shape, folder: &Path, options: &Options) -> anyhow::Result<Level> {
     let (run_folder, truth) = (folder.join("run"), folder.join("truth.jsonl"));
-    fs::create_dir_all(folder)
-        .or_usage(format!("cannot make the folder {}", folder.display()))
-        .hint("--keep names the folder to keep levels in; without it the system's temporary folder is used")?;
+    fs::create_dir_all(folder).or_usage(format!("cannot make the folder {}", folder.display())).hint(
+        "--keep names the folder to keep levels in; without it the system's temporary folder is used",
+    )?;
     let config = Config { output: Some(run_folder), ..shape.config.clone() };
     let watch = Watch::start()?;
     let recorded = run::record(&config, &Options { truth: Some(truth.clone()), ..options.clone() })?;
@@ -141,13 +141,12 @@ fn level(shape: &Shape, folder: &Path, options: &Options) -> anyhow::Result<Leve
     let data = RunData::read(recorded.folder())?;
     let truth: Lines<TruthRow> = Lines::read(&truth)?;
     let warnings = data.manifest.warnings.clone();
-    let interrupted = options.interrupt.is_cancelled();
-    if truth.rows.is_empty() && !interrupted {
+    if truth.rows.is_empty() {
         let said = warnings.join("; ");
         return Err(broken(format!("the embedded server left no truth to compare with: {said}")).into());
     }
     let found = compare::compare(&data.requests.rows, &data.events, &truth.rows);
-    if found.errors.is_empty() && !interrupted {
+    if found.errors.is_empty() {
         let reasons: Vec<String> =
             found.requests.not_compared.iter().map(|(why, n)| format!("{n} {why}")).collect();
         let said = if reasons.is_empty() { "none was sent".to_owned() } else { reasons.join(", ") };

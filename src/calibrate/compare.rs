@@ -96,9 +96,7 @@ impl Found {
         let ([a, b], [from, to]) = (stamps, writes) else { return };
         let truth = seconds(from.at, to.at);
         self.true_gaps_s += truth;
-        for (stamp, gap) in
-            [(Stamp::Kernel, seconds(a.hi, b.hi)), (Stamp::User, seconds(a.user, b.user))]
-        {
+        for (stamp, gap) in [(Stamp::Kernel, seconds(a.hi, b.hi)), (Stamp::User, seconds(a.user, b.user))] {
             self.add(Quantity::Itl, stamp, gap - truth);
             *self.gaps_s.entry(stamp).or_default() += gap;
         }
@@ -107,6 +105,9 @@ impl Found {
     /// Whole spans of one request: from its start to its first and to its last token.
     fn durations(&mut self, row: &RequestRow, last: Option<&Stamps>, written: &[Write], truth: &TruthRow) {
         let since_read = |write: &Write| seconds(truth.read_unix_ns.0, write.at);
+        if let Some(send_begin) = row.send_begin_unix_ns {
+            self.add(Quantity::WayOut, Stamp::User, truth.read_unix_ns.seconds_since(send_begin));
+        }
         let queued = row.started_unix_ns.seconds_since(row.scheduled_unix_ns);
         if let Some(true_ttft) = written.first().map(since_read) {
             for (stamp, ttft) in [(Stamp::Kernel, row.ttft_s), (Stamp::User, row.ttft_user_s)] {

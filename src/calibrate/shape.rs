@@ -143,15 +143,17 @@ fn spread(config: &mut Config, common: Common) {
 }
 
 fn in_words(config: &Config, duration_s: f64) -> String {
+    let seconds = |s: f64| format!("{} s", (s * 10.0).round() / 10.0);
     let arrival = match config.load.arrival {
         Arrival::Closed { users, ramp_s } => {
-            format!("closed loop of {}, ramped over {ramp_s:.1} s", units::count(u64::from(users)))
+            let ramp = if ramp_s > 0.0 { format!(", ramped over {}", seconds(ramp_s)) } else { String::new() };
+            format!("closed loop of {}{ramp}", units::count(u64::from(users)))
         }
         Arrival::Constant { rate_rps } => format!("constant arrivals, {rate_rps} requests/s"),
         Arrival::Poisson { rate_rps } => format!("Poisson arrivals, {rate_rps} requests/s"),
     };
     let requests = config.load.requests.map_or_else(String::new, |n| format!(" or {n} requests"));
-    format!("{arrival}; {duration_s} s{requests}")
+    format!("{arrival}; {}{requests}", seconds(duration_s))
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ fn client(index: u64, events: Vec<EventRow>) -> Finished {
     let row = RequestRow {
         started_unix_ns: at(0),
         scheduled_unix_ns: at(-40),
+        send_begin_unix_ns: Some(at(200)),
         ttft_s: since(first.map(|e| e.stamp_hi_unix_ns)),
         ttft_user_s: since(first.map(|e| e.user_unix_ns)),
         e2e_s: since(last.map(|e| e.stamp_hi_unix_ns)),
@@ -92,6 +93,7 @@ fn exact_stamps_and_the_spans_made_of_them() {
     // E2E: 30,030 here, 30,000 − 500 there.
     assert_eq!(us(&found, Quantity::E2e, Stamp::Kernel), Some((1, 530, 530)));
     assert_eq!(us(&found, Quantity::E2e, Stamp::User), Some((1, 550, 550)));
+    assert_eq!(us(&found, Quantity::WayOut, Stamp::User), Some((1, 300, 300)));
 }
 
 #[test]

@@ -322,8 +322,9 @@ mod tests {
     #[test]
     fn first_tokens_are_late_by_draws_that_fill_the_range() {
         let script = script(&["late_first up_to_ms=100"]).expect("valid");
-        let late: Vec<f64> =
-            (1..=2_000).map(|n| script.faults(n).late_first.expect("for every request").as_secs_f64()).collect();
+        let late: Vec<f64> = (1..=2_000)
+            .map(|n| script.faults(n).late_first.expect("for every request").as_secs_f64())
+            .collect();
         assert_eq!(script.faults(7).late_first, script.faults(7).late_first);
         assert!(late.iter().all(|s| (0.0..0.1).contains(s)));
         let mean = late.iter().sum::<f64>() / late.len() as f64;

@@ -112,12 +112,20 @@ pub enum Quantity {
     TtftScheduled,
     Itl,
     E2e,
+    /// No error: what lies between the client and the server's record, inside TTFT's and E2E's.
+    WayOut,
 }
 
 impl Quantity {
     /// In the order of printing.
-    pub const ALL: [Quantity; 5] =
-        [Quantity::Event, Quantity::TtftStarted, Quantity::TtftScheduled, Quantity::Itl, Quantity::E2e];
+    pub const ALL: [Quantity; 6] = [
+        Quantity::Event,
+        Quantity::TtftStarted,
+        Quantity::TtftScheduled,
+        Quantity::Itl,
+        Quantity::E2e,
+        Quantity::WayOut,
+    ];
 
     /// The words used in tables.
     pub fn name(self) -> &'static str {
@@ -127,6 +135,7 @@ impl Quantity {
             Quantity::TtftScheduled => "TTFT from scheduled",
             Quantity::Itl => "ITL",
             Quantity::E2e => "E2E",
+            Quantity::WayOut => "way to the server",
         }
     }
 
@@ -145,6 +154,9 @@ impl Quantity {
             }
             Quantity::E2e => {
                 "client's request duration, from the request's start, − (write of the last token event − request fully read by the server); requests that ended well"
+            }
+            Quantity::WayOut => {
+                "first write of the request at the client → request fully read by the server: no error of a stamp, but inside those of TTFT and E2E; a busy server reads late"
             }
         }
     }

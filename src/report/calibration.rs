@@ -76,8 +76,11 @@ fn load(calibration: &Calibration) -> Table {
             peak_rss_bytes.map_or_else(missing, units::mebibytes),
         ]
     });
-    let mut below: Vec<String> =
-        calibration.levels.iter().map(|level| format!("{}: {}, {}.", level.name, level.load, rate(level))).collect();
+    let mut below: Vec<String> = calibration
+        .levels
+        .iter()
+        .map(|level| format!("{}: {}, {}.", level.name, level.load, rate(level)))
+        .collect();
     for level in &calibration.levels {
         let whole = level.requests.all == level.requests.compared && level.requests.in_flight == 0;
         let events = level.events.client == level.events.server;
@@ -105,8 +108,17 @@ fn load(calibration: &Calibration) -> Table {
             .to_owned(),
     );
     let head = [
-        "level", "requests", "events", "exact", "before", "bound late", "offered", "attained", "CPU load",
-        "CPU client", "peak RSS",
+        "level",
+        "requests",
+        "events",
+        "exact",
+        "before",
+        "bound late",
+        "offered",
+        "attained",
+        "load CPU",
+        "client CPU",
+        "peak RSS",
     ];
     Table {
         title: "Calibration".to_owned(),
@@ -135,7 +147,11 @@ fn errors(calibration: &Calibration, quantity: Quantity) -> Table {
         head.push("of the mean".to_owned());
         below.push("of the mean: mean ITL at the client / mean ITL by the truth − 1.".to_owned());
     }
-    Table { title: format!("Error: {} (ms)", quantity.name()), head, rows: rows.collect(), below }
+    let title = match quantity {
+        Quantity::WayOut => "Beside them: the way to the server (ms)".to_owned(),
+        error => format!("Error of the {} (ms)", error.name()),
+    };
+    Table { title, head, rows: rows.collect(), below }
 }
 
 fn numbers(row: &ErrorRow) -> [String; 6] {

@@ -77,7 +77,13 @@ fn plan(args: &CalibrateArgs) -> Result<Plan, Failure> {
         own,
         streams: ladder,
         level_duration_s: number("--level-duration", *level_duration, LEVEL_DURATION_S, 0.1, 86_400.0),
-        tokens_per_second: number("--tokens-per-second", *tokens_per_second, TOKENS_PER_SECOND, 0.1, 10_000.0),
+        tokens_per_second: number(
+            "--tokens-per-second",
+            *tokens_per_second,
+            TOKENS_PER_SECOND,
+            0.1,
+            10_000.0,
+        ),
         ttft_spread: number("--ttft-spread", *ttft_spread, 0.0, 0.0, 0.9),
         keep: keep.clone(),
     };

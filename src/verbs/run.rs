@@ -19,7 +19,10 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
     let mut recorded = run::record(&config, &options)?;
     if config.calibrate && !options.interrupt.is_cancelled() {
         if !quiet {
-            writeln!(std::io::stderr(), "the run has ended; its load is calibrated against the embedded server")?;
+            writeln!(
+                std::io::stderr(),
+                "the run has ended; its load is calibrated against the embedded server"
+            )?;
         }
         calibrate::after_run(&config, &options, &mut recorded)?;
     }

@@ -3,6 +3,7 @@
 
 mod arrivals;
 mod bad_input;
+mod calibrate;
 mod end_to_end;
 mod evidence;
 mod ingest_collector;

@@ -44,7 +44,7 @@ pub(super) fn own(given: &Config, common: Common) -> Shape {
     let mut config = base(given);
     let is_embedded = given.target.base_url.is_none();
     if is_embedded {
-        config.observe = given.observe.clone();
+        config.observe.clone_from(&given.observe);
     } else {
         config.target.embedded = engine(given, common);
     }
@@ -146,7 +146,8 @@ fn in_words(config: &Config, duration_s: f64) -> String {
     let seconds = |s: f64| format!("{} s", (s * 10.0).round() / 10.0);
     let arrival = match config.load.arrival {
         Arrival::Closed { users, ramp_s } => {
-            let ramp = if ramp_s > 0.0 { format!(", ramped over {}", seconds(ramp_s)) } else { String::new() };
+            let ramp =
+                if ramp_s > 0.0 { format!(", ramped over {}", seconds(ramp_s)) } else { String::new() };
             format!("closed loop of {}{ramp}", units::count(u64::from(users)))
         }
         Arrival::Constant { rate_rps } => format!("constant arrivals, {rate_rps} requests/s"),

@@ -48,6 +48,8 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Make every table and plot again from a run folder's raw records
     Report(ReportArgs),
+    /// Find out how large the tool's own error is, at a load and at a ladder of others
+    Calibrate(Box<CalibrateArgs>),
     /// Start the embedded vLLM look-alike alone
     Serve(Box<ServeArgs>),
 }
@@ -281,6 +283,9 @@ pub struct OutputArgs {
     /// Facts kept with the results
     #[arg(long, value_name = "KEY=VALUE", num_args = 1.., action = ArgAction::Append)]
     pub metadata: Vec<String>,
+    /// After the run, find out how large the tool's own error is at its load, and report it
+    #[arg(long)]
+    pub calibrate: bool,
     /// Print the resolved configuration and the plan; send nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -294,6 +299,48 @@ pub struct ReportArgs {
     /// A log of the server that was not followed during the run: added to the folder, then joined
     #[arg(long, value_name = "PATH")]
     pub server_log: Option<PathBuf>,
+}
+
+/// `tare calibrate`: what `tare run` takes, and how to calibrate.
+#[derive(Clone, Debug, Default, Args)]
+pub struct CalibrateArgs {
+    /// Configuration file (YAML) whose load is calibrated, such as configs/demo.yaml
+    pub config: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub levels: LevelArgs,
+    #[command(flatten)]
+    pub target: TargetArgs,
+    #[command(flatten)]
+    pub workload: WorkloadArgs,
+    #[command(flatten)]
+    pub load: LoadArgs,
+    #[command(flatten)]
+    pub observe: ObserveArgs,
+}
+
+/// Which loads to calibrate at, and where what was found goes.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Calibration")]
+pub struct LevelArgs {
+    /// Levels: numbers of streams, or own for the load asked for [default: own,1,10,100,500,1000,2000]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub streams: Vec<String>,
+    /// Each level sends for this time [default: 10]
+    #[arg(long, value_name = "SECONDS")]
+    pub level_duration: Option<f64>,
+    /// The embedded engine's rate for each stream; a configured one keeps its own [default: 20]
+    #[arg(long, value_name = "TPS")]
+    pub tokens_per_second: Option<f64>,
+    /// Spread the embedded server's TTFT by so much of its mean to either side [default: 0]
+    #[arg(long, value_name = "SHARE")]
+    pub ttft_spread: Option<f64>,
+    /// Write every number to this file as well (JSON)
+    #[arg(long, value_name = "PATH")]
+    pub json: Option<PathBuf>,
+    /// Keep the levels' run folders and the server's truth in this folder
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
 }
 
 /// `tare serve`.

@@ -15,9 +15,11 @@
 //! - [`report`] and [`plot`]: tables, files and figures
 //! - [`server`]: what differs between inference servers, as data
 //! - [`mock`]: the embedded vLLM look-alike with a known truth
-//! - [`run`]: the pipeline, the only file that sees all stages; [`verbs`]: one file per verb;
-//!   [`cli`]: the command line; [`error`]: errors, hints, exit codes
+//! - [`run`]: the pipeline, the only file that sees all stages; [`calibrate`]: runs against the mock,
+//!   compared with its truth; [`verbs`]: one file per verb; [`cli`]: the command line;
+//!   [`error`]: errors, hints, exit codes
 
+pub mod calibrate;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -7,6 +7,7 @@ mod embedded;
 mod facts;
 mod progress;
 mod recompute;
+mod recorded;
 mod stamps;
 mod writer;
 
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::add_log::add_log;
 pub use self::recompute::{Recomputed, recompute};
+pub use self::recorded::Recorded;
 
 use crate::clock::UnixNs;
 use crate::config::Config;
@@ -62,6 +64,11 @@ pub struct Outcome {
 
 /// Runs `config` from beginning to end.
 pub fn run(config: &Config, options: &Options) -> anyhow::Result<Outcome> {
+    record(config, options)?.report()
+}
+
+/// The first half of a run: everything up to the last raw record.
+pub fn record(config: &Config, options: &Options) -> anyhow::Result<Recorded> {
     if config.target.base_url.is_none() {
         Script::parse(&config.target.embedded.faults).or_usage("`embedded.faults` cannot be played")?;
     }
@@ -90,15 +97,7 @@ pub fn run(config: &Config, options: &Options) -> anyhow::Result<Outcome> {
         return Err(error);
     }
     save(&mut manifest, &folder, config)?;
-    let recomputed = recompute(folder.path())?;
-    let exit = if options.interrupt.is_cancelled() {
-        Exit::Interrupted
-    } else if recomputed.summary.counts.ok == 0 {
-        Exit::Broken
-    } else {
-        Exit::Finished
-    };
-    Ok(Outcome { folder: folder.path().to_owned(), exit, recomputed })
+    Ok(Recorded { folder, manifest, interrupt: options.interrupt.clone() })
 }
 
 /// From the first connection to the last row on disk.

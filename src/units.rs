@@ -27,6 +27,16 @@ pub fn tokens_per_second(value: f64) -> String {
     if value.is_finite() { format!("{} tok/s", significant(value)) } else { "–".to_owned() }
 }
 
+/// `0.1234` → `12.34 %`.
+pub fn percent(share: f64) -> String {
+    if share.is_finite() { format!("{} %", significant(share * 1e2)) } else { "–".to_owned() }
+}
+
+/// Bytes in units of 2^20: `12.34 MiB`.
+pub fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", significant(bytes as f64 / f64::from(1 << 20)))
+}
+
 /// A value in the unit of its metric.
 pub fn quantity(value: f64, unit: Unit) -> String {
     match unit {
@@ -122,6 +132,12 @@ mod tests {
         assert_eq!(shown, ["300.0 µs", "0.300 ms", "0.300 ms", "0.000 s"]);
         assert_eq!(Scale::of(Unit::TokensPerSecond, 5.0).show(1234.5), "1,235 tok/s");
         assert_eq!([Scale::tick(1500.0, 0), Scale::tick(0.25, 2)], ["1,500", "0.25"]);
+    }
+
+    #[test]
+    fn shares_and_sizes_have_their_units() {
+        assert_eq!([1.0, 0.98765, -0.00012].map(percent), ["100.0 %", "98.77 %", "-0.012 %"]);
+        assert_eq!([0, 3 << 19, 2_000 << 20].map(mebibytes), ["0.000 MiB", "1.50 MiB", "2,000 MiB"]);
     }
 
     #[test]

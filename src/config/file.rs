@@ -34,6 +34,7 @@ pub struct File {
     pub observe: Observe,
     pub output: Option<PathBuf>,
     pub overwrite: Option<bool>,
+    pub calibrate: Option<bool>,
 }
 
 /// `target:` where requests go.

@@ -53,6 +53,9 @@ pub struct Config {
     /// The run folder, exactly; else `output/<name>-<time>`.
     pub output: Option<PathBuf>,
     pub overwrite: bool,
+    /// When the run has ended, find out how large the tool's own error is at its load.
+    #[serde(default)]
+    pub calibrate: bool,
 }
 
 /// Where requests go.

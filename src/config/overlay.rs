@@ -16,6 +16,7 @@ pub fn lay(flags: &RunArgs, file: &mut File, origins: &mut Origins) {
     origins.set("name", "--name", output.name.clone(), &mut file.name);
     origins.set("output", "--output", output.output.clone(), &mut file.output);
     origins.set("overwrite", "--overwrite", output.overwrite.then_some(true), &mut file.overwrite);
+    origins.set("calibrate", "--calibrate", output.calibrate.then_some(true), &mut file.calibrate);
     origins.set("label", "--label", output.label.clone(), &mut file.label);
 }
 

@@ -548,7 +548,7 @@ fn every_key_is_known_to_the_hints() {
     let list: Vec<String> =
         sections.iter().map(|(section, keys)| format!("{section}: {}", keys.join(" "))).collect();
     insta::assert_snapshot!(list.join("\n"), @r"
-    : name seed label metadata target embedded workload load observe output overwrite
+    : name seed label metadata target embedded workload load observe output overwrite calibrate
     target: base_url server endpoint path model headers api_key_env ca_cert insecure ready_timeout_s
     embedded: model seed max_num_seqs max_num_batched_tokens max_model_len prefill_us_per_token decode_base_ms decode_per_seq_ms jitter frontend_ms frontend_us_per_token mean_output_tokens log_stats_interval_s enable_log_requests enable_per_request_metrics spans faults
     workload: dataset path samples random_input_len random_output_len range_ratio max_tokens temperature top_p ignore_eos stream extra_body

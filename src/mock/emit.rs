@@ -1,6 +1,8 @@
 //! Bytes to the client: heads and events, each stamped and put on the record, and the faults that
 //! strike a stream on its way out. This file must not know what an event says.
 
+use std::time::Duration;
+
 use super::chunks;
 use super::connection::log_access;
 use super::exchange::{Exchange, Unfinished};
@@ -56,12 +58,20 @@ impl Exchange<'_> {
     }
 
     async fn stall(&mut self) -> Result<(), Unfinished> {
+        if let Some(late) = self.faults.late_first.filter(|_| self.token_events == 1) {
+            self.applied("late_first");
+            self.pause(late).await?;
+        }
         let Some(stall) = self.faults.stall.filter(|stall| stall.at == self.token_events) else {
             return Ok(());
         };
         self.applied("stall");
+        self.pause(stall.length).await
+    }
+
+    async fn pause(&mut self, length: Duration) -> Result<(), Unfinished> {
         tokio::select! {
-            () = self.shared.timer.sleep(stall.length) => Ok(()),
+            () = self.shared.timer.sleep(length) => Ok(()),
             () = self.wire.hung_up() => Err(Unfinished::ClientLeft),
         }
     }

@@ -16,6 +16,7 @@
 //! | `cut after=N` | after N token events, half of the next event's bytes, then the connection is closed |
 //! | `cut_clean after=N` | as above, but the body ends properly: no finish reason, no `[DONE]` |
 //! | `stall at=N for_ms=M` | M milliseconds of silence before token event N; the engine goes on meanwhile |
+//! | `late_first up_to_ms=N` | the first token event is held back by up to N milliseconds, drawn for each request |
 //! | `stream_error after=N` | after N token events an event `data: {"error": …}`, then `[DONE]` |
 //! | `empty_first` | the first token has no text |
 //! | `keep_alive_comments` | a comment line `: keep-alive` goes before every event |
@@ -32,6 +33,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// The parsed script.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +59,8 @@ pub struct Faults {
     pub http_status: Option<u16>,
     pub cut: Option<Cut>,
     pub stall: Option<Stall>,
+    /// Silence before the first token event.
+    pub late_first: Option<Duration>,
     /// Token events before the in-stream error.
     pub stream_error: Option<u32>,
     pub empty_first: bool,
@@ -97,6 +102,8 @@ enum Fault {
     HttpStatus(u16),
     Cut(Cut),
     Stall(Stall),
+    /// At most so late.
+    LateFirst(Duration),
     StreamError(u32),
     EmptyFirst,
     KeepAliveComments,
@@ -109,7 +116,7 @@ enum Fault {
 }
 
 /// Every name a spec may start with, for the error that lists them.
-const KNOWN: &str = "http_NNN, cut, cut_clean, stall, stream_error, empty_first, keep_alive_comments, no_usage, \
+const KNOWN: &str = "http_NNN, cut, cut_clean, stall, late_first, stream_error, empty_first, keep_alive_comments, no_usage, \
      refuse_continuous_usage, reset, die, garbage_log, span_loss, span_delay_ms, metrics_404, metrics_html";
 
 impl Script {
@@ -130,6 +137,7 @@ impl Script {
                 Fault::HttpStatus(status) => faults.http_status = Some(status),
                 Fault::Cut(cut) => faults.cut = Some(cut),
                 Fault::Stall(stall) => faults.stall = Some(stall),
+                Fault::LateFirst(most) => faults.late_first = Some(most.mul_f64(share(n))),
                 Fault::StreamError(after) => faults.stream_error = Some(after),
                 Fault::EmptyFirst => faults.empty_first = true,
                 Fault::KeepAliveComments => faults.keep_alive_comments = true,
@@ -168,6 +176,7 @@ impl Script {
                 let length = Duration::from_millis(parameters.required::<u64>("for_ms")?);
                 Fault::Stall(Stall { at, length })
             }
+            "late_first" => Fault::LateFirst(Duration::from_millis(parameters.required::<u64>("up_to_ms")?)),
             "stream_error" => Fault::StreamError(parameters.required("after")?),
             "empty_first" => Fault::EmptyFirst,
             "keep_alive_comments" => Fault::KeepAliveComments,
@@ -188,6 +197,11 @@ impl Script {
         self.rules.push((when, fault));
         Ok(())
     }
+}
+
+/// A number from 0 to 1, the same for the same request number for ever.
+fn share(n: u64) -> f64 {
+    (ChaCha8Rng::seed_from_u64(n).next_u64() >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 impl When {
@@ -280,6 +294,7 @@ mod tests {
             "cut after=5",
             "cut_clean after=0",
             "stall at=3 for_ms=2000 every=20",
+            "late_first up_to_ms=50",
             "stream_error after=4",
             "empty_first",
             "keep_alive_comments",
@@ -302,6 +317,19 @@ mod tests {
             let rows = documented.lines().filter(|l| l.starts_with("//!") && l.contains(&format!("`{name}")));
             assert!(rows.count() > 0, "{name} is not documented");
         }
+    }
+
+    #[test]
+    fn first_tokens_are_late_by_draws_that_fill_the_range() {
+        let script = script(&["late_first up_to_ms=100"]).expect("valid");
+        let late: Vec<f64> = (1..=2_000)
+            .map(|n| script.faults(n).late_first.expect("for every request").as_secs_f64())
+            .collect();
+        assert_eq!(script.faults(7).late_first, script.faults(7).late_first);
+        assert!(late.iter().all(|s| (0.0..0.1).contains(s)));
+        let mean = late.iter().sum::<f64>() / late.len() as f64;
+        // Of 2,000 uniform draws the mean is within 4 of its standard errors (0.65 ms).
+        assert!((mean - 0.05).abs() < 0.0026, "{mean}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Artifact, Report, vllm_json};
+use super::{Artifact, Report, calibration, vllm_json};
 use crate::metric::Metric;
 
 pub(super) const ARTIFACT: Artifact =
@@ -31,5 +31,8 @@ fn write(report: &Report<'_>) -> anyhow::Result<String> {
         ("definitions", Value::Object(definitions)),
     ];
     top.extend(ours.map(|(key, value)| (key.to_owned(), value)));
+    if let Some(found) = report.calibration() {
+        top.insert(calibration::KEY.to_owned(), serde_json::to_value(found)?);
+    }
     Ok(serde_json::to_string_pretty(&Value::Object(top))? + "\n")
 }

@@ -1,6 +1,7 @@
 //! What people read: the correlated run as tables, Markdown and JSON. One file per writer, listed in
 //! [`ARTIFACTS`]. This module must not know how anything was measured.
 
+mod calibration;
 mod json;
 mod markdown;
 mod summary;
@@ -11,7 +12,7 @@ mod vllm_json;
 use anyhow::Context;
 
 pub use self::summary::{Counts, MetricSummary, Summary, gaps};
-pub use self::terminal::print;
+pub use self::terminal::{print, print_calibration};
 
 use crate::record::correlated::Correlated;
 use crate::store::Manifest;

@@ -1,7 +1,7 @@
 //! The report's tables as rows of text, laid out once and drawn by each writer in its own way.
 //! This file must not know Markdown or terminals.
 
-use super::Report;
+use super::{Report, calibration};
 use crate::metric::{Metric, Unit};
 use crate::record::correlated::{PartRow, Verdict};
 use crate::stats::Estimate;
@@ -18,10 +18,16 @@ pub struct Table {
 
 /// Every table of the report, in order; empty ones left out.
 pub fn all(report: &Report<'_>) -> Vec<Table> {
-    [headline(report), breakdown(report), client(report), server(report), checks(report), errors(report)]
-        .into_iter()
-        .filter(|t| !t.rows.is_empty())
-        .collect()
+    let tables = [
+        headline(report),
+        breakdown(report),
+        client(report),
+        server(report),
+        calibration::section(report),
+        checks(report),
+        errors(report),
+    ];
+    tables.into_iter().filter(|t| !t.rows.is_empty()).collect()
 }
 
 /// The table the tool exists for: logged by tool | logged by server | tare.

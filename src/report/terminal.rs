@@ -5,7 +5,9 @@ use std::io::{self, Write};
 use comfy_table::{ContentArrangement, LineStyle, Table as Grid, TableStyle};
 
 use super::Report;
+use super::calibration;
 use super::tables::{self, Table};
+use crate::record::calibration::Calibration;
 
 /// A line above, below and under the head; nothing between rows.
 const STYLE: TableStyle = TableStyle::new()
@@ -31,6 +33,11 @@ pub fn print(out: &mut impl Write, report: &Report<'_>) -> io::Result<()> {
         writeln!(out, "note: {note}")?;
     }
     Ok(())
+}
+
+/// Prints a calibration's tables to `out`.
+pub fn print_calibration(out: &mut impl Write, calibration: &Calibration) -> io::Result<()> {
+    calibration::tables(calibration).iter().try_for_each(|table| print_table(out, table))
 }
 
 fn print_table(out: &mut impl Write, table: &Table) -> io::Result<()> {

@@ -1,12 +1,17 @@
 //! One file per verb: what it reads, what it calls, what it writes. The work is done elsewhere.
 
+pub mod calibrate;
 pub mod report;
 pub mod run;
 pub mod serve;
 
-use std::io;
+use std::io::{self, Write};
 
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
+
+use crate::error::Exit;
+use crate::run::Options;
 
 /// The program's own log, on stderr: warnings, more with `-v`, anything with `RUST_LOG`.
 pub fn start_log(verbose: u8) {
@@ -25,4 +30,41 @@ fn unless_closed(printed: io::Result<()>) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
     }
+}
+
+/// What a run needs of the program.
+fn options(quiet: bool) -> anyhow::Result<Options> {
+    Ok(Options { exe: std::env::current_exe()?, quiet, interrupt: interrupt()?, truth: None })
+}
+
+/// The first Ctrl-C (or SIGTERM) stops the load; what was measured is reported. The second ends the
+/// program at once; what was written stays.
+fn interrupt() -> anyhow::Result<CancellationToken> {
+    let token = CancellationToken::new();
+    let cancel = token.clone();
+    std::thread::Builder::new().name("tare-signals".to_owned()).spawn(move || {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+        runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let (Ok(mut int), Ok(mut term)) =
+                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+            else {
+                return;
+            };
+            let mut count = 0;
+            loop {
+                tokio::select! {
+                    _ = int.recv() => {}
+                    _ = term.recv() => {}
+                }
+                count += 1;
+                if count > 1 {
+                    std::process::exit(Exit::Interrupted as i32);
+                }
+                let _ = writeln!(std::io::stderr(), "stopping: the report follows (again to end at once)");
+                cancel.cancel();
+            }
+        });
+    })?;
+    Ok(token)
 }

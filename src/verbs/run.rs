@@ -2,11 +2,9 @@
 
 use std::io::Write;
 
-use tokio_util::sync::CancellationToken;
-
 use crate::cli::RunArgs;
 use crate::error::{self, Exit};
-use crate::{config, report, run, workload};
+use crate::{calibrate, config, report, run, workload};
 
 /// Runs the verb.
 pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
@@ -17,8 +15,18 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
         write!(out, "{}", workload::plan::plan_text(&config, &workload)?)?;
         return Ok(Exit::Finished);
     }
-    let options = run::Options { exe: std::env::current_exe()?, quiet, interrupt: interrupt()?, truth: None };
-    let outcome = run::run(&config, &options)?;
+    let options = super::options(quiet)?;
+    let mut recorded = run::record(&config, &options)?;
+    if config.calibrate && !options.interrupt.is_cancelled() {
+        if !quiet {
+            writeln!(
+                std::io::stderr(),
+                "the run has ended; its load is calibrated against the embedded server"
+            )?;
+        }
+        calibrate::after_run(&config, &options, &mut recorded)?;
+    }
+    let outcome = recorded.report()?;
     if !quiet {
         super::unless_closed(report::print(&mut out, &outcome.recomputed.report()))?;
     }
@@ -39,36 +47,4 @@ fn nothing_succeeded(outcome: &run::Outcome) -> anyhow::Error {
         (total, None) => format!("none of {total} requests ended in time"),
     };
     error::broken(said).hint(format!("{} has every error", outcome.folder.join("report.md").display())).into()
-}
-
-/// The first Ctrl-C (or SIGTERM) stops the load; what was measured is reported. The second ends the
-/// program at once; what was written stays.
-fn interrupt() -> anyhow::Result<CancellationToken> {
-    let token = CancellationToken::new();
-    let cancel = token.clone();
-    std::thread::Builder::new().name("tare-signals".to_owned()).spawn(move || {
-        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-        runtime.block_on(async {
-            use tokio::signal::unix::{SignalKind, signal};
-            let (Ok(mut int), Ok(mut term)) =
-                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-            else {
-                return;
-            };
-            let mut count = 0;
-            loop {
-                tokio::select! {
-                    _ = int.recv() => {}
-                    _ = term.recv() => {}
-                }
-                count += 1;
-                if count > 1 {
-                    std::process::exit(Exit::Interrupted as i32);
-                }
-                let _ = writeln!(std::io::stderr(), "stopping: the report follows (again to end at once)");
-                cancel.cancel();
-            }
-        });
-    })?;
-    Ok(token)
 }

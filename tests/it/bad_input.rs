@@ -375,7 +375,7 @@ fn a_fault_that_does_not_exist() {
     ----- stderr
     error: `embedded.faults` cannot be played
     caused by: fault `cutt after=3`
-    caused by: unknown fault `cutt`; known are: http_NNN, cut, cut_clean, stall, stream_error, empty_first, keep_alive_comments, no_usage, refuse_continuous_usage, reset, die, garbage_log, span_loss, span_delay_ms, metrics_404, metrics_html
+    caused by: unknown fault `cutt`; known are: http_NNN, cut, cut_clean, stall, late_first, stream_error, empty_first, keep_alive_comments, no_usage, refuse_continuous_usage, reset, die, garbage_log, span_loss, span_delay_ms, metrics_404, metrics_html
     ");
     assert_snapshot!(place.tare("serve --port 0 --fault cut").shown(), @r"
     exit code: 2
@@ -602,6 +602,7 @@ fn a_dry_run_shows_what_would_be_done() {
     label: null
     output: null
     overwrite: false
+    calibrate: false
 
     # the plan
     server    vllm at http://gpu:8000, the first model it lists

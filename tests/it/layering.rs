@@ -47,7 +47,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "workload",
         ],
     ),
-    ("verbs", &["cli", "config", "mock", "report", "run", "server", "workload"]),
+    ("calibrate", &["config", "mock", "run", "server", "store"]),
+    ("verbs", &["calibrate", "cli", "config", "mock", "report", "run", "server", "workload"]),
     ("main", &["cli", "tare", "verbs"]),
     ("lib", &[]),
 ];

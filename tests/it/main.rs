@@ -3,6 +3,7 @@
 
 mod arrivals;
 mod bad_input;
+mod calibrate;
 mod connections;
 mod end_to_end;
 mod evidence;

@@ -48,6 +48,7 @@ pub fn resolve(
         label: file.label,
         output: output(file.output, &mut check),
         overwrite: file.overwrite.unwrap_or(false),
+        calibrate: file.calibrate.unwrap_or(false),
     };
     check.finish()?;
     Ok(config)

@@ -10,11 +10,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::connections::Connected;
+use super::ended::Ended;
 use super::recording::{End, Recording};
-use super::timing;
 use crate::clock::UnixNs;
 use crate::net::{Sources, StampedStream, tls};
-use crate::record::{Connection, Endpoint, Finished, Place, RequestRow, StampSource, Status};
+use crate::record::{Connection, Endpoint};
 
 /// A request made ready before its time comes: nothing of this is done on the clock.
 #[derive(Clone, Debug)]
@@ -54,15 +54,15 @@ pub(super) struct Client {
 
 /// The stamps of sending, set as they come.
 #[derive(Default)]
-struct Sending {
-    connect_begin: Option<UnixNs>,
-    connect_end: Option<UnixNs>,
-    tls_end: Option<UnixNs>,
-    send_begin: Option<UnixNs>,
-    sent: Option<UnixNs>,
-    connection: Option<Connection>,
-    local: Option<SocketAddr>,
-    connect_error: Option<String>,
+pub(super) struct Sending {
+    pub(super) connect_begin: Option<UnixNs>,
+    pub(super) connect_end: Option<UnixNs>,
+    pub(super) tls_end: Option<UnixNs>,
+    pub(super) send_begin: Option<UnixNs>,
+    pub(super) sent: Option<UnixNs>,
+    pub(super) connection: Option<Connection>,
+    pub(super) local: Option<SocketAddr>,
+    pub(super) connect_error: Option<String>,
 }
 
 impl Client {
@@ -81,40 +81,33 @@ impl Client {
         Ok(Connected::new(stream, begin, connect_end, tls_end))
     }
 
-    /// Sends `request`, over `kept` if that is given (the caller has seen it open), and reads the whole
-    /// answer. Returns the connection again when it can carry another request.
+    /// Sends `request`, over `kept` if that is given, and reads the whole answer. Returns the
+    /// connection again when it can carry another request.
     pub(super) async fn exchange(
         &self,
         mut kept: Option<Connected>,
-        request: &Prepared,
+        request: Prepared,
         scheduled: UnixNs,
         stop: &CancellationToken,
-    ) -> (Finished, Option<Connected>) {
+    ) -> (Ended, Option<Connected>) {
         let started = UnixNs::now();
         let deadline = Instant::now() + self.timeout;
         let mut sending = Sending::default();
-        let mut recording = Recording::new(self.keeps_offsets);
+        let mut recording = Recording::new(request.index, self.keeps_offsets);
         let end = tokio::select! {
             biased;
-            end = self.drive(&mut kept, request, &mut sending, &mut recording) => end,
+            end = self.drive(&mut kept, &request, &mut sending, &mut recording) => end,
             () = tokio::time::sleep_until(deadline) => End::Timeout,
             () = stop.cancelled() => End::Stopped,
         };
         let done = UnixNs::now();
-        let (status, error) = match sending.connect_error.take() {
-            Some(error) => (Status::ConnectError, Some(error)),
-            None => recording.conclude(&end),
-        };
         let reusable = matches!(end, End::Complete)
             && !request.close
             && recording.response.head().is_some_and(|h| h.keep_alive);
-        let mut row = self.row(request, scheduled, started, &sending, &recording);
-        (row.done_unix_ns, row.status, row.error) = (done, status, error);
-        timing::date(&mut row, &recording.events, recording.first_content, recording.unstreamed_end());
-        let Recording { events, offsets, first_content, .. } = recording;
-        let place = sending.local.map(|client| Place { client, offsets, first_content });
         let again = kept.filter(|_| reusable).map(Connected::carried_one);
-        (Finished { row, events, place }, again)
+        let (endpoint, streamed) = (self.endpoint, self.streamed);
+        let ended = Ended { request, endpoint, streamed, scheduled, started, done, sending, recording, end };
+        (ended, again)
     }
 
     async fn drive(
@@ -163,53 +156,6 @@ impl Client {
         match error.kind() {
             io::ErrorKind::AddrNotAvailable => format!("{said} (no source port is free: --source-address)"),
             _ => said,
-        }
-    }
-
-    /// The row of a request that has ended, but for what `timing` makes of its events.
-    fn row(
-        &self,
-        request: &Prepared,
-        scheduled: UnixNs,
-        started: UnixNs,
-        sending: &Sending,
-        recording: &Recording,
-    ) -> RequestRow {
-        let in_band_s = |ms: Option<f64>| ms.map(|ms| ms / 1e3);
-        RequestRow {
-            request_id: request.request_id.clone(),
-            trace_id: request.trace_id.clone(),
-            response_id: recording.response_id.clone(),
-            index: request.index,
-            prompt_index: request.prompt_index,
-            user: request.user,
-            endpoint: self.endpoint,
-            streamed: self.streamed,
-            scheduled_unix_ns: scheduled,
-            started_unix_ns: started,
-            connect_begin_unix_ns: sending.connect_begin,
-            connect_end_unix_ns: sending.connect_end,
-            tls_end_unix_ns: sending.tls_end,
-            send_begin_unix_ns: sending.send_begin,
-            sent_unix_ns: sending.sent,
-            head_unix_ns: recording.head.map(|s| s.best()),
-            stamps: if recording.head.is_some_and(|s| s.kernel.is_some()) {
-                StampSource::Kernel
-            } else {
-                StampSource::User
-            },
-            http_status: recording.response.head().map(|h| h.status),
-            finish_reason: recording.finish_reason.clone(),
-            connection: sending.connection.unwrap_or(Connection::New),
-            local_port: sending.local.map(|a| a.port()),
-            input_tokens: recording.usage.prompt_tokens,
-            output_tokens: recording.output_tokens(),
-            max_tokens: request.max_tokens,
-            prompt_chars: request.prompt_chars,
-            in_band_prefill_s: in_band_s(recording.in_band.time_to_first_token_ms),
-            in_band_queue_s: in_band_s(recording.in_band.queue_time_ms),
-            in_band_decode_s: in_band_s(recording.in_band.generation_time_ms),
-            ..RequestRow::default()
         }
     }
 }

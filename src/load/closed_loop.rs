@@ -44,14 +44,14 @@ async fn one_user(shared: Arc<Shared>, user: u32, start: UnixNs, mut kept: Optio
         // Before the request is counted: one that is given up while it waits was never there.
         let Some(connected) = unless(&shared, shared.ready(kept.take(), &mut pause)).await else { break };
         let Some(request) = shared.next(Some(user)) else { break };
-        let (again, status) = shared.send(connected, &request, free).await;
-        kept = again;
-        if let Some(pause) = pause.after(status)
-            && unless(&shared, tokio::time::sleep(pause)).await.is_none()
-        {
-            break;
+        let (again, status, done) = shared.send(connected, request, free).await;
+        (kept, free) = (again, done);
+        if let Some(pause) = pause.after(status) {
+            if unless(&shared, tokio::time::sleep(pause)).await.is_none() {
+                break;
+            }
+            free = UnixNs::now();
         }
-        free = UnixNs::now();
     }
     shared.live.users.fetch_sub(1, Ordering::Relaxed);
 }

@@ -249,6 +249,7 @@ pub(super) mod tests {
             connect_timeout_s: 1.0,
             warmups: 0,
             max_concurrency: None,
+            stamps: crate::config::Stamps::Auto,
             connections,
             source_addresses: Vec::new(),
             threads: None,

@@ -6,6 +6,7 @@ mod arrival;
 mod client;
 mod closed_loop;
 mod connections;
+mod ended;
 mod http1;
 mod live;
 pub mod needs;
@@ -36,6 +37,7 @@ pub use self::prepare::Requests;
 use self::arrival::Offsets;
 use self::client::{Client, Prepared};
 use self::connections::{Connected, Counters};
+use self::ended::{Ended, Finisher, Tellings};
 use crate::clock::UnixNs;
 use crate::config::{Connections, Load};
 use crate::net::{Sources, tls};
@@ -80,9 +82,12 @@ struct Shared {
     requests: Arc<Requests>,
     /// How requests come by their connections.
     connections: Connections,
-    counters: Counters,
-    sink: Sender<Finished>,
+    counters: Arc<Counters>,
     live: Arc<Live>,
+    /// Where exchanges go that ended well, to be read and recorded elsewhere.
+    ended: Sender<Option<Ended>>,
+    /// What must be known at once is recorded here.
+    tellings: Tellings,
     /// Cancelled: send nothing more.
     closing: CancellationToken,
     /// Cancelled: what is in flight ends now.
@@ -103,13 +108,17 @@ pub fn run(
     live: Arc<Live>,
     interrupt: &CancellationToken,
 ) -> anyhow::Result<Outcome> {
+    let counters = Arc::new(Counters::default());
+    let tellings = Tellings { live: Arc::clone(&live), counters: Arc::clone(&counters), sink };
+    let finisher = Finisher::start(tellings.clone())?;
     let shared = Arc::new(Shared {
         client: client(plan),
         requests: Arc::clone(&plan.requests),
         connections: plan.load.connections,
-        counters: Counters::default(),
-        sink,
+        counters,
         live,
+        ended: finisher.ended(),
+        tellings,
         closing: interrupt.child_token(),
         stop: interrupt.child_token(),
         next_index: AtomicU64::new(0),
@@ -149,7 +158,9 @@ pub fn run(
             } => {}
         }
         Ok(begun)
-    })?;
+    });
+    finisher.end()?;
+    let begun = begun?;
     let sent = shared.live.sent.load(Ordering::Relaxed);
     Ok(Outcome {
         begun_unix_ns: begun,
@@ -177,10 +188,10 @@ pub fn warm_up(plan: &Plan, interrupt: &CancellationToken) -> anyhow::Result<Vec
             let request = plan.requests.prepare_warmup(n)?;
             let usable = kept.and_then(Connected::if_usable);
             let now = UnixNs::now();
-            let (finished, again, _) =
-                understood(&client, &plan.requests, usable, &request, now, interrupt).await;
+            let (outcome, again, _) =
+                understood(&client, &plan.requests, usable, request, now, interrupt).await;
             kept = again;
-            rows.push(finished.row);
+            rows.push(outcome.map_or_else(|finished| *finished, |ended| ended.finish()).row);
         }
         Ok(rows)
     })
@@ -215,26 +226,36 @@ impl Shared {
         self.requests.prepare(index, user, self.connections == Connections::PerRequest).ok()
     }
 
-    /// Sends one request and records it; the connection comes back if it can be used again, and
-    /// whether there was one at all.
+    /// Sends one request and has it recorded. Returns the connection if it can be used again, how the
+    /// request ended as far as that is known already (an answer that looks whole is `ok`), and when.
     async fn send(
         &self,
         kept: Option<Connected>,
-        request: &Prepared,
+        request: Prepared,
         scheduled: UnixNs,
-    ) -> (Option<Connected>, Status) {
+    ) -> (Option<Connected>, Status, UnixNs) {
         self.live.begin();
-        let (finished, again, refused) =
+        let (outcome, again, refused) =
             understood(&self.client, &self.requests, kept, request, scheduled, &self.stop).await;
         self.refused_usage.fetch_add(u64::from(refused), Ordering::Relaxed);
-        let status = finished.row.status;
-        self.counters.note(&finished.row);
-        self.live.end(&finished.row);
-        // The writer outlives the load; if it broke, the run ends with its error, not with ours.
-        let _ = self.sink.send(finished);
-        (again, status)
+        match outcome {
+            Ok(ended) => {
+                let done = ended.done;
+                // The thread lives until the load has ended.
+                let _ = self.ended.send(Some(ended));
+                (again, Status::Ok, done)
+            }
+            Err(finished) => {
+                let (status, done) = (finished.row.status, finished.row.done_unix_ns);
+                self.tellings.tell(*finished);
+                (again, status, done)
+            }
+        }
     }
 }
+
+/// An exchange that looks whole, to be read later; else what became of it.
+type Fate = Result<Ended, Box<Finished>>;
 
 /// One exchange; where the server is older than the question for usage on every chunk, it is asked no
 /// more and the request is sent again, which the last value tells.
@@ -242,18 +263,24 @@ async fn understood(
     client: &Client,
     requests: &Requests,
     kept: Option<Connected>,
-    request: &Prepared,
+    request: Prepared,
     scheduled: UnixNs,
     stop: &CancellationToken,
-) -> (Finished, Option<Connected>, bool) {
-    let (finished, again) = client.exchange(kept, request, scheduled, stop).await;
-    if !(request.continuous_usage && refuses_continuous_usage(&finished.row)) {
-        return (finished, again, false);
+) -> (Fate, Option<Connected>, bool) {
+    let (ended, again) = client.exchange(kept, request, scheduled, stop).await;
+    if ended.looks_whole() {
+        return (Ok(ended), again, false);
+    }
+    let asked = ended.request.clone();
+    let finished = Box::new(ended.finish());
+    if !(asked.continuous_usage && refuses_continuous_usage(&finished.row)) {
+        return (Err(finished), again, false);
     }
     requests.ask_no_continuous_usage();
-    let Ok(request) = requests.again(request) else { return (finished, again, false) };
-    let (finished, again) = client.exchange(again, &request, scheduled, stop).await;
-    (finished, again, true)
+    let Ok(request) = requests.again(&asked) else { return (Err(finished), again, false) };
+    let (ended, again) = client.exchange(again, request, scheduled, stop).await;
+    let outcome = if ended.looks_whole() { Ok(ended) } else { Err(Box::new(ended.finish())) };
+    (outcome, again, true)
 }
 
 /// Whether the answer is a refusal of `stream_options.continuous_usage_stats`.

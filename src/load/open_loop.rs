@@ -81,7 +81,7 @@ impl Dispatcher {
         }
         let kept = self.pool.take();
         self.pool.refill(shared);
-        let (again, _) = shared.send(kept, &request, scheduled).await;
+        let (again, ..) = shared.send(kept, request, scheduled).await;
         if let Some(again) = again {
             self.pool.put(again);
         }

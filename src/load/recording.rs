@@ -11,8 +11,9 @@ use crate::net::{ReadStamp, Received};
 use crate::record::{EventRow, Status};
 
 /// Chunk bytes put aside before they are read: bounds memory per stream, keeps parsing out of the
-/// way of most reads.
-const GATHER_BYTES: usize = 16 * 1024;
+/// way of most reads. Not the same for all streams, or a server that writes to all of them at once
+/// would have all of them read at once.
+const GATHER_BYTES: std::ops::Range<usize> = 2 * 1024..6 * 1024;
 /// An unstreamed answer or an error body longer than this is cut (and an answer then fails).
 const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
 
@@ -49,6 +50,7 @@ pub(super) struct Recording {
     /// Where each of them ended in the connection's stream; kept if they are to be looked up.
     pub(super) offsets: Vec<u64>,
     keeps_offsets: bool,
+    gather_bytes: usize,
     /// Which of them was the first with visible text.
     pub(super) first_content: Option<usize>,
     pub(super) response_id: Option<String>,
@@ -71,8 +73,18 @@ pub(super) struct Recording {
 }
 
 impl Recording {
-    pub(super) fn new(keeps_offsets: bool) -> Self {
-        Self { keeps_offsets, ..Self::default() }
+    /// For the request of this number.
+    pub(super) fn new(index: u64, keeps_offsets: bool) -> Self {
+        let spread = (GATHER_BYTES.end - GATHER_BYTES.start) as u64;
+        // Neighbours far apart, whatever the number of streams.
+        let gather_bytes = GATHER_BYTES.start + (index.wrapping_mul(0x9e37_79b9) % spread) as usize;
+        Self { keeps_offsets, gather_bytes, ..Self::default() }
+    }
+
+    /// Whether all signs but the chunks' own words are that the answer came whole.
+    pub(super) fn looks_whole(&self) -> bool {
+        let Some(head) = self.response.head() else { return false };
+        head.status < 300 && (self.done_seen || !head.event_stream)
     }
 
     /// Takes the bytes of one read. True when the response is complete.
@@ -126,7 +138,7 @@ impl Recording {
         }
         self.last_read = Some(stamp);
         pushed?;
-        if self.data.len() >= GATHER_BYTES {
+        if self.data.len() >= self.gather_bytes {
             self.read_gathered();
         }
         Ok(self.response.is_done())
@@ -365,7 +377,7 @@ mod tests {
     /// By its offset an event is found in a capture: it ends where its blank line does.
     #[test]
     fn an_event_is_known_by_where_it_ended_in_the_stream() {
-        let mut recording = Recording::new(true);
+        let mut recording = Recording::new(0, true);
         let stream = [HEAD, &chunk(": ping\n\n"), &chunk(&token("a", "")), &chunk(&token("b", ""))].concat();
         let ends: Vec<u64> = (1..stream.len())
             .filter(|&at| stream[..at].ends_with(b"]}\n\n"))

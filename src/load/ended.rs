@@ -1,0 +1,135 @@
+//! Exchanges that have ended, made into rows on a thread of their own: reading what the answers said
+//! can wait, the next requests of a burst cannot. This file must not know sockets or schedules.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+
+use anyhow::Context;
+
+use super::client::{Prepared, Sending};
+use super::connections::Counters;
+use super::live::Live;
+use super::recording::{End, Recording};
+use super::timing;
+use crate::clock::UnixNs;
+use crate::record::{Connection, Endpoint, Finished, Place, RequestRow, StampSource, Status};
+
+/// One exchange, ended, its last chunks not yet read.
+pub(super) struct Ended {
+    pub(super) request: Prepared,
+    pub(super) endpoint: Endpoint,
+    pub(super) streamed: bool,
+    pub(super) scheduled: UnixNs,
+    pub(super) started: UnixNs,
+    pub(super) done: UnixNs,
+    pub(super) sending: Sending,
+    pub(super) recording: Recording,
+    pub(super) end: End,
+}
+
+impl Ended {
+    /// Whether all signs are that the answer came whole. What its chunks say may still make it a
+    /// failure.
+    pub(super) fn looks_whole(&self) -> bool {
+        matches!(self.end, End::Complete) && self.recording.looks_whole()
+    }
+
+    /// Reads what is still unread, and makes the row.
+    pub(super) fn finish(self) -> Finished {
+        let Self { request, endpoint, streamed, scheduled, started, done, sending, mut recording, end } =
+            self;
+        let (status, error) = match sending.connect_error {
+            Some(error) => (Status::ConnectError, Some(error)),
+            None => recording.conclude(&end),
+        };
+        let in_band_s = |ms: Option<f64>| ms.map(|ms| ms / 1e3);
+        let kernel = recording.head.is_some_and(|s| s.kernel.is_some());
+        let mut row = RequestRow {
+            request_id: request.request_id,
+            trace_id: request.trace_id,
+            response_id: recording.response_id.take(),
+            index: request.index,
+            prompt_index: request.prompt_index,
+            user: request.user,
+            endpoint,
+            streamed,
+            scheduled_unix_ns: scheduled,
+            started_unix_ns: started,
+            connect_begin_unix_ns: sending.connect_begin,
+            connect_end_unix_ns: sending.connect_end,
+            tls_end_unix_ns: sending.tls_end,
+            send_begin_unix_ns: sending.send_begin,
+            sent_unix_ns: sending.sent,
+            head_unix_ns: recording.head.map(|s| s.best()),
+            done_unix_ns: done,
+            stamps: if kernel { StampSource::Kernel } else { StampSource::User },
+            status,
+            http_status: recording.response.head().map(|h| h.status),
+            error,
+            finish_reason: recording.finish_reason.take(),
+            connection: sending.connection.unwrap_or(Connection::New),
+            local_port: sending.local.map(|a| a.port()),
+            input_tokens: recording.usage.prompt_tokens,
+            output_tokens: recording.output_tokens(),
+            max_tokens: request.max_tokens,
+            prompt_chars: request.prompt_chars,
+            in_band_prefill_s: in_band_s(recording.in_band.time_to_first_token_ms),
+            in_band_queue_s: in_band_s(recording.in_band.queue_time_ms),
+            in_band_decode_s: in_band_s(recording.in_band.generation_time_ms),
+            ..RequestRow::default()
+        };
+        timing::date(&mut row, &recording.events, recording.first_content, recording.unstreamed_end());
+        let Recording { events, offsets, first_content, .. } = recording;
+        let place = sending.local.map(|client| Place { client, offsets, first_content });
+        Finished { row, events, place }
+    }
+}
+
+/// The thread, and the way to it.
+pub(super) struct Finisher {
+    thread: JoinHandle<()>,
+    ended: Sender<Option<Ended>>,
+}
+
+/// What is told about every request that has ended.
+#[derive(Clone)]
+pub(super) struct Tellings {
+    pub(super) live: Arc<Live>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) sink: Sender<Finished>,
+}
+
+impl Tellings {
+    pub(super) fn tell(&self, finished: Finished) {
+        self.counters.note(&finished.row);
+        self.live.end(&finished.row);
+        // The writer outlives the load; if it broke, the run ends with its error, not with ours.
+        let _ = self.sink.send(finished);
+    }
+}
+
+impl Finisher {
+    pub(super) fn start(tellings: Tellings) -> anyhow::Result<Self> {
+        let (ended, received) = channel::<Option<Ended>>();
+        let thread = std::thread::Builder::new()
+            .name("tare-rows".to_owned())
+            .spawn(move || {
+                // `None` is the end.
+                received.into_iter().map_while(|ended| ended).for_each(|ended| tellings.tell(ended.finish()));
+            })
+            .context("could not start the thread that makes rows")?;
+        Ok(Self { thread, ended })
+    }
+
+    /// Where exchanges go that have ended.
+    pub(super) fn ended(&self) -> Sender<Option<Ended>> {
+        self.ended.clone()
+    }
+
+    /// Waits until all that was sent has become rows.
+    pub(super) fn end(self) -> anyhow::Result<()> {
+        let _ = self.ended.send(None);
+        self.thread.join().map_err(|_| anyhow::anyhow!("the thread that makes rows panicked"))
+    }
+}

@@ -1,0 +1,437 @@
+//! What one chunk of a stream says, or one whole answer. Read in one pass over the bytes, without an
+//! allocation for what every chunk has: this is the load's costliest step per token. This file must
+//! not know when a chunk came.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use super::lenient::{Count, Filled, Real, Text, absent};
+
+/// What one chunk (or one whole answer) says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Chunk<'a> {
+    pub id: Option<Cow<'a, str>>,
+    /// Visible text, reasoning or a tool call: something made of tokens.
+    pub has_text: bool,
+    /// Visible text, not reasoning.
+    pub has_content: bool,
+    /// Which choices (answers to one request) the chunk is about, a bit each; the closing usage chunk
+    /// is about none.
+    pub choices: u64,
+    /// Which of them it ends.
+    pub finished: u64,
+    pub finish_reason: Option<String>,
+    pub usage: Option<Usage>,
+    pub in_band: Option<InBand>,
+    pub error: Option<String>,
+}
+
+/// Token counts as the server gives them; absurd values are taken for absent.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Usage {
+    pub prompt_tokens: Option<u32>,
+    pub completion_tokens: Option<u32>,
+}
+
+impl Usage {
+    /// What this leaves open is taken from `earlier`.
+    #[must_use]
+    pub fn or(self, earlier: Self) -> Self {
+        Self {
+            prompt_tokens: self.prompt_tokens.or(earlier.prompt_tokens),
+            completion_tokens: self.completion_tokens.or(earlier.completion_tokens),
+        }
+    }
+}
+
+/// vLLM's per-request metrics, in milliseconds as sent. "Time to first token" is prefill here:
+/// scheduled to first token.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct InBand {
+    pub time_to_first_token_ms: Option<f64>,
+    pub generation_time_ms: Option<f64>,
+    pub queue_time_ms: Option<f64>,
+}
+
+/// Reads one chunk of a stream, or a whole unstreamed answer.
+pub fn parse(data: &[u8]) -> Result<Chunk<'_>, String> {
+    serde_json::from_slice(data).map_err(|error| {
+        let start = data.get(..data.len().min(120)).unwrap_or_default();
+        format!("expected a JSON chunk, found `{}` ({error})", String::from_utf8_lossy(start).escape_debug())
+    })
+}
+
+/// The message of an OpenAI error body, or its first characters.
+pub fn error_message(body: &[u8]) -> String {
+    match serde_json::from_slice::<Value>(body) {
+        Ok(value) => match value.get("error").or_else(|| value.get("detail")) {
+            Some(error) => error_text(error),
+            None => error_text(&value),
+        },
+        Err(_) => shorten(&String::from_utf8_lossy(body)),
+    }
+}
+
+fn error_text(error: &Value) -> String {
+    match error.get("message").unwrap_or(error) {
+        Value::String(text) => shorten(text),
+        other => shorten(&other.to_string()),
+    }
+}
+
+/// One line of a bearable length that does nothing to a terminal.
+fn shorten(text: &str) -> String {
+    const LONGEST: usize = 300;
+    let line: String =
+        text.split_whitespace().collect::<Vec<_>>().join(" ").replace(char::is_control, "\u{fffd}");
+    if line.chars().count() <= LONGEST { line } else { line.chars().take(LONGEST).chain(['…']).collect() }
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum Field {
+    Id,
+    Choices,
+    Usage,
+    Metrics,
+    Error,
+    #[serde(other)]
+    Other,
+}
+
+struct ChunkVisitor;
+
+impl<'de> Visitor<'de> for ChunkVisitor {
+    type Value = Chunk<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Chunk<'de>, A::Error> {
+        let mut chunk = Chunk::default();
+        while let Some(field) = fields.next_key()? {
+            match field {
+                Field::Id => chunk.id = fields.next_value::<Text<'de>>()?.0,
+                Field::Choices => fields.next_value::<Choices>()?.tell(&mut chunk),
+                Field::Usage => chunk.usage = fields.next_value::<UsageField>()?.0,
+                Field::Metrics => {
+                    let told = fields.next_value::<InBand>()?;
+                    chunk.in_band = (told != InBand::default()).then_some(told);
+                }
+                Field::Error => {
+                    chunk.error = fields.next_value::<Option<Value>>()?.as_ref().map(error_text);
+                }
+                Field::Other => drop(fields.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(chunk)
+    }
+}
+
+/// All choices of a chunk, told together.
+#[derive(Default)]
+struct Choices {
+    about: u64,
+    finished: u64,
+    has_text: bool,
+    has_content: bool,
+    finish_reason: Option<String>,
+}
+
+impl Choices {
+    fn tell(self, chunk: &mut Chunk<'_>) {
+        (chunk.choices, chunk.finished) = (self.about, self.finished);
+        (chunk.has_text, chunk.has_content) = (self.has_text, self.has_content);
+        chunk.finish_reason = self.finish_reason;
+    }
+
+    fn add(&mut self, choice: Choice) {
+        let bit = 1 << (choice.index.unwrap_or(0) % u64::BITS);
+        self.about |= bit;
+        self.has_content |= choice.told.content;
+        self.has_text |= choice.told.content || choice.told.other;
+        if choice.finish_reason.is_some() {
+            self.finished |= bit;
+            self.finish_reason = choice.finish_reason;
+        }
+    }
+}
+
+struct ChoicesVisitor;
+
+impl<'de> Visitor<'de> for ChoicesVisitor {
+    type Value = Choices;
+
+    absent!(Choices::default(); scalars str map);
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Choices, A::Error> {
+        let mut choices = Choices::default();
+        while let Some(choice) = items.next_element()? {
+            choices.add(choice);
+        }
+        Ok(choices)
+    }
+}
+
+#[derive(Default)]
+struct Choice {
+    index: Option<u32>,
+    told: Told,
+    finish_reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum ChoiceField {
+    Index,
+    Delta,
+    Message,
+    Text,
+    FinishReason,
+    #[serde(other)]
+    Other,
+}
+
+struct ChoiceVisitor;
+
+impl<'de> Visitor<'de> for ChoiceVisitor {
+    type Value = Choice;
+
+    absent!(Choice::default(); scalars str seq);
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Choice, A::Error> {
+        let mut choice = Choice::default();
+        while let Some(field) = fields.next_key()? {
+            match field {
+                ChoiceField::Index => choice.index = fields.next_value::<Count>()?.0,
+                ChoiceField::Delta | ChoiceField::Message => {
+                    let told: Told = fields.next_value()?;
+                    choice.told.content |= told.content;
+                    choice.told.other |= told.other;
+                }
+                ChoiceField::Text => choice.told.content |= fields.next_value::<Filled>()?.0,
+                ChoiceField::FinishReason => {
+                    choice.finish_reason = fields.next_value::<Text<'de>>()?.0.map(Cow::into_owned);
+                }
+                ChoiceField::Other => drop(fields.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(choice)
+    }
+}
+
+/// What a delta or a message holds.
+#[derive(Clone, Copy, Default)]
+struct Told {
+    content: bool,
+    other: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum ToldField {
+    Content,
+    #[serde(alias = "reasoning_content", alias = "tool_calls")]
+    Reasoning,
+    #[serde(other)]
+    Other,
+}
+
+struct ToldVisitor;
+
+impl<'de> Visitor<'de> for ToldVisitor {
+    type Value = Told;
+
+    absent!(Told::default(); scalars str seq);
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Told, A::Error> {
+        let mut told = Told::default();
+        while let Some(field) = fields.next_key()? {
+            match field {
+                ToldField::Content => told.content |= fields.next_value::<Filled>()?.0,
+                ToldField::Reasoning => told.other |= fields.next_value::<Filled>()?.0,
+                ToldField::Other => drop(fields.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(told)
+    }
+}
+
+/// Usage, where it is an object.
+struct UsageField(Option<Usage>);
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum UsageKey {
+    PromptTokens,
+    CompletionTokens,
+    #[serde(other)]
+    Other,
+}
+
+struct UsageVisitor;
+
+impl<'de> Visitor<'de> for UsageVisitor {
+    type Value = UsageField;
+
+    absent!(UsageField(None); scalars str seq);
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<UsageField, A::Error> {
+        let mut usage = Usage::default();
+        while let Some(key) = fields.next_key()? {
+            match key {
+                UsageKey::PromptTokens => usage.prompt_tokens = fields.next_value::<Count>()?.0,
+                UsageKey::CompletionTokens => usage.completion_tokens = fields.next_value::<Count>()?.0,
+                UsageKey::Other => drop(fields.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(UsageField(Some(usage)))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum InBandKey {
+    TimeToFirstTokenMs,
+    GenerationTimeMs,
+    QueueTimeMs,
+    #[serde(other)]
+    Other,
+}
+
+struct InBandVisitor;
+
+impl<'de> Visitor<'de> for InBandVisitor {
+    type Value = InBand;
+
+    absent!(InBand::default(); scalars str seq);
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<InBand, A::Error> {
+        let mut told = InBand::default();
+        while let Some(key) = fields.next_key()? {
+            match key {
+                InBandKey::TimeToFirstTokenMs => told.time_to_first_token_ms = fields.next_value::<Real>()?.0,
+                InBandKey::GenerationTimeMs => told.generation_time_ms = fields.next_value::<Real>()?.0,
+                InBandKey::QueueTimeMs => told.queue_time_ms = fields.next_value::<Real>()?.0,
+                InBandKey::Other => drop(fields.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(told)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Chunk<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ChunkVisitor)
+    }
+}
+
+/// Types that take any JSON value, through a visitor.
+macro_rules! takes_anything {
+    ($($type:ty: $visitor:expr,)*) => {$(
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_any($visitor)
+            }
+        }
+    )*};
+}
+
+takes_anything! {
+    Choices: ChoicesVisitor,
+    Choice: ChoiceVisitor,
+    Told: ToldVisitor,
+    UsageField: UsageVisitor,
+    InBand: InBandVisitor,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    // The next three are chunks of vLLM 0.32, shortened at `…`.
+    #[test]
+    fn a_role_only_chunk_is_no_token() {
+        let chunk = parse(br#"{"id":"chatcmpl-sse-chat-contusage","object":"chat.completion.chunk","created":1795533250,"model":"tiny","choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}],"usage":{"prompt_tokens":28,"total_tokens":28,"completion_tokens":0,"completion_tokens_details":null},"prompt_token_ids":null,"prompt_text":null}"#).unwrap();
+        assert!(!chunk.has_text);
+        assert_eq!(chunk.usage.unwrap().completion_tokens, Some(0));
+        assert_eq!(chunk.id.as_deref(), Some("chatcmpl-sse-chat-contusage"));
+    }
+
+    #[test]
+    fn content_reasoning_text_and_tool_calls_bear_tokens() {
+        let content =
+            parse(br#"{"choices":[{"index":0,"delta":{"content":" app"},"finish_reason":null}]}"#).unwrap();
+        assert!(content.has_text && content.has_content);
+        let reasoning = parse(br#"{"choices":[{"index":0,"delta":{"reasoning_content":"hm"}}]}"#).unwrap();
+        assert!(reasoning.has_text && !reasoning.has_content);
+        let tool = parse(br#"{"choices":[{"delta":{"tool_calls":[{"index":0}]}}]}"#).unwrap();
+        assert!(tool.has_text && !tool.has_content);
+        let text = parse(br#"{"choices":[{"index":0,"text":" voice","finish_reason":"length"}]}"#).unwrap();
+        assert!(text.has_content);
+        assert_eq!(text.finish_reason.as_deref(), Some("length"));
+    }
+
+    #[test]
+    fn the_usage_chunk_brings_the_in_band_metrics() {
+        let chunk = parse(br#"{"id":"x","choices":[],"usage":{"prompt_tokens":22,"total_tokens":38,"completion_tokens":16},"metrics":{"time_to_first_token_ms":18.74,"generation_time_ms":87.74,"queue_time_ms":0.0318,"mean_itl_ms":5.8,"tokens_per_second":150.2}}"#).unwrap();
+        assert_eq!(chunk.usage, Some(Usage { prompt_tokens: Some(22), completion_tokens: Some(16) }));
+        assert_eq!(chunk.in_band.unwrap().queue_time_ms, Some(0.0318));
+    }
+
+    #[test]
+    fn a_whole_answer_is_read_the_same_way() {
+        let chunk = parse(br#"{"id":"chatcmpl-1","choices":[{"index":0,"message":{"role":"assistant","content":" a"},"finish_reason":"length"}],"usage":{"prompt_tokens":28,"completion_tokens":8}}"#).unwrap();
+        assert!(chunk.has_content);
+        assert_eq!(chunk.finish_reason.as_deref(), Some("length"));
+    }
+
+    #[test]
+    fn other_servers_shapes_are_no_errors() {
+        // A number for an id, an empty finish reason, usage and metrics of other makes, content in parts.
+        let chunk = parse(br#"{"id":7,"choices":[{"index":0,"delta":{"content":[{"type":"text","text":"a"}],"tool_calls":null},"finish_reason":""}],"usage":"many","metrics":{"queue_time_ms":"soon"}}"#).unwrap();
+        assert_eq!(chunk.id.as_deref(), Some("7"));
+        assert!(
+            chunk.has_content
+                && chunk.finish_reason.is_none()
+                && chunk.usage.is_none()
+                && chunk.in_band.is_none()
+        );
+        let both = parse(br#"{"choices":[{"delta":{"content":"a\u00e9"},"message":{"content":""},"finish_reason":null}],"error":null}"#).unwrap();
+        assert!(both.has_content && both.error.is_none());
+    }
+
+    #[test]
+    fn choices_are_told_apart() {
+        let chunk = parse(br#"{"choices":[{"index":2,"delta":{"content":""},"finish_reason":"stop"},{"index":0,"delta":{"content":"x"}}]}"#).unwrap();
+        assert_eq!((chunk.choices, chunk.finished), (0b101, 0b100));
+        assert_eq!(parse(br#"{"choices":[]}"#).unwrap().choices, 0);
+    }
+
+    #[test]
+    fn an_error_message_cannot_steer_a_terminal() {
+        assert_eq!(error_message(b"\x1b[2J\x07gone"), "\u{fffd}[2J\u{fffd}gone");
+    }
+
+    #[test]
+    fn errors_are_read_and_absurd_counts_are_absent() {
+        let chunk =
+            parse(br#"{"error":{"message":"EngineCore died","type":"InternalServerError","code":500}}"#)
+                .unwrap();
+        assert_eq!(chunk.error.as_deref(), Some("EngineCore died"));
+        let odd = parse(br#"{"choices":[],"usage":{"prompt_tokens":-3,"completion_tokens":1e40}}"#).unwrap();
+        assert_eq!(odd.usage, Some(Usage::default()));
+        assert!(parse(b"<html>").unwrap_err().starts_with("expected a JSON chunk, found `<html>`"));
+        assert_eq!(
+            error_message(br#"{"error":{"message":"The model `nope` does not exist."}}"#),
+            "The model `nope` does not exist."
+        );
+        assert_eq!(error_message(b"Bad  Gateway\n"), "Bad Gateway");
+    }
+}

@@ -171,7 +171,7 @@ pub struct ConnectionCounts {
     pub new: u64,
     /// … on one that had carried others …
     pub reused: u64,
-    /// … sent again on a new one, since the kept one turned out closed.
+    /// … sent again on a new one, since the older one turned out closed.
     pub retried: u64,
 }
 

@@ -38,7 +38,7 @@ fn client(index: u64, events: Vec<EventRow>) -> Finished {
         e2e_s: since(last.map(|e| e.stamp_hi_unix_ns)),
         ..request(index)
     };
-    Finished { row, events }
+    Finished { row, events, place: None }
 }
 
 /// The server's record: read after 500 µs, a role first, then a token at each time, then the end.

@@ -1,6 +1,5 @@
-//! Bodies of requests, made once for each prompt that is sent more than once: a long prompt costs a
-//! thread that also reads other streams a tenth of a millisecond each time. This file must not know
-//! what a body says.
+//! Bodies of requests, made once for each prompt that is sent more than once: while a thread makes the
+//! JSON of a long prompt, it reads no stream. This file must not know what a body says.
 
 use std::borrow::Cow;
 use std::sync::OnceLock;

@@ -224,7 +224,7 @@ pub(super) mod tests {
     use std::net::TcpListener;
 
     use super::*;
-    use crate::config::Connections;
+    use crate::config::Stamps;
 
     /// A connection, and what keeps it open on the other side.
     pub(in crate::load) async fn connected() -> (Connected, std::net::TcpStream) {
@@ -249,6 +249,7 @@ pub(super) mod tests {
             connect_timeout_s: 1.0,
             warmups: 0,
             max_concurrency: None,
+            stamps: Stamps::Auto,
             connections,
             source_addresses: Vec::new(),
             threads: None,

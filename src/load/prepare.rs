@@ -241,33 +241,6 @@ mod tests {
     }
 
     #[test]
-    fn tmp_timing() {
-        for len in [60, 6000] {
-            let mut r = requests(&[]);
-            r.prompts = vec![
-                Prompt {
-                    kind: PromptKind::Text("word ".repeat(len / 5)),
-                    max_tokens: Some(4),
-                    chars: 2,
-                    approx_tokens: 1
-                };
-                100
-            ]
-            .into();
-            r.options.endpoint = Endpoint::Chat;
-            let mut all: Vec<u128> = (0..20000)
-                .map(|i| {
-                    let t = std::time::Instant::now();
-                    std::hint::black_box(r.prepare(i, None, false).unwrap());
-                    t.elapsed().as_nanos()
-                })
-                .collect();
-            all.sort();
-            eprintln!("prepare {len}: p50 {} p99 {} ns", all[10000], all[19800]);
-        }
-    }
-
-    #[test]
     fn trace_ids_of_a_run_are_distinct() {
         let requests = requests(&[]);
         let ids: std::collections::HashSet<String> =

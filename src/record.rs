@@ -84,7 +84,8 @@ pub enum Connection {
     Warm,
     /// Kept from an earlier request.
     Reused,
-    /// A kept connection turned out closed before any byte of the answer came; sent again on a new one.
+    /// An older connection (kept, or opened ahead) turned out closed before any byte of the answer came;
+    /// sent again on a new one.
     Retried,
 }
 

@@ -27,7 +27,7 @@ use crate::error::{Exit, Explain, broken, usage};
 use crate::ingest::tail::Begin;
 use crate::ingest::{self, Collector};
 use crate::load::openai::BodyOptions;
-use crate::load::{self, Live, Requests};
+use crate::load::{self, Bodies, Live, Requests};
 use crate::mock::script::Script;
 use crate::net::{HttpUrl, tls};
 use crate::record::Status;
@@ -327,6 +327,7 @@ fn requests(config: &Config, kind: &Server, workload: Workload, target: HttpUrl,
         id_prefix: config.load.request_id_prefix.clone(),
         continuous_usage: kind.continuous_usage.into(),
         nonce: nonce(),
+        bodies: Bodies::default(),
     }
 }
 

@@ -171,7 +171,7 @@ pub struct ConnectionCounts {
     pub new: u64,
     /// … on one that had carried others …
     pub reused: u64,
-    /// … sent again on a new one, since the kept one turned out closed.
+    /// … sent again on a new one, since the older one turned out closed.
     pub retried: u64,
 }
 
@@ -224,7 +224,7 @@ pub(super) mod tests {
     use std::net::TcpListener;
 
     use super::*;
-    use crate::config::Connections;
+    use crate::config::Stamps;
 
     /// A connection, and what keeps it open on the other side.
     pub(in crate::load) async fn connected() -> (Connected, std::net::TcpStream) {
@@ -249,7 +249,7 @@ pub(super) mod tests {
             connect_timeout_s: 1.0,
             warmups: 0,
             max_concurrency: None,
-            stamps: crate::config::Stamps::Auto,
+            stamps: Stamps::Auto,
             connections,
             source_addresses: Vec::new(),
             threads: None,

@@ -3,6 +3,7 @@
 
 mod affinity;
 mod arrival;
+mod bodies;
 mod client;
 mod closed_loop;
 mod connections;
@@ -30,6 +31,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub use self::bodies::Bodies;
 pub use self::connections::ConnectionCounts;
 pub use self::live::Live;
 pub use self::prepare::Requests;

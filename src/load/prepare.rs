@@ -5,6 +5,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::bodies::Bodies;
 use super::client::Prepared;
 use super::openai::BodyOptions;
 use crate::net::HttpUrl;
@@ -26,6 +27,8 @@ pub struct Requests {
     pub nonce: u64,
     /// Usage on every chunk is asked for until a server refuses it.
     pub continuous_usage: AtomicBool,
+    /// Bodies made before; empty to begin with.
+    pub bodies: Bodies,
 }
 
 impl Requests {
@@ -65,7 +68,11 @@ impl Requests {
             .get(prompt_index as usize)
             .ok_or_else(|| anyhow::anyhow!("the workload has no prompts"))?;
         let continuous_usage = self.options.stream && self.continuous_usage.load(Ordering::Relaxed);
-        let body = self.options.body(prompt, continuous_usage)?;
+        // Two for each prompt: usage on every chunk may be asked for at first, and no more later.
+        let number = 2 * prompt_index as usize + usize::from(continuous_usage);
+        let body = self
+            .bodies
+            .get(number, 2 * self.prompts.len(), || self.options.body(prompt, continuous_usage))?;
         let trace_id = format!("{:016x}{:016x}", self.nonce, mix(fold(&request_id)));
         let span_id = mix(self.nonce ^ fold(&request_id)).max(1);
         let traceparent = format!("00-{trace_id}-{span_id:016x}-01");
@@ -172,6 +179,7 @@ mod tests {
             id_prefix: "tare-".to_owned(),
             nonce: 0x1234_5678_9abc_def0,
             continuous_usage: AtomicBool::new(false),
+            bodies: Bodies::default(),
         }
     }
 
@@ -211,6 +219,25 @@ mod tests {
         }
         let kept = requests(&[]).prepare(0, None, false).unwrap();
         assert!(!String::from_utf8_lossy(&kept.bytes).contains("Connection:"));
+    }
+
+    /// The body is kept; ids and headers are each request's own, and so is what is asked for.
+    #[test]
+    fn a_prompt_that_is_sent_again_has_the_same_body() {
+        let requests = requests(&[]);
+        let body = |index| {
+            let text = String::from_utf8(requests.prepare(index, None, false).unwrap().bytes).unwrap();
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            assert!(head.contains(&format!("X-Request-Id: tare-9abcdef0-{index}\r\n")));
+            assert!(head.ends_with(&format!("Content-Length: {}", body.len())));
+            body.to_owned()
+        };
+        assert!((0..4).map(|round| body(3 * round)).all(|b| b == body(0)));
+        requests.continuous_usage.store(true, Ordering::Relaxed);
+        let asking = body(0);
+        assert!(asking.contains("continuous_usage_stats") && body(3) == asking && body(6) == asking);
+        requests.ask_no_continuous_usage();
+        assert!(!body(9).contains("continuous_usage_stats"));
     }
 
     #[test]

@@ -120,7 +120,7 @@ pub(super) fn note_connections(manifest: &mut Manifest, plan: &load::Plan, outco
     }
     if counts.retried > 0 {
         manifest.note(format!(
-            "{} of {} requests were sent a second time, on a new connection, since the server closed the kept one without an answer: it may have run both (`connection` is `retried`)",
+            "{} of {} requests were sent a second time, on a new connection, since the server closed the older one without an answer: it may have run both (`connection` is `retried`)",
             counts.retried, outcome.sent
         ));
     }

@@ -177,16 +177,21 @@ fn a_request_that_is_sent_twice_says_so_and_the_report_too() {
     assert!(run.file("report.md").contains("it may have run both"));
 }
 
+/// One opened ahead may be closed by the time it is used, as one that was kept; its second try is on
+/// a new connection, and is the last.
 #[test]
-fn what_dies_under_its_first_request_is_not_sent_again() {
-    let server =
-        wire::serve(vec![vec![Step::Read, Step::Reset], vec![Step::Read, Step::Send(good()), Step::Hold]]);
+fn what_was_opened_ahead_and_dies_is_sent_again_once() {
+    let dies = vec![Step::Read, Step::Reset];
+    let answers = vec![Step::Read, Step::Send(good()), Step::Hold];
+    let server = wire::serve(vec![dies.clone(), dies.clone(), dies, answers]);
     let mut plan = plan(server.address);
     (plan.load.connections, plan.load.requests) = (Connections::Warm, Some(2));
     let (rows, outcome) = wire::run(&plan);
     let found: Vec<_> = rows.iter().map(|f| (f.row.status, f.row.connection)).collect();
-    assert_eq!(found, [(Status::ConnectError, Connection::Warm), (Status::Ok, Connection::Warm)]);
-    assert_eq!((server.requests.lock().unwrap().len(), outcome.connections.opened_ahead), (2, 2));
+    assert_eq!(found, [(Status::ConnectError, Connection::Retried), (Status::Ok, Connection::Retried)]);
+    assert_eq!(server.requests.lock().unwrap().len(), 4);
+    let counts = outcome.connections;
+    assert_eq!((counts.opened_ahead, counts.retried, counts.new, counts.warm), (2, 2, 0, 0));
 }
 
 /// A server that closes after each answer: users wait for their next connection off the clock.

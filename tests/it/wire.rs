@@ -182,6 +182,7 @@ pub fn plan(address: SocketAddr) -> Plan {
             id_prefix: "t-".to_owned(),
             nonce: 1,
             continuous_usage: AtomicBool::new(false),
+            bodies: load::Bodies::default(),
         }),
         load: Load {
             arrival: Arrival::Closed { users: 1, ramp_s: 0.0 },

@@ -7,8 +7,8 @@
 //! `cargo bench --bench clients [-- STREAMS TOKENS_PER_SECOND SECONDS]`
 //!
 //! What is compared is not the same work: tare writes every event and request to disk, scrapes
-//! `/metrics` and follows the server's log; the others keep stamps in memory and do nothing else. The
-//! first request of each stream opens its connection within its time, with all three.
+//! `/metrics` and follows the server's log; the others keep stamps in memory and do nothing else. Each
+//! opens its connections before the first requests, off the clock.
 
 #![allow(clippy::cast_possible_wrap)] // small counts
 

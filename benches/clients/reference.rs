@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tare::clock::UnixNs;
 use tare::config::{Dataset, Embedded, Workload};
 use tare::load::openai::BodyOptions;
+use tare::net::limits::{Demand, raise_files};
 use tare::record::Endpoint;
 use tokio::task::JoinSet;
 
@@ -137,7 +138,7 @@ pub fn run(args: &[String]) -> anyhow::Result<()> {
         tokens_per_second: tokens_per_second.parse()?,
         seconds: seconds.parse()?,
     };
-    let _ = tare::net::raise_file_limit(u64::from(load.streams));
+    raise_files(Demand { at_once: u64::from(load.streams), certain: true })?;
     let bodies = bodies()?;
     let runtime = tokio::runtime::Runtime::new()?;
     let answers = runtime.block_on(async {

@@ -22,7 +22,7 @@ use anyhow::Context as _;
 use self::compare::Compared;
 use self::cost::Watch;
 use self::shape::{Common, Shape};
-use crate::clock::UnixNs;
+use crate::clock::{Moment, UnixNs};
 use crate::config::Config;
 use crate::error::{Explain, broken};
 use crate::mock::truth::TruthRow;
@@ -55,21 +55,18 @@ pub struct Plan {
     pub keep: Option<PathBuf>,
 }
 
-/// Runs every level of `plan`, and says before each which one it is: its number, of how many, its
-/// name. Stopped by the user, it returns the levels that were complete.
+/// Runs every level of `plan` and adds it to `found`; says before each which one it is: its number, of
+/// how many, its name. Stopped by the user, or by an error, it leaves the levels that were complete.
 pub fn calibrate(
     config: &Config,
     plan: &Plan,
     options: &Options,
+    found: &mut Calibration,
     mut begins: impl FnMut(usize, usize, &str),
-) -> anyhow::Result<Calibration> {
+) -> anyhow::Result<()> {
     let shapes = shapes(config, plan);
     let place = Place::new(plan.keep.as_deref())?;
-    let mut calibration = Calibration {
-        level_duration_s: plan.level_duration_s,
-        ttft_spread: plan.ttft_spread,
-        levels: Vec::new(),
-    };
+    (found.level_duration_s, found.ttft_spread) = (plan.level_duration_s, plan.ttft_spread);
     for (i, shape) in shapes.iter().enumerate() {
         begins(i + 1, shapes.len(), &shape.name);
         let level = level(shape, &place.of(&shape.name), options);
@@ -77,9 +74,9 @@ pub fn calibrate(
         if options.interrupt.is_cancelled() {
             break;
         }
-        calibration.levels.push(level.with_context(|| format!("level `{}`", shape.name))?);
+        found.levels.push(level.with_context(|| format!("level `{}`", shape.name))?);
     }
-    Ok(calibration)
+    Ok(())
 }
 
 /// Calibrates the load of a run that has ended, on the same machine, and keeps what was found with
@@ -89,9 +86,10 @@ pub fn after_run(config: &Config, options: &Options, recorded: &mut Recorded) ->
     let Some(plan) = plan_of(config, &rows) else {
         return recorded.note("no request of the run succeeded: there is no load to calibrate at");
     };
-    match calibrate(config, &plan, options, |_, _, _| {}) {
-        Ok(found) if found.levels.is_empty() => recorded.note("the calibration after the run was stopped"),
-        Ok(found) => recorded.keep("calibration", serde_json::to_value(found)?),
+    let mut found = Calibration::default();
+    match calibrate(config, &plan, options, &mut found, |_, _, _| {}) {
+        Ok(()) if found.levels.is_empty() => recorded.note("the calibration after the run was stopped"),
+        Ok(()) => recorded.keep("calibration", serde_json::to_value(found)?),
         Err(error) => recorded.warn(&format!("the calibration after the run failed: {error:#}")),
     }
 }
@@ -136,6 +134,8 @@ fn level(shape: &Shape, folder: &Path, options: &Options) -> anyhow::Result<Leve
     )?;
     let config = Config { output: Some(run_folder), ..shape.config.clone() };
     let watch = Watch::start()?;
+    // The server's clock begins where the wall clock is by then.
+    let ahead_ns = Moment::now().ahead_ns;
     let recorded = run::record(&config, &Options { truth: Some(truth.clone()), ..options.clone() })?;
     let cost = watch.end(recorded.events());
     let data = RunData::read(recorded.folder())?;
@@ -145,7 +145,7 @@ fn level(shape: &Shape, folder: &Path, options: &Options) -> anyhow::Result<Leve
         let said = warnings.join("; ");
         return Err(broken(format!("the embedded server left no truth to compare with: {said}")).into());
     }
-    let found = compare::compare(&data.requests.rows, &data.events, &truth.rows);
+    let found = compare::compare(&data.requests.rows, &data.events, &truth.rows, ahead_ns);
     if found.errors.is_empty() {
         let reasons: Vec<String> =
             found.requests.not_compared.iter().map(|(why, n)| format!("{n} {why}")).collect();

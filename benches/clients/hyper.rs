@@ -17,13 +17,9 @@ pub const NAME: &str = "hyper";
 
 /// One stream: request after request, until the time is over.
 pub async fn stream(task: &Task) -> anyhow::Result<Vec<Answer>> {
-    let (mut connection, mut answers) = (None, Vec::new());
+    let (mut sender, mut answers) = (connect(&task.authority).await?, Vec::new());
     while let Some((id, body)) = task.next() {
         let mut answer = Answer::begin(&id);
-        let sender = match &mut connection {
-            Some(sender) => sender,
-            none => none.insert(connect(&task.authority).await?),
-        };
         sender.ready().await?;
         let request = Request::post(Endpoint::Chat.path())
             .header(HOST, &task.authority)

@@ -138,8 +138,7 @@ pub fn run(args: &[String]) -> anyhow::Result<()> {
         tokens_per_second: tokens_per_second.parse()?,
         seconds: seconds.parse()?,
     };
-    let demand = Demand { at_once: u64::from(load.streams), certain: true };
-    raise_files(demand).map_err(anyhow::Error::from)?;
+    raise_files(Demand { at_once: u64::from(load.streams), certain: true })?;
     let bodies = bodies()?;
     let runtime = tokio::runtime::Runtime::new()?;
     let answers = runtime.block_on(async {

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use crate::clock::UnixNs;
 use crate::mock::truth::TruthRow;
 use crate::record::calibration::{ErrorRow, EventCounts, Quantity, RequestCounts, Stamp, TOLERANCE_S};
 use crate::record::{RequestRow, Status};
@@ -23,12 +24,13 @@ pub struct Compared {
     pub arrivals: Vec<(i64, u32)>,
 }
 
-/// Compares every request and every event.
-pub fn compare(rows: &[RequestRow], events: &Events, truth: &[TruthRow]) -> Compared {
+/// Compares every request and every event. The server's clock began `ahead_ns` ahead of this program's
+/// axis: 0, unless the wall clock was set in between.
+pub fn compare(rows: &[RequestRow], events: &Events, truth: &[TruthRow], ahead_ns: i64) -> Compared {
     // Of a request that was sent twice, the answer that the client kept is the last one's.
     let by_id: HashMap<&str, &TruthRow> =
         truth.iter().filter_map(|row| Some((row.x_request_id.as_deref()?, row))).collect();
-    let mut found = Found::default();
+    let mut found = Found { ahead_ns, ..Found::default() };
     for row in rows {
         found.take(row, events, by_id.get(row.request_id.as_str()).copied());
     }
@@ -39,6 +41,7 @@ pub fn compare(rows: &[RequestRow], events: &Events, truth: &[TruthRow]) -> Comp
 /// Errors in seconds, as they gather.
 #[derive(Default)]
 struct Found {
+    ahead_ns: i64,
     requests: RequestCounts,
     events: EventCounts,
     arrivals: Vec<(i64, u32)>,
@@ -53,7 +56,7 @@ impl Found {
         let here = stamps(events, &row.request_id);
         self.requests.all += 1;
         self.events.client += here.len();
-        let written: Vec<Write> = truth.map(writes).unwrap_or_default();
+        let written: Vec<Write> = truth.map(|row| writes(row, self.ahead_ns)).unwrap_or_default();
         // An answer that is no stream is one write and no events.
         let n_written = if row.streamed { written.len() } else { 0 };
         self.events.server += n_written;
@@ -104,9 +107,10 @@ impl Found {
 
     /// Whole spans of one request: from its start to its first and to its last token.
     fn durations(&mut self, row: &RequestRow, last: Option<&Stamps>, written: &[Write], truth: &TruthRow) {
-        let since_read = |write: &Write| seconds(truth.read_unix_ns.0, write.at);
+        let read = UnixNs(truth.read_unix_ns.0 - self.ahead_ns);
+        let since_read = |write: &Write| seconds(read.0, write.at);
         if let Some(send_begin) = row.send_begin_unix_ns {
-            self.add(Quantity::WayOut, Stamp::User, truth.read_unix_ns.seconds_since(send_begin));
+            self.add(Quantity::WayOut, Stamp::User, read.seconds_since(send_begin));
         }
         let queued = row.started_unix_ns.seconds_since(row.scheduled_unix_ns);
         if let Some(true_ttft) = written.first().map(since_read) {
@@ -172,9 +176,9 @@ fn stamps(events: &Events, request_id: &str) -> Vec<Stamps> {
 }
 
 /// The events with tokens; a role, the usage and the end mark have none.
-fn writes(truth: &TruthRow) -> Vec<Write> {
+fn writes(truth: &TruthRow, ahead_ns: i64) -> Vec<Write> {
     let with_tokens = truth.events.iter().filter(|(_, tokens, _)| *tokens > 0);
-    with_tokens.map(|&(at, tokens, _)| Write { at: at.0, tokens }).collect()
+    with_tokens.map(|&(at, tokens, _)| Write { at: at.0 - ahead_ns, tokens }).collect()
 }
 
 /// Whether the n-th event here is the n-th there; if not, why that cannot be said.

@@ -95,10 +95,13 @@ fn base(given: &Config) -> Config {
     let target = &mut config.target;
     (target.base_url, target.path, target.model) = (None, None, None);
     (target.api_key, target.api_key_env) = (None, None);
+    (target.ca_cert, target.insecure) = (None, false);
     target.headers = Vec::new();
     VLLM.name.clone_into(&mut target.server);
     config.observe.metrics_urls = Vec::new();
     (config.observe.server_log, config.observe.otlp) = (None, None);
+    // Addresses from which the real server is reached.
+    config.load.source_addresses = Vec::new();
     config.load.grace_period_s = GRACE_S;
     (config.output, config.overwrite, config.calibrate) = (None, false, false);
     config
@@ -177,13 +180,20 @@ mod tests {
     #[test]
     fn a_real_servers_address_and_secrets_stay_out() {
         let given = config(
-            "--base-url http://gpu:8000 --header X-Team=planted --server sglang --model m --users 4 --ramp-s 20 \
-             --duration 100 --server-log vllm.log --otlp",
+            "--base-url https://gpu:8000 --insecure --header X-Team=planted --server sglang --model m --users 4 \
+             --ramp-s 20 --duration 100 --server-log vllm.log --otlp --source-address 10.1.2.3",
         );
         for shape in [own(&given, COMMON), of_streams(&given, 3, COMMON)] {
             let text = serde_json::to_string(&shape.config).unwrap();
-            assert!(!text.contains("gpu") && !text.contains("Team") && !text.contains("vllm.log"), "{text}");
+            assert!(
+                !text.contains("gpu")
+                    && !text.contains("10.1.2.3")
+                    && !text.contains("Team")
+                    && !text.contains("vllm.log"),
+                "{text}"
+            );
             assert!(shape.config.target.headers.is_empty() && shape.config.observe.otlp.is_none());
+            assert!(!shape.config.target.insecure);
             assert_eq!(shape.config.target.server, "vllm");
             assert!((shape.config.target.embedded.decode_base_ms - 50.0).abs() < 1e-9);
         }

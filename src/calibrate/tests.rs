@@ -57,7 +57,7 @@ fn compared(requests: &[Finished], truth: &[TruthRow]) -> Compared {
     let mut events = Events::default();
     requests.iter().for_each(|finished| events.push(finished));
     let rows: Vec<RequestRow> = requests.iter().map(|finished| finished.row.clone()).collect();
-    compare(&rows, &events, truth)
+    compare(&rows, &events, truth, 0)
 }
 
 /// n, mean and largest in whole microseconds.
@@ -168,4 +168,21 @@ fn an_answer_that_is_no_stream_has_a_duration_alone() {
     assert_eq!(us(&found, Quantity::E2e, Stamp::Kernel), Some((1, 530, 530)));
     assert_eq!(us(&found, Quantity::E2e, Stamp::User), None);
     assert_eq!(us(&found, Quantity::TtftStarted, Stamp::Kernel), None);
+}
+
+#[test]
+fn a_server_whose_clock_was_set_meanwhile_is_brought_to_the_clients_axis() {
+    let here = client(0, vec![event(10_020, 10_020, 10_030), event(20_020, 20_020, 20_030)]);
+    let mut truth = server(0, &[10_000, 20_000]);
+    // The wall clock had been set forward by an hour when the server was started.
+    let hour = UnixNs(3_600_000_000_000);
+    truth.read_unix_ns.0 += hour.0;
+    truth.events.iter_mut().for_each(|(at, ..)| at.0 += hour.0);
+    let mut events = Events::default();
+    events.push(&here);
+    let found = compare(&[here.row], &events, &[truth], hour.0);
+    assert_eq!(us(&found, Quantity::Event, Stamp::Kernel), Some((2, 20, 20)));
+    assert_eq!(us(&found, Quantity::TtftStarted, Stamp::Kernel), Some((1, 520, 520)));
+    assert_eq!(us(&found, Quantity::WayOut, Stamp::User), Some((1, 300, 300)));
+    assert_eq!(found.events.stamp_before_write, 0);
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub const TOLERANCE_S: f64 = 50e-6;
 
 /// One calibration: every level that was run, in order.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
     /// How long each level sent.
     pub level_duration_s: f64,
@@ -146,7 +146,7 @@ impl Quantity {
                 "client's stamp of a token event − the server's stamp of its write, taken just before the kernel is given the event's first byte"
             }
             Quantity::TtftStarted => {
-                "client TTFT, from the request's start, − (write of the first token event − request fully read by the server); connecting and sending are inside"
+                "client TTFT, from the request's start, − (write of the first token event − request fully read by the server); sending is inside, and connecting where it is on the clock"
             }
             Quantity::TtftScheduled => "the same, with the client's TTFT from when the request was scheduled",
             Quantity::Itl => {

@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use crate::calibrate::{self, LADDER, LEVEL_DURATION_S, Plan, TOKENS_PER_SECOND};
 use crate::cli::{CalibrateArgs, LevelArgs, RunArgs};
 use crate::error::{Exit, Explain, Failure, usage};
+use crate::record::calibration::Calibration;
 use crate::{config, report};
 
 /// The word for the load that was asked for, in the list of levels.
@@ -35,12 +36,17 @@ pub fn calibrate(args: &CalibrateArgs, quiet: bool) -> anyhow::Result<Exit> {
             let _ = writeln!(std::io::stderr(), "level {n} of {of}: {name}");
         }
     };
-    let found = calibrate::calibrate(&config, &plan, &options, begins)?;
+    let mut found = Calibration::default();
+    let ended = calibrate::calibrate(&config, &plan, &options, &mut found, begins);
+    // Levels that were complete are told, whatever ended it.
     if let Some(mut file) = json {
         serde_json::to_writer_pretty(&mut file, &found)?;
         writeln!(file)?;
     }
-    super::unless_closed(report::print_calibration(&mut std::io::stdout(), &found))?;
+    if !found.levels.is_empty() {
+        super::unless_closed(report::print_calibration(&mut std::io::stdout(), &found))?;
+    }
+    ended?;
     Ok(if options.interrupt.is_cancelled() { Exit::Interrupted } else { Exit::Finished })
 }
 
@@ -54,6 +60,7 @@ fn plan(args: &CalibrateArgs) -> Result<Plan, Failure> {
     for word in streams {
         match word.trim().parse() {
             _ if word.trim() == OWN => own = true,
+            Ok(n) if ladder.contains(&n) => {}
             Ok(n) if STREAMS.contains(&n) => ladder.push(n),
             _ => problems.push(
                 usage(format!(

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+use tare::calibrate::{Plan, after_run, calibrate};
 use tare::record::calibration::{Calibration, Level, Quantity, Stamp};
 use tare::record::{RequestRow, Status};
 use tare::run::Options;
@@ -25,6 +26,15 @@ fn read(place: &Place, name: &str) -> Value {
 
 fn calibration(value: Value) -> Calibration {
     serde_json::from_value(value).unwrap()
+}
+
+fn options() -> Options {
+    Options {
+        exe: env!("CARGO_BIN_EXE_tare").into(),
+        quiet: true,
+        interrupt: CancellationToken::new(),
+        truth: None,
+    }
 }
 
 /// The lines of the table below `title`, without its head.
@@ -160,6 +170,31 @@ fn a_server_that_dies_leaves_nothing_to_compare_with() {
 }
 
 #[test]
+fn levels_that_were_complete_are_there_whatever_ended_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = configured(dir.path(), QUICK, &format!("{SHORT} --users 1 --num-prompts 3"));
+    // The second level would be kept where the first one is.
+    let plan = Plan {
+        own: false,
+        streams: vec![1, 1],
+        level_duration_s: 0.5,
+        tokens_per_second: 200.0,
+        ttft_spread: 0.0,
+        keep: Some(dir.path().join("kept")),
+    };
+    let mut found = Calibration::default();
+    let mut begun = Vec::new();
+    let ended = calibrate(&config, &plan, &options(), &mut found, |n, of, name| {
+        begun.push(format!("{n} of {of}: {name}"));
+    });
+    let error = format!("{:#}", ended.unwrap_err());
+    assert!(error.starts_with("level `1 stream`: ") && error.contains("is not empty"), "{error}");
+    assert_eq!(begun, ["1 of 2: 1 stream", "2 of 2: 1 stream"]);
+    assert_eq!(found.levels.len(), 1);
+    is_accounted_for(&found.levels[0]);
+}
+
+#[test]
 fn an_interrupt_ends_it_and_leaves_nothing_behind() {
     let tmp = tempfile::tempdir().unwrap();
     let place = Place::new();
@@ -237,15 +272,10 @@ fn a_real_servers_run_is_calibrated_at_the_rate_it_had() {
 fn a_calibration_that_is_stopped_takes_nothing_from_the_run() {
     let dir = tempfile::tempdir().unwrap();
     let config = configured(dir.path(), QUICK, &format!("{SHORT} --users 1 --num-prompts 3 --calibrate"));
-    let options = Options {
-        exe: env!("CARGO_BIN_EXE_tare").into(),
-        quiet: true,
-        interrupt: CancellationToken::new(),
-        truth: None,
-    };
+    let options = options();
     let mut recorded = tare::run::record(&config, &options).unwrap();
     options.interrupt.cancel();
-    tare::calibrate::after_run(&config, &options, &mut recorded).unwrap();
+    after_run(&config, &options, &mut recorded).unwrap();
     let outcome = recorded.report().unwrap();
     assert_eq!(outcome.recomputed.summary.counts.by_status[Status::Ok.as_str()], 3);
     let manifest = outcome.recomputed.manifest;

@@ -8,6 +8,7 @@ mod any_float;
 pub mod correlated;
 #[cfg(test)]
 pub mod fixture;
+pub mod own;
 
 use serde::{Deserialize, Serialize};
 

@@ -34,6 +34,7 @@ use crate::server::{SERVERS, Server};
 use crate::store::folder::RESULTS_STREAM;
 use crate::store::manifest::{RunState, TargetFacts};
 use crate::store::{FolderError, Manifest, RunFolder, RunWriter};
+use crate::watch;
 use crate::workload::Workload;
 
 /// How long the embedded server may take to say that it serves.
@@ -177,12 +178,16 @@ fn measure(
         quiet: options.quiet,
     }
     .start(over.clone());
-    let outcome = load::run(&plan, writer.requests(), Arc::clone(&live), &halt);
+    let (seen, own) = std::sync::mpsc::channel();
+    let outcome = load::run_watched(&plan, writer.requests(), Arc::clone(&live), &halt, |runtime| {
+        watch::begin(runtime, seen)
+    });
     over.cancel();
     if let Some(shown) = shown {
         let _ = shown.join();
     }
     let outcome = outcome?;
+    facts::note_own(manifest, own.try_recv().ok());
     manifest.extra.insert(
         "load".to_owned(),
         serde_json::json!({

@@ -27,6 +27,18 @@ pub fn tokens_per_second(value: f64) -> String {
     if value.is_finite() { format!("{} tok/s", significant(value)) } else { "–".to_owned() }
 }
 
+/// `0.0123` → `1.23 %`.
+pub fn percent(share: f64) -> String {
+    if share.is_finite() {
+        let value = share * 100.0;
+        // Near both ends the second decimal matters.
+        let decimals = if (10.0..99.0).contains(&value.abs()) { 1 } else { 2 };
+        format!("{value:.decimals$} %")
+    } else {
+        "–".to_owned()
+    }
+}
+
 /// A value in the unit of its metric.
 pub fn quantity(value: f64, unit: Unit) -> String {
     match unit {
@@ -114,6 +126,15 @@ mod tests {
             shown,
             ["0.000 ms", "12.30 µs", "1.50 ms", "334.0 ms", "1,234 ms", "12.50 s", "-20.00 ms"]
         );
+    }
+
+    #[test]
+    fn a_share_is_shown_in_a_hundred() {
+        assert_eq!(
+            [0.0, 0.0123, 0.5, 0.9996, 1.0].map(percent),
+            ["0.00 %", "1.23 %", "50.0 %", "99.96 %", "100.00 %"]
+        );
+        assert_eq!(percent(f64::NAN), "–");
     }
 
     #[test]

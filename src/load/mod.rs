@@ -84,6 +84,18 @@ pub fn run(
     live: Arc<Live>,
     interrupt: &CancellationToken,
 ) -> anyhow::Result<Outcome> {
+    run_watched(plan, sink, live, interrupt, |_| ())
+}
+
+/// As [`run`]; `watch` is called with the runtime before anything is sent, and what it returns is
+/// dropped when everything has ended and the runtime still lives.
+pub fn run_watched<W>(
+    plan: &Plan,
+    sink: Sender<Finished>,
+    live: Arc<Live>,
+    interrupt: &CancellationToken,
+    watch: impl FnOnce(&tokio::runtime::Handle) -> W,
+) -> anyhow::Result<Outcome> {
     let runtime = runtime()?;
     let shared = Arc::new(Shared {
         client: client(plan),
@@ -98,6 +110,7 @@ pub fn run(
         unsent: AtomicU64::new(0),
     });
     let _armed = crate::net::arm_kernel_stamps();
+    let watching = watch(runtime.handle());
     let begun = UnixNs::now();
     let grace = Duration::from_secs_f64(plan.load.grace_period_s);
     runtime.block_on(async {
@@ -126,10 +139,12 @@ pub fn run(
         }
         anyhow::Ok(())
     })?;
+    let ended = UnixNs::now();
+    drop(watching);
     let sent = shared.live.sent.load(Ordering::Relaxed);
     Ok(Outcome {
         begun_unix_ns: begun,
-        ended_unix_ns: UnixNs::now(),
+        ended_unix_ns: ended,
         sent,
         unsent: shared.unsent.load(Ordering::Relaxed),
         refused_usage: shared.refused_usage.load(Ordering::Relaxed),

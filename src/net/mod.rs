@@ -1,9 +1,11 @@
 //! Sockets and stamps: addresses, connections, and reads that carry the kernel's receive time.
 //! This module must not know HTTP, servers or what a token is.
 
+mod pulse;
 mod stream;
 mod url;
 
+pub use pulse::{PulseReceiver, PulseSender, pulse};
 pub use stream::{ReadStamp, StampedStream, arm_kernel_stamps};
 pub use url::HttpUrl;
 

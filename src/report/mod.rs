@@ -1,8 +1,11 @@
 //! What people read: the correlated run as tables, Markdown and JSON. One file per writer, listed in
 //! [`ARTIFACTS`]. This module must not know how anything was measured.
 
+mod causes;
+mod inexact;
 mod json;
 mod markdown;
+mod own;
 mod summary;
 mod tables;
 mod terminal;

@@ -1,7 +1,7 @@
 //! The report's tables as rows of text, laid out once and drawn by each writer in its own way.
 //! This file must not know Markdown or terminals.
 
-use super::Report;
+use super::{Report, own};
 use crate::metric::{Metric, Unit};
 use crate::record::correlated::{PartRow, Verdict};
 use crate::stats::Estimate;
@@ -18,10 +18,18 @@ pub struct Table {
 
 /// Every table of the report, in order; empty ones left out.
 pub fn all(report: &Report<'_>) -> Vec<Table> {
-    [headline(report), breakdown(report), client(report), server(report), checks(report), errors(report)]
-        .into_iter()
-        .filter(|t| !t.rows.is_empty())
-        .collect()
+    [
+        headline(report),
+        breakdown(report),
+        client(report),
+        server(report),
+        checks(report),
+        own::table(report),
+        errors(report),
+    ]
+    .into_iter()
+    .filter(|t| !t.rows.is_empty())
+    .collect()
 }
 
 /// The table the tool exists for: logged by tool | logged by server | tare.
@@ -246,23 +254,6 @@ pub fn own_error(report: &Report<'_>) -> Vec<String> {
             units::count(s.events as u64),
             units::count(s.exact_first_tokens as u64),
             units::count(s.first_tokens as u64),
-        ));
-    }
-    if let Some(lag) = s.client_lag {
-        said.push(format!(
-            "Client lag (user − kernel stamp, per event): mean {}, p50 {}, p99 {}, max {}; it is not inside the numbers above.",
-            units::seconds(lag.mean_s),
-            units::seconds(lag.p50_s),
-            units::seconds(lag.p99_s),
-            units::seconds(lag.max_s)
-        ));
-    }
-    if let Some(late) = s.schedule_lateness {
-        said.push(format!(
-            "Schedule: requests started {} late in the mean, p99 {}, max {}.",
-            units::seconds(late.mean_s),
-            units::seconds(late.p99_s),
-            units::seconds(late.max_s)
         ));
     }
     let w = report.summary.workload;

@@ -8,6 +8,7 @@ use nix::sys::utsname::uname;
 use crate::config::Config;
 use crate::ingest::IngestReport;
 use crate::ingest::snapshot::{AfterOutcome, BeforeOutcome, Verdict};
+use crate::record::own::{self, OwnLag};
 use crate::store::Manifest;
 use crate::store::append::Written;
 use crate::store::manifest::{Host, SourceFacts, StageCounts};
@@ -106,6 +107,13 @@ pub(super) fn note_ingested(manifest: &mut Manifest, report: &IngestReport) {
             .warn(format!("the counters of {} were reset during the run: {}", reset.source, reset.evidence));
     }
     manifest.notes.extend(report.notes.iter().cloned());
+}
+
+/// What was seen of this program while the load ran.
+pub(super) fn note_own(manifest: &mut Manifest, own: Option<OwnLag>) {
+    if let Some(Ok(value)) = own.map(serde_json::to_value) {
+        manifest.extra.insert(own::KEY.to_owned(), value);
+    }
 }
 
 /// What reached the disk.

@@ -250,7 +250,10 @@ fn the_second_interrupt_ends_at_once_and_loses_nothing_written() {
 #[test]
 fn an_interrupt_while_waiting_for_the_server_ends_the_wait() {
     let place = Place::new();
-    let args = format!("run --base-url http://{} --ready-check-timeout-sec 3600 --num-prompts 1 --output run", closed_port());
+    let args = format!(
+        "run --base-url http://{} --ready-check-timeout-sec 3600 --num-prompts 1 --output run",
+        closed_port()
+    );
     let mut child = place.command(&args).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     wait_until("the run has begun", || place.path("run").join(RESULTS_STREAM).exists());
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();

@@ -1,10 +1,11 @@
 //! This program, observed while it sends a load: was it late, what did it use, what did it wait for?
 //! A thread of its own, `tare-watch`, beats every 5 ms. It notes how late it woke itself (then the
-//! process or the machine did not run), and sends a pulse to tasks of the load's runtime, each of
-//! which notes how late it had it (then the worker threads were busy, or had no CPU). Once a second
-//! it reads what each thread used of the CPUs and how long it waited for one.
+//! process or the machine did not run), and sends a pulse to a task of the load's runtime, which
+//! notes how late it had it (then the worker threads were busy, or had no CPU). A task cannot be kept
+//! on one worker, so this is what any task may meet with, whichever worker takes it up. Once a second
+//! the thread reads what each thread used of the CPUs and how long it waited for one.
 //!
-//! Nothing here is shared with the measured path: a pulse task's notes are its own until the end.
+//! Nothing here is shared with the measured path: the pulse task's notes are its own until the end.
 //! This module must not know requests, nor what is concluded from what it sees.
 
 mod gaps;
@@ -31,8 +32,6 @@ use crate::record::own::{LoadThreads, OwnLag, Stalled};
 const BEAT: Duration = Duration::from_millis(5);
 /// From one reading of the threads to the next.
 const READING_S: f64 = 1.0;
-/// One pulse for each worker thread, but no more than this: beyond, they tell nothing new.
-const MOST_PULSES: usize = 8;
 /// What the load's threads are called.
 const LOAD_THREADS: &str = "tare-load";
 
@@ -48,7 +47,7 @@ pub struct Watching {
 /// started, nothing is seen.
 pub fn begin(runtime: &Handle, seen: Sender<OwnLag>) -> Watching {
     let end = Arc::new(AtomicBool::new(false));
-    let (senders, hearts) = listen(runtime);
+    let (pulse, heart) = listen(runtime).unzip();
     // A runtime without threads of its own runs on the thread that waits for it.
     let alone = runtime.runtime_flavor() == RuntimeFlavor::CurrentThread;
     let watch = Watch {
@@ -56,8 +55,8 @@ pub fn begin(runtime: &Handle, seen: Sender<OwnLag>) -> Watching {
         machine: machine::Reading::now(),
         load_thread: if alone { threads::current() } else { None },
         workers: runtime.metrics(),
-        senders,
-        hearts,
+        pulse,
+        heart: heart.unwrap_or_default(),
     };
     let stop = Arc::clone(&end);
     let thread = std::thread::Builder::new().name("tare-watch".to_owned()).spawn(move || watch.run(&stop));
@@ -75,18 +74,13 @@ impl Drop for Watching {
 
 type Heart = Arc<Mutex<Gaps>>;
 
-/// Puts the pulse tasks on the runtime.
-fn listen(runtime: &Handle) -> (Vec<PulseSender>, Vec<Heart>) {
+/// Puts the pulse task on the runtime.
+fn listen(runtime: &Handle) -> Option<(PulseSender, Heart)> {
     let _inside = runtime.enter();
-    let mut all = (Vec::new(), Vec::new());
-    for _ in 0..runtime.metrics().num_workers().min(MOST_PULSES) {
-        let Ok((sender, receiver)) = pulse() else { break };
-        let heart = Heart::default();
-        runtime.spawn(hear(receiver, Arc::clone(&heart)));
-        all.0.push(sender);
-        all.1.push(heart);
-    }
-    all
+    let (sender, receiver) = pulse().ok()?;
+    let heart = Heart::default();
+    runtime.spawn(hear(receiver, Arc::clone(&heart)));
+    Some((sender, heart))
 }
 
 async fn hear(receiver: PulseReceiver, heart: Heart) {
@@ -106,8 +100,8 @@ struct Watch {
     machine: machine::Reading,
     load_thread: Option<u32>,
     workers: RuntimeMetrics,
-    senders: Vec<PulseSender>,
-    hearts: Vec<Heart>,
+    pulse: Option<PulseSender>,
+    heart: Heart,
 }
 
 /// The load's threads at one moment: on a CPU, and waiting for one, since the begin.
@@ -132,15 +126,15 @@ impl Watch {
             std::thread::sleep(BEAT);
             let woke = Moment::now(&wait);
             process.note(before.at.plus_seconds(BEAT.as_secs_f64()), woke.at, before.until(&woke));
-            for sender in &self.senders {
-                sender.send(UnixNs::now());
+            if let Some(pulse) = &self.pulse {
+                pulse.send(UnixNs::now());
             }
             if woke.at >= next_reading {
                 used.note(threads::read());
                 samples.extend(self.sample(&used));
                 next_reading = woke.at.plus_seconds(READING_S);
             }
-            before = Moment::now(&wait);
+            before = Moment { at: UnixNs::now(), ..woke };
         }
         used.note(threads::read());
         samples.extend(self.sample(&used));
@@ -148,8 +142,7 @@ impl Watch {
     }
 
     fn conclude(&self, process: &Gaps, used: &Used, samples: &[Sample]) -> OwnLag {
-        let heard = self.hearts.iter().filter_map(|heart| heart.lock().ok().map(|gaps| gaps.clone()));
-        let runtime = Gaps::merged(heard);
+        let runtime = self.heart.lock().map(|gaps| gaps.clone()).unwrap_or_default();
         let (mut stalls, process_left_out) = process.stalls(Stalled::Process, |_, _| None);
         let (of_runtime, runtime_left_out) =
             runtime.stalls(Stalled::Runtime, |begin, end| around(samples, begin, end));

@@ -125,6 +125,17 @@ impl OwnLag {
         self.ended_unix_ns.seconds_since(self.begun_unix_ns)
     }
 
+    /// TCP segments that were sent again because they were lost. A probe of a connection's tail that
+    /// was too early for the other side's acknowledgement, which a stopped or busy reader delays, is
+    /// none.
+    pub fn lost_segments(&self) -> Option<u64> {
+        let counted = |name| self.counted(name).unwrap_or(0);
+        let again = self.counted("RetransSegs")?;
+        let lost = again.saturating_sub(counted("TCPLossProbes")) + counted("TCPLossProbeRecovery");
+        // A probe may carry new data, and then hides a segment here: timeouts are counted for sure.
+        Some(lost.max(counted("TCPTimeouts")))
+    }
+
     /// What a counter of the kernel grew by.
     pub fn counted(&self, name: &str) -> Option<u64> {
         self.kernel.as_ref().and_then(|kernel| kernel.get(name)).copied()
@@ -135,5 +146,23 @@ impl Stall {
     /// When it was over.
     pub fn end_unix_ns(&self) -> UnixNs {
         self.begin_unix_ns.plus_seconds(self.length_s)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probes_are_no_losses() {
+        let lost = |again, probes, recovered, timeouts| {
+            let names = ["RetransSegs", "TCPLossProbes", "TCPLossProbeRecovery", "TCPTimeouts"];
+            let counts = names.map(str::to_owned).into_iter().zip([again, probes, recovered, timeouts]);
+            OwnLag { kernel: Some(counts.collect()), ..OwnLag::default() }.lost_segments()
+        };
+        assert_eq!(lost(321, 321, 0, 0), Some(0));
+        assert_eq!(lost(10, 4, 1, 2), Some(7));
+        assert_eq!(lost(2, 9, 0, 2), Some(2));
+        assert_eq!(OwnLag::default().lost_segments(), None);
     }
 }

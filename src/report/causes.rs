@@ -18,8 +18,10 @@ const WAITING_SHARE: f64 = 0.1;
 /// Every warning about the tool's own part.
 pub(super) fn warnings(summary: &Summary, manifest: &Manifest) -> Vec<String> {
     let own = summary.own.as_ref();
+    let late = lag(summary);
+    let full = own.filter(|_| late.is_some()).and_then(full_buffers);
     let mut said: Vec<String> =
-        [inexact(summary), lag(summary), schedule(summary, manifest)].into_iter().flatten().collect();
+        [inexact(summary), late, full, schedule(summary, manifest)].into_iter().flatten().collect();
     said.extend(own.into_iter().flat_map(kernel));
     said
 }
@@ -89,13 +91,25 @@ fn schedule(summary: &Summary, manifest: &Manifest) -> Option<String> {
     ))
 }
 
+/// A reader that is late for long holds the writer up: then even the kernel's stamps are late.
+fn full_buffers(own: &OwnLag) -> Option<String> {
+    let counted = |name: &str| own.counted(name).unwrap_or(0);
+    let full = counted("TCPToZeroWindowAdv").max(counted("PruneCalled"));
+    (full > 0).then(|| {
+        format!(
+            "receive buffers were full {} times during the load (all programs of this network namespace): a server had to wait for its client to read, and the stamps of what it wrote meanwhile contain that",
+            units::count(full)
+        )
+    })
+}
+
 fn kernel(own: &OwnLag) -> Vec<String> {
     let counted = |name: &str| own.counted(name).unwrap_or(0);
     let mut said = Vec::new();
-    let again = counted("RetransSegs");
+    let again = own.lost_segments().unwrap_or(0);
     if again > 0 {
         said.push(format!(
-            "{} TCP segments were sent again during the load, {} of them to connect, {} after a timeout (all programs of this network namespace): requests concerned waited 0.2 s or more, 1 s or more to connect, and their TTFT contains it",
+            "{} TCP segments were lost and sent again during the load, {} of them to connect, {} after a timeout (all programs of this network namespace): a timeout is 0.2 s or more, 1 s or more to connect, and the TTFT of the requests concerned contains it",
             units::count(again),
             units::count(counted("TCPSynRetrans")),
             units::count(counted("TCPTimeouts")),
@@ -128,7 +142,6 @@ struct Causes {
     waited: Option<String>,
     busy: Option<String>,
     stolen: Option<String>,
-    windows: u64,
 }
 
 /// What one stall shows.
@@ -154,7 +167,7 @@ fn cause(stall: &Stall) -> Cause {
 
 impl Causes {
     fn of(own: &OwnLag) -> Self {
-        let mut causes = Self { windows: own.counted("TCPToZeroWindowAdv").unwrap_or(0), ..Self::default() };
+        let mut causes = Self::default();
         let of_process = |stall: &&Stall| stall.what == Stalled::Process;
         for stall in &own.stalls {
             // What happened to the process happened to its runtime as well.
@@ -256,10 +269,6 @@ impl Causes {
         }
         if whys.is_empty() {
             return "; no cause was seen: no stall of over 10 ms, and CPUs were free".to_owned();
-        }
-        if self.windows > 0 {
-            let n = units::count(self.windows);
-            whys.push(format!("{n} receive windows were full meanwhile, so that servers had to wait (all programs of this network namespace)"));
         }
         let remedy = if remedies.is_empty() { String::new() } else { format!(" ({})", remedies.join("; ")) };
         format!("; cause: {}{remedy}", whys.join("; "))
@@ -377,6 +386,10 @@ mod tests {
         let quiet = OwnLag { kernel: Some(counted(0)), ..OwnLag::default() };
         assert_eq!(super::kernel(&quiet), [""; 0]);
         assert_eq!(super::kernel(&OwnLag::default()), [""; 0]);
+        assert_eq!((full_buffers(&quiet), full_buffers(&OwnLag::default())), (None, None));
+        let full =
+            OwnLag { kernel: Some([("TCPToZeroWindowAdv".to_owned(), 2)].into()), ..OwnLag::default() };
+        assert!(full_buffers(&full).is_some_and(|said| said.contains("full 2 times")));
         let lossy = OwnLag { kernel: Some(counted(7)), ..OwnLag::default() };
         let said = super::kernel(&lossy);
         assert!(said.len() == 2 && said.iter().all(|line| line.starts_with("7 ")), "{said:?}");

@@ -34,7 +34,7 @@ pub(super) fn rows(report: &Report<'_>) -> Vec<Row> {
         measured(
             "client lag",
             &lag,
-            "per event: the program had it − the kernel's stamp; inside user stamps only",
+            "per event: the program had it − the kernel's stamp of its read; inside user stamps only",
         )
     }));
     rows.extend(
@@ -121,12 +121,18 @@ fn watched(own: &OwnLag, events: usize) -> Vec<Row> {
         let what = format!("held back by the control group's limit, {quota}");
         rows.push(single("throttled", "s", Some(throttled_s), &what));
     }
-    let counter = |name: &'static str, key: &str, what: &str| {
-        let what = format!("{what}, of all programs in this network namespace");
-        own.counted(key).map(|n| single(name, "count", Some(n as f64), &what))
+    let everyone = "of all programs in this network namespace";
+    let counter = |name: &'static str, n: Option<u64>, what: &str| {
+        n.map(|n| single(name, "count", Some(n as f64), &format!("{what}, {everyone}")))
     };
-    rows.extend(counter("segments sent again", "RetransSegs", "TCP segments"));
-    rows.extend(counter("listen drops", "ListenDrops", "connections dropped by servers' full queues"));
+    let probes = own.counted("TCPLossProbes").unwrap_or(0);
+    let lost = format!("TCP segments, beside {} probes of a connection's tail", units::count(probes));
+    rows.extend(counter("lost and sent again", own.lost_segments(), &lost));
+    rows.extend(counter(
+        "listen drops",
+        own.counted("ListenDrops"),
+        "connections dropped by full queues of servers",
+    ));
     rows
 }
 
@@ -234,7 +240,7 @@ mod tests {
                 "CPUs used: 0.20",
                 "CPU time per million events: 4,000 ms",
                 "waited for a CPU: 250.0 ms",
-                "segments sent again: 3"
+                "lost and sent again: 3"
             ]
         );
         assert!(rows.iter().all(|row| !row.definition.is_empty() && cells(row).len() == 8));

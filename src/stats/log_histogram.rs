@@ -27,17 +27,6 @@ impl LogHistogram {
         }
     }
 
-    /// Counts everything that `other` has counted.
-    pub fn merge(&mut self, other: &Self) {
-        if self.counts.len() < other.counts.len() {
-            self.counts.resize(other.counts.len(), 0);
-        }
-        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
-            *count += more;
-        }
-        self.total += other.total;
-    }
-
     /// How many values were counted.
     pub fn total(&self) -> u64 {
         self.total
@@ -59,33 +48,15 @@ impl LogHistogram {
 mod tests {
     use super::*;
 
-    fn thousand() -> LogHistogram {
-        let mut histogram = LogHistogram::default();
-        (1..=1000).for_each(|ms| histogram.record(f64::from(ms) / 1e3));
-        histogram
-    }
-
     #[test]
     fn quantiles_are_within_their_promise() {
         assert_eq!(LogHistogram::default().quantile(0.5), None);
-        let histogram = thousand();
+        let mut histogram = LogHistogram::default();
+        (1..=1000).for_each(|ms| histogram.record(f64::from(ms) / 1e3));
         assert_eq!(histogram.total(), 1000);
         for q in [0.01, 0.5, 0.9, 0.99, 1.0] {
             assert!((histogram.quantile(q).unwrap() / q - 1.0).abs() < 0.026, "{q}");
         }
-    }
-
-    #[test]
-    fn two_together_are_one_of_all_values() {
-        let (mut whole, mut low, mut high) = (thousand(), LogHistogram::default(), LogHistogram::default());
-        for ms in 1..=1000 {
-            let part = if ms % 3 == 0 { &mut high } else { &mut low };
-            part.record(f64::from(ms) / 1e3);
-        }
-        high.record(5.0);
-        whole.record(5.0);
-        low.merge(&high);
-        assert_eq!(low, whole);
     }
 
     #[test]

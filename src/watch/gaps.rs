@@ -65,23 +65,6 @@ impl Gaps {
         }
     }
 
-    /// Several hearts of one body as one: what overlaps is one stall.
-    pub(super) fn merged(all: impl IntoIterator<Item = Gaps>) -> Gaps {
-        let mut merged = Gaps::default();
-        let mut spans = Vec::new();
-        for gaps in all {
-            merged.histogram.merge(&gaps.histogram);
-            merged.sum_s += gaps.sum_s;
-            merged.max_s = merged.max_s.max(gaps.max_s);
-            merged.forgotten += gaps.forgotten;
-            merged.forgotten_s += gaps.forgotten_s;
-            spans.extend(gaps.spans);
-        }
-        spans.sort_by_key(|span| span.begin);
-        spans.into_iter().for_each(|span| merged.push(span));
-        merged
-    }
-
     /// The distribution; `None` when there was no beat.
     pub(super) fn delay(&self) -> Option<Delay> {
         let n = self.histogram.total();
@@ -100,8 +83,8 @@ impl Gaps {
         })
     }
 
-    /// The longest stalls by their begin, and how many more there were. `evidence` is asked for those
-    /// that brought none.
+    /// The longest stalls by their begin, and how many more there were. What `evidence` says of one
+    /// takes the place of what it brought.
     pub(super) fn stalls(
         &self,
         what: Stalled,
@@ -168,18 +151,6 @@ mod tests {
         assert_eq!(gaps.delay(), None);
         gaps.note(at(10), at(5), Evidence::default());
         assert_eq!(gaps.delay().unwrap().max_s, 0.0);
-    }
-
-    #[test]
-    fn what_several_saw_is_one_stall() {
-        let (mut a, mut b) = (Gaps::default(), Gaps::default());
-        a.note(at(0), at(30), Evidence::default());
-        a.note(at(100), at(130), Evidence::default());
-        b.note(at(20), at(45), Evidence::default());
-        b.note(at(200), at(201), Evidence::default());
-        let both = Gaps::merged([a, b]);
-        assert_eq!(stalls(&both), [(0, 45), (100, 30)]);
-        assert_eq!(both.delay().unwrap().n, 4);
     }
 
     #[test]

@@ -14,6 +14,7 @@ const COUNTERS: [(&str, &[&str]); 2] = [
             "TCPTimeouts",
             "TCPSynRetrans",
             "TCPLossProbes",
+            "TCPLossProbeRecovery",
             "TCPBacklogDrop",
             "TCPRcvQDrop",
             "TCPReqQFullDrop",

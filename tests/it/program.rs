@@ -82,8 +82,9 @@ impl Said {
             "first tokens have an interval",
             "the client was late",
             "started after their scheduled time",
-            "TCP segments were sent again",
+            "TCP segments were lost",
             "dropped by a full listen queue",
+            "receive buffers were full",
             "the wall clock moved",
         ];
         let is_kept = |line: &&str| {

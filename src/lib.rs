@@ -8,6 +8,7 @@
 //! - [`config`]: YAML and flags become one resolved configuration
 //! - [`workload`]: what to send
 //! - [`load`]: when and how; over [`net`], sockets and stamps
+//! - [`watch`]: this process itself, meanwhile: was it late, what did it wait for
 //! - [`ingest`]: what the server says while the load runs: scrapes, log, spans
 //! - [`store`]: rows to append-only streams and Parquet, and back
 //! - [`correlate`]: both sides become one table
@@ -40,4 +41,5 @@ pub mod stats;
 pub mod store;
 pub mod units;
 pub mod verbs;
+pub mod watch;
 pub mod workload;

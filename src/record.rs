@@ -9,6 +9,7 @@ pub mod calibration;
 pub mod correlated;
 #[cfg(test)]
 pub mod fixture;
+pub mod own;
 
 use std::borrow::Cow;
 use std::net::SocketAddr;

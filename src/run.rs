@@ -38,6 +38,7 @@ use crate::server::{SERVERS, Server};
 use crate::store::folder::RESULTS_STREAM;
 use crate::store::manifest::{RunState, TargetFacts};
 use crate::store::{FolderError, Manifest, RunFolder, RunWriter};
+use crate::watch;
 use crate::workload::Workload;
 
 /// How long the embedded server may take to say that it serves.
@@ -190,7 +191,9 @@ fn measure(
     }
     .start(over.clone());
     let (sink, stamping) = stamps.begin(writer.requests())?;
-    let outcome = load::run(&plan, sink, Arc::clone(&live), &halt);
+    let (seen, own) = std::sync::mpsc::channel();
+    let outcome =
+        load::run_watched(&plan, sink, Arc::clone(&live), &halt, |runtime| watch::begin(runtime, seen));
     over.cancel();
     if let Some(shown) = shown {
         shown.thread().unpark();
@@ -198,6 +201,7 @@ fn measure(
     }
     let outcome = outcome?;
     stamping.end(manifest);
+    facts::note_own(manifest, own.try_recv().ok());
     manifest.extra.insert(
         "load".to_owned(),
         serde_json::json!({

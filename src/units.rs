@@ -27,9 +27,19 @@ pub fn tokens_per_second(value: f64) -> String {
     if value.is_finite() { format!("{} tok/s", significant(value)) } else { "–".to_owned() }
 }
 
-/// `0.1234` → `12.34 %`.
+/// `0.0123` → `1.23 %`.
 pub fn percent(share: f64) -> String {
-    if share.is_finite() { format!("{} %", significant(share * 1e2)) } else { "–".to_owned() }
+    if share.is_finite() {
+        let value = share * 100.0;
+        if value != 0.0 && value.abs() < 0.01 {
+            return format!("{} %", significant(value));
+        }
+        // Near both ends the second decimal matters.
+        let decimals = if (10.0..99.0).contains(&value.abs()) { 1 } else { 2 };
+        format!("{value:.decimals$} %")
+    } else {
+        "–".to_owned()
+    }
 }
 
 /// Bytes in units of 2^20: `12.34 MiB`.
@@ -127,6 +137,15 @@ mod tests {
     }
 
     #[test]
+    fn a_share_is_shown_in_a_hundred() {
+        assert_eq!(
+            [0.0, 0.0123, 0.5, 0.9996, 1.0].map(percent),
+            ["0.00 %", "1.23 %", "50.0 %", "99.96 %", "100.00 %"]
+        );
+        assert_eq!(percent(f64::NAN), "–");
+    }
+
+    #[test]
     fn a_scale_fits_the_largest_value() {
         let shown = [4e-4, 0.3, 1.9, 12.0].map(|largest| Scale::of(Unit::Seconds, largest).show(3e-4));
         assert_eq!(shown, ["300.0 µs", "0.300 ms", "0.300 ms", "0.000 s"]);
@@ -136,7 +155,7 @@ mod tests {
 
     #[test]
     fn shares_and_sizes_have_their_units() {
-        assert_eq!([1.0, 0.98765, -0.00012].map(percent), ["100.0 %", "98.77 %", "-0.012 %"]);
+        assert_eq!([0.98765, -0.000_012].map(percent), ["98.8 %", "-0.001 %"]);
         assert_eq!([0, 3 << 19, 2_000 << 20].map(mebibytes), ["0.000 MiB", "1.50 MiB", "2,000 MiB"]);
     }
 

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::record::{RequestRow, Status};
+use crate::stats::log_histogram::LogHistogram;
 
 /// Counts of a running load.
 #[derive(Debug, Default)]
@@ -45,52 +46,5 @@ impl Live {
     /// TTFT so far at quantile `q`, within 2.5 %, in seconds.
     pub fn ttft_s(&self, q: f64) -> Option<f64> {
         self.ttft.lock().ok().and_then(|h| h.quantile(q))
-    }
-}
-
-/// Counts in buckets that grow by 5 %: enough for a line that is looked at for a second.
-#[derive(Debug, Default)]
-struct LogHistogram {
-    counts: Vec<u64>,
-    total: u64,
-}
-
-const SMALLEST_S: f64 = 1e-6;
-const GROWTH: f64 = 1.05;
-
-impl LogHistogram {
-    fn record(&mut self, value_s: f64) {
-        let bucket = (value_s.max(SMALLEST_S) / SMALLEST_S).log(GROWTH) as usize;
-        if self.counts.len() <= bucket {
-            self.counts.resize(bucket + 1, 0);
-        }
-        if let Some(count) = self.counts.get_mut(bucket) {
-            *count += 1;
-            self.total += 1;
-        }
-    }
-
-    fn quantile(&self, q: f64) -> Option<f64> {
-        let rank = (q * self.total as f64).ceil().max(1.0) as u64;
-        let mut seen = 0;
-        self.counts.iter().enumerate().find_map(|(bucket, count)| {
-            seen += count;
-            (self.total > 0 && seen >= rank).then(|| SMALLEST_S * GROWTH.powf(bucket as f64 + 0.5))
-        })
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn live_quantiles_are_within_their_promise() {
-        let mut histogram = LogHistogram::default();
-        assert_eq!(histogram.quantile(0.5), None);
-        (1..=1000).for_each(|ms| histogram.record(f64::from(ms) / 1e3));
-        assert!((histogram.quantile(0.5).unwrap() / 0.5 - 1.0).abs() < 0.026);
-        assert!((histogram.quantile(0.99).unwrap() / 0.99 - 1.0).abs() < 0.026);
     }
 }

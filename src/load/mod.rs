@@ -110,6 +110,18 @@ pub fn run(
     live: Arc<Live>,
     interrupt: &CancellationToken,
 ) -> anyhow::Result<Outcome> {
+    run_watched(plan, sink, live, interrupt, |_| ())
+}
+
+/// As [`run`]; `watch` is called with the runtime before anything is sent, and what it returns is
+/// dropped when everything has ended and the runtime still lives.
+pub fn run_watched<W: Send>(
+    plan: &Plan,
+    sink: Sender<Finished>,
+    live: Arc<Live>,
+    interrupt: &CancellationToken,
+    watch: impl FnOnce(&tokio::runtime::Handle) -> W + Send,
+) -> anyhow::Result<Outcome> {
     let counters = Arc::new(Counters::default());
     let tellings = Tellings { live: Arc::clone(&live), counters: Arc::clone(&counters), sink };
     let finisher = Finisher::start(tellings.clone())?;
@@ -135,6 +147,8 @@ pub fn run(
             ready = connections::open_several(&shared, ahead) => ready,
             () = interrupt.cancelled() => Vec::new(),
         };
+        // Until everything has ended, while the runtime still lives.
+        let _watching = watch(&tokio::runtime::Handle::current());
         let begun = UnixNs::now();
         let mut tasks = match Offsets::new(plan.load.arrival, plan.seed) {
             None => closed_loop::start(plan, begun, ready, &shared),

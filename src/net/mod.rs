@@ -4,6 +4,7 @@
 pub mod limits;
 #[cfg_attr(not(target_os = "linux"), path = "no_packets.rs")]
 mod packets;
+mod pulse;
 mod source;
 mod stamps;
 mod stream;
@@ -11,6 +12,7 @@ pub mod tls;
 mod url;
 
 pub use packets::{PacketCounts, Packets};
+pub use pulse::{PulseReceiver, PulseSender, pulse};
 pub use source::Sources;
 pub use stamps::{Armed, arm};
 pub use stream::{ReadStamp, Received, StampedStream};

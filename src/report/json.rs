@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Artifact, Report, calibration, vllm_json};
+use super::{Artifact, Report, calibration, own, vllm_json};
 use crate::metric::Metric;
 
 pub(super) const ARTIFACT: Artifact =
@@ -27,6 +27,7 @@ fn write(report: &Report<'_>) -> anyhow::Result<String> {
         ("reconciliation", serde_json::to_value(&c.checks)?),
         ("coverage", serde_json::to_value(&c.coverage)?),
         ("server_aggregate", serde_json::to_value(&c.aggregate)?),
+        ("own", serde_json::to_value(own::rows(report))?),
         ("summary", serde_json::to_value(report.summary)?),
         ("definitions", Value::Object(definitions)),
     ];

@@ -2,8 +2,11 @@
 //! [`ARTIFACTS`]. This module must not know how anything was measured.
 
 mod calibration;
+mod causes;
+mod inexact;
 mod json;
 mod markdown;
+mod own;
 mod summary;
 mod tables;
 mod terminal;

@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::causes;
+use super::inexact::Inexact;
 use crate::metric::Metric;
 use crate::record::correlated::Correlated;
+use crate::record::own::OwnLag;
 use crate::record::{RequestRow, StampSource, Status};
 use crate::stats::{Estimate, bootstrap, moments, quantile};
 use crate::store::manifest::RunState;
@@ -32,6 +35,8 @@ pub struct Summary {
     pub server: Vec<MetricSummary>,
     pub stamps: Stamps,
     pub workload: WorkloadFacts,
+    /// What was seen of the program itself; `None` for a run that was killed.
+    pub own: Option<OwnLag>,
 }
 
 /// How the requests ended.
@@ -90,9 +95,11 @@ pub struct Stamps {
     pub exact_events: usize,
     pub first_tokens: usize,
     pub exact_first_tokens: usize,
+    pub inexact: Inexact,
     /// Requests whose stamps are the kernel's; the others have user stamps.
     pub kernel_stamped: usize,
-    /// User stamp − kernel stamp, per event: what stamping in the program would have added.
+    /// User stamp − kernel stamp, per event that has both: what stamping in the program would have
+    /// added.
     pub client_lag: Option<MetricLike>,
     /// Started − scheduled.
     pub schedule_lateness: Option<MetricLike>,
@@ -104,6 +111,7 @@ pub struct MetricLike {
     pub n: usize,
     pub mean_s: f64,
     pub p50_s: f64,
+    pub p90_s: f64,
     pub p99_s: f64,
     pub max_s: f64,
 }
@@ -117,8 +125,8 @@ pub struct WorkloadFacts {
 }
 
 impl Summary {
-    /// Counts and distributions of a run.
-    pub fn new(correlated: &Correlated, events: &Events) -> Self {
+    /// Counts and distributions of a run, with what was seen of the program meanwhile.
+    pub fn new(correlated: &Correlated, events: &Events, own: Option<OwnLag>) -> Self {
         let rows: Vec<&RequestRow> = correlated.rows.iter().map(|j| &j.client).collect();
         let ok: Vec<&RequestRow> = rows.iter().copied().filter(|r| r.status == Status::Ok).collect();
         let begin = rows.iter().map(|r| r.started_unix_ns).min();
@@ -131,8 +139,9 @@ impl Summary {
             totals: totals(&rows, &ok, events, duration_s),
             client: client_metrics(&ok, events),
             server: server_metrics(correlated),
-            stamps: stamps(&rows, events),
+            stamps: stamps(&rows, events, own.as_ref()),
             workload: workload(&rows),
+            own,
         }
     }
 
@@ -150,13 +159,8 @@ impl Summary {
         let s = &self.stamps;
         if s.first_tokens > 0 && s.kernel_stamped == 0 {
             said.push("no kernel stamps (not on this system, or not asked for): every time is a user stamp and contains the client's own lag".to_owned());
-        } else if s.exact_first_tokens * 100 < s.first_tokens * 99 {
-            said.push(format!(
-                "{} of {} first tokens have an interval, not an exact stamp: they shared a read with other events (the server wrote several at once, or the client was late)",
-                s.first_tokens - s.exact_first_tokens,
-                s.first_tokens
-            ));
         }
+        said.extend(causes::warnings(self, manifest));
         if let Some(drift) = manifest.clock.drift_s.filter(|d| d.abs() > 1e-3) {
             let steps = &manifest.clock.steps;
             said.push(format!(
@@ -310,12 +314,14 @@ fn summarise(metric: Metric, title: String, values: &[f64]) -> Option<MetricSumm
     })
 }
 
-fn stamps(rows: &[&RequestRow], events: &Events) -> Stamps {
+fn stamps(rows: &[&RequestRow], events: &Events, own: Option<&OwnLag>) -> Stamps {
     let first: Vec<&&RequestRow> = rows.iter().filter(|r| r.first_token_unix_ns.is_some()).collect();
     let lags: Vec<f64> = events
         .user_unix_ns
         .iter()
         .zip(&events.stamp_hi_unix_ns)
+        // Where the kernel gave none, the user's is the only stamp.
+        .filter(|(user, kernel)| user != kernel)
         .map(|(user, kernel)| (user - kernel) as f64 / 1e9)
         .collect();
     let late: Vec<f64> = rows.iter().map(|r| r.started_unix_ns.seconds_since(r.scheduled_unix_ns)).collect();
@@ -327,6 +333,7 @@ fn stamps(rows: &[&RequestRow], events: &Events) -> Stamps {
             .iter()
             .filter(|r| r.first_token_lo_unix_ns == r.first_token_unix_ns)
             .count(),
+        inexact: Inexact::count(events, own),
         kernel_stamped: rows.iter().filter(|r| r.stamps > StampSource::User).count(),
         client_lag: in_short(&lags),
         schedule_lateness: in_short(&late),
@@ -339,6 +346,7 @@ fn in_short(values: &[f64]) -> Option<MetricLike> {
         n: values.len(),
         mean_s: moments::mean(values)?,
         p50_s: quantile::quantile(&sorted, 0.5)?,
+        p90_s: quantile::quantile(&sorted, 0.9)?,
         p99_s: quantile::quantile(&sorted, 0.99)?,
         max_s: *sorted.last()?,
     })

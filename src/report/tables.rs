@@ -1,7 +1,7 @@
 //! The report's tables as rows of text, laid out once and drawn by each writer in its own way.
 //! This file must not know Markdown or terminals.
 
-use super::{Report, calibration};
+use super::{Report, calibration, own};
 use crate::metric::{Metric, Unit};
 use crate::record::correlated::{PartRow, Verdict};
 use crate::stats::Estimate;
@@ -25,6 +25,7 @@ pub fn all(report: &Report<'_>) -> Vec<Table> {
         server(report),
         calibration::section(report),
         checks(report),
+        own::table(report),
         errors(report),
     ];
     tables.into_iter().filter(|t| !t.rows.is_empty()).collect()
@@ -252,23 +253,6 @@ pub fn own_error(report: &Report<'_>) -> Vec<String> {
             units::count(s.events as u64),
             units::count(s.exact_first_tokens as u64),
             units::count(s.first_tokens as u64),
-        ));
-    }
-    if let Some(lag) = s.client_lag {
-        said.push(format!(
-            "Client lag (user − kernel stamp, per event): mean {}, p50 {}, p99 {}, max {}; it is not inside the numbers above.",
-            units::seconds(lag.mean_s),
-            units::seconds(lag.p50_s),
-            units::seconds(lag.p99_s),
-            units::seconds(lag.max_s)
-        ));
-    }
-    if let Some(late) = s.schedule_lateness {
-        said.push(format!(
-            "Schedule: requests started {} late in the mean, p99 {}, max {}.",
-            units::seconds(late.mean_s),
-            units::seconds(late.p99_s),
-            units::seconds(late.max_s)
         ));
     }
     let w = report.summary.workload;

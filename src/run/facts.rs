@@ -9,6 +9,7 @@ use crate::config::{Config, Connections};
 use crate::ingest::IngestReport;
 use crate::ingest::snapshot::{AfterOutcome, BeforeOutcome, Verdict};
 use crate::load;
+use crate::record::own::{self, OwnLag};
 use crate::store::Manifest;
 use crate::store::append::Written;
 use crate::store::manifest::{Host, SourceFacts, StageCounts};
@@ -107,6 +108,13 @@ pub(super) fn note_ingested(manifest: &mut Manifest, report: &IngestReport) {
             .warn(format!("the counters of {} were reset during the run: {}", reset.source, reset.evidence));
     }
     manifest.notes.extend(report.notes.iter().cloned());
+}
+
+/// What was seen of this program while the load ran.
+pub(super) fn note_own(manifest: &mut Manifest, own: Option<OwnLag>) {
+    if let Some(Ok(value)) = own.map(serde_json::to_value) {
+        manifest.extra.insert(own::KEY.to_owned(), value);
+    }
 }
 
 /// Connections that did not come as the configuration has them.

@@ -3,11 +3,14 @@
 
 use std::path::Path;
 
+use serde::Deserialize;
+
 use crate::clock::on_axis;
 use crate::correlate;
 use crate::metric::Metric;
 use crate::plot::{self, PlotData, Sample, Side};
 use crate::record::correlated::Correlated;
+use crate::record::own::{self, OwnLag};
 use crate::record::{JoinedRow, Status};
 use crate::report::{self, Report, Summary};
 use crate::store::folder::{EVENTS, JOINED, LOG, RESULTS, SCRAPES, SPANS};
@@ -55,7 +58,9 @@ pub fn recompute(folder: &Path) -> anyhow::Result<Recomputed> {
     };
     let correlated = correlate::correlate(data.requests.rows, &inputs)?;
     table::write_joined(&folder.file(JOINED), &correlated.rows)?;
-    let summary = Summary::new(&correlated, &data.events);
+    // Of a run that was killed, or made by an older version, there is none.
+    let own = data.manifest.extra.get(own::KEY).and_then(|value| OwnLag::deserialize(value).ok());
+    let summary = Summary::new(&correlated, &data.events, own);
     let recomputed = Recomputed { manifest: data.manifest, correlated, summary, notes };
     let report = recomputed.report();
     report::write_all(folder.path(), &report)?;

@@ -7,6 +7,7 @@
 //! - `normal`: the standard normal law, for the corrections of intervals
 //! - [`bootstrap`]: intervals of everything that is a function of sums
 //! - [`histogram`]: what cumulative buckets say about quantiles; counter resets
+//! - [`log_histogram`]: quantiles of values that are not kept
 //! - [`goodput`]: requests per second that met every objective
 //! - [`kde`], with [`bandwidth`]: the density that violins draw
 
@@ -16,6 +17,7 @@ pub mod estimate;
 pub mod goodput;
 pub mod histogram;
 pub mod kde;
+pub mod log_histogram;
 pub mod moments;
 mod normal;
 pub mod quantile;

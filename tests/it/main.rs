@@ -13,6 +13,7 @@ mod ingest_otlp;
 mod ingest_scrape;
 mod ingest_server;
 mod layering;
+mod own_lag;
 mod program;
 mod readme;
 mod real_vllm;

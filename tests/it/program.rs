@@ -89,10 +89,15 @@ impl Said {
     /// As [`shown`](Self::shown), of a report only what was wrong, and how many requests it is of.
     pub fn in_short(&self) -> String {
         let kept = ["warning:", "note:", "Total Requests", "Successful", "Failed", "In Flight", "run"];
-        // On a busy machine reads come late, and clocks are corrected on any. A server that dies may for
+        // On a busy machine reads come late and packets get lost, and clocks are corrected on any. A server that dies may for
         // a moment take connections and no more.
         let by_chance = [
             "first tokens have an interval",
+            "the client was late",
+            "started after their scheduled time",
+            "TCP segments were lost",
+            "dropped by a full listen queue",
+            "receive buffers were full",
             "the wall clock was stepped",
             "requests were sent a second time",
         ];

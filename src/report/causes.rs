@@ -1,0 +1,397 @@
+//! What the tool itself did to the numbers, as warnings, each with its cause and a remedy: inexact
+//! stamps, client lag, late starts, lost packets. The evidence is that of the watch, written down
+//! during the load. This file must not know how it was gathered.
+
+use super::summary::{MetricLike, Summary};
+use crate::metric::Metric;
+use crate::record::own::{OwnLag, Stall, Stalled};
+use crate::store::Manifest;
+use crate::units;
+
+/// A p99 over this is worth a warning.
+const LATE_S: f64 = 1e-3;
+/// As is a mean lag of over this share of the mean TTFT.
+const LAG_SHARE: f64 = 0.01;
+/// The share of runnable time without a CPU from which on waiting is called a cause.
+const WAITING_SHARE: f64 = 0.1;
+
+/// Every warning about the tool's own part.
+pub(super) fn warnings(summary: &Summary, manifest: &Manifest) -> Vec<String> {
+    let own = summary.own.as_ref();
+    let late = lag(summary);
+    let full = own.filter(|_| late.is_some()).and_then(full_buffers);
+    let mut said: Vec<String> =
+        [inexact(summary), late, full, schedule(summary, manifest)].into_iter().flatten().collect();
+    said.extend(own.into_iter().flat_map(kernel));
+    said
+}
+
+/// More than one event, or first token, in a hundred is no point.
+fn inexact(summary: &Summary) -> Option<String> {
+    let s = &summary.stamps;
+    if s.kernel_stamped == 0 {
+        return None;
+    }
+    let first = s.first_tokens - s.exact_first_tokens;
+    let many = |part: usize, whole: usize| part * 100 > whole;
+    if !many(s.inexact.events, s.events) && !many(first, s.first_tokens) {
+        return None;
+    }
+    let n = |n: usize| units::count(n as u64);
+    let causes = [
+        (s.inexact.in_a_stall, "arrived while the client stalled"),
+        (s.inexact.read_late, "were read over 1 ms late by the client"),
+        (s.inexact.several_at_once, "were written several at once by the server"),
+        (s.inexact.unstamped, "came without a kernel stamp"),
+        (s.inexact.other, "shared a read with other bytes"),
+    ];
+    let causes: Vec<String> = causes
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{} {what}", n(*count)))
+        .collect();
+    Some(format!(
+        "{} of {} token events ({}) and {} of {} first tokens have an interval, not an exact stamp: {}",
+        n(s.inexact.events),
+        n(s.events),
+        units::percent(s.inexact.events as f64 / s.events.max(1) as f64),
+        n(first),
+        n(s.first_tokens),
+        causes.join(", ")
+    ))
+}
+
+/// The client was so late that a tool which stamps in the program would have shown it.
+fn lag(summary: &Summary) -> Option<String> {
+    let lag = summary.stamps.client_lag?;
+    let ttft_s = summary.of(Metric::Ttft).map(|m| m.mean.value);
+    let matters = lag.p99_s > LATE_S || ttft_s.is_some_and(|ttft| lag.mean_s > LAG_SHARE * ttft);
+    if !matters {
+        return None;
+    }
+    let why = match summary.own.as_ref().map(Causes::of) {
+        None => "; what held it up was not recorded".to_owned(),
+        Some(causes) => causes.in_words(),
+    };
+    Some(format!("the client was late: {}{why}", distribution(&lag, "events")))
+}
+
+fn schedule(summary: &Summary, manifest: &Manifest) -> Option<String> {
+    let at = |pointer: &str| manifest.config.pointer(pointer).filter(|value| !value.is_null());
+    let open = at("/load/arrival/rate_rps").is_some();
+    let late = summary.stamps.schedule_lateness.filter(|late| open && late.p99_s > LATE_S)?;
+    let why = if at("/load/max_concurrency").is_some() {
+        "held back by the limit of concurrency, or by a late client"
+    } else {
+        "the client was late, and the load not quite what was asked for"
+    };
+    Some(format!(
+        "requests started after their scheduled time: {}: {why}; TTFT counts from the start, `ttft_scheduled_s` from the schedule",
+        distribution(&late, "requests")
+    ))
+}
+
+/// A reader that is late for long holds the writer up: then even the kernel's stamps are late.
+fn full_buffers(own: &OwnLag) -> Option<String> {
+    let counted = |name: &str| own.counted(name).unwrap_or(0);
+    let full = counted("TCPToZeroWindowAdv").max(counted("PruneCalled"));
+    (full > 0).then(|| {
+        format!(
+            "receive buffers were full {} times during the load (all programs of this network namespace): a server had to wait for its client to read, and the stamps of what it wrote meanwhile contain that",
+            units::count(full)
+        )
+    })
+}
+
+fn kernel(own: &OwnLag) -> Vec<String> {
+    let counted = |name: &str| own.counted(name).unwrap_or(0);
+    let mut said = Vec::new();
+    let again = own.lost_segments().unwrap_or(0);
+    if again > 0 {
+        said.push(format!(
+            "{} TCP segments were lost and sent again during the load, {} of them to connect, {} after a timeout (all programs of this network namespace): a timeout is 0.2 s or more, 1 s or more to connect, and the TTFT of the requests concerned contains it",
+            units::count(again),
+            units::count(counted("TCPSynRetrans")),
+            units::count(counted("TCPTimeouts")),
+        ));
+    }
+    let dropped = counted("ListenDrops").max(counted("ListenOverflows"));
+    if dropped > 0 {
+        said.push(format!(
+            "{} connections were dropped by a full listen queue on this host during the load: their requests waited 1 s or more to connect, and their TTFT contains it",
+            units::count(dropped)
+        ));
+    }
+    said
+}
+
+/// Why the client was late, in seconds for which that was seen.
+#[derive(Debug, Default)]
+struct Causes {
+    /// The process stood still, and neither used a CPU nor waited for one.
+    stopped_s: f64,
+    stopped: usize,
+    /// It may have been that, or waiting: this system does not tell.
+    unknown_s: f64,
+    /// Threads that could run had no CPU.
+    starved_s: f64,
+    /// A thread was held up though the process ran.
+    held_s: f64,
+    /// Worker threads had other things to do.
+    busy_s: f64,
+    waited: Option<String>,
+    busy: Option<String>,
+    stolen: Option<String>,
+}
+
+/// What one stall shows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Cause {
+    Stopped,
+    StoppedOrStarved,
+    Starved,
+    HeldUp,
+    Busy,
+}
+
+fn cause(stall: &Stall) -> Cause {
+    let half = stall.length_s / 2.0;
+    match (stall.what, stall.waited_s) {
+        (_, Some(waited)) if waited >= half => Cause::Starved,
+        (Stalled::Runtime, _) => Cause::Busy,
+        (Stalled::Process, _) if stall.cpu_s.is_some_and(|cpu| cpu >= stall.length_s / 10.0) => Cause::HeldUp,
+        (Stalled::Process, Some(_)) => Cause::Stopped,
+        (Stalled::Process, None) => Cause::StoppedOrStarved,
+    }
+}
+
+impl Causes {
+    fn of(own: &OwnLag) -> Self {
+        let mut causes = Self::default();
+        let of_process = |stall: &&Stall| stall.what == Stalled::Process;
+        for stall in &own.stalls {
+            // What happened to the process happened to its runtime as well.
+            let inside = |other: &Stall| {
+                stall.begin_unix_ns <= other.end_unix_ns() && other.begin_unix_ns <= stall.end_unix_ns()
+            };
+            if stall.what == Stalled::Runtime && own.stalls.iter().filter(of_process).any(inside) {
+                continue;
+            }
+            *match cause(stall) {
+                Cause::Stopped => {
+                    causes.stopped += 1;
+                    &mut causes.stopped_s
+                }
+                Cause::StoppedOrStarved => &mut causes.unknown_s,
+                Cause::Starved => &mut causes.starved_s,
+                Cause::HeldUp => &mut causes.held_s,
+                Cause::Busy => &mut causes.busy_s,
+            } += stall.length_s;
+        }
+        causes.note_waiting(own);
+        causes.note_busy(own);
+        let cpus = f64::from(own.machine.cpus.unwrap_or(1));
+        causes.stolen =
+            own.machine.steal_s.filter(|stolen| *stolen > 0.01 * cpus * own.duration_s()).map(|stolen| {
+                format!("the hypervisor gave {} of CPU time to others", units::seconds(stolen))
+            });
+        causes
+    }
+
+    /// Waiting that no stall shows, spread over many short moments, counts as well.
+    fn note_waiting(&mut self, own: &OwnLag) {
+        let load = own.load;
+        let (Some(waited_s), Some(on_cpu_s)) = (load.waited_s, load.on_cpu_s) else { return };
+        let share = waited_s / (waited_s + on_cpu_s).max(f64::MIN_POSITIVE);
+        if share >= WAITING_SHARE {
+            self.starved_s = self.starved_s.max(waited_s / f64::from(load.threads.max(1)));
+        }
+        let limit = own.machine.throttled_s.filter(|s| *s > 0.0).map_or_else(String::new, |throttled| {
+            format!(", held back for {} by the control group's limit", units::seconds(throttled))
+        });
+        self.waited = Some(format!(
+            "the load's threads waited {} for a CPU in {} ({} of the time they could have run){limit}",
+            units::seconds(waited_s),
+            units::seconds(own.duration_s()),
+            units::percent(share),
+        ));
+    }
+
+    fn note_busy(&mut self, own: &OwnLag) {
+        let Some(delay) = own.runtime_delay else { return };
+        let seen_s = self.stopped_s + self.unknown_s + self.starved_s + self.held_s + self.busy_s;
+        if seen_s == 0.0 && delay.p99_s > LATE_S {
+            self.busy_s = delay.p99_s;
+        }
+        let threads = f64::from(own.load.threads);
+        let share =
+            own.load.busy_s.map(|busy| busy / (threads * own.duration_s())).filter(|share| share.is_finite());
+        let share = share.map_or_else(String::new, |share| {
+            format!(", its {threads} threads were busy for {} of the time", units::percent(share.min(1.0)))
+        });
+        self.busy = Some(format!(
+            "the runtime was busy: a task that could run waited {} at p99, {} at most{share}",
+            units::seconds(delay.p99_s),
+            units::seconds(delay.max_s)
+        ));
+    }
+
+    /// The causes that matter beside the greatest, and what can be done.
+    fn in_words(&self) -> String {
+        let stopped = format!(
+            "the process was stopped or the machine slept for {} ({} {})",
+            units::seconds(self.stopped_s),
+            self.stopped,
+            if self.stopped == 1 { "time" } else { "times" }
+        );
+        let unknown =
+            format!("the process was stopped, or had no CPU, for {}", units::seconds(self.unknown_s));
+        let held = self.stolen.clone().unwrap_or_else(|| {
+            format!("a thread was held up for {} while the process ran", units::seconds(self.held_s))
+        });
+        let other_programs =
+            "keep other programs off this machine or off its CPUs (`--affinity`), or use another";
+        let causes = [
+            (self.stopped_s, Some(stopped), ""),
+            (self.unknown_s, Some(unknown), other_programs),
+            (self.starved_s, self.waited.clone(), other_programs),
+            (self.held_s, Some(held), ""),
+            (self.busy_s, self.busy.clone(), "use fewer streams, more `--threads`, or another machine"),
+        ];
+        let most = causes.iter().map(|(s, ..)| *s).fold(0.0, f64::max);
+        let chosen = causes.into_iter().filter(|(s, ..)| *s > 0.0 && *s >= most / 10.0);
+        let (mut whys, mut remedies) = (Vec::new(), Vec::new());
+        for (_, why, remedy) in chosen {
+            whys.extend(why);
+            if !remedy.is_empty() && !remedies.contains(&remedy) {
+                remedies.push(remedy);
+            }
+        }
+        if whys.is_empty() {
+            return "; no cause was seen: no stall of over 10 ms, and CPUs were free".to_owned();
+        }
+        let remedy = if remedies.is_empty() { String::new() } else { format!(" ({})", remedies.join("; ")) };
+        format!("; cause: {}{remedy}", whys.join("; "))
+    }
+}
+
+fn distribution(m: &MetricLike, of: &str) -> String {
+    format!(
+        "mean {}, p99 {}, max {} ({} {of})",
+        units::seconds(m.mean_s),
+        units::seconds(m.p99_s),
+        units::seconds(m.max_s),
+        units::count(m.n as u64)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::UnixNs;
+    use crate::record::own::{Delay, LoadThreads};
+
+    fn stall(what: Stalled, at_s: f64, length_s: f64, cpu_s: f64, waited_s: Option<f64>) -> Stall {
+        let begin_unix_ns = UnixNs(0).plus_seconds(at_s);
+        Stall { what, begin_unix_ns, length_s, cpu_s: Some(cpu_s), waited_s, window_s: length_s }
+    }
+
+    fn own(stalls: Vec<Stall>) -> OwnLag {
+        OwnLag {
+            ended_unix_ns: UnixNs(10_000_000_000),
+            runtime_delay: Some(Delay { n: 2000, p99_s: 0.012, max_s: 0.034, ..Delay::default() }),
+            load: LoadThreads {
+                threads: 2,
+                busy_s: Some(19.0),
+                on_cpu_s: Some(8.0),
+                waited_s: Some(0.1),
+                ..LoadThreads::default()
+            },
+            stalls,
+            ..OwnLag::default()
+        }
+    }
+
+    fn words(own: &OwnLag) -> String {
+        Causes::of(own).in_words()
+    }
+
+    #[test]
+    fn a_stop_is_told_from_waiting_and_from_being_busy() {
+        use Stalled::{Process, Runtime};
+        let causes = [
+            (stall(Process, 1.0, 2.0, 0.01, Some(0.001)), Cause::Stopped),
+            (stall(Process, 1.0, 2.0, 0.01, Some(1.9)), Cause::Starved),
+            (stall(Process, 1.0, 2.0, 1.5, Some(0.001)), Cause::HeldUp),
+            (stall(Process, 1.0, 2.0, 0.01, None), Cause::StoppedOrStarved),
+            (stall(Runtime, 1.0, 0.03, 0.9, Some(0.002)), Cause::Busy),
+            (stall(Runtime, 1.0, 0.03, 0.9, Some(0.020)), Cause::Starved),
+            (stall(Runtime, 1.0, 0.03, 0.9, None), Cause::Busy),
+        ];
+        for (stall, expected) in causes {
+            assert_eq!(cause(&stall), expected, "{stall:?}");
+        }
+    }
+
+    #[test]
+    fn a_stop_explains_the_runtimes_stall_in_it() {
+        let own = own(vec![
+            stall(Stalled::Process, 1.0, 2.0, 0.01, Some(0.001)),
+            stall(Stalled::Runtime, 0.999, 2.001, 0.01, Some(0.0)),
+        ]);
+        assert_eq!(
+            words(&own),
+            "; cause: the process was stopped or the machine slept for 2,000 ms (1 time)"
+        );
+    }
+
+    #[test]
+    fn a_busy_runtime_is_named_with_its_remedy() {
+        let busy = own(vec![stall(Stalled::Runtime, 4.0, 0.034, 0.9, Some(0.001))]);
+        let said = words(&busy);
+        assert!(
+            said.contains("waited 12.00 ms at p99, 34.00 ms at most, its 2 threads were busy for 95.0 %"),
+            "{said}"
+        );
+        assert!(
+            said.contains("`--threads`") && !said.contains("stopped") && !said.contains("for a CPU"),
+            "{said}"
+        );
+        // The same without any stall over 10 ms.
+        assert_eq!(words(&own(Vec::new())), said);
+    }
+
+    #[test]
+    fn waiting_for_a_cpu_is_named_though_no_stall_shows_it() {
+        let mut starved = own(Vec::new());
+        starved.load.waited_s = Some(2.0);
+        let said = words(&starved);
+        assert!(said.contains("waited 2,000 ms for a CPU in 10.00 s (20.0 % of the time"), "{said}");
+        assert!(said.contains("`--affinity`") && !said.contains("busy"), "{said}");
+    }
+
+    #[test]
+    fn without_evidence_no_cause_is_made_up() {
+        let mut calm = own(Vec::new());
+        calm.runtime_delay = Some(Delay { n: 2000, p99_s: 0.0002, ..Delay::default() });
+        assert_eq!(words(&calm), "; no cause was seen: no stall of over 10 ms, and CPUs were free");
+    }
+
+    #[test]
+    fn lost_packets_are_counted_and_none_are_not_mentioned() {
+        let counted = |n| {
+            let kernel = ["RetransSegs", "ListenDrops"].map(|name| (name.to_owned(), n));
+            kernel.into_iter().collect()
+        };
+        let quiet = OwnLag { kernel: Some(counted(0)), ..OwnLag::default() };
+        assert_eq!(super::kernel(&quiet), [""; 0]);
+        assert_eq!(super::kernel(&OwnLag::default()), [""; 0]);
+        assert_eq!((full_buffers(&quiet), full_buffers(&OwnLag::default())), (None, None));
+        let full =
+            OwnLag { kernel: Some([("TCPToZeroWindowAdv".to_owned(), 2)].into()), ..OwnLag::default() };
+        assert!(full_buffers(&full).is_some_and(|said| said.contains("full 2 times")));
+        let lossy = OwnLag { kernel: Some(counted(7)), ..OwnLag::default() };
+        let said = super::kernel(&lossy);
+        assert!(said.len() == 2 && said.iter().all(|line| line.starts_with("7 ")), "{said:?}");
+    }
+}

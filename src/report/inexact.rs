@@ -1,0 +1,150 @@
+//! Why token events have intervals in place of exact stamps: each is counted under the first cause
+//! that the records show. This file must not know how stalls were seen.
+
+use serde::Serialize;
+
+use crate::record::own::OwnLag;
+use crate::store::Events;
+
+/// A read that came this long after its last byte was late.
+const LATE_NS: i64 = 1_000_000;
+
+/// Events without an exact stamp, by cause.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct Inexact {
+    pub events: usize,
+    /// The client was late: their read's last byte arrived while the process or the runtime stalled.
+    pub in_a_stall: usize,
+    /// The client was late: the read came more than 1 ms after its last byte.
+    pub read_late: usize,
+    /// The server wrote several at once: they shared a read that was in time.
+    pub several_at_once: usize,
+    /// The kernel gave the read no stamp.
+    pub unstamped: usize,
+    /// The read ended in something else than the event, or left bytes behind.
+    pub other: usize,
+}
+
+impl Inexact {
+    /// Counts them. Without `own` no stall is known.
+    pub(super) fn count(events: &Events, own: Option<&OwnLag>) -> Self {
+        let stalls = stalls(own);
+        let mut n = Self::default();
+        let stamps = events.stamp_lo_unix_ns.iter().zip(&events.stamp_hi_unix_ns);
+        for ((lo, hi), (user, in_read)) in stamps.zip(events.user_unix_ns.iter().zip(&events.events_in_read))
+        {
+            if lo == hi {
+                continue;
+            }
+            n.events += 1;
+            *if within(&stalls, *hi) {
+                &mut n.in_a_stall
+            } else if user == hi {
+                &mut n.unstamped
+            } else if user - hi > LATE_NS {
+                &mut n.read_late
+            } else if *in_read > 1 {
+                &mut n.several_at_once
+            } else {
+                &mut n.other
+            } += 1;
+        }
+        n
+    }
+
+    /// Because the client was late.
+    pub fn client_late(&self) -> usize {
+        self.in_a_stall + self.read_late
+    }
+}
+
+/// The stalls as intervals that do not overlap, each a beat longer at both ends: it was seen to have
+/// begun, and to be over, up to a beat late.
+fn stalls(own: Option<&OwnLag>) -> Vec<(i64, i64)> {
+    let mut apart: Vec<(i64, i64)> = Vec::new();
+    let Some(own) = own else { return apart };
+    let mut all: Vec<(i64, i64)> = own
+        .stalls
+        .iter()
+        .map(|s| (s.begin_unix_ns.plus_seconds(-own.beat_s).0, s.end_unix_ns().plus_seconds(own.beat_s).0))
+        .collect();
+    all.sort_unstable();
+    for (begin, end) in all {
+        match apart.last_mut() {
+            Some(last) if begin <= last.1 => last.1 = last.1.max(end),
+            _ => apart.push((begin, end)),
+        }
+    }
+    apart
+}
+
+fn within(stalls: &[(i64, i64)], at: i64) -> bool {
+    let next = stalls.partition_point(|(begin, _)| *begin <= at);
+    next.checked_sub(1).and_then(|last| stalls.get(last)).is_some_and(|(_, end)| at <= *end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::UnixNs;
+    use crate::record::own::{Stall, Stalled};
+    use crate::record::{EventRow, Finished, fixture};
+
+    const MS: i64 = 1_000_000;
+
+    fn stall(what: Stalled, begin_ms: i64, length_s: f64) -> Stall {
+        let begin_unix_ns = UnixNs(begin_ms * MS);
+        Stall { what, begin_unix_ns, length_s, cpu_s: None, waited_s: None, window_s: length_s }
+    }
+
+    /// Each as lo, hi, user (all in ms) and how many shared the read.
+    fn events(all: &[(f64, f64, f64, u32)]) -> Events {
+        let ns = |ms: f64| UnixNs((ms * 1e6) as i64);
+        let row = |&(lo, hi, user, in_read): &(f64, f64, f64, u32)| EventRow {
+            stamp_lo_unix_ns: ns(lo),
+            stamp_hi_unix_ns: ns(hi),
+            user_unix_ns: ns(user),
+            events_in_read: in_read,
+            tokens: Some(1),
+            bytes: 200,
+        };
+        let mut events = Events::default();
+        events.push(&Finished { row: fixture::request(0), events: all.iter().map(row).collect() });
+        events
+    }
+
+    #[test]
+    fn each_event_has_one_cause() {
+        let own = OwnLag {
+            beat_s: 0.005,
+            stalls: vec![stall(Stalled::Process, 1000, 2.0), stall(Stalled::Runtime, 2900, 0.2)],
+            ..OwnLag::default()
+        };
+        let all = events(&[
+            (10.0, 10.0, 10.1, 1),       // exact
+            (990.0, 2999.0, 3001.0, 80), // read when the stop was over
+            (3050.0, 3104.0, 3104.1, 2), // within a beat of a stall
+            (3100.0, 3106.0, 3106.1, 3), // in time, together with others
+            (3200.0, 3210.0, 3211.5, 1), // late by itself
+            (3200.0, 3220.0, 3220.0, 1), // no stamp
+            (3220.0, 3221.0, 3221.1, 1), // something else ended the read
+        ]);
+        let expected =
+            Inexact { events: 6, in_a_stall: 2, read_late: 1, several_at_once: 1, unstamped: 1, other: 1 };
+        assert_eq!(Inexact::count(&all, Some(&own)), expected);
+        let unseen = Inexact::count(&all, None);
+        assert_eq!((unseen.in_a_stall, unseen.read_late, unseen.several_at_once), (0, 2, 2));
+    }
+
+    #[test]
+    fn stalls_that_overlap_are_one() {
+        let own = OwnLag {
+            stalls: vec![stall(Stalled::Process, 100, 0.5), stall(Stalled::Runtime, 120, 0.1)],
+            ..OwnLag::default()
+        };
+        let stalls = stalls(Some(&own));
+        assert_eq!(stalls, [(100 * MS, 600 * MS)]);
+        let seen = [99, 100, 400, 600, 601].map(|ms| within(&stalls, ms * MS));
+        assert_eq!(seen, [false, true, true, true, false]);
+    }
+}

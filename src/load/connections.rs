@@ -239,7 +239,7 @@ pub(super) mod tests {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
     }
 
-    fn load(arrival: Arrival, connections: Connections) -> Load {
+    pub(in crate::load) fn load(arrival: Arrival, connections: Connections) -> Load {
         Load {
             arrival,
             requests: None,

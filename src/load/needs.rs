@@ -63,3 +63,61 @@ fn demand(load: &Load) -> Demand {
 fn arrivals(rate_rps: f64, within_s: Option<f64>) -> u64 {
     within_s.map_or(u64::MAX, |s| (rate_rps * s).ceil() as u64)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::load::connections::tests::load;
+
+    #[test]
+    fn users_are_counted_and_rates_are_guessed() {
+        let of = |arrival, requests, max_concurrency| {
+            let load =
+                Load { requests, max_concurrency, duration_s: None, ..load(arrival, Connections::Cold) };
+            let Demand { at_once, certain } = demand(&load);
+            (at_once, certain)
+        };
+        let users = Arrival::Closed { users: 500, ramp_s: 9.0 };
+        assert_eq!((of(users, None, None), of(users, Some(20), None)), ((500, true), (20, true)));
+        let rate = Arrival::Constant { rate_rps: 5.0 };
+        assert_eq!(of(rate, None, None), (300, false));
+        assert_eq!((of(rate, Some(20), None), of(rate, None, Some(8))), ((20, false), (8, false)));
+        // Those of the last half second are held ready beside.
+        let warm = Load { duration_s: Some(10.0), ..load(rate, Connections::Warm) };
+        assert_eq!(demand(&warm).at_once, 50 + 3);
+    }
+
+    #[test]
+    fn a_new_connection_for_each_request_may_outrun_the_ports() {
+        let target = "127.0.0.1:80".parse().unwrap();
+        let warned = |rate_rps, connections, requests| {
+            let arrival = Arrival::Poisson { rate_rps };
+            let load = Load { requests, max_concurrency: Some(9), ..load(arrival, connections) };
+            reach(&load, target).unwrap().len()
+        };
+        // More in a second than there are ports, which are held for that long at least.
+        assert_eq!(warned(1e6, Connections::PerRequest, None), 1);
+        assert_eq!(warned(1e6, Connections::PerRequest, Some(100)), 0);
+        assert_eq!(
+            (warned(1e6, Connections::Cold, None), warned(0.1, Connections::PerRequest, None)),
+            (0, 0)
+        );
+    }
+
+    #[test]
+    fn users_beyond_the_ports_are_refused_before_the_run() {
+        let target = "127.0.0.1:80".parse().unwrap();
+        let users = load(Arrival::Closed { users: 70_000, ramp_s: 0.0 }, Connections::Warm);
+        let error = reach(&users, target).unwrap_err();
+        assert_eq!(crate::error::exit(&error), crate::error::Exit::Usage);
+        assert!(
+            error.to_string().starts_with("expected a source port for each of 70,000 connections, found ")
+        );
+        let source_addresses = (1..=9).map(|n| format!("127.0.0.{n}").parse().unwrap()).collect();
+        // Where the range is so narrow that nine addresses do not do, that is said; else all is well.
+        let nine = Load { source_addresses, ..users };
+        let ports = Ports::read(target, &nine.source_addresses).unwrap();
+        assert_eq!(reach(&nine, target).is_ok(), ports.check(demand(&nine)).is_ok());
+    }
+}

@@ -8,7 +8,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tare::error::Exit;
 use tare::net::Packets;
-use tare::record::{RequestRow, StampSource, Status};
+use tare::record::{Connection, RequestRow, StampSource, Status};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -142,12 +142,12 @@ fn rows(place: &Place) -> Vec<RequestRow> {
 fn under_tls_every_stage_has_its_stamp() {
     let (_server, _terminator, url) = https();
     let place = Place::new();
-    let said = place.tare(&format!(
-        "run --base-url {url} --ca-cert {AUTHORITY} --output run --users 4 --num-prompts 24 {SHORT}"
-    ));
+    let load = format!("--users 4 --num-prompts 24 {SHORT} --connections cold");
+    let said = place.tare(&format!("run --base-url {url} --ca-cert {AUTHORITY} --output run {load}"));
     assert_eq!(said.code, Some(0), "{}", said.shown());
     let rows = rows(&place);
     assert_eq!(rows.len(), 24);
+    assert!(rows.iter().any(|row| row.tls_end_unix_ns.is_some()));
     for row in &rows {
         assert_eq!((row.status, row.stamps), (Status::Ok, StampSource::Kernel), "{row:?}");
         assert!(row.first_token_lo_unix_ns <= row.first_token_unix_ns);
@@ -158,6 +158,25 @@ fn under_tls_every_stage_has_its_stamp() {
         assert!(there.is_sorted() && there.last() <= row.send_begin_unix_ns.as_ref(), "{row:?}");
     }
     assert!(said.out.contains("agree"), "the metrics came over TLS as well: {}", said.out);
+}
+
+/// What the server sends by itself after the handshake (session tickets) makes no connection stale.
+#[test]
+fn under_tls_connections_are_opened_ahead_as_without() {
+    let (_server, _terminator, url) = https();
+    let place = Place::new();
+    let load = format!("--users 4 --num-prompts 24 {SHORT} --connections warm");
+    let said = place.tare(&format!("run --base-url {url} --ca-cert {AUTHORITY} --output run {load}"));
+    assert_eq!(said.code, Some(0), "{}", said.shown());
+    let rows = rows(&place);
+    assert_eq!(rows.len(), 24);
+    for row in &rows {
+        assert!(matches!(row.connection, Connection::Warm | Connection::Reused), "{row:?}");
+        assert!(row.status == Status::Ok && row.tls_end_unix_ns.is_none(), "{row:?}");
+    }
+    let manifest = std::fs::read_to_string(place.path("run/manifest.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+    assert_eq!(manifest["load"]["connections"]["opened_ahead"], 4);
 }
 
 #[test]

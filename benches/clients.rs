@@ -96,7 +96,7 @@ fn one(client: &str, load: Load) -> anyhow::Result<Outcome> {
     ensure!(found.events > 0, "none of {} answers is in the server's truth", answers.len());
     Ok(Outcome {
         found,
-        loading: watched.until(last_end, if client == "tare" { Some("tare-load") } else { None }),
+        loading: watched.until(last_end, if client == "tare" { tare_client::LOAD_THREADS } else { &[] }),
         whole: watched.whole,
         to_first_request_s: first_read.unwrap_or(started).seconds_since(started),
     })

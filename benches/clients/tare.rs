@@ -9,6 +9,9 @@ use tare::store::{RunData, RunFolder};
 use crate::reference::{Answer, INPUT_TOKENS, Load, OUTPUT_TOKENS, RAMP_S, SAMPLES};
 use crate::server::Server;
 
+/// What a client of the usual kind does, is done on these: sending, reading, taking answers apart.
+pub const LOAD_THREADS: &[&str] = &["tare-load", "tare-rows"];
+
 pub fn command(load: Load, server: &Server, dir: &Path) -> Command {
     let Load { streams, seconds, tokens_per_second } = load;
     // Time for the longest answer, many times over: no request is given up.

@@ -18,7 +18,7 @@ const TICKS_PER_SECOND: f64 = 100.0;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Used {
     pub cpu_s: f64,
-    /// Of the threads of one name.
+    /// Of the threads of some names.
     pub threads_cpu_s: f64,
     pub peak_rss_bytes: u64,
 }
@@ -59,19 +59,19 @@ impl Watched {
         Ok(Self { looks, whole: Used { cpu_s, threads_cpu_s: cpu_s, peak_rss_bytes } })
     }
 
-    /// What had been used when `end` had just passed; of threads of this name, or of all.
-    pub fn until(&self, end: UnixNs, name: Option<&str>) -> Used {
+    /// What had been used when `end` had just passed; of threads of these names, or without any, of all.
+    pub fn until(&self, end: UnixNs, names: &[&str]) -> Used {
         let after = self.looks.iter().position(|look| look.at >= end);
         let until = self.looks.get(..after.map_or(self.looks.len(), |at| at + 1)).unwrap_or_default();
         let Some(last) = until.last() else { return self.whole };
         // A thread that has ended is known from the last look at it.
         let threads: HashMap<u32, &(String, f64)> =
             until.iter().flat_map(|look| look.threads.iter().map(|(id, thread)| (*id, thread))).collect();
-        let of_name = threads.values().filter(|(called, _)| name.is_some_and(|name| called == name));
+        let of_name = threads.values().filter(|(called, _)| names.contains(&called.as_str()));
         let threads_cpu_s = of_name.map(|(_, seconds)| seconds).sum();
         Used {
             cpu_s: last.cpu_s,
-            threads_cpu_s: if name.is_some() { threads_cpu_s } else { last.cpu_s },
+            threads_cpu_s: if names.is_empty() { last.cpu_s } else { threads_cpu_s },
             peak_rss_bytes: last.peak_rss_bytes,
         }
     }

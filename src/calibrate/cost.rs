@@ -17,8 +17,9 @@ use crate::record::calibration::Cost;
 
 /// Threads end with the load, and what they used with them: they are looked at again and again.
 const LOOK: Duration = Duration::from_millis(20);
-/// How the load's threads are called.
-const LOAD_THREADS: &str = "tare-load";
+/// How the load's threads are called: they send and read, keep the schedule, take answers apart, and
+/// read captured packets.
+const LOAD_THREADS: [&str; 4] = ["tare-load", "tare-pace", "tare-rows", "tare-packets"];
 
 /// Watches from its start to its end.
 pub(super) struct Watch {
@@ -67,7 +68,8 @@ impl Watch {
 fn look(threads: &mut HashMap<u32, u64>) {
     for entry in fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
         let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        let is_load = fs::read_to_string(entry.path().join("comm")).is_ok_and(|c| c.trim() == LOAD_THREADS);
+        let is_load =
+            fs::read_to_string(entry.path().join("comm")).is_ok_and(|c| LOAD_THREADS.contains(&c.trim()));
         if let Some(ns) = is_load.then(|| on_cpu_ns(&entry.path())).flatten() {
             threads.insert(id, ns);
         }
@@ -124,10 +126,11 @@ mod tests {
 
     #[test]
     fn only_the_threads_of_the_load_are_counted() {
-        let ((load, _load), (other, _other)) = (worker(LOAD_THREADS), worker("another"));
+        let loads = LOAD_THREADS.map(worker);
+        let (other, _other) = worker("another");
         let mut threads = HashMap::new();
         look(&mut threads);
-        assert!(threads[&load] >= 50_000_000, "{threads:?}");
+        assert!(loads.iter().all(|(load, _)| threads[load] >= 50_000_000), "{threads:?}");
         assert!(!threads.contains_key(&other), "{threads:?}");
     }
 

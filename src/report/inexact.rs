@@ -109,7 +109,11 @@ mod tests {
             bytes: 200,
         };
         let mut events = Events::default();
-        events.push(&Finished { row: fixture::request(0), events: all.iter().map(row).collect() });
+        events.push(&Finished {
+            row: fixture::request(0),
+            events: all.iter().map(row).collect(),
+            place: None,
+        });
         events
     }
 

@@ -52,6 +52,9 @@ pub(super) struct Client {
     pub(super) keeps_offsets: bool,
 }
 
+/// How an error ends that tells of too few source ports.
+pub(super) const NO_PORT: &str = " (no source port is free: --source-address)";
+
 /// The stamps of sending, set as they come.
 #[derive(Default)]
 pub(super) struct Sending {
@@ -154,7 +157,7 @@ impl Client {
     fn no_connection(&self, error: &io::Error) -> String {
         let said = format!("could not connect to {}: {error}", self.address);
         match error.kind() {
-            io::ErrorKind::AddrNotAvailable => format!("{said} (no source port is free: --source-address)"),
+            io::ErrorKind::AddrNotAvailable => said + NO_PORT,
             _ => said,
         }
     }

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use super::Shared;
 use super::arrival::user_start_s;
+use super::client::NO_PORT;
 use super::pause::Pause;
 use crate::clock::UnixNs;
 use crate::config::{Arrival, Connections, Load};
@@ -173,6 +174,8 @@ pub struct ConnectionCounts {
     pub reused: u64,
     /// … sent again on a new one, since the older one turned out closed.
     pub retried: u64,
+    /// … on none, since no source port was free.
+    pub without_port: u64,
 }
 
 impl ConnectionCounts {
@@ -190,6 +193,7 @@ pub(super) struct Counters {
     new: AtomicU64,
     reused: AtomicU64,
     retried: AtomicU64,
+    without_port: AtomicU64,
 }
 
 impl Counters {
@@ -200,6 +204,7 @@ impl Counters {
             Connection::Reused => &self.reused,
             Connection::New if opened_here => &self.new,
             Connection::Retried if opened_here => &self.retried,
+            _ if row.error.as_deref().is_some_and(|error| error.ends_with(NO_PORT)) => &self.without_port,
             // There was no connection to count.
             Connection::New | Connection::Retried => return,
         };
@@ -214,6 +219,7 @@ impl Counters {
             new: read(&self.new),
             reused: read(&self.reused),
             retried: read(&self.retried),
+            without_port: read(&self.without_port),
         }
     }
 }

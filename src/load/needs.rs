@@ -35,15 +35,16 @@ pub fn reach(load: &Load, target: SocketAddr) -> anyhow::Result<Vec<String>> {
     Ok(few.into_iter().chain(ports.check_turnover(opened, rate)).collect())
 }
 
-/// A warning if a closed loop, whose pace nobody knows before, opened connections faster than ports
-/// become free.
+/// The remedy, after a load in which requests found no free port: the pace of a closed loop is known
+/// only then.
 pub fn outrun(load: &Load, target: SocketAddr, outcome: &Outcome) -> Option<String> {
+    let counts = outcome.connections;
     let seconds = outcome.ended_unix_ns.seconds_since(outcome.begun_unix_ns);
-    let opened = outcome.connections.opened();
-    if !matches!(load.arrival, Arrival::Closed { .. }) || seconds <= 0.0 {
+    if counts.without_port == 0 || seconds <= 0.0 {
         return None;
     }
-    Ports::read(target, &load.source_addresses)?.check_turnover(opened, opened as f64 / seconds)
+    let ports = Ports::read(target, &load.source_addresses)?;
+    ports.check_turnover(counts.opened(), counts.opened() as f64 / seconds)
 }
 
 /// Connections open at one time.

@@ -19,6 +19,8 @@ const REUSED_AFTER_S: f64 = 1.0;
 const RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 const RESERVED: &str = "/proc/sys/net/ipv4/ip_local_reserved_ports";
 const REUSE: &str = "/proc/sys/net/ipv4/tcp_tw_reuse";
+/// More addresses than this are told by their number.
+const FEW_ADDRESSES: u64 = 8;
 /// What the port range can be widened to without touching the ports of services.
 const WIDEST: (u16, u16) = (1024, 65535);
 
@@ -122,7 +124,8 @@ impl Ports {
         }
         Some(format!(
             "{per_second:.0} new connections per second, each of which keeps its source port for {} s after its \
-             end (TIME_WAIT), need {} ports, found {}: {}; or keep connections (`--connections warm`)",
+             end (TIME_WAIT) unless the server closes first, need up to {} ports, found {}: {}; or keep connections \
+             (`--connections warm`)",
             self.held_s,
             count(held),
             self.in_words(),
@@ -143,16 +146,19 @@ impl Ports {
         let addresses = wanted.div_ceil(self.each.max(1));
         let mut ways = Vec::new();
         match self.target.ip() {
-            IpAddr::V4(ip) if ip.is_loopback() && addresses < 255 => {
+            IpAddr::V4(ip) if ip.is_loopback() && addresses <= FEW_ADDRESSES => {
                 let names: Vec<String> = (1..=addresses).map(|n| format!("127.0.0.{n}")).collect();
                 ways.push(format!("`--source-address {}`", names.join(",")));
+            }
+            IpAddr::V4(ip) if ip.is_loopback() => {
+                ways.push(format!("`--source-address` with {addresses} addresses of 127.0.0.0/8"));
             }
             _ => ways.push(format!(
                 "`--source-address A,B…` with {addresses} addresses of this host: each has ports of its own"
             )),
         }
         let (first, last) = WIDEST;
-        if u64::from(last - first) * self.sources.len().max(1) as u64 >= wanted {
+        if (u64::from(last - first) + 1) * self.sources.len().max(1) as u64 >= wanted {
             ways.push(format!("`sysctl -w net.ipv4.ip_local_port_range=\"{first} {last}\"`"));
         }
         ways
@@ -290,7 +296,9 @@ mod tests {
         let there = ports("10.0.0.9:80", &[]);
         assert_eq!(there.check_turnover(1_000_000, 470.0), None);
         assert_eq!(there.check_turnover(20_000, 5000.0), None, "so few never use up the ports");
-        insta::assert_snapshot!(there.check_turnover(1_000_000, 1000.0).unwrap(), @r#"1000 new connections per second, each of which keeps its source port for 60 s after its end (TIME_WAIT), need 60,000 ports, found 28,232 (ip_local_port_range): `--source-address A,B…` with 3 addresses of this host: each has ports of its own; or `sysctl -w net.ipv4.ip_local_port_range="1024 65535"`; or keep connections (`--connections warm`)"#);
+        insta::assert_snapshot!(there.check_turnover(1_000_000, 1000.0).unwrap(), @r#"1000 new connections per second, each of which keeps its source port for 60 s after its end (TIME_WAIT) unless the server closes first, need up to 60,000 ports, found 28,232 (ip_local_port_range): `--source-address A,B…` with 3 addresses of this host: each has ports of its own; or `sysctl -w net.ipv4.ip_local_port_range="1024 65535"`; or keep connections (`--connections warm`)"#);
+        let many = ports("127.0.0.1:80", &[]).check_turnover(1_000_000, 5000.0).unwrap();
+        assert!(many.contains("`--source-address` with 11 addresses of 127.0.0.0/8; or keep"), "{many}");
         let reused = Ports { held_s: REUSED_AFTER_S, ..there };
         assert_eq!(reused.check_turnover(1_000_000, 1000.0), None);
     }

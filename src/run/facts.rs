@@ -132,8 +132,9 @@ pub(super) fn note_connections(manifest: &mut Manifest, plan: &load::Plan, outco
             counts.retried, outcome.sent
         ));
     }
-    if let Some(warning) = load::needs::outrun(&plan.load, plan.address, outcome) {
-        manifest.warn(warning);
+    if counts.without_port > 0 {
+        let why = load::needs::outrun(&plan.load, plan.address, outcome).unwrap_or_default();
+        manifest.warn(format!("{} requests found no free source port. {why}", counts.without_port).trim());
     }
 }
 

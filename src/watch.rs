@@ -1,6 +1,6 @@
 //! This program, observed while it sends a load: was it late, what did it use, what did it wait for?
 //! A thread of its own, `tare-watch`, beats every 5 ms. It notes how late it woke itself (then the
-//! process or the machine did not run), and sends a pulse to a task of the load's runtime, which
+//! process or the machine did not run), and at every second beat sends a pulse to a task of the load's runtime, which
 //! notes how late it had it (then the worker threads were busy, or had no CPU). A task cannot be kept
 //! on one worker, so this is what any task may meet with, whichever worker takes it up. Once a second
 //! the thread reads what each thread used of the CPUs and how long it waited for one.
@@ -22,7 +22,7 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 use tokio::runtime::{Handle, RuntimeFlavor, RuntimeMetrics};
 
-use self::gaps::{Evidence, Gaps};
+use self::gaps::{Evidence, Gaps, STALL_S};
 use self::threads::{OwnWait, Used};
 use crate::clock::UnixNs;
 use crate::net::{PulseReceiver, PulseSender, pulse};
@@ -30,6 +30,11 @@ use crate::record::own::{LoadThreads, OwnLag, Stalled};
 
 /// From one beat to the next.
 const BEAT: Duration = Duration::from_millis(5);
+/// Beats from one pulse to the next: each costs the load's threads a few microseconds.
+const BEATS_PER_PULSE: u32 = 2;
+/// Beats from one look at this thread's own waiting to the next, while there is no stall. The look
+/// is the dearest part of a beat; a stall's waiting may so contain what came up to 40 ms before it.
+const BEATS_PER_LOOK: u32 = 8;
 /// From one reading of the threads to the next.
 const READING_S: f64 = 1.0;
 /// What the load's threads are called.
@@ -121,12 +126,22 @@ impl Watch {
         let mut used = Used::since(threads::read());
         let mut samples: Vec<Sample> = self.sample(&used).into_iter().collect();
         let mut process = Gaps::default();
-        let (mut before, mut next_reading) = (Moment::now(&wait), self.begun.plus_seconds(READING_S));
+        let mut next_reading = self.begun.plus_seconds(READING_S);
+        let (mut before, mut waited_before) = (Moment::now(), wait.waited_ns());
+        let mut beats: u32 = 0;
         while !end.load(Ordering::Relaxed) {
             std::thread::sleep(BEAT);
-            let woke = Moment::now(&wait);
-            process.note(before.at.plus_seconds(BEAT.as_secs_f64()), woke.at, before.until(&woke));
-            if let Some(pulse) = &self.pulse {
+            let woke = Moment::now();
+            let due = before.at.plus_seconds(BEAT.as_secs_f64());
+            beats = beats.wrapping_add(1);
+            let stalled = woke.at.seconds_since(due) > STALL_S;
+            let waited =
+                if stalled || beats.is_multiple_of(BEATS_PER_LOOK) { wait.waited_ns() } else { None };
+            process.note(due, woke.at, before.until(&woke, waited.zip(waited_before)));
+            waited_before = waited.or(waited_before);
+            if beats.is_multiple_of(BEATS_PER_PULSE)
+                && let Some(pulse) = &self.pulse
+            {
                 pulse.send(UnixNs::now());
             }
             if woke.at >= next_reading {
@@ -152,6 +167,7 @@ impl Watch {
             begun_unix_ns: self.begun,
             ended_unix_ns: UnixNs::now(),
             beat_s: BEAT.as_secs_f64(),
+            pulse_s: (BEAT * BEATS_PER_PULSE).as_secs_f64(),
             process_delay: process.delay(),
             runtime_delay: runtime.delay(),
             stalls,
@@ -196,23 +212,21 @@ impl Watch {
 struct Moment {
     at: UnixNs,
     process_cpu_ns: Option<i64>,
-    waited_ns: Option<u64>,
 }
 
 impl Moment {
-    fn now(wait: &OwnWait) -> Self {
+    fn now() -> Self {
         let at = UnixNs::now();
         let cpu = clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).ok();
-        let process_cpu_ns = cpu.map(|t| t.tv_sec() * 1_000_000_000 + t.tv_nsec());
-        Self { at, process_cpu_ns, waited_ns: wait.waited_ns() }
+        Self { at, process_cpu_ns: cpu.map(|t| t.tv_sec() * 1_000_000_000 + t.tv_nsec()) }
     }
 
-    fn until(&self, later: &Self) -> Evidence {
+    /// What was seen from `self` to `later`; `waited` is the thread's own waiting, now and before.
+    fn until(&self, later: &Self, waited: Option<(u64, u64)>) -> Evidence {
         let cpu_ns = later.process_cpu_ns.zip(self.process_cpu_ns).map(|(b, a)| b - a);
-        let waited_ns = later.waited_ns.zip(self.waited_ns).map(|(b, a)| b.saturating_sub(a));
         Evidence {
             cpu_s: cpu_ns.map(|ns| ns as f64 / 1e9),
-            waited_s: waited_ns.map(|ns| ns as f64 / 1e9),
+            waited_s: waited.map(|(now, before)| now.saturating_sub(before) as f64 / 1e9),
             window_s: later.at.seconds_since(self.at),
         }
     }

@@ -19,6 +19,8 @@ pub struct OwnLag {
     pub ended_unix_ns: UnixNs,
     /// From one beat to the next.
     pub beat_s: f64,
+    /// From one pulse sent to the runtime to the next.
+    pub pulse_s: f64,
     /// How late a thread woke that does nothing but sleep from beat to beat: late means that the
     /// process, or the whole machine, did not run.
     pub process_delay: Option<Delay>,
@@ -65,7 +67,8 @@ pub struct Stall {
     /// CPU time used meanwhile: of the process by a stall of it, of the load's threads by one of the
     /// runtime (there over the readings around it, `window_s` apart).
     pub cpu_s: Option<f64>,
-    /// Runnable without a CPU meanwhile: the sleeping thread, or the load's threads together.
+    /// Runnable without a CPU meanwhile: the sleeping thread (40 ms before included), or the load's
+    /// threads together.
     pub waited_s: Option<f64>,
     pub window_s: f64,
 }
@@ -125,15 +128,13 @@ impl OwnLag {
         self.ended_unix_ns.seconds_since(self.begun_unix_ns)
     }
 
-    /// TCP segments that were sent again because they were lost. A probe of a connection's tail that
-    /// was too early for the other side's acknowledgement, which a stopped or busy reader delays, is
-    /// none.
+    /// TCP segments that were sent again because they were lost: after a timeout, after later ones had
+    /// arrived, or with a probe that proved the loss. Other probes of a connection's tail are none:
+    /// they only came before an acknowledgement that a stopped or busy reader had delayed.
     pub fn lost_segments(&self) -> Option<u64> {
-        let counted = |name| self.counted(name).unwrap_or(0);
-        let again = self.counted("RetransSegs")?;
-        let lost = again.saturating_sub(counted("TCPLossProbes")) + counted("TCPLossProbeRecovery");
-        // A probe may carry new data, and then hides a segment here: timeouts are counted for sure.
-        Some(lost.max(counted("TCPTimeouts")))
+        let kernel = self.kernel.as_ref()?;
+        let kinds = ["TCPTimeouts", "TCPFastRetrans", "TCPSlowStartRetrans", "TCPLossProbeRecovery"];
+        Some(kinds.iter().filter_map(|name| kernel.get(*name)).sum())
     }
 
     /// What a counter of the kernel grew by.
@@ -155,14 +156,16 @@ mod tests {
 
     #[test]
     fn probes_are_no_losses() {
-        let lost = |again, probes, recovered, timeouts| {
-            let names = ["RetransSegs", "TCPLossProbes", "TCPLossProbeRecovery", "TCPTimeouts"];
-            let counts = names.map(str::to_owned).into_iter().zip([again, probes, recovered, timeouts]);
-            OwnLag { kernel: Some(counts.collect()), ..OwnLag::default() }.lost_segments()
-        };
-        assert_eq!(lost(321, 321, 0, 0), Some(0));
-        assert_eq!(lost(10, 4, 1, 2), Some(7));
-        assert_eq!(lost(2, 9, 0, 2), Some(2));
+        let counts = [
+            ("RetransSegs", 321),
+            ("TCPLossProbes", 310),
+            ("TCPTimeouts", 2),
+            ("TCPFastRetrans", 7),
+            ("TCPLossProbeRecovery", 1),
+        ];
+        let kernel = counts.into_iter().map(|(name, n)| (name.to_owned(), n)).collect();
+        let own = OwnLag { kernel: Some(kernel), ..OwnLag::default() };
+        assert_eq!(own.lost_segments(), Some(10));
         assert_eq!(OwnLag::default().lost_segments(), None);
     }
 }

@@ -141,7 +141,7 @@ struct Causes {
     busy_s: f64,
     waited: Option<String>,
     busy: Option<String>,
-    stolen: Option<String>,
+    stolen: Option<(f64, String)>,
 }
 
 /// What one stall shows.
@@ -190,11 +190,9 @@ impl Causes {
         }
         causes.note_waiting(own);
         causes.note_busy(own);
-        let cpus = f64::from(own.machine.cpus.unwrap_or(1));
-        causes.stolen =
-            own.machine.steal_s.filter(|stolen| *stolen > 0.01 * cpus * own.duration_s()).map(|stolen| {
-                format!("the hypervisor gave {} of CPU time to others", units::seconds(stolen))
-            });
+        causes.stolen = own.machine.steal_s.filter(|stolen_s| *stolen_s > 0.0).map(|stolen_s| {
+            (stolen_s, format!("the hypervisor gave {} of CPU time to others", units::seconds(stolen_s)))
+        });
         causes
     }
 
@@ -239,16 +237,22 @@ impl Causes {
     /// The causes that matter beside the greatest, and what can be done.
     fn in_words(&self) -> String {
         let stopped = format!(
-            "the process was stopped or the machine slept for {} ({} {})",
+            "the process was stopped or the machine slept for {} ({} {}{})",
             units::seconds(self.stopped_s),
             self.stopped,
-            if self.stopped == 1 { "time" } else { "times" }
+            if self.stopped == 1 { "time" } else { "times" },
+            // A machine whose hypervisor runs others sleeps in that time.
+            match &self.stolen {
+                Some((stolen_s, stolen)) if *stolen_s >= self.stopped_s / 2.0 => format!("; {stolen}"),
+                _ => String::new(),
+            }
         );
         let unknown =
             format!("the process was stopped, or had no CPU, for {}", units::seconds(self.unknown_s));
-        let held = self.stolen.clone().unwrap_or_else(|| {
-            format!("a thread was held up for {} while the process ran", units::seconds(self.held_s))
-        });
+        let held = match &self.stolen {
+            Some((stolen_s, stolen)) if *stolen_s >= self.held_s / 2.0 => stolen.clone(),
+            _ => format!("a thread was held up for {} while the process ran", units::seconds(self.held_s)),
+        };
         let other_programs =
             "keep other programs off this machine or off its CPUs (`--affinity`), or use another";
         let causes = [
@@ -380,7 +384,7 @@ mod tests {
     #[test]
     fn lost_packets_are_counted_and_none_are_not_mentioned() {
         let counted = |n| {
-            let kernel = ["RetransSegs", "ListenDrops"].map(|name| (name.to_owned(), n));
+            let kernel = ["TCPTimeouts", "ListenDrops"].map(|name| (name.to_owned(), n));
             kernel.into_iter().collect()
         };
         let quiet = OwnLag { kernel: Some(counted(0)), ..OwnLag::default() };

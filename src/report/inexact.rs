@@ -58,15 +58,15 @@ impl Inexact {
     }
 }
 
-/// The stalls as intervals that do not overlap, each a beat longer at both ends: it was seen to have
-/// begun, and to be over, up to a beat late.
+/// The stalls as intervals that do not overlap, each a pulse's time longer at both ends: that it
+/// has begun, and that it is over, is seen late by up to as much.
 fn stalls(own: Option<&OwnLag>) -> Vec<(i64, i64)> {
     let mut apart: Vec<(i64, i64)> = Vec::new();
     let Some(own) = own else { return apart };
     let mut all: Vec<(i64, i64)> = own
         .stalls
         .iter()
-        .map(|s| (s.begin_unix_ns.plus_seconds(-own.beat_s).0, s.end_unix_ns().plus_seconds(own.beat_s).0))
+        .map(|s| (s.begin_unix_ns.plus_seconds(-own.pulse_s).0, s.end_unix_ns().plus_seconds(own.pulse_s).0))
         .collect();
     all.sort_unstable();
     for (begin, end) in all {
@@ -120,14 +120,14 @@ mod tests {
     #[test]
     fn each_event_has_one_cause() {
         let own = OwnLag {
-            beat_s: 0.005,
+            pulse_s: 0.005,
             stalls: vec![stall(Stalled::Process, 1000, 2.0), stall(Stalled::Runtime, 2900, 0.2)],
             ..OwnLag::default()
         };
         let all = events(&[
             (10.0, 10.0, 10.1, 1),       // exact
             (990.0, 2999.0, 3001.0, 80), // read when the stop was over
-            (3050.0, 3104.0, 3104.1, 2), // within a beat of a stall
+            (3050.0, 3104.0, 3104.1, 2), // within a pulse of a stall
             (3100.0, 3106.0, 3106.1, 3), // in time, together with others
             (3200.0, 3210.0, 3211.5, 1), // late by itself
             (3200.0, 3220.0, 3220.0, 1), // no stamp

@@ -10,6 +10,9 @@ use super::tables::Table;
 use crate::record::own::{Delay, OwnLag};
 use crate::units;
 
+/// Fewer say nothing about a million.
+const ENOUGH_EVENTS: usize = 1_000;
+
 /// One number, or one distribution, of the tool itself.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
@@ -63,13 +66,13 @@ pub(super) fn rows(report: &Report<'_>) -> Vec<Row> {
 /// What the watch saw.
 fn watched(own: &OwnLag, events: usize) -> Vec<Row> {
     let duration_s = own.duration_s();
-    let beat = units::seconds(own.beat_s);
+    let (beat, pulse) = (units::seconds(own.beat_s), units::seconds(own.pulse_s));
     let mut rows = Vec::new();
     rows.extend(own.runtime_delay.map(|delay| {
         delayed(
             "runtime delay",
             &delay,
-            &format!("a byte sent to a task of the load every {beat} → the task has it"),
+            &format!("a byte sent to a task of the load every {pulse} → the task has it"),
         )
     }));
     rows.extend(own.process_delay.map(|delay| {
@@ -97,7 +100,7 @@ fn watched(own: &OwnLag, events: usize) -> Vec<Row> {
                 "CPU time / duration of the load",
             ));
         }
-        if events > 0 {
+        if events >= ENOUGH_EVENTS {
             let what = "of the process, per million token events: sending, recording, ingest and writing";
             let row = single("CPU time per million events", "s", Some(cpu_s * 1e6 / events as f64), what);
             rows.push(Row { n: Some(events as u64), ..row });
@@ -219,6 +222,7 @@ mod tests {
             begun_unix_ns: UnixNs(0),
             ended_unix_ns: UnixNs(10_000_000_000),
             beat_s: 0.005,
+            pulse_s: 0.010,
             process_delay: Some(Delay { n: 2000, p99_s: 0.0002, ..Delay::default() }),
             user_s: Some(1.5),
             system_s: Some(0.5),

@@ -13,6 +13,8 @@ const COUNTERS: [(&str, &[&str]); 2] = [
             "ListenDrops",
             "TCPTimeouts",
             "TCPSynRetrans",
+            "TCPFastRetrans",
+            "TCPSlowStartRetrans",
             "TCPLossProbes",
             "TCPLossProbeRecovery",
             "TCPBacklogDrop",

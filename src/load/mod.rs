@@ -141,7 +141,7 @@ pub fn run_watched<W: Send>(
         unsent: AtomicU64::new(0),
     });
     let grace = Duration::from_secs_f64(plan.load.grace_period_s);
-    let begun = runtime::run(&plan.load, async {
+    let times = runtime::run(&plan.load, async {
         let ahead = connections::before_the_start(&plan.load);
         let ready = tokio::select! {
             ready = connections::open_several(&shared, ahead) => ready,
@@ -157,7 +157,7 @@ pub fn run_watched<W: Send>(
         // The end of sending: by time, by count (the tasks end by themselves), or by the user.
         let time_left = plan.load.duration_s.map(|d| begun.plus_seconds(d).remaining());
         tokio::select! {
-            () = join_all(&mut tasks) => return Ok(begun),
+            () = join_all(&mut tasks) => return Ok((begun, UnixNs::now())),
             () = sleep_or_for_ever(time_left) => {}
             () = interrupt.cancelled() => {}
         }
@@ -173,14 +173,14 @@ pub fn run_watched<W: Send>(
                 std::future::pending::<()>().await;
             } => {}
         }
-        Ok(begun)
+        Ok((begun, UnixNs::now()))
     });
     finisher.end()?;
-    let begun = begun?;
+    let (begun, ended) = times?;
     let sent = shared.live.sent.load(Ordering::Relaxed);
     Ok(Outcome {
         begun_unix_ns: begun,
-        ended_unix_ns: UnixNs::now(),
+        ended_unix_ns: ended,
         sent,
         unsent: shared.unsent.load(Ordering::Relaxed),
         refused_usage: shared.refused_usage.load(Ordering::Relaxed),

@@ -50,6 +50,9 @@ pub async fn run(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, accep
             Err(Closed::Invalid(what)) => return refuse(&shared, &mut wire, what).await,
         };
         count += 1;
+        // As on asyncio's loop: what has come in on other connections is read before work on this
+        // request begins.
+        tokio::task::yield_now().await;
         let ended = one(&shared, &mut wire, &client, &incoming, count).await;
         observe(&shared, &incoming, &ended);
         if incoming.head.close || !ended.reusable {

@@ -61,19 +61,32 @@ fn inexact(summary: &Summary) -> Option<String> {
     ))
 }
 
-/// The client was so late that a tool which stamps in the program would have shown it.
+/// The client was so late that a tool which stamps in the program would have shown it, or, stamping
+/// there itself, has shown it.
 fn lag(summary: &Summary) -> Option<String> {
-    let lag = summary.stamps.client_lag?;
+    let own = summary.own.as_ref();
+    let Some(lag) = summary.stamps.client_lag else {
+        let own = own.filter(|own| summary.stamps.events > 0 && was_late(own))?;
+        return Some(format!(
+            "the client was late, and its user stamps contain that{}",
+            Causes::of(own).in_words()
+        ));
+    };
     let ttft_s = summary.of(Metric::Ttft).map(|m| m.mean.value);
     let matters = lag.p99_s > LATE_S || ttft_s.is_some_and(|ttft| lag.mean_s > LAG_SHARE * ttft);
     if !matters {
         return None;
     }
-    let why = match summary.own.as_ref().map(Causes::of) {
+    let why = match own.map(Causes::of) {
         None => "; what held it up was not recorded".to_owned(),
         Some(causes) => causes.in_words(),
     };
     Some(format!("the client was late: {}{why}", distribution(&lag, "events")))
+}
+
+/// By the watch alone, where no two stamps of an event can be compared.
+fn was_late(own: &OwnLag) -> bool {
+    !own.stalls.is_empty() || own.runtime_delay.is_some_and(|delay| delay.p99_s > LATE_S)
 }
 
 fn schedule(summary: &Summary, manifest: &Manifest) -> Option<String> {
@@ -372,6 +385,15 @@ mod tests {
         let said = words(&starved);
         assert!(said.contains("waited 2,000 ms for a CPU in 10.00 s (20.0 % of the time"), "{said}");
         assert!(said.contains("`--affinity`") && !said.contains("busy"), "{said}");
+    }
+
+    #[test]
+    fn a_client_without_kernel_stamps_is_late_by_what_the_watch_saw() {
+        assert!(was_late(&own(Vec::new())), "its runtime was");
+        let calm = OwnLag { runtime_delay: Some(Delay::default()), ..own(Vec::new()) };
+        assert!(!was_late(&calm));
+        let stopped = stall(Stalled::Process, 1.0, 2.0, 0.01, Some(0.001));
+        assert!(was_late(&OwnLag { stalls: vec![stopped], ..calm }));
     }
 
     #[test]

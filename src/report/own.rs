@@ -37,7 +37,7 @@ pub(super) fn rows(report: &Report<'_>) -> Vec<Row> {
         measured(
             "client lag",
             &lag,
-            "per event: the program had it − the kernel's stamp of its read; inside user stamps only",
+            "per event: the program had it − the kernel's stamp; inside user stamps only",
         )
     }));
     rows.extend(

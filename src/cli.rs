@@ -413,6 +413,9 @@ pub struct EngineArgs {
     /// Mean length of an answer that ends by itself [default: 180]
     #[arg(long, value_name = "TOKENS")]
     pub mean_output_tokens: Option<f64>,
+    /// Threads that serve connections; the real server has processes [default: 1]
+    #[arg(long, value_name = "N")]
+    pub api_server_count: Option<u16>,
 }
 
 /// What the embedded server tells about itself.

@@ -128,6 +128,8 @@ fn engine(given: &Config, common: Common) -> Embedded {
         frontend_ms: 0.0,
         frontend_us_per_token: 0.0,
         mean_output_tokens: given.target.embedded.mean_output_tokens,
+        // A server that reads late would count as the client's error.
+        api_server_count: 2,
         enable_log_requests: false,
         spans: false,
         ..Embedded::default()

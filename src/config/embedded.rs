@@ -32,6 +32,7 @@ pub fn from_flags(flags: &ServeArgs) -> Result<Embedded, Failure> {
         frontend_ms: engine.frontend_ms,
         frontend_us_per_token: engine.frontend_us_per_token,
         mean_output_tokens: engine.mean_output_tokens,
+        api_server_count: engine.api_server_count,
         log_stats_interval_s: says.log_stats_interval_s,
         enable_log_requests: switch(says.enable_log_requests, says.no_enable_log_requests),
         enable_per_request_metrics: switch(
@@ -67,6 +68,7 @@ pub fn to_flags(embedded: &Embedded) -> Vec<String> {
         frontend_ms,
         frontend_us_per_token,
         mean_output_tokens,
+        api_server_count,
         log_stats_interval_s,
         enable_log_requests,
         enable_per_request_metrics,
@@ -87,6 +89,7 @@ pub fn to_flags(embedded: &Embedded) -> Vec<String> {
         format!("--frontend-ms={frontend_ms}"),
         format!("--frontend-us-per-token={frontend_us_per_token}"),
         format!("--mean-output-tokens={mean_output_tokens}"),
+        format!("--api-server-count={api_server_count}"),
         format!("--log-stats-interval-s={log_stats_interval_s}"),
         format!("{}enable-log-requests", no(*enable_log_requests)),
         format!("{}enable-per-request-metrics", no(*enable_per_request_metrics)),
@@ -95,7 +98,7 @@ pub fn to_flags(embedded: &Embedded) -> Vec<String> {
     flags
 }
 
-const FLAGS: [(&str, &str); 14] = [
+const FLAGS: [(&str, &str); 15] = [
     ("embedded.model", "--model"),
     ("embedded.seed", "--seed"),
     ("embedded.max_num_seqs", "--max-num-seqs"),
@@ -108,6 +111,7 @@ const FLAGS: [(&str, &str); 14] = [
     ("embedded.frontend_ms", "--frontend-ms"),
     ("embedded.frontend_us_per_token", "--frontend-us-per-token"),
     ("embedded.mean_output_tokens", "--mean-output-tokens"),
+    ("embedded.api_server_count", "--api-server-count"),
     ("embedded.log_stats_interval_s", "--log-stats-interval-s"),
     ("embedded.faults", "--fault"),
 ];
@@ -180,6 +184,12 @@ fn resolve(given: file::Embedded, check: &mut Check<'_>) -> Embedded {
             given.mean_output_tokens,
             usual.mean_output_tokens,
             Limits::from(1.0, 1e6, ""),
+        ),
+        api_server_count: check.whole(
+            "embedded.api_server_count",
+            given.api_server_count,
+            usual.api_server_count,
+            1..=64,
         ),
         log_stats_interval_s: check.real(
             "embedded.log_stats_interval_s",

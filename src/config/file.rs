@@ -70,6 +70,7 @@ pub struct Embedded {
     pub frontend_ms: Option<f64>,
     pub frontend_us_per_token: Option<f64>,
     pub mean_output_tokens: Option<f64>,
+    pub api_server_count: Option<u16>,
     pub log_stats_interval_s: Option<f64>,
     pub enable_log_requests: Option<bool>,
     pub enable_per_request_metrics: Option<bool>,

@@ -109,6 +109,8 @@ pub struct Embedded {
     pub frontend_us_per_token: f64,
     /// Natural answer length when `ignore_eos` is not asked for: geometric with this mean.
     pub mean_output_tokens: f64,
+    /// Threads that serve connections, where vLLM has API server processes.
+    pub api_server_count: u16,
     pub log_stats_interval_s: f64,
     /// As vLLM's flags of the same name.
     pub enable_log_requests: bool,
@@ -134,6 +136,7 @@ impl Default for Embedded {
             frontend_ms: 1.5,
             frontend_us_per_token: 4.0,
             mean_output_tokens: 180.0,
+            api_server_count: 1,
             log_stats_interval_s: 10.0,
             enable_log_requests: true,
             enable_per_request_metrics: true,

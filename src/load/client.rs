@@ -96,7 +96,7 @@ impl Client {
         let started = UnixNs::now();
         let deadline = Instant::now() + self.timeout;
         let mut sending = Sending::default();
-        let mut recording = Recording::new(request.index, self.keeps_offsets);
+        let mut recording = Recording::new(request.index, request.max_tokens, self.keeps_offsets);
         let end = tokio::select! {
             biased;
             end = self.drive(&mut kept, &request, &mut sending, &mut recording) => end,

@@ -4,28 +4,43 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::arrival::user_start_s;
 use super::connections::{AHEAD_S, Connected};
 use super::pause::Pause;
-use super::{Plan, Shared};
+use super::{Plan, Shared, pace};
 use crate::clock::UnixNs;
 use crate::config::{Arrival, Connections};
 
 /// Starts every user; the first of them use the connections that are `ready`.
-pub(super) fn start(plan: &Plan, begun: UnixNs, ready: Vec<Connected>, shared: &Arc<Shared>) -> JoinSet<()> {
+pub(super) fn start(
+    plan: &Plan,
+    begun: UnixNs,
+    ready: Vec<Connected>,
+    shared: &Arc<Shared>,
+) -> anyhow::Result<JoinSet<()>> {
     let mut tasks = JoinSet::new();
-    let Arrival::Closed { users, ramp_s } = plan.load.arrival else { return tasks };
+    let Arrival::Closed { users, ramp_s } = plan.load.arrival else { return Ok(tasks) };
     let mut ready = ready.into_iter();
+    let mut starts = Vec::new();
     for user in 0..users {
         let start = begun.plus_seconds(user_start_s(user, users, ramp_s));
-        tasks.spawn(one_user(Arc::clone(shared), user, start, ready.next()));
+        let (go, started) = oneshot::channel();
+        starts.push((start, go));
+        tasks.spawn(one_user(Arc::clone(shared), user, (start, started), ready.next()));
     }
-    tasks
+    pace::at_their_times(starts, plan.load.affinity.clone(), shared.closing.clone())?;
+    Ok(tasks)
 }
 
-async fn one_user(shared: Arc<Shared>, user: u32, start: UnixNs, mut kept: Option<Connected>) {
+async fn one_user(
+    shared: Arc<Shared>,
+    user: u32,
+    (start, started): (UnixNs, oneshot::Receiver<()>),
+    mut kept: Option<Connected>,
+) {
     let mut pause = Pause::default();
     let begun = async {
         // Opened ahead of the start; what is lacking then is waited for below, off the clock all the same.
@@ -33,7 +48,8 @@ async fn one_user(shared: Arc<Shared>, user: u32, start: UnixNs, mut kept: Optio
             tokio::time::sleep(start.plus_seconds(-AHEAD_S).remaining()).await;
             kept = shared.ready(None, &mut pause).await;
         }
-        tokio::time::sleep(start.remaining()).await;
+        // Closed without a word, it is over, which is looked at below.
+        let _ = started.await;
     };
     if unless(&shared, begun).await.is_none() {
         return;

@@ -151,7 +151,7 @@ pub fn run_watched<W: Send>(
         let _watching = watch(&tokio::runtime::Handle::current());
         let begun = UnixNs::now();
         let mut tasks = match Offsets::new(plan.load.arrival, plan.seed) {
-            None => closed_loop::start(plan, begun, ready, &shared),
+            None => closed_loop::start(plan, begun, ready, &shared)?,
             Some(offsets) => open_loop::start(plan, offsets, begun, ready, &shared)?,
         };
         // The end of sending: by time, by count (the tasks end by themselves), or by the user.

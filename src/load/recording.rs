@@ -13,7 +13,9 @@ use crate::record::{EventRow, Status};
 /// Chunk bytes put aside before they are read: bounds memory per stream, keeps parsing out of the
 /// way of most reads. Not the same for all streams, or a server that writes to all of them at once
 /// would have all of them read at once.
-const GATHER_BYTES: std::ops::Range<usize> = 2 * 1024..6 * 1024;
+const GATHER_BYTES: std::ops::Range<usize> = 1024..3 * 1024;
+/// Events that room is made for before they come, at most: more are made room for as they come.
+const EXPECTED_EVENTS: u32 = 4096;
 /// An unstreamed answer or an error body longer than this is cut (and an answer then fails).
 const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
 
@@ -73,12 +75,13 @@ pub(super) struct Recording {
 }
 
 impl Recording {
-    /// For the request of this number.
-    pub(super) fn new(index: u64, keeps_offsets: bool) -> Self {
+    /// For the request of this number, whose answer may have so many tokens.
+    pub(super) fn new(index: u64, max_tokens: Option<u32>, keeps_offsets: bool) -> Self {
         let spread = (GATHER_BYTES.end - GATHER_BYTES.start) as u64;
         // Neighbours far apart, whatever the number of streams.
         let gather_bytes = GATHER_BYTES.start + (index.wrapping_mul(0x9e37_79b9) % spread) as usize;
-        Self { keeps_offsets, gather_bytes, ..Self::default() }
+        let events = Vec::with_capacity(max_tokens.unwrap_or(0).min(EXPECTED_EVENTS) as usize);
+        Self { events, keeps_offsets, gather_bytes, ..Self::default() }
     }
 
     /// Whether all signs but the chunks' own words are that the answer came whole.
@@ -90,6 +93,9 @@ impl Recording {
     /// Takes the bytes of one read. True when the response is complete.
     pub(super) fn take(&mut self, received: Received<'_>) -> Result<bool, HttpError> {
         let Received { bytes, stamp, .. } = received;
+        if self.last_read.is_some_and(|last| last.best() > stamp.best()) {
+            self.bound_earlier(stamp.best());
+        }
         let first = self.gathered.len();
         let mut body_end = 0;
         let Self { response, sse, gathered, data, body, body_too_long, done_seen, .. } = self;
@@ -142,6 +148,16 @@ impl Recording {
             self.read_gathered();
         }
         Ok(self.response.is_done())
+    }
+
+    /// What came before a stamped segment came no later than it: better than the time at which it had
+    /// been read, where the kernel's stamp of that read could not be used.
+    fn bound_earlier(&mut self, latest: UnixNs) {
+        let gathered = self.gathered.iter_mut().rev().map(|gathered| &mut gathered.row);
+        let late = |row: &&mut EventRow| row.stamp_hi_unix_ns > latest;
+        for row in gathered.chain(self.events.iter_mut().rev()).take_while(late) {
+            row.stamp_hi_unix_ns = latest.max(row.stamp_lo_unix_ns);
+        }
     }
 
     /// Reads what is still put aside and tells how the request ended, and why.
@@ -377,7 +393,7 @@ mod tests {
     /// By its offset an event is found in a capture: it ends where its blank line does.
     #[test]
     fn an_event_is_known_by_where_it_ended_in_the_stream() {
-        let mut recording = Recording::new(0, true);
+        let mut recording = Recording::new(0, None, true);
         let stream = [HEAD, &chunk(": ping\n\n"), &chunk(&token("a", "")), &chunk(&token("b", ""))].concat();
         let ends: Vec<u64> = (1..stream.len())
             .filter(|&at| stream[..at].ends_with(b"]}\n\n"))
@@ -400,6 +416,21 @@ mod tests {
         recording.conclude(&End::Stopped);
         assert_eq!(exact(&recording), [false, false]);
         assert_eq!(recording.events.last().unwrap().stamp_hi_unix_ns, UnixNs(1205));
+    }
+
+    /// The kernel's stamp of the first read could not be used, so it has the program's, which is later
+    /// than the kernel's stamp of the second.
+    #[test]
+    fn a_later_segments_stamp_bounds_what_came_before_it() {
+        let mut recording = Recording::new(0, None, false);
+        let mut take = |bytes: &[u8], stamp| recording.take(Received::plain(bytes, stamp, 0)).unwrap();
+        take(HEAD, stamp(1000));
+        take(&chunk(&token("a", "")), ReadStamp { kernel: None, ..stamp(1100) });
+        take(&chunk(&token("b", "")), stamp(1102));
+        recording.conclude(&End::Stopped);
+        let bounds: Vec<(i64, i64)> =
+            recording.events.iter().map(|e| (e.stamp_lo_unix_ns.0, e.stamp_hi_unix_ns.0)).collect();
+        assert_eq!(bounds, [(1050, 1102), (1102, 1102)]);
     }
 
     #[test]

@@ -18,12 +18,16 @@ const BACKLOG: u32 = 2048;
 /// the end of the parent named in the options.
 pub fn run(options: ServeOptions) -> Result<()> {
     raise_file_limit();
-    // One thread for all connections, as one event loop serves all of the real server's: what it
-    // adds to a latency is seen in the front end's own stamps.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the async runtime")?;
+    // Usually one thread for all connections, as one event loop serves all of the real server's: what
+    // it adds to a latency is seen in the front end's own stamps.
+    let mut builder = if options.embedded.api_server_count == 1 {
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(options.embedded.api_server_count.into());
+        builder
+    };
+    let runtime = builder.enable_all().build().context("cannot start the async runtime")?;
     let served = runtime.block_on(async {
         let listener = bind(&options.host, options.port)?;
         let stop = stop_request(options.parent_pid)?;

@@ -554,6 +554,7 @@ fn a_dry_run_shows_what_would_be_done() {
         frontend_ms: 1.5
         frontend_us_per_token: 4.0
         mean_output_tokens: 180.0
+        api_server_count: 1
         log_stats_interval_s: 10.0
         enable_log_requests: true
         enable_per_request_metrics: true

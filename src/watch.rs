@@ -1,5 +1,5 @@
 //! This program, observed while it sends a load: was it late, what did it use, what did it wait for?
-//! A thread of its own, `tare-watch`, beats every 5 ms. It notes how late it woke itself (then the
+//! A thread of its own, `tare-watch`, beats every 10 ms. It notes how late it woke itself (then the
 //! process or the machine did not run), and at every second beat sends a pulse to a task of the load's runtime, which
 //! notes how late it had it (then the worker threads were busy, or had no CPU). A task cannot be kept
 //! on one worker, so this is what any task may meet with, whichever worker takes it up. Once a second
@@ -29,12 +29,12 @@ use crate::net::{PulseReceiver, PulseSender, pulse};
 use crate::record::own::{LoadThreads, OwnLag, Stalled};
 
 /// From one beat to the next.
-const BEAT: Duration = Duration::from_millis(5);
+const BEAT: Duration = Duration::from_millis(10);
 /// Beats from one pulse to the next: each costs the load's threads a few microseconds.
 const BEATS_PER_PULSE: u32 = 2;
 /// Beats from one look at this thread's own waiting to the next, while there is no stall. The look
 /// is the dearest part of a beat; a stall's waiting may so contain what came up to 40 ms before it.
-const BEATS_PER_LOOK: u32 = 8;
+const BEATS_PER_LOOK: u32 = 4;
 /// From one reading of the threads to the next.
 const READING_S: f64 = 1.0;
 /// What the load's threads are called.

@@ -78,7 +78,8 @@ impl Client {
         let connect_end = UnixNs::now();
         let mut tls_end = None;
         if let Some(tls) = &self.tls {
-            stream.secure(tls, self.connect_timeout).await?;
+            // Apart on the heap: a session is large, and most connections have none.
+            Box::pin(stream.secure(tls, self.connect_timeout)).await?;
             tls_end = Some(UnixNs::now());
         }
         Ok(Connected::new(stream, begin, connect_end, tls_end))
@@ -92,11 +93,12 @@ impl Client {
         request: Prepared,
         scheduled: UnixNs,
         stop: &CancellationToken,
-    ) -> (Ended, Option<Connected>) {
+    ) -> (Box<Ended>, Option<Connected>) {
         let started = UnixNs::now();
         let deadline = Instant::now() + self.timeout;
         let mut sending = Sending::default();
-        let mut recording = Recording::new(request.index, request.max_tokens, self.keeps_offsets);
+        // On the heap: what is kept of an answer should not be moved with every future it is in.
+        let mut recording = Box::new(Recording::new(request.index, request.max_tokens, self.keeps_offsets));
         let end = tokio::select! {
             biased;
             end = self.drive(&mut kept, &request, &mut sending, &mut recording) => end,
@@ -108,8 +110,17 @@ impl Client {
             && !request.close
             && recording.response.head().is_some_and(|h| h.keep_alive);
         let again = kept.filter(|_| reusable).map(Connected::carried_one);
-        let (endpoint, streamed) = (self.endpoint, self.streamed);
-        let ended = Ended { request, endpoint, streamed, scheduled, started, done, sending, recording, end };
+        let ended = Box::new(Ended {
+            request,
+            endpoint: self.endpoint,
+            streamed: self.streamed,
+            scheduled,
+            started,
+            done,
+            sending,
+            recording,
+            end,
+        });
         (ended, again)
     }
 
@@ -123,7 +134,7 @@ impl Client {
         loop {
             if open.is_none() {
                 sending.connect_begin = Some(UnixNs::now());
-                match self.connect().await {
+                match Box::pin(self.connect()).await {
                     Ok(connected) => {
                         sending.connect_begin = Some(connected.connect_begin);
                         sending.connect_end = Some(connected.connect_end);

@@ -24,7 +24,7 @@ pub(super) struct Ended {
     pub(super) started: UnixNs,
     pub(super) done: UnixNs,
     pub(super) sending: Sending,
-    pub(super) recording: Recording,
+    pub(super) recording: Box<Recording>,
     pub(super) end: End,
 }
 
@@ -80,7 +80,7 @@ impl Ended {
             ..RequestRow::default()
         };
         timing::date(&mut row, &recording.events, recording.first_content, recording.unstreamed_end());
-        let Recording { events, offsets, first_content, .. } = recording;
+        let Recording { events, offsets, first_content, .. } = *recording;
         let place = sending.local.map(|client| Place { client, offsets, first_content });
         Finished { row, events, place }
     }
@@ -89,7 +89,7 @@ impl Ended {
 /// The thread, and the way to it.
 pub(super) struct Finisher {
     thread: JoinHandle<()>,
-    ended: Sender<Option<Ended>>,
+    ended: Sender<Option<Box<Ended>>>,
 }
 
 /// What is told about every request that has ended.
@@ -111,7 +111,7 @@ impl Tellings {
 
 impl Finisher {
     pub(super) fn start(tellings: Tellings) -> anyhow::Result<Self> {
-        let (ended, received) = channel::<Option<Ended>>();
+        let (ended, received) = channel::<Option<Box<Ended>>>();
         let thread = std::thread::Builder::new()
             .name("tare-rows".to_owned())
             .spawn(move || {
@@ -123,7 +123,7 @@ impl Finisher {
     }
 
     /// Where exchanges go that have ended.
-    pub(super) fn ended(&self) -> Sender<Option<Ended>> {
+    pub(super) fn ended(&self) -> Sender<Option<Box<Ended>>> {
         self.ended.clone()
     }
 

@@ -87,7 +87,7 @@ struct Shared {
     counters: Arc<Counters>,
     live: Arc<Live>,
     /// Where exchanges go that ended well, to be read and recorded elsewhere.
-    ended: Sender<Option<Ended>>,
+    ended: Sender<Option<Box<Ended>>>,
     /// What must be known at once is recorded here.
     tellings: Tellings,
     /// Cancelled: send nothing more.
@@ -271,7 +271,7 @@ impl Shared {
 }
 
 /// An exchange that looks whole, to be read later; else what became of it.
-type Fate = Result<Ended, Box<Finished>>;
+type Fate = Result<Box<Ended>, Box<Finished>>;
 
 /// One exchange; where the server is older than the question for usage on every chunk, it is asked no
 /// more and the request is sent again, which the last value tells.

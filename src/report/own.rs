@@ -227,7 +227,10 @@ mod tests {
             user_s: Some(1.5),
             system_s: Some(0.5),
             load: LoadThreads { threads: 2, waited_s: Some(0.25), ..LoadThreads::default() },
-            kernel: Some(std::collections::BTreeMap::from([("RetransSegs".to_owned(), 3)])),
+            kernel: Some(std::collections::BTreeMap::from([
+                ("RetransSegs".to_owned(), 40),
+                ("TCPFastRetrans".to_owned(), 3),
+            ])),
             ..OwnLag::default()
         }
     }

@@ -26,6 +26,8 @@ const STOP: Duration = Duration::from_secs(2);
 /// for so long could make a true stamp look wrong. A wrong one is off by up to the whole stop.
 const LATE_WRITE_NS: i64 = 500_000_000;
 
+/// Two processes' readings of one clock may differ by so much.
+const READING_NS: i64 = 20_000;
 /// Eight streams of a token every 10 ms or so, 250 tokens each: what the server writes in two
 /// seconds fits into a socket's buffer, so that the client's stop does not stop the server.
 const LOAD: &str =
@@ -123,7 +125,7 @@ fn no_stamp_is_wrong<'a>(run: &Stopped, events: &'a [Event]) -> Vec<&'a Event> {
     assert!(meanwhile.iter().all(|e| e.user >= run.to.0), "the stopped program read on");
     // The truth lies in every interval, and an exact stamp (an interval of no length) is the truth.
     for event in events {
-        assert!(event.written <= event.hi && event.lo <= event.hi, "{event:?}");
+        assert!(event.written <= event.hi + READING_NS && event.lo <= event.hi, "{event:?}");
         assert!(event.lo <= event.written + LATE_WRITE_NS, "stamped later than it was written: {event:?}");
     }
     meanwhile

@@ -170,6 +170,7 @@ fn request(index: u64, tokens: u64, random: &mut Random) -> Finished {
         started_unix_ns: UnixNs(started),
         connect_begin_unix_ns: Some(UnixNs(started + 5_000)),
         connect_end_unix_ns: Some(UnixNs(started + 105_000)),
+        tls_end_unix_ns: None,
         send_begin_unix_ns: Some(UnixNs(started + 110_000)),
         sent_unix_ns: Some(UnixNs(started + 130_000)),
         head_unix_ns: Some(UnixNs(started + 9_000_000)),

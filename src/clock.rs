@@ -186,7 +186,7 @@ fn pair() -> (i64, i64) {
         let middle = before + (after - before) / 2;
         (after - before, wall - middle, middle)
     };
-    let (_, offset, at) = (1..PAIRINGS).map(|_| once()).fold(once(), |best, next| best.min(next));
+    let (_, offset, at) = (1..PAIRINGS).map(|_| once()).fold(once(), Ord::min);
     (offset, at)
 }
 

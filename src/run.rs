@@ -229,10 +229,8 @@ fn measure(
         facts::note_after(manifest, &after, outcome.sent.saturating_sub(ok));
     }
     wait_for_spans(config, &plan, ok + warmed, &collector);
-    if let Some(server) = &mut child {
-        if let Some(last_words) = server.stop() {
-            manifest.warn(last_words);
-        }
+    if let Some(last_words) = child.as_mut().and_then(embedded::Server::stop) {
+        manifest.warn(last_words);
     }
     let ingested = collector.stop();
     drop(plan);

@@ -152,10 +152,10 @@ pub fn run(args: &[String]) -> anyhow::Result<()> {
         let pool = reqwest_client::pool()?;
         let mut streams = JoinSet::new();
         for n in 0..load.streams {
-            let begin = begun.plus_seconds(RAMP_S * f64::from(n) / f64::from(load.streams));
+            let start = begun.plus_seconds(RAMP_S * f64::from(n) / f64::from(load.streams));
             let (task, pool, client) = (Arc::clone(&task), pool.clone(), client.clone());
             streams.spawn(async move {
-                tokio::time::sleep(begin.remaining()).await;
+                tokio::time::sleep(start.remaining()).await;
                 match client.as_str() {
                     reqwest_client::NAME => reqwest_client::stream(&task, &pool).await,
                     hyper_client::NAME => hyper_client::stream(&task).await,

@@ -55,7 +55,9 @@ fn server(index: u64, writes_us: &[i64]) -> TruthRow {
 
 fn compared(requests: &[Finished], truth: &[TruthRow]) -> Compared {
     let mut events = Events::default();
-    requests.iter().for_each(|finished| events.push(finished));
+    for finished in requests {
+        events.push(finished);
+    }
     let rows: Vec<RequestRow> = requests.iter().map(|finished| finished.row.clone()).collect();
     compare(&rows, &events, truth, 0)
 }

@@ -217,11 +217,11 @@ impl Collector {
             let chunks = stream::pump_blocking(&log, open, self.notes.clone());
             self.follow_chunks(&log, chunks, Origin::Pipe);
         } else if let Some(follower) = self.follower(&log) {
-            let (ready, begun) = oneshot::channel();
+            let (ready, follows) = oneshot::channel();
             let (path, begin, stop) = (PathBuf::from(&log), self.plan.log_begin, self.stop.clone());
             self.logs.push((log, self.handle.spawn(tail::follow_file(follower, path, begin, ready, stop))));
             // What is written from here on belongs to the run.
-            self.run(async move { begun.await.is_ok() });
+            self.run(async move { follows.await.is_ok() });
         }
     }
 

@@ -31,7 +31,7 @@ const MIN_INTERVAL: Duration = Duration::from_millis(10);
 #[derive(Clone)]
 pub struct Endpoints {
     server: &'static Server,
-    endpoints: Arc<Vec<Endpoint>>,
+    all: Arc<Vec<Endpoint>>,
     live: Live,
 }
 
@@ -81,7 +81,7 @@ impl Endpoints {
                 Err(problem) => notes.add(problem.note()),
             }
         }
-        Self { server, endpoints: Arc::new(endpoints), live: live.clone() }
+        Self { server, all: Arc::new(endpoints), live: live.clone() }
     }
 
     /// The snapshot before the first measured request. Waits for the server to be idle (warm-up
@@ -98,7 +98,7 @@ impl Endpoints {
             let may_pass = scrapes.iter().any(|scrape| scrape.page.as_ref().is_err_and(Trouble::may_pass));
             let done = (idle && !may_pass) || begun.elapsed() >= PATIENCE;
             let phase = if done { ScrapePhase::Before } else { ScrapePhase::During };
-            for (endpoint, scrape) in self.endpoints.iter().zip(&scrapes) {
+            for (endpoint, scrape) in self.all.iter().zip(&scrapes) {
                 endpoint.keep(scrape, phase);
             }
             if done {
@@ -107,7 +107,7 @@ impl Endpoints {
                 }
                 return BeforeOutcome {
                     n_ok: pages.len(),
-                    n_endpoints: self.endpoints.len(),
+                    n_endpoints: self.all.len(),
                     idle,
                     running: all.running,
                     waiting: all.waiting,
@@ -125,10 +125,10 @@ impl Endpoints {
         let interval = interval.max(MIN_INTERVAL);
         let begun = Instant::now();
         let mut tasks = JoinSet::new();
-        for index in 0..self.endpoints.len() {
+        for index in 0..self.all.len() {
             let (all, stop) = (self.clone(), stop.clone());
             tasks.spawn(async move {
-                let Some(endpoint) = all.endpoints.get(index) else {
+                let Some(endpoint) = all.all.get(index) else {
                     return;
                 };
                 let mut point: u32 = 0;
@@ -176,7 +176,7 @@ impl Endpoints {
             let done =
                 (settled && verdict != Verdict::Unknown) || !worth_repeating || begun.elapsed() >= PATIENCE;
             let phase = if done { ScrapePhase::After } else { ScrapePhase::During };
-            for (endpoint, scrape) in self.endpoints.iter().zip(&scrapes) {
+            for (endpoint, scrape) in self.all.iter().zip(&scrapes) {
                 endpoint.keep(scrape, phase);
             }
             if done {
@@ -195,7 +195,7 @@ impl Endpoints {
 
     /// Every reset seen, endpoint by endpoint.
     pub fn resets(&self) -> Vec<Reset> {
-        self.endpoints.iter().flat_map(|endpoint| endpoint.state().found.clone()).collect()
+        self.all.iter().flat_map(|endpoint| endpoint.state().found.clone()).collect()
     }
 
     /// What was asked and what was got, endpoint by endpoint.
@@ -217,12 +217,12 @@ impl Endpoints {
                 .into(),
             }
         };
-        self.endpoints.iter().map(report).collect()
+        self.all.iter().map(report).collect()
     }
 
     async fn scrape_all(&self) -> Vec<Scrape> {
         let mut tasks = JoinSet::new();
-        for endpoint in self.endpoints.iter() {
+        for endpoint in self.all.iter() {
             let (index, scraper) = (endpoint.index, endpoint.scraper.clone());
             tasks.spawn(async move { (index, scraper.scrape().await) });
         }
@@ -237,7 +237,7 @@ impl Endpoints {
 
     /// Over all endpoints that have both ends and count; `None` if there is none.
     fn finished_since_before(&self, scrapes: &[Scrape]) -> Option<f64> {
-        let deltas = self.endpoints.iter().zip(scrapes).filter_map(|(endpoint, scrape)| {
+        let deltas = self.all.iter().zip(scrapes).filter_map(|(endpoint, scrape)| {
             let before = endpoint.state().before.clone()?;
             let now = self.totals(scrape)?;
             // A server may show the counter only once it has counted something.
@@ -248,7 +248,7 @@ impl Endpoints {
     }
 
     fn note_busy(&self, all: &Totals) {
-        if let Some(endpoint) = self.endpoints.first() {
+        if let Some(endpoint) = self.all.first() {
             endpoint.notes.add(format!(
                 "the server was busy before the first request ({} running, {} waiting): its counts hold other traffic too",
                 all.running.unwrap_or(0.0),
@@ -341,7 +341,7 @@ impl Endpoint {
             page.samples.len(),
             self.server.name
         ));
-        let hint = match (server::recognise(names), self.server.metrics_flag) {
+        let hint = match (server::recognise(&names), self.server.metrics_flag) {
             (Some(other), _) => {
                 format!("it looks like {0}: say so with `--server {0}`", other.name)
             }

@@ -236,7 +236,7 @@ pub(super) mod tests {
     pub(in crate::load) async fn connected() -> (Connected, std::net::TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let target = listener.local_addr().unwrap();
-        let stream = StampedStream::connect(target, None, true, Duration::from_secs(60)).await.unwrap();
+        let stream = StampedStream::connect(target, None, true, Duration::from_mins(1)).await.unwrap();
         let now = UnixNs::now();
         (Connected::new(stream, now, now, None), listener.accept().unwrap().0)
     }
@@ -269,7 +269,7 @@ pub(super) mod tests {
         on_a_runtime(async {
             let (fresh, _peer) = connected().await;
             let fresh = fresh.if_usable().unwrap();
-            let nearly = fresh.aged(MAX_IDLE - Duration::from_secs(3)).unwrap().if_usable().unwrap();
+            let nearly = fresh.aged(Duration::from_secs(1)).unwrap().if_usable().unwrap();
             assert!(nearly.aged(MAX_IDLE).unwrap().if_usable().is_none());
 
             let (closed, peer) = connected().await;
@@ -287,7 +287,7 @@ pub(super) mod tests {
     fn an_open_loop_keeps_what_it_needs_in_half_a_second() {
         let spare_at = |rate_rps, max_concurrency, requests| {
             let arrival = Arrival::Poisson { rate_rps };
-            spare(&Load { max_concurrency, requests, ..load(arrival, Connections::Warm) })
+            spare(&Load { requests, max_concurrency, ..load(arrival, Connections::Warm) })
         };
         assert_eq!([0.1, 3.0, 100.0, 1e6].map(|rate| spare_at(rate, None, None)), [1, 2, 50, 256]);
         assert_eq!((spare_at(100.0, Some(8), None), spare_at(100.0, None, Some(3))), (8, 3));

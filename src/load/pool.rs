@@ -155,7 +155,7 @@ mod tests {
             pool.opened(None);
             assert!(pool.lock().not_before.is_some());
             // Put off, so that no machine is too slow to see it.
-            pool.lock().not_before = Some(Instant::now() + Duration::from_secs(3600));
+            pool.lock().not_before = Some(Instant::now() + Duration::from_hours(1));
             assert!(!pool.claims_one());
             pool.lock().not_before = None;
             assert!(pool.claims_one());

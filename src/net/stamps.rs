@@ -18,7 +18,7 @@ pub(super) fn control_space() -> Vec<u8> {
 pub(super) fn receive(
     socket: RawFd,
     buffer: &mut [u8],
-    control: &mut Vec<u8>,
+    control: &mut [u8],
 ) -> io::Result<(usize, Option<UnixNs>)> {
     let mut slices = [IoSliceMut::new(buffer)];
     let message = recvmsg::<()>(socket, &mut slices, Some(control), MsgFlags::empty())?;

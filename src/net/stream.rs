@@ -334,7 +334,7 @@ mod tests {
     async fn pair() -> (StampedStream, std::net::TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client =
-            StampedStream::connect(listener.local_addr().unwrap(), None, true, Duration::from_secs(60))
+            StampedStream::connect(listener.local_addr().unwrap(), None, true, Duration::from_mins(1))
                 .await
                 .unwrap();
         (client, listener.accept().unwrap().0)

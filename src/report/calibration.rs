@@ -1,6 +1,8 @@
 //! Calibrations as tables: the one that a run made of its own load, and those of `tare calibrate`.
 //! Layout only; this file must not know how the errors were found.
 
+use std::fmt::Write as _;
+
 use super::Report;
 use super::tables::Table;
 use crate::record::calibration::{Calibration, Cost, ErrorRow, Level, Quantity, Stamp, TOLERANCE_S};
@@ -187,13 +189,14 @@ fn events(level: &Level) -> String {
     let e = &level.events;
     let share = e.exact_share().map_or_else(missing, units::percent);
     let mut said = events_in_full(level);
-    said.push_str(&format!(
+    let _ = write!(
+        said,
         " {} of those compared are exact ({share}); {} stamps lie before the write, {} lower bounds more than {} after it.",
         units::count(e.exact as u64),
         units::count(e.stamp_before_write as u64),
         units::count(e.bound_after_write as u64),
         units::seconds(TOLERANCE_S)
-    ));
+    );
     said
 }
 

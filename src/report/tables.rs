@@ -1,6 +1,8 @@
 //! The report's tables as rows of text, laid out once and drawn by each writer in its own way.
 //! This file must not know Markdown or terminals.
 
+use std::fmt::Write as _;
+
 use super::{Report, calibration, own};
 use crate::metric::{Metric, Unit};
 use crate::record::correlated::{PartRow, Verdict};
@@ -85,7 +87,7 @@ fn breakdown(report: &Report<'_>) -> Table {
             how.push_str(", beside TTFT");
         }
         if negative > 0 {
-            how.push_str(&format!(", {negative} negative"));
+            let _ = write!(how, ", {negative} negative");
         }
         let mut row = vec![part.name().to_owned()];
         row.extend(cells.iter().map(|c| c.map_or_else(|| "–".to_owned(), |p| units::milliseconds(p.mean_s))));

@@ -121,7 +121,7 @@ pub fn find(name: &str) -> Option<&'static Server> {
 }
 
 /// The server whose metric names a page has the most of, if it has any.
-pub fn recognise<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Option<&'static Server> {
+pub fn recognise<'a>(names: &(impl Iterator<Item = &'a str> + Clone)) -> Option<&'static Server> {
     let known = |server: &Server| names.clone().filter(|name| server.metrics.knows(name)).count();
     SERVERS
         .iter()
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn a_page_is_recognised_by_its_names() {
         let sglang = ["python_info", "sglang:num_running_reqs", "sglang:e2e_request_latency_seconds_sum"];
-        assert_eq!(recognise(sglang.into_iter()).unwrap().name, "sglang");
-        assert!(recognise(["go_goroutines", "up"].into_iter()).is_none());
+        assert_eq!(recognise(&sglang.into_iter()).unwrap().name, "sglang");
+        assert!(recognise(&["go_goroutines", "up"].into_iter()).is_none());
     }
 }

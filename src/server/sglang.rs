@@ -1,4 +1,4 @@
-//! SGLang, as far as its metrics page and spans go; its log has no parser yet.
+//! `SGLang`, as far as its metrics page and spans go; its log has no parser yet.
 
 use super::{Metrics, Reason, Server, SpanField};
 

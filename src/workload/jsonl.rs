@@ -76,7 +76,7 @@ pub fn parse(mut lines: impl BufRead, max_tokens: Option<u32>) -> std::io::Resul
                 }
             }
             Err(error) => {
-                read.broken.add(format_args!("line {number}, column {}", error.column()), not_json(&error))
+                read.broken.add(format_args!("line {number}, column {}", error.column()), not_json(&error));
             }
         }
     }

@@ -193,9 +193,9 @@ fn a_dataset_with_broken_entries() {
         "prompts.jsonl",
         "{\"prompt\": \"one\"}\n{\"prompt\": 2}\nthree\n{\"messages\": []}\n{\"prompt\": \"five\"}\n",
     );
-    let said = place.tare(&format!(
-        "run config.yaml --dataset-path prompts.jsonl --users 1 --num-prompts 4 --output-len 4 --output run"
-    ));
+    let said = place.tare(
+        "run config.yaml --dataset-path prompts.jsonl --users 1 --num-prompts 4 --output-len 4 --output run",
+    );
     assert_snapshot!(said.in_short(), @r"
     exit code: 0
     ----- stdout

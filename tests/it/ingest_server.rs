@@ -162,6 +162,6 @@ fn buckets_that_one_label_set_lacks_are_left_out() {
 fn pages_are_recognised() {
     for name in ["vllm-0.32.prom", "vllm-0.6.prom", "vllm-rust.prom"] {
         let samples = page(name);
-        assert_eq!(recognise(samples.iter().map(|sample| sample.name.as_str())).unwrap().name, "vllm");
+        assert_eq!(recognise(&samples.iter().map(|sample| sample.name.as_str())).unwrap().name, "vllm");
     }
 }

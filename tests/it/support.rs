@@ -9,7 +9,7 @@ use axum::Router;
 use tokio::runtime::{Builder, Runtime};
 
 /// Long enough for anything a test waits for on a slow machine; nothing waits so long when it works.
-pub const SOON: Duration = Duration::from_secs(60);
+pub const SOON: Duration = Duration::from_mins(1);
 
 /// An HTTP server that lives as long as this value.
 pub struct Served {

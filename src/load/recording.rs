@@ -13,7 +13,7 @@ use crate::record::{EventRow, Status};
 /// Chunk bytes put aside before they are read: bounds memory per stream, keeps parsing out of the
 /// way of most reads. Not the same for all streams, or a server that writes to all of them at once
 /// would have all of them read at once.
-const GATHER_BYTES: std::ops::Range<usize> = 1024..3 * 1024;
+const GATHER_BYTES: std::ops::Range<usize> = 512..1536;
 /// Events that room is made for before they come, at most: more are made room for as they come.
 const EXPECTED_EVENTS: u32 = 4096;
 /// An unstreamed answer or an error body longer than this is cut (and an answer then fails).

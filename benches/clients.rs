@@ -4,7 +4,7 @@
 //! Prints the errors of event stamps and TTFT, processor time, memory and the time to the first
 //! request. Asserts nothing; say with the numbers what else the machine was doing.
 //!
-//! `cargo bench --bench clients [-- STREAMS TOKENS_PER_SECOND SECONDS]`
+//! `cargo bench --bench clients [-- STREAMS TOKENS_PER_SECOND SECONDS [LATE_FIRST_MS]]`
 //!
 //! What is compared is not the same work: tare writes every event and request to disk, scrapes
 //! `/metrics` and follows the server's log; the others keep stamps in memory and do nothing else. Each
@@ -52,10 +52,13 @@ fn main() -> anyhow::Result<()> {
         streams: numbers.next().unwrap_or(100.0) as u32,
         tokens_per_second: numbers.next().unwrap_or(20.0),
         seconds: numbers.next().unwrap_or(10.0),
+        late_first_ms: numbers.next().unwrap_or(0.0) as u32,
     };
     let cpus = std::thread::available_parallelism()?;
-    let Load { streams, tokens_per_second, seconds } = load;
-    println!("{streams} streams, {tokens_per_second} tokens/s each, {seconds} s; {cpus} CPUs");
+    let Load { streams, tokens_per_second, seconds, late_first_ms } = load;
+    println!(
+        "{streams} streams, {tokens_per_second} tokens/s each, {seconds} s, first tokens held back by 0 to {late_first_ms} ms; {cpus} CPUs"
+    );
     let mut results = Vec::new();
     for client in CLIENTS {
         let result = one(client, load).with_context(|| format!("the client {client}"))?;

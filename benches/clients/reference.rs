@@ -35,6 +35,8 @@ pub struct Load {
     pub streams: u32,
     pub tokens_per_second: f64,
     pub seconds: f64,
+    /// The server holds each first token back by up to so much; the clients do not know.
+    pub late_first_ms: u32,
 }
 
 impl Load {
@@ -137,6 +139,7 @@ pub fn run(args: &[String]) -> anyhow::Result<()> {
         streams: streams.parse()?,
         tokens_per_second: tokens_per_second.parse()?,
         seconds: seconds.parse()?,
+        late_first_ms: 0,
     };
     raise_files(Demand { at_once: u64::from(load.streams), certain: true })?;
     let bodies = bodies()?;

@@ -42,6 +42,10 @@ impl Server {
             .args(["--prefill-us-per-token", "0", "--frontend-ms", "0", "--frontend-us-per-token", "0"])
             .args(["--api-server-count", "2"])
             .args(["--max-num-seqs", "1000000", "--max-num-batched-tokens", "1000000"])
+            .args(
+                (load.late_first_ms > 0)
+                    .then(|| format!("--fault=late_first up_to_ms={}", load.late_first_ms)),
+            )
             .arg("--truth")
             .arg(&truth)
             .args(["--parent-pid", &std::process::id().to_string()])

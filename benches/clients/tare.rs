@@ -13,7 +13,7 @@ use crate::server::Server;
 pub const LOAD_THREADS: &[&str] = &["tare-load", "tare-rows"];
 
 pub fn command(load: Load, server: &Server, dir: &Path) -> Command {
-    let Load { streams, seconds, tokens_per_second } = load;
+    let Load { streams, seconds, tokens_per_second, .. } = load;
     // Time for the longest answer, many times over: no request is given up.
     let grace_s = 10.0 + 5.0 * f64::from(OUTPUT_TOKENS) / tokens_per_second;
     let line = format!(

@@ -24,7 +24,7 @@ use tokio::runtime::{Handle, RuntimeFlavor, RuntimeMetrics};
 
 use self::gaps::{Evidence, Gaps, STALL_S};
 use self::threads::{OwnWait, Used};
-use crate::clock::UnixNs;
+use crate::clock::{self, StepWatch, UnixNs};
 use crate::net::{PulseReceiver, PulseSender, pulse};
 use crate::record::own::{LoadThreads, OwnLag, Stalled};
 
@@ -129,9 +129,11 @@ impl Watch {
         let mut next_reading = self.begun.plus_seconds(READING_S);
         let (mut before, mut waited_before) = (Moment::now(), wait.waited_ns());
         let mut beats: u32 = 0;
+        let (mut wall_clock, mut steps) = (StepWatch::default(), Vec::new());
         while !end.load(Ordering::Relaxed) {
             std::thread::sleep(BEAT);
             let woke = Moment::now();
+            steps.extend(wall_clock.look(clock::Moment::now()));
             let due = before.at.plus_seconds(BEAT.as_secs_f64());
             beats = beats.wrapping_add(1);
             let stalled = woke.at.seconds_since(due) > STALL_S;
@@ -153,7 +155,7 @@ impl Watch {
         }
         used.note(threads::read());
         samples.extend(self.sample(&used));
-        self.conclude(&process, &used, &samples)
+        OwnLag { clock_steps: steps, ..self.conclude(&process, &used, &samples) }
     }
 
     fn conclude(&self, process: &Gaps, used: &Used, samples: &[Sample]) -> OwnLag {

@@ -54,7 +54,7 @@ async fn one_user(
     if unless(&shared, begun).await.is_none() {
         return;
     }
-    shared.live.users.fetch_add(1, Ordering::Relaxed);
+    shared.tellings.live.users.fetch_add(1, Ordering::Relaxed);
     let mut free = UnixNs::now().min(start);
     while !shared.closing.is_cancelled() && shared.has_more() {
         // Before the request is counted: one that is given up while it waits was never there.
@@ -69,7 +69,7 @@ async fn one_user(
             free = UnixNs::now();
         }
     }
-    shared.live.users.fetch_sub(1, Ordering::Relaxed);
+    shared.tellings.live.users.fetch_sub(1, Ordering::Relaxed);
 }
 
 /// `None` when sending ended first.

@@ -156,7 +156,7 @@ impl Shared {
 
     pub(super) async fn open(&self) -> std::io::Result<Connected> {
         let connected = self.client.connect().await?;
-        self.counters.opened_ahead.fetch_add(1, Ordering::Relaxed);
+        self.tellings.counters.opened_ahead.fetch_add(1, Ordering::Relaxed);
         Ok(connected)
     }
 }

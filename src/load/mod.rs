@@ -84,11 +84,9 @@ struct Shared {
     requests: Arc<Requests>,
     /// How requests come by their connections.
     connections: Connections,
-    counters: Arc<Counters>,
-    live: Arc<Live>,
     /// Where exchanges go that ended well, to be read and recorded elsewhere.
     ended: Sender<Option<Box<Ended>>>,
-    /// What must be known at once is recorded here.
+    /// Who hears of every request; what must be known at once is told here.
     tellings: Tellings,
     /// Cancelled: send nothing more.
     closing: CancellationToken,
@@ -122,15 +120,12 @@ pub fn run_watched<W: Send>(
     interrupt: &CancellationToken,
     watch: impl FnOnce(&tokio::runtime::Handle) -> W + Send,
 ) -> anyhow::Result<Outcome> {
-    let counters = Arc::new(Counters::default());
-    let tellings = Tellings { live: Arc::clone(&live), counters: Arc::clone(&counters), sink };
+    let tellings = Tellings { live, counters: Arc::new(Counters::default()), sink };
     let finisher = Finisher::start(tellings.clone())?;
     let shared = Arc::new(Shared {
         client: client(plan),
         requests: Arc::clone(&plan.requests),
         connections: plan.load.connections,
-        counters,
-        live,
         ended: finisher.ended(),
         tellings,
         closing: interrupt.child_token(),
@@ -177,14 +172,14 @@ pub fn run_watched<W: Send>(
     });
     finisher.end()?;
     let (begun, ended) = times?;
-    let sent = shared.live.sent.load(Ordering::Relaxed);
+    let sent = shared.tellings.live.sent.load(Ordering::Relaxed);
     Ok(Outcome {
         begun_unix_ns: begun,
         ended_unix_ns: ended,
         sent,
         unsent: shared.unsent.load(Ordering::Relaxed),
         refused_usage: shared.refused_usage.load(Ordering::Relaxed),
-        connections: shared.counters.read(),
+        connections: shared.tellings.counters.read(),
         threads: runtime::threads(&plan.load),
         interrupted: interrupt.is_cancelled(),
     })
@@ -250,7 +245,7 @@ impl Shared {
         request: Prepared,
         scheduled: UnixNs,
     ) -> (Option<Connected>, Status, UnixNs) {
-        self.live.begin();
+        self.tellings.live.begin();
         let (outcome, again, refused) =
             understood(&self.client, &self.requests, kept, request, scheduled, &self.stop).await;
         self.refused_usage.fetch_add(u64::from(refused), Ordering::Relaxed);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::UnixNs;
+use crate::clock::{Step, UnixNs};
 
 /// Its place in the manifest.
 pub const KEY: &str = "own";
@@ -31,6 +31,9 @@ pub struct OwnLag {
     pub stalls: Vec<Stall>,
     /// Stalls that are not in the list.
     pub stalls_left_out: u64,
+    /// Jumps of the wall clock; in the manifest they stand with its clocks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub clock_steps: Vec<Step>,
     /// Of the whole process, during the load.
     pub user_s: Option<f64>,
     pub system_s: Option<f64>,

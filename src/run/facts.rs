@@ -112,7 +112,9 @@ pub(super) fn note_ingested(manifest: &mut Manifest, report: &IngestReport) {
 
 /// What was seen of this program while the load ran.
 pub(super) fn note_own(manifest: &mut Manifest, own: Option<OwnLag>) {
-    if let Some(Ok(value)) = own.map(serde_json::to_value) {
+    let Some(mut own) = own else { return };
+    manifest.clock.steps = std::mem::take(&mut own.clock_steps);
+    if let Ok(value) = serde_json::to_value(own) {
         manifest.extra.insert(own::KEY.to_owned(), value);
     }
 }

@@ -3,13 +3,9 @@
 
 use std::net::SocketAddr;
 use std::sync::mpsc::Sender;
-use std::thread::JoinHandle;
-use std::time::Duration;
 
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
-use crate::clock::{Moment, Step, StepWatch};
 use crate::config::Stamps;
 use crate::error::usage;
 use crate::load::resolve::Resolver;
@@ -57,7 +53,7 @@ impl Chosen {
             Some(packets) => Resolver::start(packets, sink).map(|(resolver, sink)| (Some(resolver), sink))?,
             None => (None, sink),
         };
-        Ok((sink, Stamping { asked, source, resolver, steps: Steps::watch()?, _armed: armed }))
+        Ok((sink, Stamping { asked, source, resolver, _armed: armed }))
     }
 }
 
@@ -66,14 +62,12 @@ pub(super) struct Stamping {
     asked: Stamps,
     source: StampSource,
     resolver: Option<Resolver>,
-    steps: Steps,
     _armed: Option<Armed>,
 }
 
 impl Stamping {
     /// The load has ended: waits until its requests are dated, and notes how.
     pub(super) fn end(self, manifest: &mut Manifest) {
-        manifest.clock.steps = self.steps.end();
         let mut facts = json!({ "asked": self.asked, "used": self.source });
         match self.resolver.map(Resolver::end) {
             None => {}
@@ -94,36 +88,5 @@ impl Stamping {
             }
         }
         manifest.extra.insert("stamps".to_owned(), facts);
-    }
-}
-
-/// Watches the wall clock while the load runs, on a thread of its own.
-struct Steps {
-    over: CancellationToken,
-    thread: JoinHandle<Vec<Step>>,
-}
-
-impl Steps {
-    fn watch() -> anyhow::Result<Self> {
-        /// So exactly is a step's moment known.
-        const PERIOD: Duration = Duration::from_millis(20);
-        let over = CancellationToken::new();
-        let ended = over.clone();
-        let watch = move || {
-            let (mut watch, mut steps) = (StepWatch::default(), Vec::new());
-            while !ended.is_cancelled() {
-                steps.extend(watch.look(Moment::now()));
-                std::thread::sleep(PERIOD);
-            }
-            steps.extend(watch.look(Moment::now()));
-            steps
-        };
-        let thread = std::thread::Builder::new().name("tare-clock".to_owned()).spawn(watch)?;
-        Ok(Self { over, thread })
-    }
-
-    fn end(self) -> Vec<Step> {
-        self.over.cancel();
-        self.thread.join().unwrap_or_default()
     }
 }

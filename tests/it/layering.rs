@@ -60,7 +60,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("polars", &["correlate/", "store.rs", "store/"]),
     ("plotters", &["plot/"]),
     ("resvg", &["plot/"]),
-    ("clap", &["cli.rs"]),
+    ("clap", &["cli.rs", "cli/"]),
     ("socket2", &["net/", "mock/"]),
     ("reqwest", &["ingest/scrape.rs", "server/", "mock/"]),
     ("rustls", &["net/"]),

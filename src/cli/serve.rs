@@ -1,0 +1,101 @@
+//! The arguments of `tare serve`: clap types only, as written.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args};
+
+/// `tare serve`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ServeArgs {
+    /// Address to listen on
+    #[arg(long, default_value = "127.0.0.1")]
+    pub host: String,
+    /// Port to listen on; 0: any free one
+    #[arg(long, default_value_t = 8000)]
+    pub port: u16,
+    /// Write what really happened to each request to this file (JSON Lines)
+    #[arg(long, value_name = "PATH")]
+    pub truth: Option<PathBuf>,
+    /// Export llm_request spans to this OTLP receiver (HTTP), such as http://127.0.0.1:4318
+    #[arg(long, value_name = "URL", visible_alias = "otlp-traces-endpoint")]
+    pub otlp_endpoint: Option<String>,
+    /// End when this process is no longer the parent
+    #[arg(long, hide = true)]
+    pub parent_pid: Option<u32>,
+    /// Close a connection after so many seconds without a next request [default: 5]
+    #[arg(long, value_name = "SECONDS", hide = true)]
+    pub keep_alive_s: Option<f64>,
+    /// A fault to play, repeatable; see the documentation of fault scripts
+    #[arg(long, value_name = "SCRIPT", action = ArgAction::Append)]
+    pub fault: Vec<String>,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    #[command(flatten)]
+    pub says: SaysArgs,
+}
+
+/// The engine model; vLLM's names where it has them.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Engine")]
+pub struct EngineArgs {
+    /// The model's name [default: tare-mock]
+    #[arg(long, value_name = "NAME", visible_alias = "served-model-name")]
+    pub model: Option<String>,
+    /// Seed of step times and answer lengths [default: 0]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Requests decoded together at most [default: 256]
+    #[arg(long, value_name = "N")]
+    pub max_num_seqs: Option<u32>,
+    /// Tokens one step may process [default: 2048]
+    #[arg(long, value_name = "N")]
+    pub max_num_batched_tokens: Option<u32>,
+    /// Tokens of prompt and answer together at most [default: 8192]
+    #[arg(long, value_name = "N")]
+    pub max_model_len: Option<u32>,
+    /// Cost of one prompt token, in microseconds [default: 60]
+    #[arg(long, value_name = "US")]
+    pub prefill_us_per_token: Option<f64>,
+    /// Fixed cost of a decode step, in milliseconds [default: 8]
+    #[arg(long, value_name = "MS")]
+    pub decode_base_ms: Option<f64>,
+    /// Cost that each running request adds to a step, in milliseconds [default: 0.15]
+    #[arg(long, value_name = "MS")]
+    pub decode_per_seq_ms: Option<f64>,
+    /// Relative spread of a step's duration [default: 0.05]
+    #[arg(long, value_name = "SHARE")]
+    pub jitter: Option<f64>,
+    /// Time in the front end before the engine, in milliseconds [default: 1.5]
+    #[arg(long, value_name = "MS")]
+    pub frontend_ms: Option<f64>,
+    /// What each prompt token adds there, in microseconds [default: 4]
+    #[arg(long, value_name = "US")]
+    pub frontend_us_per_token: Option<f64>,
+    /// Mean length of an answer that ends by itself [default: 180]
+    #[arg(long, value_name = "TOKENS")]
+    pub mean_output_tokens: Option<f64>,
+    /// Threads that serve connections; the real server has processes [default: 1]
+    #[arg(long, value_name = "N")]
+    pub api_server_count: Option<u16>,
+}
+
+/// What the embedded server tells about itself.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "What it reports")]
+pub struct SaysArgs {
+    /// Time between the engine's lines of statistics in the log [default: 10]
+    #[arg(long, value_name = "SECONDS")]
+    pub log_stats_interval_s: Option<f64>,
+    /// Log each request (the default)
+    #[arg(long, overrides_with = "no_enable_log_requests")]
+    pub enable_log_requests: bool,
+    /// Do not log each request
+    #[arg(long)]
+    pub no_enable_log_requests: bool,
+    /// Put each request's metrics into its answer (the default)
+    #[arg(long, overrides_with = "no_enable_per_request_metrics")]
+    pub enable_per_request_metrics: bool,
+    /// Put no metrics into answers
+    #[arg(long)]
+    pub no_enable_per_request_metrics: bool,
+}

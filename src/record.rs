@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::server_side::{LogEvent, LogRow, SampleRow, ScrapePhase, ScrapeRow, SpanRow};
+pub use self::server_side::{LogEvent, LogRow, SampleRow, ScrapePhase, ScrapeRow, SpanRow, StatRow};
 use crate::clock::UnixNs;
 
 /// How a request ended. Only `Ok` is a success.

@@ -163,3 +163,32 @@ pub struct SpanRow {
     /// Every other attribute, as text.
     pub attributes: std::collections::BTreeMap<String, String>,
 }
+
+/// One finished request as the server's stat logger wrote it (`assets/vllm_tare_logger`); appended to
+/// `stat_log.jsonl`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StatRow {
+    /// The file it was read from.
+    pub source: String,
+    /// Number of the line in its source, from 1.
+    pub line_no: u64,
+    pub read_unix_ns: UnixNs,
+    /// The process that wrote it, and the engine that served the request.
+    pub pid: Option<u32>,
+    pub engine: Option<u32>,
+    /// The front end's id: `chatcmpl-X`, `cmpl-X-0`.
+    pub request_id: String,
+    pub finish_reason: Option<String>,
+    /// Wall clock of the front end when the last output was processed: arrival + E2E.
+    pub iteration_unix_ns: Option<UnixNs>,
+    pub e2e_s: Option<f64>,
+    pub queue_s: Option<f64>,
+    pub prefill_s: Option<f64>,
+    pub inference_s: Option<f64>,
+    pub decode_s: Option<f64>,
+    pub input_tokens: Option<u32>,
+    pub output_tokens: Option<u32>,
+    pub cached_tokens: Option<u32>,
+    pub preemptions: Option<u32>,
+    pub max_tokens: Option<u32>,
+}

@@ -6,6 +6,7 @@
 
 mod any_float;
 pub mod calibration;
+pub mod clocks;
 pub mod correlated;
 #[cfg(test)]
 pub mod fixture;
@@ -332,12 +333,22 @@ pub struct Place {
 #[derive(Clone, Debug, Serialize)]
 pub struct JoinedRow {
     pub client: RequestRow,
-    /// Which source gave the server's numbers: `span`, `in_band`, `log` or `none`.
+    /// The best source that speaks of this request: `span`, `stat_log`, `in_band`, `log` or `none`.
     pub source: Source,
+    /// Which source gave the arrival, TTFT, E2E, and the engine's times (queue, prefill, decode).
+    pub arrival_source: Option<Source>,
+    pub ttft_source: Option<Source>,
+    pub e2e_source: Option<Source>,
+    pub engine_source: Option<Source>,
     /// Why nothing matched, when `source` is `none`.
     pub unmatched: Option<String>,
-    /// Absolute arrival at the server's front end (spans only).
+    /// Arrival at the server's front end, on the server's clock (spans, stat log).
     pub server_arrival_unix_ns: Option<UnixNs>,
+    /// The arrival, the first and the last token at the server's front end, on the client's clock:
+    /// somewhere within (equal where both sides read one clock).
+    pub arrival_here: Option<correlated::Within>,
+    pub first_here: Option<correlated::Within>,
+    pub last_here: Option<correlated::Within>,
     /// Arrival → first token there (spans only; never made from prefill).
     pub server_ttft_s: Option<f64>,
     pub server_e2e_s: Option<f64>,
@@ -346,10 +357,16 @@ pub struct JoinedRow {
     pub server_decode_s: Option<f64>,
     pub server_input_tokens: Option<u32>,
     pub server_output_tokens: Option<u32>,
-    /// When the log said `Received` and `Added`, with the resolution of its stamps.
+    /// When the log said `Received`, `Added`, the first output, the end of the answer, and that it was
+    /// aborted, on the server's clock, with the resolution of the coarsest of these stamps.
     pub log_received_unix_ns: Option<UnixNs>,
     pub log_added_unix_ns: Option<UnixNs>,
+    pub log_first_output_unix_ns: Option<UnixNs>,
+    pub log_complete_unix_ns: Option<UnixNs>,
+    pub log_aborted_unix_ns: Option<UnixNs>,
     pub log_resolution_ns: Option<i64>,
+    /// The HTTP status of its access line, found by the client's port.
+    pub log_access_status: Option<u16>,
     /// Whether the span lies inside the client's stamps (false: joined by trace id, but flagged);
     /// null without a span.
     pub span_fits_client: Option<bool>,
@@ -362,6 +379,7 @@ pub struct JoinedRow {
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     Span,
+    StatLog,
     InBand,
     Log,
     None,
@@ -372,6 +390,7 @@ impl Source {
     pub fn as_str(self) -> &'static str {
         match self {
             Source::Span => "span",
+            Source::StatLog => "stat_log",
             Source::InBand => "in_band",
             Source::Log => "log",
             Source::None => "none",

@@ -1,20 +1,17 @@
-//! Where the time to first token went: each request's parts, and their means at the mean and around
-//! percentiles. The parts of a request sum to its TTFT; nothing is clamped, nothing is guessed: what
-//! cannot be told apart is one part. This file must not know how the stamps were joined.
-//!
-//! | evidence | rows inside TTFT |
-//! |---|---|
-//! | spans, one clock | connect, send, path out, front end, queue, prefill, path back, unexplained |
-//! | spans, two clocks | connect, send, front end, queue, prefill, path (by subtraction) |
-//! | in-band metrics | connect, send, queue, prefill, path + front end (by subtraction) |
-//! | metrics endpoint | as spans with two clocks, means only |
-//! | nothing | connect, send, path + server (by subtraction) |
-//!
-//! The front end is server TTFT − queue − prefill, by subtraction: no server stamps it.
+//! Where the time went, over all requests: the parts' means at the mean, around percentiles, and by
+//! what requests have in common, each with its interval. In every column the parts sum to the group's
+//! mean, which is printed. This file must not know how one request's parts were found.
 
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use super::shape::{Shape, bounds, is_measured, value};
 use crate::metric::Metric;
-use crate::record::correlated::{Aggregate, Breakdown, BreakdownColumn, Evidence, Part, PartRow, Parts};
-use crate::record::{Connection, JoinedRow, RequestRow, Source};
+use crate::record::JoinedRow;
+use crate::record::correlated::{
+    Aggregate, Bounds, Breakdown, BreakdownColumn, BrokenDownBy, Evidence, Part, PartRow,
+};
+use crate::stats::{LEVEL, quantile};
 
 /// The percentiles shown beside the mean.
 const PERCENTILES: [(&str, f64); 3] = [("p50", 0.50), ("p90", 0.90), ("p99", 0.99)];
@@ -23,246 +20,325 @@ const WITHIN: f64 = 0.01;
 const AT_LEAST: usize = 30;
 /// Stamps are whole nanoseconds: a part nearer to zero than this is zero.
 const GRAIN_S: f64 = 1e-9;
+/// Resamples of the intervals, and the work they may be: fewer of them for very many requests.
+const RESAMPLES: usize = 400;
+const MOST_WORK: usize = 20_000_000;
+/// Groups of alike requests, and how many requests each needs.
+const GROUPS: usize = 4;
+const GROUP_AT_LEAST: usize = 10;
 
-/// One request's parts. `None` for TTFT: nothing inside it is known.
-pub fn parts(row: &JoinedRow, same_host: bool) -> Parts {
-    let client = &row.client;
-    let between =
-        |from: Option<crate::clock::UnixNs>, to: Option<crate::clock::UnixNs>| Some(to?.seconds_since(from?));
-    let mut parts = Parts {
-        schedule_s: Some(client.started_unix_ns.seconds_since(client.scheduled_unix_ns)),
-        client_lag_s: between(client.first_token_unix_ns, client.first_token_user_unix_ns),
-        connect_s: connect(client),
-        send_s: between(client.send_begin_unix_ns, client.sent_unix_ns),
-        ..Parts::default()
-    };
-    let Some(ttft) = client.ttft_s else {
-        return parts;
-    };
-    parts.queue_s = row.server_queue_s;
-    parts.prefill_s = row.server_prefill_s;
-    parts.front_end_s = match (row.server_ttft_s, row.server_queue_s, row.server_prefill_s) {
-        (Some(ttft), Some(queue), Some(prefill)) => Some(ttft - queue - prefill),
-        _ => None,
-    };
-    if same_host
-        && parts.front_end_s.is_some()
-        && let (Some(arrival), Some(server_ttft)) = (row.server_arrival_unix_ns, row.server_ttft_s)
-    {
-        let sent = client.sent_unix_ns.or(client.send_begin_unix_ns).or(client.connect_end_unix_ns);
-        parts.path_out_s = Some(arrival.seconds_since(sent.unwrap_or(client.started_unix_ns)));
-        let first_there = arrival.plus_seconds(server_ttft);
-        parts.path_back_s = client.first_token_unix_ns.map(|here| here.seconds_since(first_there));
-        parts.unexplained_s = Some(ttft - known(&parts));
-    } else {
-        parts.path_s = Some(ttft - known(&parts));
-    }
-    parts
-}
-
-/// TCP, and TLS where there is some. A connection that was there costs nothing; that is measured too.
-fn connect(client: &RequestRow) -> Option<f64> {
-    match (client.connect_begin_unix_ns, client.tls_end_unix_ns.or(client.connect_end_unix_ns)) {
-        (Some(begin), Some(end)) => Some(end.seconds_since(begin)),
-        _ if matches!(client.connection, Connection::Reused | Connection::Warm) => Some(0.0),
-        _ => None,
-    }
-}
-
-/// The parts inside TTFT that are known so far.
-fn known(p: &Parts) -> f64 {
-    let inside = [p.connect_s, p.send_s, p.path_out_s, p.front_end_s, p.queue_s, p.prefill_s, p.path_back_s];
-    inside.into_iter().flatten().sum()
-}
-
-/// Which rows a breakdown has.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Shape {
-    OneClock,
-    TwoClocks,
-    InBand,
-    Bare,
-}
-
-impl Shape {
-    const ALL: [Shape; 4] = [Shape::OneClock, Shape::TwoClocks, Shape::InBand, Shape::Bare];
-
-    fn of(row: &JoinedRow) -> Option<Shape> {
-        row.client.ttft_s?;
-        let engine = row.parts.queue_s.is_some() && row.parts.prefill_s.is_some();
-        Some(match () {
-            () if row.parts.path_out_s.is_some() && row.parts.path_back_s.is_some() => Shape::OneClock,
-            () if row.source == Source::Span && row.parts.front_end_s.is_some() => Shape::TwoClocks,
-            () if engine => Shape::InBand,
-            () => Shape::Bare,
-        })
-    }
-
-    fn rows(self) -> &'static [PartRow] {
-        use PartRow as P;
-        match self {
-            Shape::OneClock => &[
-                P::Schedule,
-                P::Connect,
-                P::Send,
-                P::PathOut,
-                P::FrontEnd,
-                P::Queue,
-                P::Prefill,
-                P::PathBack,
-                P::Unexplained,
-                P::ClientLag,
-            ],
-            Shape::TwoClocks => {
-                &[P::Schedule, P::Connect, P::Send, P::FrontEnd, P::Queue, P::Prefill, P::Path, P::ClientLag]
-            }
-            Shape::InBand => {
-                &[P::Schedule, P::Connect, P::Send, P::Queue, P::Prefill, P::PathAndFrontEnd, P::ClientLag]
-            }
-            Shape::Bare => &[P::Schedule, P::Connect, P::Send, P::PathAndServer, P::ClientLag],
-        }
-    }
-
-    fn evidence(self) -> Evidence {
-        match self {
-            Shape::OneClock | Shape::TwoClocks => Evidence::Span,
-            Shape::InBand => Evidence::InBand,
-            Shape::Bare => Evidence::None,
-        }
-    }
-}
-
-/// The breakdown of all requests with a TTFT that share the best evidence: the best that at least
-/// half of them have, else the one that most have; from the metrics endpoint where no request has any.
-pub fn breakdown(rows: &[JoinedRow], aggregate: &Aggregate, same_host: bool) -> Breakdown {
-    let shaped: Vec<(Shape, &JoinedRow)> = rows.iter().filter_map(|r| Shape::of(r).map(|s| (s, r))).collect();
+/// The breakdown of `of` (TTFT or E2E): all requests that share the best evidence, that is the best
+/// that at least half of them have, else the one that most have; the metrics endpoint's means where no
+/// request has any. `rows` are in the order of scheduling.
+pub fn breakdown(rows: &[JoinedRow], aggregate: &Aggregate, of: Metric, seed: u64) -> Breakdown {
+    let shaped: Vec<(Shape, &JoinedRow)> =
+        rows.iter().filter_map(|r| Shape::of(r, of).map(|s| (s, r))).collect();
     let n_total = shaped.len();
-    let with = |shape: Shape| shaped.iter().filter(|(s, _)| *s == shape).count();
-    let shape = Shape::ALL
+    // A request can stand in a coarser shape than its own, beside others that have no better one.
+    let with =
+        |shape: Shape| shaped.iter().filter(|(s, _)| *s == shape || s.coarser() == Some(shape)).count();
+    let mut shape = Shape::ALL
         .into_iter()
         .find(|shape| n_total > 0 && with(*shape) * 2 >= n_total)
         .or_else(|| Shape::ALL.into_iter().rev().max_by_key(|shape| with(*shape)))
         .unwrap_or(Shape::Bare);
-    let mut chosen: Vec<&JoinedRow> = shaped.iter().filter(|(s, _)| *s == shape).map(|(_, r)| *r).collect();
-    let ttft = |row: &JoinedRow| row.client.ttft_s.unwrap_or(0.0);
-    chosen.sort_by(|a, b| ttft(a).total_cmp(&ttft(b)).then(a.client.index.cmp(&b.client.index)));
-
+    let mut lacking = None;
+    let chosen = |shape: Shape| -> Vec<&JoinedRow> {
+        shaped.iter().filter(|(s, _)| *s == shape || s.coarser() == Some(shape)).map(|(_, r)| *r).collect()
+    };
+    let mut group = Group { rows: chosen(shape), of, shape };
+    while let Some(coarser) = shape.coarser()
+        && let Some(why) = group.inseparable()
+    {
+        lacking.get_or_insert(why);
+        shape = coarser;
+        group = Group { rows: chosen(shape), of, shape };
+    }
     let mut breakdown = Breakdown {
-        source: shape.evidence(),
-        same_host,
+        of,
+        source: shape.evidence(&group.rows),
         n_total,
-        n: chosen.len(),
+        n: group.rows.len(),
         columns: Vec::new(),
         rule: format!(
             "mean of all; pNN: the mean of the requests ranked within ±{:.0} % of it (at least {AT_LEAST})",
             WITHIN * 100.0
         ),
+        by: Vec::new(),
+        lacking,
     };
-    if chosen.is_empty() {
+    if group.rows.is_empty() {
         return breakdown;
     }
-    // Some servers' spans know queue and prefill, and no TTFT.
-    if shape == Shape::InBand && chosen.iter().filter(|r| r.source == Source::Span).count() * 2 > chosen.len()
-    {
-        breakdown.source = Evidence::Span;
-    }
-    let mean = column("mean", &chosen, shape);
+    breakdown.columns = group.columns(seed);
     if shape == Shape::Bare
-        && let Some(split) = from_aggregate(&mean, aggregate)
+        && let Some(split) = breakdown.columns.first().and_then(|mean| from_aggregate(mean, aggregate, of))
     {
         breakdown.source = Evidence::Metrics;
-        breakdown.columns.push(split);
+        breakdown.columns = vec![split];
         return breakdown;
     }
-    breakdown.columns.push(mean);
-    for (name, q) in PERCENTILES {
-        breakdown.columns.push(column(name, group(&chosen, q), shape));
-    }
+    breakdown.by = group.by(rows);
     breakdown
 }
 
-/// The rows ranked around the `q`-quantile.
-fn group<'a, 'b>(sorted: &'a [&'b JoinedRow], q: f64) -> &'a [&'b JoinedRow] {
-    let n = sorted.len();
+/// Requests of one shape.
+struct Group<'a> {
+    /// In the order of scheduling.
+    rows: Vec<&'a JoinedRow>,
+    of: Metric,
+    shape: Shape,
+}
+
+impl<'a> Group<'a> {
+    fn total(&self, row: &JoinedRow) -> f64 {
+        let total = if self.of == Metric::E2e { row.client.e2e_s } else { row.client.ttft_s };
+        total.unwrap_or(0.0)
+    }
+
+    /// Why rows that are only known within bounds say nothing: on the mean the bounds are wider than
+    /// what they bound.
+    fn inseparable(&self) -> Option<String> {
+        let (mut width, mut size, mut n) = (0.0, 0.0, 0.0);
+        let row = self
+            .shape
+            .rows(self.of)
+            .find(|row| self.rows.iter().any(|r| bounds(&r.parts, *row).is_some()))?;
+        for bounds in self.rows.iter().filter_map(|r| bounds(&r.parts, row)) {
+            width += bounds.width_s();
+            size += f64::midpoint(bounds.lo_s, bounds.hi_s).abs();
+            n += 1.0;
+        }
+        (width > size).then(|| {
+            format!(
+                "{} cannot be told apart from the rest: it is {} on average, known to ±{}",
+                row.name(),
+                crate::units::seconds(size / n),
+                crate::units::seconds(width / n / 2.0)
+            )
+        })
+    }
+
+    /// At the mean and around the percentiles.
+    fn columns(&self, seed: u64) -> Vec<BreakdownColumn> {
+        let order: Vec<usize> = (0..self.rows.len()).collect();
+        let resampled = self.resampled(seed);
+        let mut columns = vec![self.column("mean", &order)];
+        let ranked = self.ranked(&order);
+        columns.extend(PERCENTILES.iter().map(|(name, q)| self.column(name, around(&ranked, *q))));
+        for (i, column) in columns.iter_mut().enumerate() {
+            for (j, part) in column.parts.iter_mut().enumerate() {
+                let replicates: Vec<f64> =
+                    resampled.iter().filter_map(|r| r.get(i)?.get(j).copied()).collect();
+                part.interval = interval(&replicates, part.mean_s);
+            }
+        }
+        columns
+    }
+
+    /// Indices by rising total.
+    fn ranked(&self, indices: &[usize]) -> Vec<usize> {
+        let mut ranked = indices.to_vec();
+        let total = |i: &usize| self.rows.get(*i).map_or(0.0, |r| self.total(r));
+        ranked.sort_by(|a, b| total(a).total_cmp(&total(b)).then(a.cmp(b)));
+        ranked
+    }
+
+    /// The parts' means of every column, in many resamples of the requests by blocks of neighbours: the
+    /// groups are found anew in each, so that their own uncertainty is in the intervals.
+    fn resampled(&self, seed: u64) -> Vec<Vec<Vec<f64>>> {
+        let n = self.rows.len();
+        if n < AT_LEAST {
+            return Vec::new();
+        }
+        let parts: Vec<PartRow> = self.shape.rows(self.of).collect();
+        let table: Vec<Vec<f64>> = self
+            .rows
+            .iter()
+            .map(|r| parts.iter().map(|p| value(&r.parts, *p, self.of).unwrap_or(0.0)).collect())
+            .collect();
+        let totals: Vec<f64> = self.rows.iter().map(|r| self.total(r)).collect();
+        let block = block_length(&totals).clamp(1, n);
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let times = RESAMPLES.min(MOST_WORK / n.max(1)).max(50);
+        (0..times)
+            .map(|_| {
+                let mut drawn = Vec::with_capacity(n);
+                while drawn.len() < n {
+                    let first = (rng.next_u64() % (n - block + 1) as u64) as usize;
+                    drawn.extend((first..first + block).take(n - drawn.len()));
+                }
+                let ranked = self.ranked(&drawn);
+                let means = |group: &[usize]| -> Vec<f64> {
+                    (0..parts.len())
+                        .map(|j| {
+                            let sum: f64 = group.iter().filter_map(|i| table.get(*i)?.get(j)).sum();
+                            sum / group.len() as f64
+                        })
+                        .collect()
+                };
+                let mut columns = vec![means(&drawn)];
+                columns.extend(PERCENTILES.iter().map(|(_, q)| means(around(&ranked, *q))));
+                columns
+            })
+            .collect()
+    }
+
+    fn column(&self, at: &str, indices: &[usize]) -> BreakdownColumn {
+        let rows: Vec<&JoinedRow> = indices.iter().filter_map(|i| self.rows.get(*i).copied()).collect();
+        let n = rows.len();
+        let mean = |value: &dyn Fn(&JoinedRow) -> Option<f64>| {
+            rows.iter().filter_map(|r| value(r)).sum::<f64>() / n as f64
+        };
+        let e2e = self.of == Metric::E2e;
+        let width = |r: &JoinedRow| {
+            let (lo, hi) = if e2e {
+                (r.client.last_token_lo_unix_ns, r.client.last_token_unix_ns)
+            } else {
+                (r.client.first_token_lo_unix_ns, r.client.first_token_unix_ns)
+            };
+            Some(hi?.seconds_since(lo?))
+        };
+        let parts = self.shape.rows(self.of).map(|row| {
+            let value = |r: &JoinedRow| value(&r.parts, row, self.of);
+            let bounded =
+                self.shape.coarser().is_some() && rows.iter().any(|r| bounds(&r.parts, row).is_some());
+            Part {
+                row,
+                mean_s: mean(&value),
+                interval: None,
+                bounds: bounded.then(|| Bounds {
+                    lo_s: mean(&|r| bounds(&r.parts, row).map(|b| b.lo_s)),
+                    hi_s: mean(&|r| bounds(&r.parts, row).map(|b| b.hi_s)),
+                }),
+                measured: is_measured(row),
+                n_negative: rows.iter().filter(|r| value(r).is_some_and(|v| v < -GRAIN_S)).count(),
+            }
+        });
+        BreakdownColumn {
+            at: at.to_owned(),
+            n,
+            total_s: mean(&|r| Some(self.total(r))),
+            stamp_width_s: mean(&width),
+            parts: parts.collect(),
+        }
+    }
+
+    /// By what requests have in common, a quarter of the requests each. `all`: every request of the run,
+    /// for what was under way.
+    fn by(&self, all: &[JoinedRow]) -> Vec<BrokenDownBy> {
+        let begin = all.iter().map(|r| r.client.started_unix_ns).min();
+        let under_way = concurrency(all);
+        let beside = |r: &JoinedRow| under_way.get(&r.client.index).map(|n| *n as f64);
+        let tokens = |r: &JoinedRow| Some(f64::from(r.client.input_tokens.or(r.server_input_tokens)?));
+        let since = |r: &JoinedRow| Some(r.client.started_unix_ns.seconds_since(begin?));
+        let whole =
+            |lo: f64, hi: f64| if lo < hi { format!("{lo:.0}–{hi:.0}") } else { format!("{lo:.0}") };
+        let seconds = |lo: f64, hi: f64| format!("{lo:.1}–{hi:.1} s");
+        let all = [
+            self.quarters("prompt tokens", &tokens, &whole),
+            self.quarters("concurrency", &beside, &whole),
+            self.quarters("time of the run", &since, &seconds),
+        ];
+        all.into_iter().flatten().collect()
+    }
+
+    /// Four groups of about equal size; requests that are equal are never parted.
+    fn quarters(
+        &self,
+        what: &'static str,
+        key: &dyn Fn(&JoinedRow) -> Option<f64>,
+        name: &dyn Fn(f64, f64) -> String,
+    ) -> Option<BrokenDownBy> {
+        let mut keyed: Vec<(f64, usize)> =
+            self.rows.iter().enumerate().filter_map(|(i, r)| Some((key(r)?, i))).collect();
+        keyed.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let size = keyed.len().div_ceil(GROUPS).max(GROUP_AT_LEAST);
+        let mut columns = Vec::new();
+        let mut rest = keyed.as_slice();
+        while !rest.is_empty() {
+            let last = rest.get(size.min(rest.len()) - 1)?.0;
+            let mut cut = rest.partition_point(|(k, _)| *k <= last);
+            if rest.len() - cut < GROUP_AT_LEAST {
+                cut = rest.len();
+            }
+            let (group, left) = rest.split_at(cut);
+            let indices: Vec<usize> = group.iter().map(|(_, i)| *i).collect();
+            columns.push(self.column(&name(group.first()?.0, group.last()?.0), &indices));
+            rest = left;
+        }
+        (columns.len() > 1).then_some(BrokenDownBy { what, columns })
+    }
+}
+
+/// How many requests were under way when each started, itself included, by index.
+fn concurrency(rows: &[JoinedRow]) -> std::collections::HashMap<u64, usize> {
+    let mut ends: Vec<_> = rows.iter().map(|r| r.client.done_unix_ns).collect();
+    ends.sort_unstable();
+    let mut starts: Vec<_> = rows.iter().map(|r| (r.client.started_unix_ns, r.client.index)).collect();
+    starts.sort_unstable();
+    let under_way = |(i, (at, index)): (usize, &(crate::clock::UnixNs, u64))| {
+        let ended = ends.partition_point(|end| end <= at);
+        (*index, (i + 1).saturating_sub(ended))
+    };
+    starts.iter().enumerate().map(under_way).collect()
+}
+
+/// The indices ranked around the `q`-quantile.
+fn around(ranked: &[usize], q: f64) -> &[usize] {
+    let n = ranked.len();
     let position = (n.saturating_sub(1)) as f64 * q;
     let reach = WITHIN * n as f64;
     let first = (position - reach).ceil().max(0.0) as usize;
     let last = ((position + reach).floor() as usize).min(n.saturating_sub(1));
     let size = (last + 1).saturating_sub(first).max(AT_LEAST).min(n);
     let first = ((position - (size - 1) as f64 / 2.0).round().max(0.0) as usize).min(n - size);
-    sorted.get(first..first + size).unwrap_or(sorted)
+    ranked.get(first..first + size).unwrap_or(ranked)
 }
 
-fn column(at: &str, rows: &[&JoinedRow], shape: Shape) -> BreakdownColumn {
-    let n = rows.len();
-    let mean = |value: &dyn Fn(&JoinedRow) -> Option<f64>| {
-        rows.iter().filter_map(|r| value(r)).sum::<f64>() / n as f64
-    };
-    let width =
-        |r: &JoinedRow| Some(r.client.first_token_unix_ns?.seconds_since(r.client.first_token_lo_unix_ns?));
-    let parts = shape.rows().iter().map(|row| {
-        let value = |r: &JoinedRow| value(&r.parts, *row);
-        Part {
-            row: *row,
-            mean_s: mean(&value),
-            measured: is_measured(*row),
-            n_negative: rows.iter().filter(|r| value(r).is_some_and(|v| v < -GRAIN_S)).count(),
-        }
-    });
-    BreakdownColumn {
-        at: at.to_owned(),
-        n,
-        ttft_s: mean(&|r| r.client.ttft_s),
-        stamp_width_s: mean(&width),
-        parts: parts.collect(),
-    }
+/// How many neighbours are resampled together.
+fn block_length(values: &[f64]) -> usize {
+    (values.len() as f64).cbrt().ceil() as usize
 }
 
-fn value(parts: &Parts, row: PartRow) -> Option<f64> {
-    match row {
-        PartRow::Schedule => parts.schedule_s,
-        PartRow::Connect => parts.connect_s,
-        PartRow::Send => parts.send_s,
-        PartRow::PathOut => parts.path_out_s,
-        PartRow::FrontEnd => parts.front_end_s,
-        PartRow::Queue => parts.queue_s,
-        PartRow::Prefill => parts.prefill_s,
-        PartRow::PathBack => parts.path_back_s,
-        PartRow::Path | PartRow::PathAndFrontEnd | PartRow::PathAndServer => parts.path_s,
-        PartRow::Unexplained => parts.unexplained_s,
-        PartRow::ClientLag => parts.client_lag_s,
-    }
-}
-
-fn is_measured(row: PartRow) -> bool {
-    !matches!(
-        row,
-        PartRow::FrontEnd
-            | PartRow::Path
-            | PartRow::PathAndFrontEnd
-            | PartRow::PathAndServer
-            | PartRow::Unexplained
-    )
+/// The middle 95 % of the replicates, widened to hold the value itself.
+fn interval(replicates: &[f64], value: f64) -> Option<Bounds> {
+    let sorted = quantile::sorted(replicates);
+    let tail = (1.0 - LEVEL) / 2.0;
+    let (lo, hi) = (quantile::quantile(&sorted, tail)?, quantile::quantile(&sorted, 1.0 - tail)?);
+    Some(Bounds { lo_s: lo.min(value), hi_s: hi.max(value) })
 }
 
 /// The mean column with the server's exact means in it, where no request has evidence of its own.
-fn from_aggregate(client: &BreakdownColumn, aggregate: &Aggregate) -> Option<BreakdownColumn> {
+fn from_aggregate(client: &BreakdownColumn, aggregate: &Aggregate, of: Metric) -> Option<BreakdownColumn> {
     if aggregate.unusable.is_some() {
         return None;
     }
     let mean = |metric| aggregate.of(metric).and_then(|h| h.mean);
-    let (ttft, queue, prefill) = (mean(Metric::Ttft)?, mean(Metric::Queue)?, mean(Metric::Prefill)?);
-    let server =
-        [(PartRow::FrontEnd, ttft - queue - prefill), (PartRow::Queue, queue), (PartRow::Prefill, prefill)];
+    let (whole, queue, prefill) = (mean(of)?, mean(Metric::Queue)?, mean(Metric::Prefill)?);
+    let mut server = vec![(PartRow::Queue, queue), (PartRow::Prefill, prefill)];
+    if of == Metric::E2e {
+        server.push((PartRow::Decode, mean(Metric::Decode)?));
+    }
+    let front_end = whole - server.iter().map(|(_, mean_s)| mean_s).sum::<f64>();
+    server.insert(0, (PartRow::FrontEnd, front_end));
     let mut split = client.clone();
     let bare = split.parts.iter().position(|p| p.row == PartRow::PathAndServer)?;
-    let rest = split.parts.get(bare)?.mean_s - ttft;
-    let parts = server.into_iter().chain([(PartRow::Path, rest)]).map(|(row, mean_s)| Part {
-        row,
-        mean_s,
-        measured: is_measured(row),
-        n_negative: 0,
-    });
+    let rest = split.parts.get(bare)?;
+    server.push((PartRow::Path, rest.mean_s - whole));
+    // The server's means are exact for the window: what is uncertain is the client's.
+    let uncertain = rest.interval.map(|i| Bounds { lo_s: i.lo_s - whole, hi_s: i.hi_s - whole });
+    let parts: Vec<Part> = server
+        .into_iter()
+        .map(|(row, mean_s)| Part {
+            row,
+            mean_s,
+            interval: uncertain.filter(|_| row == PartRow::Path),
+            bounds: None,
+            measured: is_measured(row),
+            n_negative: 0,
+        })
+        .collect();
     split.parts.splice(bare..=bare, parts);
     Some(split)
 }

@@ -4,32 +4,41 @@
 //! recorded, nor how the result is shown.
 //!
 //! - [`ids`]: client ids inside the ids that servers make of them; `keys`: the joins in polars
-//! - [`span_join`] and [`log_join`], put together by [`request_join`]: each request with its best
-//!   evidence, or the reason why it has none
+//! - [`span_join`], [`stat_join`], [`log_join`] and [`access_join`], put together by [`request_join`]:
+//!   each request with its best evidence, or the reason why it has none
+//! - [`clocks`]: the server's clock on the client's axis, from what the joins show
 //! - [`aggregate_join`] and [`log_stats`]: what can be said of the window as a whole
 //! - [`reconcile`]: whether both sides speak of the same requests
-//! - [`breakdown`]: where the time to first token went
+//! - `reconcile_spans`, `agreement`: whether the sources of one request say the same
+//! - [`parts`], [`shape`], [`breakdown`]: where the time went
 //! - [`headline`]: logged by tool, logged by server, tare
 
+pub mod access_join;
 pub mod aggregate_join;
+mod agreement;
 pub mod breakdown;
+pub mod clocks;
 pub mod headline;
 pub mod ids;
 mod keys;
 pub mod log_join;
 pub mod log_stats;
+pub mod parts;
 pub mod reconcile;
 mod reconcile_spans;
 pub mod request_join;
+pub mod shape;
 pub mod span_join;
+pub mod stat_join;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::float_cmp)]
 mod tests;
 
 use anyhow::{Context as _, Result};
 
+use crate::metric::Metric;
 use crate::record::correlated::Correlated;
-use crate::record::{LogRow, RequestRow, ScrapeRow, SpanRow};
+use crate::record::{LogRow, RequestRow, ScrapeRow, SpanRow, StatRow};
 use crate::server::Server;
 
 /// What is correlated with the requests.
@@ -37,9 +46,12 @@ pub struct Inputs<'a> {
     pub scrapes: &'a [ScrapeRow],
     pub log: &'a [LogRow],
     pub spans: &'a [SpanRow],
+    pub stat_log: &'a [StatRow],
     pub server: &'a Server,
-    /// Client and server read one clock.
+    /// Client and server read one clock, as far as their addresses tell.
     pub same_host: bool,
+    /// The clocks of the two hosts are said to differ by no more than this.
+    pub clock_bound_s: Option<f64>,
     /// Seeds the intervals: the same records give the same figures for ever.
     pub seed: u64,
 }
@@ -54,15 +66,17 @@ pub fn correlate(mut requests: Vec<RequestRow>, inputs: &Inputs<'_>) -> Result<C
         aggregate.log_stats = log_stats::estimate(inputs.log, window);
     }
     let mut join = request_join::join(requests, inputs, window).context("cannot join the two sides")?;
-    for row in &mut join.rows {
-        row.parts = breakdown::parts(row, inputs.same_host);
+    for (row, told) in join.rows.iter_mut().zip(&join.told) {
+        row.parts = parts::parts(row, told, &join.map);
     }
-    let checks = reconcile::checks(&join, inputs.spans, &aggregate, inputs.same_host, window);
+    let checks = reconcile::checks(&join, inputs.spans, &aggregate, window);
     Ok(Correlated {
         headline: headline::headline(&join.rows, &aggregate, inputs.seed),
-        breakdown: breakdown::breakdown(&join.rows, &aggregate, inputs.same_host),
+        breakdown: breakdown::breakdown(&join.rows, &aggregate, Metric::Ttft, inputs.seed),
+        breakdown_e2e: breakdown::breakdown(&join.rows, &aggregate, Metric::E2e, inputs.seed),
         checks,
         coverage: join.coverage,
+        clocks: join.clocks,
         rows: join.rows,
         aggregate,
         window,

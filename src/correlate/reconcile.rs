@@ -3,8 +3,9 @@
 //! is believed. This file must not know how a figure is made.
 
 use super::aggregate_join::finished_well;
-use super::reconcile_spans;
 use super::request_join::RequestJoin;
+use super::{agreement, reconcile_spans};
+use crate::record::clocks::ClockRelation;
 use crate::record::correlated::{Aggregate, Check, Verdict, Window};
 use crate::record::{JoinedRow, SpanRow, Status};
 
@@ -13,7 +14,6 @@ pub fn checks(
     join: &RequestJoin,
     spans: &[SpanRow],
     aggregate: &Aggregate,
-    same_host: bool,
     window: Option<Window>,
 ) -> Vec<Check> {
     let rows = join.rows.as_slice();
@@ -28,7 +28,10 @@ pub fn checks(
     ));
     out.push(tokens("prompt tokens", rows, aggregate.prompt_tokens, |r| r.client.input_tokens, |_| None));
     out.push(duplicates(join));
-    out.extend(reconcile_spans::checks(join, spans, aggregate, same_host, window));
+    out.push(clock(join));
+    out.push(statuses(join));
+    out.extend(reconcile_spans::checks(join, spans, aggregate, window));
+    out.extend(agreement::checks(join));
     out
 }
 
@@ -194,6 +197,54 @@ fn duplicates(join: &RequestJoin) -> Check {
     let n = join.coverage.ambiguous;
     let detail = format!("{n} requests could not be told apart by id");
     check("ids are unique", Some(n as f64), None, agree_if(n == 0), detail)
+}
+
+/// Whether the clocks are as their addresses say, and one offset and drift explain every pair.
+fn clock(join: &RequestJoin) -> Check {
+    let name = "clocks are consistent";
+    let c = &join.clocks;
+    let pairs = c.pairs_out + c.pairs_back;
+    let steps = c.stretches.len().saturating_sub(1);
+    let (verdict, detail) = match c.relation {
+        ClockRelation::Unknown => (Verdict::NotAvailable, "nothing bounds the server's clock".to_owned()),
+        ClockRelation::Contradict => (
+            Verdict::Differ,
+            format!("no offset, drift and three steps satisfy the {pairs} pairs: instants are not compared"),
+        ),
+        ClockRelation::OneClock => {
+            let n = c.against_one_clock;
+            (agree_if(n == 0), format!("one clock: {n} of {pairs} pairs contradict it"))
+        }
+        ClockRelation::Bounded if c.against_one_clock > 0 => (
+            Verdict::Differ,
+            format!(
+                "one host by its address, two clocks by {} of {pairs} pairs: bounds are used instead",
+                c.against_one_clock
+            ),
+        ),
+        ClockRelation::Bounded if c.stated_bound_fits == Some(false) => {
+            (Verdict::Differ, format!("the bound given does not fit the {pairs} pairs and is not used"))
+        }
+        ClockRelation::Bounded if steps > 0 => {
+            (Verdict::Differ, format!("{steps} step(s) of a clock in {pairs} pairs: bounded on each side"))
+        }
+        ClockRelation::Bounded => (Verdict::Agree, format!("one offset and drift satisfy all {pairs} pairs")),
+    };
+    check(name, None, None, verdict, detail)
+}
+
+/// The client's HTTP statuses against the access lines of its connections.
+fn statuses(join: &RequestJoin) -> Check {
+    let name = "HTTP status, by access line";
+    let lines = join.coverage.access_lines;
+    if lines == 0 {
+        return check(name, None, None, Verdict::NotAvailable, "no access line of these connections");
+    }
+    let unclear: usize = join.coverage.access_leftovers.values().sum();
+    let asked = join.rows.iter().filter(|r| r.client.send_begin_unix_ns.is_some()).count();
+    let detail =
+        format!("{lines} of {asked} requests have their access line; {unclear} lines belong to none");
+    check(name, Some(asked as f64), Some(lines as f64), Verdict::Agree, detail)
 }
 
 /// The aggregate, if its differences can be trusted.

@@ -5,51 +5,98 @@
 use anyhow::Result;
 
 use super::Inputs;
+use super::access_join::{self, AccessSide};
+use super::clocks::{self, Map, Pairs};
 use super::keys::Keys;
-use super::log_join::{self, LogJoin, LogSide};
-use super::span_join::{self, Side, SpanJoin};
+use super::log_join::{self, LogSide, Written};
+use super::span_join::{self, ServerSide, Side};
+use super::stat_join;
+use crate::clock::UnixNs;
+use crate::record::clocks::Clocks;
 use crate::record::correlated::{Coverage, Parts, Window};
-use crate::record::{JoinedRow, RequestRow, Source, Status};
+use crate::record::{JoinedRow, RequestRow, Source, SpanRow, Status};
 
 /// All requests, joined.
 pub struct RequestJoin {
     pub rows: Vec<JoinedRow>,
     pub coverage: Coverage,
-    /// Indices of the spans that stand for requests, each once.
+    pub clocks: Clocks,
+    /// From the server's clock to the client's.
+    pub map: Map,
+    /// The stat log's lines as spans.
+    pub stat_spans: Vec<SpanRow>,
+    /// Indices of the spans and of the stat log's lines that stand for requests, each once.
     pub request_spans: Vec<u32>,
+    pub request_stats: Vec<u32>,
+    /// What each source says of each request, for comparison.
+    pub told: Vec<Told>,
     /// Sequences beyond one a request, of those that ended well: the server counts sequences.
     pub more_sequences: usize,
 }
 
-/// Joins spans, in-band metrics and log lines to the requests.
+/// What every source says of one request.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    pub span: Option<ServerSide>,
+    pub stat: Option<ServerSide>,
+    pub log: Option<LogSide>,
+    pub access: Option<AccessSide>,
+}
+
+/// Joins spans, stat log, in-band metrics and log lines to the requests: by ids first, which bounds the
+/// clocks, then by times.
 pub fn join(requests: Vec<RequestRow>, inputs: &Inputs<'_>, window: Option<Window>) -> Result<RequestJoin> {
     // The server may have used the id that was sent, or its own and told it in the answer.
     let ids = Keys::new((0..).zip(&requests).flat_map(|(i, r)| {
         let answered = r.response_id.as_deref().unwrap_or_default();
         [(r.request_id.as_str(), i), (answered, i)]
     }))?;
-    let spans = span_join::join(&requests, &ids, inputs.spans, inputs.server, inputs.same_host, window)?;
-    let log = log_join::join(&requests, &ids, inputs.log, inputs.same_host, window)?;
+    let stat_spans = stat_join::as_spans(inputs.stat_log, inputs.server);
+    let spans = span_join::claims(&requests, &ids, inputs.spans, inputs.server)?;
+    let stats = span_join::claims(&requests, &ids, &stat_spans, inputs.server)?;
+    let log = log_join::claims(&requests, &ids, inputs.log)?;
+    let mut pairs = Pairs::default();
+    spans.pairs(&mut pairs);
+    stats.pairs(&mut pairs);
+    log.pairs(&mut pairs);
+    let (map, clocks) = clocks::align(&pairs, inputs.same_host, inputs.clock_bound_s);
+    let spans = spans.resolve(&map, window);
+    let stats = stats.resolve(&map, window);
+    let log = log.resolve(&map, window);
+    let access = access_join::join(&requests, inputs.log, &map, window);
+
     let available = Available {
         spans: !spans.request_spans.is_empty(),
+        stats: !stat_spans.is_empty(),
         in_band: requests.iter().any(has_in_band),
         log: log.sides.iter().any(Option::is_some) || !log.leftovers.is_empty(),
     };
-
-    let mut coverage =
-        Coverage { requests: requests.len(), spans: inputs.spans.len(), ..Coverage::default() };
-    let SpanJoin { sides, leftovers, request_spans } = spans;
-    let LogJoin { sides: log_sides, leftovers: log_leftovers } = log;
-    let mut more_sequences = 0;
-    let mut rows = Vec::with_capacity(requests.len());
-    for (((index, client), side), log) in (0..).zip(requests).zip(sides).zip(log_sides) {
+    let mut coverage = Coverage {
+        requests: requests.len(),
+        spans: inputs.spans.len(),
+        stats: inputs.stat_log.len(),
+        span_leftovers: spans.leftovers,
+        stat_leftovers: stats.leftovers,
+        log_leftovers: log.leftovers,
+        access_lines: access.sides.iter().flatten().count(),
+        access_leftovers: access.leftovers,
+        ..Coverage::default()
+    };
+    let (mut more_sequences, mut rows, mut told) = (0, Vec::new(), Vec::new());
+    let sides = spans.sides.into_iter().zip(stats.sides).zip(log.sides).zip(access.sides);
+    for (index, (client, (((span, stat), log), access))) in (0..).zip(requests.into_iter().zip(sides)) {
         let shares = ids.shared().binary_search(&index).is_ok();
-        coverage.ambiguous +=
-            usize::from(side == Side::Ambiguous || (shares && !matches!(side, Side::Joined(_))));
-        if let (Side::Joined(span), Status::Ok) = (&side, client.status) {
-            more_sequences += span.sequences - 1;
+        let unclear = [&span, &stat].into_iter().any(|side| *side == Side::Ambiguous);
+        coverage.ambiguous += usize::from(unclear || (shares && !matches!(span, Side::Joined(_))));
+        let of_one = Told { span: span.joined().cloned(), stat: stat.joined().cloned(), log, access };
+        if client.status == Status::Ok
+            && let Some(side) = of_one.span.as_ref().or(of_one.stat.as_ref())
+        {
+            more_sequences += side.sequences - 1;
         }
-        let row = joined(client, &side, log.as_ref(), shares, available);
+        let troubles = [Side::Ambiguous, Side::OtherTime];
+        let trouble = troubles.iter().find(|trouble| span == **trouble || stat == **trouble);
+        let row = joined(client, &of_one, &map, trouble, shares, available);
         coverage.disagree_in_time += usize::from(row.span_fits_client == Some(false));
         match &row.unmatched {
             None => {
@@ -59,16 +106,26 @@ pub fn join(requests: Vec<RequestRow>, inputs: &Inputs<'_>, window: Option<Windo
             Some(reason) => *coverage.unjoined.entry(reason.clone()).or_default() += 1,
         }
         rows.push(row);
+        told.push(of_one);
     }
-    coverage.span_leftovers = leftovers;
-    coverage.log_leftovers = log_leftovers;
-    Ok(RequestJoin { rows, coverage, request_spans, more_sequences })
+    Ok(RequestJoin {
+        rows,
+        coverage,
+        clocks,
+        map,
+        stat_spans,
+        request_spans: spans.request_spans,
+        request_stats: stats.request_spans,
+        told,
+        more_sequences,
+    })
 }
 
 /// Which kinds of evidence the run has at all.
 #[derive(Clone, Copy)]
 struct Available {
     spans: bool,
+    stats: bool,
     in_band: bool,
     log: bool,
 }
@@ -80,36 +137,68 @@ fn has_in_band(r: &RequestRow) -> bool {
 /// One row: each number from the best source that has it.
 fn joined(
     client: RequestRow,
-    side: &Side,
-    log: Option<&LogSide>,
+    told: &Told,
+    map: &Map,
+    trouble: Option<&Side>,
     shares: bool,
     available: Available,
 ) -> JoinedRow {
-    let span = match side {
-        Side::Joined(span) => Some(span),
-        _ => None,
+    let (span, stat, log) = (told.span.as_ref(), told.stat.as_ref(), told.log.as_ref());
+    let in_band = has_in_band(&client);
+    let source = match (span, stat, log) {
+        (Some(_), _, _) => Source::Span,
+        (None, Some(_), _) => Source::StatLog,
+        _ if in_band => Source::InBand,
+        (None, None, Some(_)) => Source::Log,
+        (None, None, None) => Source::None,
     };
-    let source = match (span, log) {
-        (Some(_), _) => Source::Span,
-        _ if has_in_band(&client) => Source::InBand,
-        (None, Some(_)) => Source::Log,
-        (None, None) => Source::None,
+    let unmatched = (source == Source::None).then(|| why(&client, trouble, shares, available).to_owned());
+    let best = |of: fn(&ServerSide) -> Option<f64>| {
+        let span = span.and_then(of).map(|v| (v, Source::Span));
+        span.or_else(|| stat.and_then(of).map(|v| (v, Source::StatLog)))
     };
-    let unmatched = (source == Source::None).then(|| why(&client, side, shares, available).to_owned());
+    let engine = |of: fn(&ServerSide) -> Option<f64>, in_band: Option<f64>| {
+        best(of).or_else(|| in_band.map(|v| (v, Source::InBand)))
+    };
+    let count = |of: fn(&ServerSide) -> Option<u32>, log: Option<u32>| {
+        span.and_then(of).or_else(|| stat.and_then(of)).or(log)
+    };
+    let arrival = span.or(stat).map(|s| s.arrival_unix_ns);
+    let (ttft, e2e) = (best(|s| s.ttft_s), best(|s| s.e2e_s));
+    let queue = engine(|s| s.queue_s, client.in_band_queue_s);
+    let prefill = engine(|s| s.prefill_s, client.in_band_prefill_s);
+    let decode = engine(|s| s.decode_s, client.in_band_decode_s);
+    let here = |after: f64, until: Option<UnixNs>| {
+        let from = client.send_begin_unix_ns.unwrap_or(client.started_unix_ns);
+        map.placed(arrival?.plus_seconds(after), from, until.unwrap_or(client.done_unix_ns))
+    };
+    let first = client.first_token_unix_ns;
+    let time = |of: fn(&LogSide) -> Option<Written>| log.and_then(of).map(|w| w.time_unix_ns);
     JoinedRow {
         source,
+        arrival_source: arrival.map(|_| if span.is_some() { Source::Span } else { Source::StatLog }),
+        ttft_source: ttft.map(|t| t.1),
+        e2e_source: e2e.map(|t| t.1),
+        engine_source: queue.or(prefill).or(decode).map(|t| t.1),
         unmatched,
-        server_arrival_unix_ns: span.map(|s| s.arrival_unix_ns),
-        server_ttft_s: span.and_then(|s| s.ttft_s),
-        server_e2e_s: span.and_then(|s| s.e2e_s),
-        server_queue_s: span.and_then(|s| s.queue_s).or(client.in_band_queue_s),
-        server_prefill_s: span.and_then(|s| s.prefill_s).or(client.in_band_prefill_s),
-        server_decode_s: span.and_then(|s| s.decode_s).or(client.in_band_decode_s),
-        server_input_tokens: span.and_then(|s| s.input_tokens).or(log.and_then(|l| l.input_tokens)),
-        server_output_tokens: span.and_then(|s| s.output_tokens).or(log.and_then(|l| l.output_tokens)),
-        log_received_unix_ns: log.and_then(|l| l.received_unix_ns),
-        log_added_unix_ns: log.and_then(|l| l.added_unix_ns),
-        log_resolution_ns: log.and_then(|l| l.resolution_ns),
+        server_arrival_unix_ns: arrival,
+        arrival_here: here(0.0, first),
+        first_here: ttft.and_then(|(ttft, _)| here(ttft, first)),
+        last_here: e2e.and_then(|(e2e, _)| here(e2e, client.last_token_unix_ns)),
+        server_ttft_s: ttft.map(|t| t.0),
+        server_e2e_s: e2e.map(|t| t.0),
+        server_queue_s: queue.map(|t| t.0),
+        server_prefill_s: prefill.map(|t| t.0),
+        server_decode_s: decode.map(|t| t.0),
+        server_input_tokens: count(|s| s.input_tokens, log.and_then(|l| l.input_tokens)),
+        server_output_tokens: count(|s| s.output_tokens, log.and_then(|l| l.output_tokens)),
+        log_received_unix_ns: time(|l| l.received),
+        log_added_unix_ns: time(|l| l.added),
+        log_first_output_unix_ns: time(|l| l.first_output),
+        log_complete_unix_ns: time(|l| l.complete),
+        log_aborted_unix_ns: time(|l| l.aborted),
+        log_resolution_ns: log.and_then(LogSide::resolution_ns),
+        log_access_status: told.access.map(|a| a.status),
         span_fits_client: span.map(|s| s.fits),
         parts: Parts::default(),
         client,
@@ -117,7 +206,7 @@ fn joined(
 }
 
 /// Why a request has no server side.
-fn why(client: &RequestRow, side: &Side, shares: bool, available: Available) -> &'static str {
+fn why(client: &RequestRow, trouble: Option<&Side>, shares: bool, available: Available) -> &'static str {
     match client.status {
         Status::ConnectError => return "it never reached the server: no connection",
         Status::HttpError if client.http_status.is_some_and(|s| s >= 500) => {
@@ -129,15 +218,17 @@ fn why(client: &RequestRow, side: &Side, shares: bool, available: Available) -> 
         }
         Status::Ok | Status::DecodeError => {}
     }
-    match side {
-        Side::Ambiguous => return "ambiguous: several spans fit it",
-        Side::OtherTime => return "a span has its id, but lies outside the request's time",
-        Side::Joined(_) | Side::None => {}
+    match trouble {
+        Some(Side::Ambiguous) => return "ambiguous: several spans fit it",
+        Some(Side::OtherTime) => return "a span has its id, but lies outside the request's time",
+        _ => {}
     }
-    if shares && (available.spans || available.log) {
+    if shares && (available.spans || available.stats || available.log) {
         "ambiguous: another request has the same id"
     } else if available.spans {
         "its span was lost, not exported or not sampled"
+    } else if available.stats {
+        "no line of the stat log names it"
     } else if available.in_band {
         "its answer carried no metrics, as others did"
     } else if available.log {

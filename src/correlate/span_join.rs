@@ -9,20 +9,26 @@
 //!    client's stamps is taken; if none or several do, nothing is joined.
 //! 4. A span joined by trace id is the request's even if the clocks disagree: kept and flagged. One
 //!    joined by request id alone that does not lie inside the client's stamps is another request's.
+//!
+//! Ids come first ([`claims`]), since what they join bounds the clocks ([`Claims::pairs`]); times come
+//! second, on the client's axis ([`Claims::resolve`]).
 
 use std::collections::{BTreeMap, HashSet};
 
 use anyhow::Result;
 
+use super::clocks::{Map, Pairs};
 use super::ids::candidates;
 use super::keys::Keys;
 use crate::clock::UnixNs;
 use crate::record::correlated::Window;
-use crate::record::{RequestRow, SpanRow};
+use crate::record::{Connection, RequestRow, SpanRow, Status};
 use crate::server::Server;
 
 /// Stamps of one host may disagree by so much: rounding (256 ns in vLLM) and slewing, no more.
 pub const SLACK_S: f64 = 0.001;
+/// Instants in seconds of the epoch are doubles, 0.24 µs apart; an arrival may be made of two.
+const ARRIVAL_GRAIN_NS: i64 = 1_000;
 
 /// What the spans say about each request.
 pub struct SpanJoin {
@@ -43,6 +49,15 @@ pub enum Side {
     /// Its id was found on a span of another time.
     OtherTime,
     None,
+}
+
+impl Side {
+    pub fn joined(&self) -> Option<&ServerSide> {
+        match self {
+            Side::Joined(side) => Some(side),
+            Side::Ambiguous | Side::OtherTime | Side::None => None,
+        }
+    }
 }
 
 /// A request as the server's spans tell it.
@@ -70,20 +85,28 @@ struct Claim {
     by_trace: bool,
 }
 
-/// Joins all spans. `same_host`: both sides read one clock, so that instants can be compared, not
-/// only durations.
-pub fn join(
-    requests: &[RequestRow],
+/// What the ids alone say.
+pub struct Claims<'a> {
+    requests: &'a [RequestRow],
+    spans: &'a [SpanRow],
+    /// Sorted by request.
+    claims: Vec<Claim>,
+    /// Spans of requests that nothing claims.
+    unclaimed: Vec<u32>,
+    leftovers: Leftovers,
+    request_spans: Vec<u32>,
+}
+
+/// Finds the request of every span by its ids.
+pub fn claims<'a>(
+    requests: &'a [RequestRow],
     ids: &Keys,
-    spans: &[SpanRow],
+    spans: &'a [SpanRow],
     server: &Server,
-    same_host: bool,
-    window: Option<Window>,
-) -> Result<SpanJoin> {
+) -> Result<Claims<'a>> {
     let mut leftovers = Leftovers::default();
     let request_spans = request_spans(spans, server, &mut leftovers);
-    let get = |index: u32| spans.get(index as usize);
-    let asking = || request_spans.iter().filter_map(|&i| get(i).map(|span| (i, span)));
+    let asking = || request_spans.iter().filter_map(|&i| spans.get(i as usize).map(|span| (i, span)));
 
     let traces = Keys::new((0..).zip(requests).map(|(i, r)| (r.trace_id.as_str(), i)))?;
     let by_trace = traces.find(asking().map(|(i, span)| (i, span.trace_id.as_str())))?;
@@ -104,24 +127,76 @@ pub fn join(
             None => leftovers.add(SHARED_ID, 1),
         }
     }
-    for (_, span) in asking().filter(|(i, _)| !answered.contains(i)) {
-        leftovers.add(unclaimed(span, window, same_host), 1);
-    }
-
-    let mut sides = vec![Side::None; requests.len()];
     claims.sort_by_key(|c| (c.request, c.span));
-    for of_one in claims.chunk_by(|a, b| a.request == b.request) {
-        let Some(request) = of_one.first().and_then(|c| requests.get(c.request as usize)) else {
-            continue;
-        };
-        let claimed: Vec<(&SpanRow, bool)> =
-            of_one.iter().filter_map(|c| get(c.span).map(|span| (span, c.by_trace))).collect();
-        let side = resolve(request, &claimed, same_host, &mut leftovers);
-        if let Some(slot) = of_one.first().and_then(|c| sides.get_mut(c.request as usize)) {
-            *slot = side;
+    let unclaimed = request_spans.iter().copied().filter(|i| !answered.contains(i)).collect();
+    Ok(Claims { requests, spans, claims, unclaimed, leftovers, request_spans })
+}
+
+impl Claims<'_> {
+    /// What these requests say about the clocks: those with one attempt; if a trace id joined any, only
+    /// such, for an id alone may be another's.
+    pub fn pairs(&self, pairs: &mut Pairs) {
+        let traced = self.claims.iter().any(|c| c.by_trace);
+        for (request, of_one) in self.by_request() {
+            let mut spans = of_one.iter().filter(|(_, by_trace)| *by_trace == traced).map(|(span, _)| *span);
+            let Some(first) = spans.next() else { continue };
+            // Of a request that was sent twice it is not known which time the server speaks of.
+            if request.connection == Connection::Retried || spans.any(|other| !same_arrival(first, other)) {
+                continue;
+            }
+            // Longer at the server than at the client: not this request's, whatever its id.
+            let sent = request.send_begin_unix_ns.unwrap_or(request.started_unix_ns);
+            if first.e2e_s.is_some_and(|e2e| e2e > request.done_unix_ns.seconds_since(sent) + SLACK_S) {
+                continue;
+            }
+            if let Some(sent) = request.send_begin_unix_ns {
+                pairs.out(sent, first.start_unix_ns);
+            }
+            let arrival = first.start_unix_ns;
+            let mut back = |after: Option<f64>, here: Option<UnixNs>| {
+                if let (Some(after), Some(here)) = (after, here) {
+                    pairs.back(arrival.plus_seconds(after), here);
+                }
+            };
+            let whole = (request.status == Status::Ok).then_some(request.done_unix_ns);
+            back(first.ttft_s, request.first_token_unix_ns);
+            back(first.e2e_s, request.last_token_unix_ns.or(whole));
         }
     }
-    Ok(SpanJoin { sides, leftovers: leftovers.0, request_spans })
+
+    /// Each request's side, now that instants can be compared.
+    pub fn resolve(mut self, map: &Map, window: Option<Window>) -> SpanJoin {
+        let mut leftovers = std::mem::take(&mut self.leftovers);
+        for span in self.unclaimed.iter().filter_map(|i| self.spans.get(*i as usize)) {
+            leftovers.add(unclaimed(span, window, map), 1);
+        }
+        let mut sides = vec![Side::None; self.requests.len()];
+        for (index, of_one) in self.claimed() {
+            if let (Some(request), Some(slot)) = (self.requests.get(index), sides.get_mut(index)) {
+                *slot = resolve(request, &of_one, map, &mut leftovers);
+            }
+        }
+        SpanJoin { sides, leftovers: leftovers.0, request_spans: self.request_spans }
+    }
+
+    /// Requests that something claims, with what does and whether by trace id.
+    fn claimed(&self) -> impl Iterator<Item = (usize, Vec<(&SpanRow, bool)>)> {
+        self.claims.chunk_by(|a, b| a.request == b.request).filter_map(|of_one| {
+            let index = of_one.first()?.request as usize;
+            let span = |c: &Claim| self.spans.get(c.span as usize).map(|span| (span, c.by_trace));
+            Some((index, of_one.iter().filter_map(span).collect()))
+        })
+    }
+
+    fn by_request(&self) -> impl Iterator<Item = (&RequestRow, Vec<(&SpanRow, bool)>)> {
+        self.claimed().filter_map(|(index, of_one)| Some((self.requests.get(index)?, of_one)))
+    }
+}
+
+/// Sequences of one request share its arrival; where that is computed (a stat log's), to the grain of a
+/// double.
+fn same_arrival(a: &SpanRow, b: &SpanRow) -> bool {
+    (a.start_unix_ns.0 - b.start_unix_ns.0).abs() <= ARRIVAL_GRAIN_NS
 }
 
 const NOT_A_REQUEST: &str = "not a request's span (start-up, middleware)";
@@ -163,24 +238,23 @@ fn request_spans(spans: &[SpanRow], server: &Server, leftovers: &mut Leftovers) 
     out
 }
 
-/// Why nothing claims a span. Of another host's clock only the arrival of the export is known here.
-fn unclaimed(span: &SpanRow, window: Option<Window>, same_host: bool) -> &'static str {
-    match window {
-        Some(w) if same_host && span.end_unix_ns < w.begin_unix_ns => BEFORE,
-        Some(w) if span.recv_unix_ns < w.begin_unix_ns => BEFORE,
-        Some(w) if same_host && span.start_unix_ns > w.end_unix_ns => AFTER,
-        _ if same_host => FOREIGN,
+/// Why nothing claims a span. Where clocks cannot be compared only the arrival of the export is known.
+fn unclaimed(span: &SpanRow, window: Option<Window>, map: &Map) -> &'static str {
+    let Some(w) = window else {
+        return if map.compares() { FOREIGN } else { UNKNOWN };
+    };
+    let (began, ended) = (map.anywhere(span.start_unix_ns), map.anywhere(span.end_unix_ns));
+    match (began, ended) {
+        _ if span.recv_unix_ns < w.begin_unix_ns => BEFORE,
+        (_, Some(ended)) if ended.hi_unix_ns < w.begin_unix_ns => BEFORE,
+        (Some(began), _) if began.lo_unix_ns > w.end_unix_ns => AFTER,
+        (Some(_), Some(_)) => FOREIGN,
         _ => UNKNOWN,
     }
 }
 
 /// One request's spans → its side.
-fn resolve(
-    request: &RequestRow,
-    claimed: &[(&SpanRow, bool)],
-    same_host: bool,
-    leftovers: &mut Leftovers,
-) -> Side {
+fn resolve(request: &RequestRow, claimed: &[(&SpanRow, bool)], map: &Map, leftovers: &mut Leftovers) -> Side {
     let by_trace = claimed.iter().any(|(_, by_trace)| *by_trace);
     let (mut taken, by_id): (Vec<&SpanRow>, Vec<&SpanRow>) = {
         let (traced, rest): (Vec<_>, Vec<_>) = claimed.iter().partition(|(_, t)| *t == by_trace);
@@ -190,8 +264,8 @@ fn resolve(
     leftovers.add(OTHER_TIME, by_id.len());
 
     taken.sort_by_key(|span| (span.start_unix_ns, span.span_id.clone()));
-    let attempts: Vec<&[&SpanRow]> = taken.chunk_by(|a, b| a.start_unix_ns == b.start_unix_ns).collect();
-    let fits = |spans: &[&SpanRow]| spans.iter().all(|span| fits(request, span, same_host));
+    let attempts: Vec<&[&SpanRow]> = taken.chunk_by(|a, b| same_arrival(a, b)).collect();
+    let fits = |spans: &[&SpanRow]| spans.iter().all(|span| fits(request, span, map));
     let chosen = match attempts.as_slice() {
         [only] => only,
         several => {
@@ -213,13 +287,14 @@ fn resolve(
 }
 
 /// Whether a span can be this request's, by time alone.
-fn fits(request: &RequestRow, span: &SpanRow, same_host: bool) -> bool {
+fn fits(request: &RequestRow, span: &SpanRow, map: &Map) -> bool {
     let begin = request.send_begin_unix_ns.unwrap_or(request.started_unix_ns);
     let lasted = span.e2e_s.or(span.ttft_s).unwrap_or(0.0);
-    if same_host {
-        let ended = span.start_unix_ns.plus_seconds(lasted);
-        span.start_unix_ns.seconds_since(begin) >= -SLACK_S
-            && request.done_unix_ns.seconds_since(ended) >= -SLACK_S
+    let inside = |server: UnixNs| {
+        map.within(server, begin.plus_seconds(-SLACK_S), request.done_unix_ns.plus_seconds(SLACK_S)).is_some()
+    };
+    if map.compares() {
+        inside(span.start_unix_ns) && inside(span.start_unix_ns.plus_seconds(lasted))
     } else {
         lasted <= request.done_unix_ns.seconds_since(begin) + SLACK_S
     }

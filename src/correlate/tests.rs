@@ -9,7 +9,7 @@ mod strays;
 
 use super::{Inputs, correlate};
 use crate::record::correlated::{Check, Correlated};
-use crate::record::{LogRow, RequestRow, ScrapeRow, SpanRow};
+use crate::record::{LogRow, RequestRow, ScrapeRow, SpanRow, StatRow};
 use crate::server::vllm::VLLM;
 
 /// Everything that one test gives to correlation.
@@ -19,6 +19,7 @@ struct Run {
     scrapes: Vec<ScrapeRow>,
     log: Vec<LogRow>,
     spans: Vec<SpanRow>,
+    stat_log: Vec<StatRow>,
     two_hosts: bool,
 }
 
@@ -28,8 +29,10 @@ impl Run {
             scrapes: &self.scrapes,
             log: &self.log,
             spans: &self.spans,
+            stat_log: &self.stat_log,
             server: &VLLM,
             same_host: !self.two_hosts,
+            clock_bound_s: None,
             seed: 1,
         };
         let out = correlate(self.requests.clone(), &inputs).unwrap();

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::JoinedRow;
+use super::clocks::Clocks;
 use crate::clock::UnixNs;
 use crate::metric::Metric;
 use crate::stats::Estimate;
@@ -17,7 +18,9 @@ pub struct Correlated {
     /// One per request, in the order of scheduling.
     pub rows: Vec<JoinedRow>,
     pub headline: Vec<HeadlineRow>,
+    /// Of TTFT and of E2E.
     pub breakdown: Breakdown,
+    pub breakdown_e2e: Breakdown,
     /// The reconciliation: printed before anything is believed.
     pub checks: Vec<Check>,
     pub coverage: Coverage,
@@ -25,6 +28,8 @@ pub struct Correlated {
     pub aggregate: Aggregate,
     /// `None`: there was nothing, neither a request nor a snapshot.
     pub window: Option<Window>,
+    /// The server's clock against the client's.
+    pub clocks: Clocks,
 }
 
 /// The span of time both sides are compared over.
@@ -32,6 +37,52 @@ pub struct Correlated {
 pub struct Window {
     pub begin_unix_ns: UnixNs,
     pub end_unix_ns: UnixNs,
+}
+
+/// An instant that is known to lie within bounds, on the client's clock.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub struct Within {
+    pub lo_unix_ns: UnixNs,
+    pub hi_unix_ns: UnixNs,
+}
+
+impl Within {
+    pub fn at(instant: UnixNs) -> Self {
+        Self { lo_unix_ns: instant, hi_unix_ns: instant }
+    }
+
+    /// What of it lies between two instants.
+    #[must_use]
+    pub fn cut_to(self, from: UnixNs, to: UnixNs) -> Self {
+        Self { lo_unix_ns: self.lo_unix_ns.max(from), hi_unix_ns: self.hi_unix_ns.min(to) }
+    }
+
+    /// Within one or the other.
+    #[must_use]
+    pub fn over(self, other: Self) -> Self {
+        Self {
+            lo_unix_ns: self.lo_unix_ns.min(other.lo_unix_ns),
+            hi_unix_ns: self.hi_unix_ns.max(other.hi_unix_ns),
+        }
+    }
+
+    /// The instant itself, where it is known to the nanosecond.
+    pub fn exact(self) -> Option<UnixNs> {
+        (self.lo_unix_ns == self.hi_unix_ns).then_some(self.lo_unix_ns)
+    }
+}
+
+/// A duration that is known to lie within bounds, seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bounds {
+    pub lo_s: f64,
+    pub hi_s: f64,
+}
+
+impl Bounds {
+    pub fn width_s(self) -> f64 {
+        self.hi_s - self.lo_s
+    }
 }
 
 /// Where one request's time to first token went, seconds; `None` where it was not measured.
@@ -56,6 +107,18 @@ pub struct Parts {
     pub unexplained_s: Option<f64>,
     /// User stamp − kernel stamp of the first token: beside TTFT, not inside it.
     pub client_lag_s: Option<f64>,
+    /// The path's two directions where only their sum is known.
+    pub path_out_bounds: Option<Bounds>,
+    pub path_back_bounds: Option<Bounds>,
+    /// Sent → the log's `Received`: path out, and what the server did before that line.
+    pub received_bounds: Option<Bounds>,
+    /// The same for E2E: the server's E2E − queue − prefill − decode, its way back for the last token,
+    /// and what cannot be told apart or remains.
+    pub decode_s: Option<f64>,
+    pub e2e_front_end_s: Option<f64>,
+    pub e2e_path_back_s: Option<f64>,
+    pub e2e_path_s: Option<f64>,
+    pub e2e_unexplained_s: Option<f64>,
 }
 
 /// A row of the breakdown.
@@ -69,9 +132,17 @@ pub enum PartRow {
     FrontEnd,
     Queue,
     Prefill,
+    /// E2E only: first until last token in the engine.
+    Decode,
     PathBack,
     /// Out and back together.
     Path,
+    /// The way out and what the server did before it wrote `Received` into its log.
+    PathOutAndReceipt,
+    /// Everything after that line.
+    ServerAndPathBack,
+    /// The front end's work and the way back, where the server tells no TTFT.
+    FrontEndAndPathBack,
     /// Out, back and the server's front end together.
     PathAndFrontEnd,
     /// Everything between the last write and the first token.
@@ -82,15 +153,19 @@ pub enum PartRow {
 
 impl PartRow {
     /// In the order of printing.
-    pub const ALL: [PartRow; 13] = [
+    pub const ALL: [PartRow; 17] = [
         PartRow::Schedule,
         PartRow::Connect,
         PartRow::Send,
         PartRow::PathOut,
         PartRow::FrontEnd,
         PartRow::Queue,
+        PartRow::PathOutAndReceipt,
         PartRow::Prefill,
+        PartRow::Decode,
         PartRow::PathBack,
+        PartRow::FrontEndAndPathBack,
+        PartRow::ServerAndPathBack,
         PartRow::Path,
         PartRow::PathAndFrontEnd,
         PartRow::PathAndServer,
@@ -108,7 +183,11 @@ impl PartRow {
             PartRow::FrontEnd => "front end",
             PartRow::Queue => "queue",
             PartRow::Prefill => "prefill",
+            PartRow::Decode => "decode",
             PartRow::PathBack => "path back",
+            PartRow::PathOutAndReceipt => "path out + receipt",
+            PartRow::ServerAndPathBack => "server + path back",
+            PartRow::FrontEndAndPathBack => "front end + path back",
             PartRow::Path => "path",
             PartRow::PathAndFrontEnd => "path + front end",
             PartRow::PathAndServer => "path + server",
@@ -126,52 +205,78 @@ impl PartRow {
             PartRow::PathOut => {
                 "sent until the server's arrival stamp, with the server's HTTP read and JSON parse"
             }
-            PartRow::FrontEnd => "server TTFT - queue - prefill: template, tokenizer, IPC, event loop",
+            PartRow::FrontEnd => {
+                "server TTFT (of E2E: server E2E) - queue - prefill (- decode): template, tokenizer, IPC, event loop"
+            }
             PartRow::Queue => "server: queued until scheduled",
             PartRow::Prefill => "server: scheduled until the first token in the engine",
-            PartRow::PathBack => "first token at the server's front end until its stamp at the client",
-            PartRow::Path => "path out and path back together: TTFT minus the rows measured",
+            PartRow::Decode => "server: first until last token in the engine",
+            PartRow::PathBack => {
+                "first (of E2E: last) token at the server's front end until its stamp at the client"
+            }
+            PartRow::PathOutAndReceipt => {
+                "sent until the log's `Received`: path out, HTTP read, JSON parse, template and tokenizer"
+            }
+            PartRow::ServerAndPathBack => "the log's `Received` until the first token here",
+            PartRow::FrontEndAndPathBack => {
+                "template, tokenizer, IPC, event loop and path back: the total minus the rows measured"
+            }
+            PartRow::Path => "path out and path back together: the total minus the rows measured",
             PartRow::PathAndFrontEnd => {
-                "path out, front end and path back together: TTFT minus the rows measured"
+                "path out, front end and path back together: the total minus the rows measured"
             }
             PartRow::PathAndServer => {
-                "everything from the last write to the first token: TTFT minus the rows measured"
+                "everything from the last write to the first token: the total minus the rows measured"
             }
-            PartRow::Unexplained => "what remains of TTFT when every other row is measured",
+            PartRow::Unexplained => "what remains of the total when every other row is measured",
             PartRow::ClientLag => "user stamp - kernel stamp of the first token; beside TTFT, not inside it",
         }
     }
 
-    /// Whether it is part of the sum that makes TTFT.
-    pub fn inside_ttft(self) -> bool {
+    /// Whether it is part of the sum that makes TTFT (or E2E).
+    pub fn inside(self) -> bool {
         !matches!(self, PartRow::Schedule | PartRow::ClientLag)
     }
 }
 
-/// The breakdown of TTFT: one shape for all its columns.
+/// The breakdown of TTFT or of E2E: one shape for all its columns.
 #[derive(Clone, Debug, Serialize)]
 pub struct Breakdown {
+    /// What is broken down: TTFT or E2E.
+    pub of: Metric,
     pub source: Evidence,
-    /// Client and server read one clock, so that the path's two directions can be told apart.
-    pub same_host: bool,
-    /// Requests with a TTFT, and how many of them the breakdown is made of.
+    /// Requests that have it, and how many of them the breakdown is made of.
     pub n_total: usize,
     pub n: usize,
+    /// At the mean and at three percentiles.
     pub columns: Vec<BreakdownColumn>,
     /// How groups were chosen.
     pub rule: String,
+    /// The same by prompt length, by concurrency and by the time of the run, where there are requests
+    /// enough.
+    pub by: Vec<BrokenDownBy>,
+    /// What the evidence cannot tell, and what would.
+    pub lacking: Option<String>,
+}
+
+/// Columns of requests that are alike in one thing.
+#[derive(Clone, Debug, Serialize)]
+pub struct BrokenDownBy {
+    /// `prompt tokens`, `concurrency` or `time of the run`.
+    pub what: &'static str,
+    pub columns: Vec<BreakdownColumn>,
 }
 
 /// The parts at one place of the distribution.
 #[derive(Clone, Debug, Serialize)]
 pub struct BreakdownColumn {
-    /// `mean`, `p50`, `p90` or `p99`.
+    /// `mean`, `p50`, `p90`, `p99`, or what the requests have in common.
     pub at: String,
     /// Requests in the group.
     pub n: usize,
-    /// The group's mean TTFT: what the parts sum to.
-    pub ttft_s: f64,
-    /// Mean width of the first token's stamp (0: every stamp exact): the bound on the path rows.
+    /// The group's mean of what is broken down: what the parts sum to.
+    pub total_s: f64,
+    /// Mean width of the stamp that ends it (0: every stamp exact): the bound on the path rows.
     pub stamp_width_s: f64,
     pub parts: Vec<Part>,
 }
@@ -181,6 +286,12 @@ pub struct BreakdownColumn {
 pub struct Part {
     pub row: PartRow,
     pub mean_s: f64,
+    /// The 95 % interval of the mean, over requests; `None` where it was not made (a metrics
+    /// endpoint's mean is exact).
+    pub interval: Option<Bounds>,
+    /// Where the mean lies by the evidence, whatever the requests: set where both clocks or a coarse
+    /// stamp leave it open; `mean_s` is then the middle.
+    pub bounds: Option<Bounds>,
     /// Both ends stamped; else by subtraction.
     pub measured: bool,
     /// Requests of the group whose part is negative.
@@ -193,8 +304,12 @@ pub struct Part {
 pub enum Evidence {
     /// Per request, from OTLP spans.
     Span,
+    /// Per request, from the server's stat logger.
+    StatLog,
     /// Per request, from the metrics in the answer.
     InBand,
+    /// Per request, from the log's lines with stamps fine enough.
+    Log,
     /// Exact means over the window, from the metrics endpoints' sums and counts.
     Metrics,
     /// Estimated from the log's periodic stats lines.
@@ -207,6 +322,8 @@ impl Evidence {
     pub fn name(self) -> &'static str {
         match self {
             Evidence::Span => "OTLP spans",
+            Evidence::StatLog => "stat log",
+            Evidence::Log => "log lines",
             Evidence::InBand => "in-band metrics",
             Evidence::Metrics => "metrics endpoint",
             Evidence::LogStats => "log stats lines (estimated)",
@@ -264,8 +381,15 @@ pub struct Coverage {
     /// Ids that fit more than one request, or more than one span: counted, not joined.
     pub ambiguous: usize,
     pub spans: usize,
+    /// Lines of the stat log.
+    pub stats: usize,
     /// Spans that belong to no request, reason → spans.
     pub span_leftovers: BTreeMap<String, usize>,
+    /// Lines of the stat log that belong to no request, reason → lines.
+    pub stat_leftovers: BTreeMap<String, usize>,
+    /// Requests with an access line of their own, and lines that belong to none, reason → lines.
+    pub access_lines: usize,
+    pub access_leftovers: BTreeMap<String, usize>,
     /// Ids in the log that belong to no request, reason → ids.
     pub log_leftovers: BTreeMap<String, usize>,
 }

@@ -24,6 +24,8 @@ fn write(report: &Report<'_>) -> anyhow::Result<String> {
         ("notes", json!(report.notes.iter().chain(&report.manifest.notes).collect::<Vec<_>>())),
         ("headline", serde_json::to_value(&c.headline)?),
         ("breakdown", serde_json::to_value(&c.breakdown)?),
+        ("breakdown_e2e", serde_json::to_value(&c.breakdown_e2e)?),
+        ("clocks", serde_json::to_value(&c.clocks)?),
         ("reconciliation", serde_json::to_value(&c.checks)?),
         ("coverage", serde_json::to_value(&c.coverage)?),
         ("server_aggregate", serde_json::to_value(&c.aggregate)?),

@@ -17,8 +17,8 @@ fn write(report: &Report<'_>) -> anyhow::Result<String> {
         writeln!(out, "- {label}: {}", escape(&value))?;
     }
     writeln!(out, "\n```\n{}\n```", tables::seed_block(report))?;
-    for table in tables::all(report) {
-        write_table(&mut out, &table)?;
+    for table in tables::all(report).iter().chain(&tables::more(report)) {
+        write_table(&mut out, table)?;
     }
     writeln!(out, "\n## The tool's own part\n")?;
     for sentence in tables::own_error(report) {

@@ -1,8 +1,10 @@
 //! What people read: the correlated run as tables, Markdown and JSON. One file per writer, listed in
 //! [`ARTIFACTS`]. This module must not know how anything was measured.
 
+mod breakdown;
 mod calibration;
 mod causes;
+mod clocks;
 mod inexact;
 mod json;
 mod markdown;

@@ -1,11 +1,9 @@
 //! The report's tables as rows of text, laid out once and drawn by each writer in its own way.
 //! This file must not know Markdown or terminals.
 
-use std::fmt::Write as _;
-
-use super::{Report, calibration, own};
+use super::{Report, breakdown, calibration, clocks, own};
 use crate::metric::{Metric, Unit};
-use crate::record::correlated::{PartRow, Verdict};
+use crate::record::correlated::Verdict;
 use crate::stats::Estimate;
 use crate::units::{self, Scale};
 
@@ -22,15 +20,22 @@ pub struct Table {
 pub fn all(report: &Report<'_>) -> Vec<Table> {
     let tables = [
         headline(report),
-        breakdown(report),
+        breakdown::table(&report.correlated.breakdown),
+        breakdown::table(&report.correlated.breakdown_e2e),
         client(report),
         server(report),
         calibration::section(report),
+        clocks::table(report),
         checks(report),
         own::table(report),
         errors(report),
     ];
     tables.into_iter().filter(|t| !t.rows.is_empty()).collect()
+}
+
+/// Tables that only the written report has room for.
+pub fn more(report: &Report<'_>) -> Vec<Table> {
+    breakdown::by(&report.correlated.breakdown)
 }
 
 /// The table the tool exists for: logged by tool | logged by server | tare.
@@ -67,50 +72,6 @@ pub fn headline(report: &Report<'_>) -> Table {
         head: strings(&["", "logged by tool", "logged by server", "tare", "n", "server source"]),
         rows,
         below,
-    }
-}
-
-/// Where the time to first token went, at the mean and at three percentiles.
-fn breakdown(report: &Report<'_>) -> Table {
-    let breakdown = &report.correlated.breakdown;
-    let mut head = vec!["part of TTFT".to_owned()];
-    head.extend(breakdown.columns.iter().map(|c| format!("{} (ms, n {})", c.at, units::count(c.n as u64))));
-    head.push("how".to_owned());
-    let mut rows = Vec::new();
-    for part in PartRow::ALL {
-        let cells: Vec<_> =
-            breakdown.columns.iter().map(|c| c.parts.iter().find(|p| p.row == part)).collect();
-        let Some(first) = cells.iter().flatten().next() else { continue };
-        let negative: usize = cells.first().and_then(|c| *c).map_or(0, |p| p.n_negative);
-        let mut how = if first.measured { "measured" } else { "by subtraction" }.to_owned();
-        if !part.inside_ttft() {
-            how.push_str(", beside TTFT");
-        }
-        if negative > 0 {
-            let _ = write!(how, ", {negative} negative");
-        }
-        let mut row = vec![part.name().to_owned()];
-        row.extend(cells.iter().map(|c| c.map_or_else(|| "–".to_owned(), |p| units::milliseconds(p.mean_s))));
-        row.push(how);
-        rows.push(row);
-    }
-    if !rows.is_empty() {
-        let mut total = vec!["= TTFT".to_owned()];
-        total.extend(breakdown.columns.iter().map(|c| units::milliseconds(c.ttft_s)));
-        total.push("sum of the parts inside".to_owned());
-        rows.push(total);
-    }
-    Table {
-        title: "Where the time to first token went".to_owned(),
-        head,
-        rows,
-        below: vec![format!(
-            "Evidence: {}; {} of {} requests with a TTFT. {}",
-            breakdown.source.name(),
-            units::count(breakdown.n as u64),
-            units::count(breakdown.n_total as u64),
-            breakdown.rule
-        )],
     }
 }
 
@@ -184,7 +145,13 @@ fn coverage(report: &Report<'_>) -> Vec<String> {
     if c.ambiguous > 0 {
         said.push(format!("{} ids fit more than one request and were not joined.", c.ambiguous));
     }
-    for (what, leftovers) in [("Spans", &c.span_leftovers), ("Ids in the log", &c.log_leftovers)] {
+    let left = [
+        ("Spans", &c.span_leftovers),
+        ("Lines of the stat log", &c.stat_leftovers),
+        ("Ids in the log", &c.log_leftovers),
+        ("Access lines", &c.access_leftovers),
+    ];
+    for (what, leftovers) in left {
         if !leftovers.is_empty() {
             said.push(format!("{what} without a request: {}.", list(leftovers)));
         }

@@ -52,8 +52,10 @@ pub fn recompute(folder: &Path) -> anyhow::Result<Recomputed> {
         scrapes: &data.scrapes.rows,
         log: &data.log.rows,
         spans: &data.spans.rows,
+        stat_log: &[],
         server: super::server_kind(&data.manifest.target.server)?,
         same_host: data.manifest.target.same_host,
+        clock_bound_s: None,
         seed: SEED,
     };
     let correlated = correlate::correlate(data.requests.rows, &inputs)?;

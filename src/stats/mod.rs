@@ -9,6 +9,7 @@
 //! - [`histogram`]: what cumulative buckets say about quantiles; counter resets
 //! - [`log_histogram`]: quantiles of values that are not kept
 //! - [`goodput`]: requests per second that met every objective
+//! - [`hull`]: all lines between two clouds of points
 //! - [`kde`], with [`bandwidth`]: the density that violins draw
 
 pub mod bandwidth;
@@ -16,6 +17,7 @@ pub mod bootstrap;
 pub mod estimate;
 pub mod goodput;
 pub mod histogram;
+pub mod hull;
 pub mod kde;
 pub mod log_histogram;
 pub mod moments;

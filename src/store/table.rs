@@ -8,7 +8,7 @@ use polars::prelude::{Column, DataFrame, NamedFrom, ParquetCompression, ParquetW
 
 use super::folder::replace_file;
 use crate::clock::UnixNs;
-use crate::record::{JoinedRow, LogEvent, LogRow, RequestRow, ScrapePhase, ScrapeRow, SpanRow};
+use crate::record::{JoinedRow, LogEvent, LogRow, RequestRow, ScrapePhase, ScrapeRow, Source, SpanRow};
 
 /// `results.parquet`: one row a request.
 pub fn write_results(path: &Path, rows: &[RequestRow]) -> Result<()> {
@@ -120,8 +120,18 @@ fn request_columns(rows: &[&RequestRow]) -> Vec<Column> {
 fn joined_columns(rows: &[JoinedRow]) -> Vec<Column> {
     columns![rows;
         "source": |r| r.source.as_str(),
+        "arrival_source": |r| r.arrival_source.map(Source::as_str),
+        "ttft_source": |r| r.ttft_source.map(Source::as_str),
+        "e2e_source": |r| r.e2e_source.map(Source::as_str),
+        "engine_source": |r| r.engine_source.map(Source::as_str),
         "unmatched": |r| r.unmatched.as_deref(),
         "server_arrival_unix_ns": |r| ns(r.server_arrival_unix_ns),
+        "arrival_here_lo_unix_ns": |r| r.arrival_here.map(|w| w.lo_unix_ns.0),
+        "arrival_here_hi_unix_ns": |r| r.arrival_here.map(|w| w.hi_unix_ns.0),
+        "first_here_lo_unix_ns": |r| r.first_here.map(|w| w.lo_unix_ns.0),
+        "first_here_hi_unix_ns": |r| r.first_here.map(|w| w.hi_unix_ns.0),
+        "last_here_lo_unix_ns": |r| r.last_here.map(|w| w.lo_unix_ns.0),
+        "last_here_hi_unix_ns": |r| r.last_here.map(|w| w.hi_unix_ns.0),
         "server_ttft_s": |r| r.server_ttft_s,
         "server_e2e_s": |r| r.server_e2e_s,
         "server_queue_s": |r| r.server_queue_s,
@@ -131,7 +141,11 @@ fn joined_columns(rows: &[JoinedRow]) -> Vec<Column> {
         "server_output_tokens": |r| r.server_output_tokens,
         "log_received_unix_ns": |r| ns(r.log_received_unix_ns),
         "log_added_unix_ns": |r| ns(r.log_added_unix_ns),
+        "log_first_output_unix_ns": |r| ns(r.log_first_output_unix_ns),
+        "log_complete_unix_ns": |r| ns(r.log_complete_unix_ns),
+        "log_aborted_unix_ns": |r| ns(r.log_aborted_unix_ns),
         "log_resolution_ns": |r| r.log_resolution_ns,
+        "log_access_status": |r| r.log_access_status.map(u32::from),
         "span_fits_client": |r| r.span_fits_client,
         "part_schedule_s": |r| r.parts.schedule_s,
         "part_connect_s": |r| r.parts.connect_s,
@@ -144,6 +158,17 @@ fn joined_columns(rows: &[JoinedRow]) -> Vec<Column> {
         "part_path_s": |r| r.parts.path_s,
         "part_unexplained_s": |r| r.parts.unexplained_s,
         "part_client_lag_s": |r| r.parts.client_lag_s,
+        "part_path_out_lo_s": |r| r.parts.path_out_bounds.map(|b| b.lo_s),
+        "part_path_out_hi_s": |r| r.parts.path_out_bounds.map(|b| b.hi_s),
+        "part_path_back_lo_s": |r| r.parts.path_back_bounds.map(|b| b.lo_s),
+        "part_path_back_hi_s": |r| r.parts.path_back_bounds.map(|b| b.hi_s),
+        "part_received_lo_s": |r| r.parts.received_bounds.map(|b| b.lo_s),
+        "part_received_hi_s": |r| r.parts.received_bounds.map(|b| b.hi_s),
+        "part_decode_s": |r| r.parts.decode_s,
+        "part_e2e_front_end_s": |r| r.parts.e2e_front_end_s,
+        "part_e2e_path_back_s": |r| r.parts.e2e_path_back_s,
+        "part_e2e_path_s": |r| r.parts.e2e_path_s,
+        "part_e2e_unexplained_s": |r| r.parts.e2e_unexplained_s,
     ]
 }
 

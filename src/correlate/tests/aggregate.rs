@@ -209,7 +209,7 @@ fn sums_over_spans_are_the_endpoints_or_are_not_compared() {
     let out = run.correlate();
     let fewer = check(&out, "sum of queue times");
     assert_eq!(fewer.verdict, Verdict::NotAvailable);
-    assert_eq!(fewer.detail, "9 spans, 10 observations: sums of different requests");
+    assert_eq!(fewer.detail, "9 told, 10 observed: 1 were lost on their way or are of other traffic");
 }
 
 #[test]

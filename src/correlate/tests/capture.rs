@@ -16,6 +16,7 @@ fn run() -> Run {
         scrapes: rows(include_str!("../../../tests/samples/correlate/scrapes.jsonl")),
         log: rows(include_str!("../../../tests/samples/correlate/server_log.jsonl")),
         spans: rows(include_str!("../../../tests/samples/correlate/spans.jsonl")),
+        stat_log: Vec::new(),
         two_hosts: false,
     }
 }
@@ -71,11 +72,14 @@ fn both_sides_reconcile() {
     for name in ["sum of durations", "sum of queue times", "sum of prefill times", "sum of decode times"] {
         let sum = check(&out, name);
         assert_eq!(sum.verdict, Verdict::Agree, "{name}: {}", sum.detail);
-        assert!(sum.detail.starts_with("59 spans"), "{}", sum.detail);
+        assert!(sum.detail.starts_with("59 requests"), "{}", sum.detail);
     }
     // The aborted request has a first token but no span.
     let ttft = check(&out, "sum of server TTFT");
-    assert_eq!(ttft.detail, "59 spans, 60 observations: sums of different requests");
+    assert_eq!(
+        ttft.detail,
+        "59 told, 60 observed: the 1 more are of 1 aborted requests, which count here and nowhere else"
+    );
     for name in ["spans and in-band metrics agree", "output tokens", "spans lie inside the client's stamps"] {
         assert_eq!(check(&out, name).verdict, Verdict::Agree, "{name}: {}", check(&out, name).detail);
     }

@@ -159,30 +159,31 @@ fn histograms(before: &Totals, after: &Totals, delta: &Totals) -> Vec<WindowMean
     of.into_iter()
         .filter_map(|(metric, hist)| {
             let change = hist(delta)?;
+            let buckets = change_of(hist(before), hist(after));
             Some(WindowMean {
                 metric,
                 sum: change.sum,
                 count: change.count,
                 mean: change.mean(),
-                quantiles: quantiles(hist(before), hist(after)),
+                quantiles: buckets.as_ref().map(quantiles).unwrap_or_default(),
+                buckets,
             })
         })
         .collect()
 }
 
-/// Quantiles of what came in the window, as `(q, lower, upper)`.
-fn quantiles(before: Option<&Hist>, after: Option<&Hist>) -> Vec<(f64, f64, Option<f64>)> {
+/// What came in the window, by bucket.
+fn change_of(before: Option<&Hist>, after: Option<&Hist>) -> Option<Buckets> {
     let buckets = |hist: &Hist| Buckets::new(&hist.buckets);
-    let Some(after) = after.and_then(buckets) else {
-        return Vec::new();
-    };
-    let change = match before.and_then(buckets) {
+    let after = after.and_then(buckets)?;
+    match before.and_then(buckets) {
         Some(before) => after.since(&before).filter(|delta| !delta.reset).map(|delta| delta.buckets),
         None => Some(after),
-    };
-    let Some(change) = change else {
-        return Vec::new();
-    };
+    }
+}
+
+/// Its quantiles, as `(q, lower, upper)`.
+fn quantiles(change: &Buckets) -> Vec<(f64, f64, Option<f64>)> {
     QUANTILES
         .into_iter()
         .filter_map(|q| change.quantile(q).map(|(lo, hi)| (q, lo, hi.is_finite().then_some(hi))))

@@ -8,6 +8,7 @@
 //!   each request with its best evidence, or the reason why it has none
 //! - [`clocks`]: the server's clock on the client's axis, from what the joins show
 //! - [`aggregate_join`] and [`log_stats`]: what can be said of the window as a whole
+//! - [`over_window`]: what its histograms say beside the client's figures, and what they cannot tell
 //! - [`reconcile`]: whether both sides speak of the same requests
 //! - `reconcile_spans`, `agreement`: whether the sources of one request say the same
 //! - [`parts`], [`shape`], [`breakdown`]: where the time went
@@ -23,6 +24,7 @@ pub mod ids;
 mod keys;
 pub mod log_join;
 pub mod log_stats;
+pub mod over_window;
 pub mod parts;
 pub mod reconcile;
 mod reconcile_spans;
@@ -77,6 +79,7 @@ pub fn correlate(mut requests: Vec<RequestRow>, inputs: &Inputs<'_>) -> Result<C
         checks,
         coverage: join.coverage,
         clocks: join.clocks,
+        over_window: over_window::rows(&join.rows, &aggregate, inputs.seed),
         rows: join.rows,
         aggregate,
         window,

@@ -6,6 +6,7 @@ mod capture;
 mod headline;
 mod joins;
 mod strays;
+mod truth;
 
 use super::{Inputs, correlate};
 use crate::record::correlated::{Check, Correlated};

@@ -11,6 +11,7 @@ use super::clocks::Clocks;
 use crate::clock::UnixNs;
 use crate::metric::Metric;
 use crate::stats::Estimate;
+use crate::stats::histogram::Buckets;
 
 /// Both sides of one run.
 #[derive(Clone, Debug, Serialize)]
@@ -30,6 +31,8 @@ pub struct Correlated {
     pub window: Option<Window>,
     /// The server's clock against the client's.
     pub clocks: Clocks,
+    /// What the metrics endpoints' histograms say beside the client's figures.
+    pub over_window: Vec<WindowRow>,
 }
 
 /// The span of time both sides are compared over.
@@ -403,6 +406,41 @@ pub struct WindowMean {
     pub mean: Option<f64>,
     /// Quantiles as the bucket they fall in: `(q, lower, upper)`; `None`: the last bucket has no end.
     pub quantiles: Vec<(f64, f64, Option<f64>)>,
+    /// What came in the window, by bucket.
+    #[serde(skip)]
+    pub buckets: Option<Buckets>,
+}
+
+/// What a histogram over the window says beside the client's figures: the mean exactly, quantiles as
+/// the buckets they fall in.
+#[derive(Clone, Debug, Serialize)]
+pub struct WindowRow {
+    pub metric: Metric,
+    /// Observations, of whatever requests, and how many of them are of this run's requests at most.
+    pub server_n: f64,
+    pub ours_n: usize,
+    /// The mean of all of them, exactly.
+    pub server_mean: f64,
+    /// Where the mean of this run's own lies, if others are among them.
+    pub ours_mean: Option<Bounds>,
+    pub client_mean: Option<Estimate>,
+    pub quantiles: Vec<WindowQuantile>,
+    /// The upper end of the first bucket, if all the quantiles lie in it: what happens below cannot be
+    /// told.
+    pub unresolved_below: Option<f64>,
+}
+
+/// One quantile, by the server's buckets and at the client.
+#[derive(Clone, Debug, Serialize)]
+pub struct WindowQuantile {
+    pub q: f64,
+    /// The server's lies in (lo, hi]; `None`: the last bucket has no end.
+    pub server_lo: f64,
+    pub server_hi: Option<f64>,
+    pub client: Option<Estimate>,
+    /// Client − server: within the buckets and the client's own interval.
+    pub difference_lo: Option<f64>,
+    pub difference_hi: Option<f64>,
 }
 
 /// What the metrics endpoints counted between the snapshots before and after.

@@ -25,6 +25,7 @@ fn write(report: &Report<'_>) -> anyhow::Result<String> {
         ("headline", serde_json::to_value(&c.headline)?),
         ("breakdown", serde_json::to_value(&c.breakdown)?),
         ("breakdown_e2e", serde_json::to_value(&c.breakdown_e2e)?),
+        ("over_window", serde_json::to_value(&c.over_window)?),
         ("clocks", serde_json::to_value(&c.clocks)?),
         ("reconciliation", serde_json::to_value(&c.checks)?),
         ("coverage", serde_json::to_value(&c.coverage)?),

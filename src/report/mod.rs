@@ -8,6 +8,7 @@ mod clocks;
 mod inexact;
 mod json;
 mod markdown;
+mod over_window;
 mod own;
 mod summary;
 mod tables;

@@ -1,7 +1,7 @@
 //! The report's tables as rows of text, laid out once and drawn by each writer in its own way.
 //! This file must not know Markdown or terminals.
 
-use super::{Report, breakdown, calibration, clocks, own};
+use super::{Report, breakdown, calibration, clocks, over_window, own};
 use crate::metric::{Metric, Unit};
 use crate::record::correlated::Verdict;
 use crate::stats::Estimate;
@@ -25,6 +25,7 @@ pub fn all(report: &Report<'_>) -> Vec<Table> {
         client(report),
         server(report),
         calibration::section(report),
+        over_window::table(report),
         clocks::table(report),
         checks(report),
         own::table(report),

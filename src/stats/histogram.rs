@@ -69,6 +69,44 @@ impl Buckets {
         Some((lo, hi))
     }
 
+    /// Bounds `(lo, hi]` that surely hold the `q`-quantile of any `n` of the values: the others may be
+    /// the smallest or the largest of all. `None` for more than there are.
+    pub fn quantile_of_some(&self, q: f64, n: f64) -> Option<(f64, f64)> {
+        let others = self.total() - n;
+        if n < 1.0 || others < 0.0 || !(0.0..=1.0).contains(&q) {
+            return None;
+        }
+        let position = (n - 1.0) * q;
+        let (lo, _) = self.bucket_of(position.floor() + 1.0)?;
+        let (_, hi) = self.bucket_of(position.ceil() + 1.0 + others)?;
+        Some((lo, hi))
+    }
+
+    /// Bounds of the sum of any `n` of the values: the smallest at the lower ends of their buckets, the
+    /// largest at the upper ones.
+    pub fn sum_of_some(&self, n: f64) -> (f64, f64) {
+        let mut before = 0.0;
+        let (mut least, mut most) = (0.0, 0.0);
+        let (mut smallest_left, skip) = (n.max(0.0), (self.total() - n).max(0.0));
+        for (i, (upper, cumulative)) in self.upper.iter().zip(&self.cumulative).enumerate() {
+            let lower = i.checked_sub(1).and_then(|p| self.upper.get(p)).copied().unwrap_or(0.0);
+            let here = cumulative - before;
+            let small = here.min(smallest_left);
+            smallest_left -= small;
+            // An empty share of the last bucket must not make 0 × ∞.
+            least += if small > 0.0 { small * lower } else { 0.0 };
+            let large = (cumulative - skip).max(0.0).min(here);
+            most += if large > 0.0 { large * upper } else { 0.0 };
+            before = *cumulative;
+        }
+        (least, most)
+    }
+
+    /// The upper end of the first bucket: nothing below it can be told apart.
+    pub fn finest(&self) -> Option<f64> {
+        self.upper.first().copied().filter(|bound| bound.is_finite())
+    }
+
     /// The bucket that holds the value of this rank (from 1).
     fn bucket_of(&self, rank: f64) -> Option<(f64, f64)> {
         let i = self.cumulative.partition_point(|c| *c < rank);
@@ -138,6 +176,21 @@ mod tests {
 
     const INF: f64 = f64::INFINITY;
 
+    #[test]
+    fn what_some_of_the_values_can_be_is_bounded_by_hand() {
+        // Two up to 1, three more up to 2, one beyond.
+        let all = Buckets::new(&[(1.0, 2.0), (2.0, 5.0), (INF, 6.0)]).unwrap();
+        assert_eq!(all.quantile_of_some(0.5, 5.0), Some((1.0, 2.0)));
+        assert_eq!(all.quantile_of_some(0.5, 3.0), Some((0.0, 2.0)));
+        assert_eq!(all.quantile_of_some(0.5, 7.0), None);
+        assert_eq!(all.sum_of_some(1.0), (0.0, INF));
+        assert_eq!(all.sum_of_some(3.0), (1.0, INF));
+        let closed = Buckets::new(&[(1.0, 2.0), (2.0, 5.0), (INF, 5.0)]).unwrap();
+        assert_eq!(closed.sum_of_some(4.0), (2.0, 7.0));
+        assert_eq!(closed.sum_of_some(0.0), (0.0, 0.0));
+        assert_eq!(closed.finest(), Some(1.0));
+    }
+
     fn buckets(counts: [f64; 4]) -> Buckets {
         let upper = [0.1, 0.5, 1.0, INF];
         let pairs: Vec<(f64, f64)> = upper.into_iter().zip(counts).collect();
@@ -200,6 +253,27 @@ mod tests {
     }
 
     proptest! {
+        /// Any choice of some values lies within what the buckets of all of them allow.
+        #[test]
+        fn some_of_the_values_lie_within_their_bounds(
+            values in prop::collection::vec(0.0..10.0f64, 1..40),
+            chosen in prop::collection::vec(any::<bool>(), 40),
+            q in 0.0..=1.0f64,
+        ) {
+            let bounds = [0.5, 1.0, 2.0, 5.0, INF];
+            let count = |le: f64| values.iter().filter(|v| **v <= le).count() as f64;
+            let all = Buckets::new(&bounds.map(|le| (le, count(le)))).unwrap();
+            let some: Vec<f64> =
+                values.iter().zip(&chosen).filter(|(_, c)| **c).map(|(v, _)| *v).collect();
+            prop_assume!(!some.is_empty());
+            let (lo, hi) = all.quantile_of_some(q, some.len() as f64).unwrap();
+            let exact = quantile(&sorted(&some), q).unwrap();
+            prop_assert!(lo <= exact && exact <= hi, "{} not in ({}, {}]", exact, lo, hi);
+            let (least, most) = all.sum_of_some(some.len() as f64);
+            let sum: f64 = some.iter().sum();
+            prop_assert!(least <= sum + 1e-9 && sum <= most + 1e-9, "{} not in {}..{}", sum, least, most);
+        }
+
         #[test]
         fn the_bounds_hold_the_true_quantile(values in prop::collection::vec(0.0..2.0f64, 1..200), q in 0.0..=1.0f64) {
             let upper = [0.05, 0.1, 0.3, 0.8, 1.5, INF];

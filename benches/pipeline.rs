@@ -50,6 +50,9 @@ fn main() -> anyhow::Result<()> {
         spans: &run.spans.rows,
         server: &VLLM,
         same_host: true,
+        stat_log: &[],
+        events: &run.events,
+        clock_bound_s: None,
         seed: 1,
     };
     let out = steps.time("correlate", || correlate(run.requests.rows.clone(), &inputs))?;

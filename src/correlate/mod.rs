@@ -12,6 +12,7 @@
 //! - [`reconcile`]: whether both sides speak of the same requests
 //! - `reconcile_spans`, `agreement`: whether the sources of one request say the same
 //! - [`parts`], [`shape`], [`breakdown`]: where the time went
+//! - `gaps`: what happened between a request's tokens: scrapes, others' prefill
 //! - [`headline`]: logged by tool, logged by server, tare
 
 pub mod access_join;
@@ -19,6 +20,7 @@ pub mod aggregate_join;
 mod agreement;
 pub mod breakdown;
 pub mod clocks;
+mod gaps;
 pub mod headline;
 pub mod ids;
 mod keys;
@@ -42,6 +44,7 @@ use crate::metric::Metric;
 use crate::record::correlated::Correlated;
 use crate::record::{LogRow, RequestRow, ScrapeRow, SpanRow, StatRow};
 use crate::server::Server;
+use crate::store::Events;
 
 /// What is correlated with the requests.
 pub struct Inputs<'a> {
@@ -49,6 +52,8 @@ pub struct Inputs<'a> {
     pub log: &'a [LogRow],
     pub spans: &'a [SpanRow],
     pub stat_log: &'a [StatRow],
+    /// Every token event, for what happened between them.
+    pub events: &'a Events,
     pub server: &'a Server,
     /// Client and server read one clock, as far as their addresses tell.
     pub same_host: bool,
@@ -71,6 +76,7 @@ pub fn correlate(mut requests: Vec<RequestRow>, inputs: &Inputs<'_>) -> Result<C
     for (row, told) in join.rows.iter_mut().zip(&join.told) {
         row.parts = parts::parts(row, told, &join.map);
     }
+    let gaps = gaps::Gaps::new(join.rows.iter().map(|r| &r.client), inputs.events);
     let checks = reconcile::checks(&join, inputs.spans, &aggregate, window);
     Ok(Correlated {
         headline: headline::headline(&join.rows, &aggregate, inputs.seed),
@@ -79,6 +85,8 @@ pub fn correlate(mut requests: Vec<RequestRow>, inputs: &Inputs<'_>) -> Result<C
         checks,
         coverage: join.coverage,
         clocks: join.clocks,
+        probe: gaps.probe(inputs.scrapes, inputs.seed),
+        stalls: gaps.stalls(inputs.log, &join.map),
         over_window: over_window::rows(&join.rows, &aggregate, inputs.seed),
         rows: join.rows,
         aggregate,

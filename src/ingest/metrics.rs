@@ -6,6 +6,8 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +19,7 @@ use super::scrape::{Page, Scrape, Scraper};
 use super::snapshot::{AfterOutcome, BeforeOutcome, Verdict};
 use super::trouble::Trouble;
 use super::{Ingested, SourceReport};
+use crate::clock::UnixNs;
 use crate::record::ScrapePhase;
 use crate::server::trust::Trust;
 use crate::server::{self, SERVERS, Server, Totals};
@@ -119,8 +122,10 @@ impl Endpoints {
         }
     }
 
-    /// Scrapes every endpoint each `interval` until `stop`, on a fixed grid: a scrape that overruns
-    /// skips the points it missed, which are counted, and never shifts the later ones.
+    /// Scrapes every endpoint once in each `interval` until `stop`, at a random moment of its first half:
+    /// what else happens periodically must not fall together with scrapes, or their effect on the server
+    /// could not be told from it. A scrape that overruns skips the intervals it missed, which are counted,
+    /// and never shifts the later ones.
     pub async fn grid(&self, interval: Duration, stop: &CancellationToken) {
         let interval = interval.max(MIN_INTERVAL);
         let begun = Instant::now();
@@ -132,9 +137,11 @@ impl Endpoints {
                     return;
                 };
                 let mut point: u32 = 0;
+                let mut rng = ChaCha8Rng::seed_from_u64(UnixNs::now().0.unsigned_abs());
                 loop {
+                    let phase = interval.mul_f64(f64::from(rng.next_u32()) / f64::from(u32::MAX) / 2.0);
                     tokio::select! {
-                        () = tokio::time::sleep_until(begun + interval * point) => {}
+                        () = tokio::time::sleep_until(begun + interval * point + phase) => {}
                         () = stop.cancelled() => return,
                     }
                     // A scrape under way is finished, not thrown away, when the grid is stopped.

@@ -31,6 +31,9 @@ pub struct Correlated {
     pub window: Option<Window>,
     /// The server's clock against the client's.
     pub clocks: Clocks,
+    /// What scrapes do to the gaps between tokens, and which of these are stalls.
+    pub probe: Option<Probe>,
+    pub stalls: Option<Stalls>,
     /// What the metrics endpoints' histograms say beside the client's figures.
     pub over_window: Vec<WindowRow>,
 }
@@ -489,4 +492,34 @@ impl LogStats {
     pub fn user_throughput_tps(&self) -> Option<f64> {
         (self.running_request_s > 0.0).then(|| self.generated_tokens / self.running_request_s)
     }
+}
+
+/// What a scrape of the metrics endpoint does to the gaps between tokens that it falls into.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Probe {
+    /// How much longer they are than the same requests' half an interval earlier, s; n is scrapes.
+    pub effect: Estimate,
+    /// Gaps compared.
+    pub gaps: usize,
+    /// How long a scrape takes, and the median gap, s.
+    pub scrape_s: f64,
+    pub median_gap_s: f64,
+}
+
+/// Gaps between tokens that are longer than twice the median.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Stalls {
+    pub gaps: usize,
+    pub median_s: f64,
+    pub longest_s: f64,
+    pub stalls: usize,
+    /// What they have beyond the median, all together, s.
+    pub beyond_s: f64,
+    /// Engine steps with prefill that the log tells of, and the resolution of their stamps, s.
+    pub steps_with_prefill: usize,
+    pub resolution_s: Option<f64>,
+    /// Stalls that such steps fill at least half of, and their time beyond the median; `None` where the
+    /// log does not tell of steps, or not finely enough.
+    pub by_prefill: Option<usize>,
+    pub by_prefill_s: Option<f64>,
 }

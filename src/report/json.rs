@@ -26,6 +26,8 @@ fn write(report: &Report<'_>) -> anyhow::Result<String> {
         ("breakdown", serde_json::to_value(&c.breakdown)?),
         ("breakdown_e2e", serde_json::to_value(&c.breakdown_e2e)?),
         ("over_window", serde_json::to_value(&c.over_window)?),
+        ("probe_effect", serde_json::to_value(c.probe)?),
+        ("stalls", serde_json::to_value(c.stalls)?),
         ("clocks", serde_json::to_value(&c.clocks)?),
         ("reconciliation", serde_json::to_value(&c.checks)?),
         ("coverage", serde_json::to_value(&c.coverage)?),

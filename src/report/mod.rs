@@ -5,6 +5,7 @@ mod breakdown;
 mod calibration;
 mod causes;
 mod clocks;
+mod gaps;
 mod inexact;
 mod json;
 mod markdown;

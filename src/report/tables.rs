@@ -1,7 +1,7 @@
 //! The report's tables as rows of text, laid out once and drawn by each writer in its own way.
 //! This file must not know Markdown or terminals.
 
-use super::{Report, breakdown, calibration, clocks, over_window, own};
+use super::{Report, breakdown, calibration, clocks, gaps, over_window, own};
 use crate::metric::{Metric, Unit};
 use crate::record::correlated::Verdict;
 use crate::stats::Estimate;
@@ -22,6 +22,7 @@ pub fn all(report: &Report<'_>) -> Vec<Table> {
         headline(report),
         breakdown::table(&report.correlated.breakdown),
         breakdown::table(&report.correlated.breakdown_e2e),
+        gaps::table(report),
         client(report),
         server(report),
         calibration::section(report),

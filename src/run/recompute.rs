@@ -53,6 +53,7 @@ pub fn recompute(folder: &Path) -> anyhow::Result<Recomputed> {
         log: &data.log.rows,
         spans: &data.spans.rows,
         stat_log: &[],
+        events: &data.events,
         server: super::server_kind(&data.manifest.target.server)?,
         same_host: data.manifest.target.same_host,
         clock_bound_s: None,

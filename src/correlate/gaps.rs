@@ -1,0 +1,257 @@
+//! The gaps between a request's tokens against what happened meanwhile: scrapes of the metrics endpoint
+//! (does observing the server slow it down?) and engine steps that prefilled other requests (who stalled
+//! whom?). This file must not know how a figure is shown.
+//!
+//! **Scrapes** are an event study: the gap of each running request that a scrape falls into, against the
+//! gap of the same request that a moment of the same length half an interval earlier falls into. Long
+//! gaps are met more often than short ones by either, so the difference is fair; scrapes come at random
+//! moments, so that nothing else is periodic with them. Requests under way at one scrape share its fate:
+//! the interval is over scrapes.
+//!
+//! **Stalls** are gaps longer than twice the median. A stall is laid to the prefill of others where steps
+//! with context requests fill at least half of what it has beyond the median.
+
+use super::clocks::Map;
+use crate::clock::UnixNs;
+use crate::record::correlated::{Probe, Stalls};
+use crate::record::{LogEvent, LogRow, RequestRow, ScrapePhase, ScrapeRow, Status};
+use crate::stats::{bootstrap, quantile};
+use crate::store::Events;
+
+/// A gap beyond so many medians is a stall.
+const STALL: f64 = 2.0;
+
+/// One gap between two events of a request, on the client's clock.
+#[derive(Clone, Copy)]
+struct Gap {
+    begin: i64,
+    end: i64,
+}
+
+impl Gap {
+    fn seconds(self) -> f64 {
+        (self.end - self.begin) as f64 / 1e9
+    }
+}
+
+/// The gaps of each request that ended well, in the order of time.
+pub struct Gaps {
+    of: Vec<Vec<Gap>>,
+    sorted_s: Vec<f64>,
+}
+
+impl Gaps {
+    pub fn new<'a>(requests: impl Iterator<Item = &'a RequestRow>, events: &Events) -> Self {
+        let of: Vec<Vec<Gap>> = requests
+            .filter(|r| r.status == Status::Ok)
+            .filter_map(|r| events.of(&r.request_id))
+            .map(|rows| {
+                let stamps = events.stamp_hi_unix_ns.get(rows).unwrap_or_default();
+                stamps
+                    .windows(2)
+                    .filter_map(|w| match w {
+                        [a, b] => Some(Gap { begin: *a, end: *b }),
+                        _ => None,
+                    })
+                    .collect()
+            })
+            .collect();
+        let all: Vec<f64> = of.iter().flatten().map(|g| g.seconds()).collect();
+        Self { of, sorted_s: quantile::sorted(&all) }
+    }
+
+    /// What a scrape does to the gaps it falls into; `None` without a scrape that any falls into.
+    pub fn probe(&self, scrapes: &[ScrapeRow], seed: u64) -> Option<Probe> {
+        let mut during: Vec<(i64, i64)> = scrapes
+            .iter()
+            .filter(|s| s.phase == ScrapePhase::During && s.error.is_none())
+            .map(|s| (s.send_unix_ns.0, s.recv_unix_ns.0))
+            .collect();
+        during.sort_unstable();
+        let steps: Vec<f64> =
+            during.windows(2).filter_map(|w| Some((w.last()?.0 - w.first()?.0) as f64)).collect();
+        let earlier = (quantile::quantile(&quantile::sorted(&steps), 0.5)? / 2.0) as i64;
+        let (mut effects, mut gaps, mut lengths) = (Vec::new(), 0, Vec::new());
+        for (send, recv) in during {
+            let (mut sum, mut n) = (0.0, 0.0);
+            for of_one in &self.of {
+                if let (Some(met), Some(before)) =
+                    (longest_met(of_one, send, recv), longest_met(of_one, send - earlier, recv - earlier))
+                {
+                    sum += met - before;
+                    n += 1.0;
+                    gaps += 1;
+                }
+            }
+            if n > 0.0 {
+                effects.push(sum / n);
+                lengths.push((recv - send) as f64 / 1e9);
+            }
+        }
+        Some(Probe {
+            effect: bootstrap::mean(&effects, seed)?,
+            gaps,
+            scrape_s: quantile::quantile(&quantile::sorted(&lengths), 0.5)?,
+            median_gap_s: quantile::quantile(&self.sorted_s, 0.5)?,
+        })
+    }
+
+    /// How many gaps are stalls, and how many of them others' prefill explains; `None` without gaps.
+    pub fn stalls(&self, log: &[LogRow], map: &Map) -> Option<Stalls> {
+        let median_s = quantile::quantile(&self.sorted_s, 0.5)?;
+        let (steps, resolution_s) = prefill_steps(log, map);
+        // Of a stamp coarser than a stall nothing can be laid to anything.
+        let usable = !steps.is_empty() && resolution_s <= median_s;
+        let mut stalls = Stalls {
+            gaps: self.sorted_s.len(),
+            median_s,
+            longest_s: *self.sorted_s.last()?,
+            steps_with_prefill: steps.len(),
+            resolution_s: (!steps.is_empty()).then_some(resolution_s),
+            ..Stalls::default()
+        };
+        let (mut explained, mut explained_s) = (0, 0.0);
+        for gap in self.of.iter().flatten().filter(|g| g.seconds() > STALL * median_s) {
+            let beyond = gap.seconds() - median_s;
+            stalls.stalls += 1;
+            stalls.beyond_s += beyond;
+            if usable && covered(&steps, *gap) * 2.0 >= beyond {
+                explained += 1;
+                explained_s += beyond;
+            }
+        }
+        if usable {
+            (stalls.by_prefill, stalls.by_prefill_s) = (Some(explained), Some(explained_s));
+        }
+        Some(stalls)
+    }
+}
+
+/// The longest gap that overlaps the time, if the time lies between the first and the last event.
+fn longest_met(gaps: &[Gap], begin: i64, end: i64) -> Option<f64> {
+    if gaps.first()?.begin > begin || gaps.last()?.end < end {
+        return None;
+    }
+    let first = gaps.partition_point(|g| g.end <= begin);
+    let met = gaps.get(first..)?.iter().take_while(|g| g.begin <= end);
+    met.map(|g| g.seconds()).max_by(f64::total_cmp)
+}
+
+/// Engine steps that prefilled something, as `(begin, end)` on the client's clock, sorted and without
+/// overlap, and the coarsest resolution of their stamps.
+fn prefill_steps(log: &[LogRow], map: &Map) -> (Vec<(i64, i64)>, f64) {
+    let mut resolution_ns = 0;
+    let mut steps: Vec<(i64, i64)> = log
+        .iter()
+        .filter_map(|row| {
+            let LogEvent::Iteration { context_requests, elapsed_s, .. } = &row.event else { return None };
+            let here = map.anywhere(row.time_unix_ns?).filter(|_| *context_requests > 0)?;
+            resolution_ns = resolution_ns.max(row.time_resolution_ns.unwrap_or(0));
+            let end = UnixNs(here.lo_unix_ns.0.midpoint(here.hi_unix_ns.0));
+            Some((end.plus_seconds(-elapsed_s).0, end.0))
+        })
+        .collect();
+    steps.sort_unstable();
+    let mut apart: Vec<(i64, i64)> = Vec::with_capacity(steps.len());
+    for step in steps {
+        match apart.last_mut() {
+            Some(last) if step.0 <= last.1 => last.1 = last.1.max(step.1),
+            _ => apart.push(step),
+        }
+    }
+    (apart, resolution_ns as f64 / 1e9)
+}
+
+/// How many seconds of the gap the steps fill.
+fn covered(steps: &[(i64, i64)], gap: Gap) -> f64 {
+    let first = steps.partition_point(|s| s.1 <= gap.begin);
+    let met = steps.get(first..).unwrap_or_default().iter().take_while(|s| s.0 < gap.end);
+    met.map(|s| (s.1.min(gap.end) - s.0.max(gap.begin)) as f64 / 1e9).sum()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::record::fixture::{BEGIN, finished, log, request, scrape};
+
+    /// Ten requests, a second apart, each of 11 tokens 10 ms apart but for the gap before `late`,
+    /// which has `by` seconds more.
+    fn run(late: usize, by: f64) -> (Vec<RequestRow>, Events) {
+        let mut events = Events::default();
+        let mut rows = Vec::new();
+        for i in 0..10 {
+            let mut one = finished(i);
+            for event in one.events.iter_mut().skip(late) {
+                event.stamp_hi_unix_ns = event.stamp_hi_unix_ns.plus_seconds(by);
+            }
+            events.push(&one);
+            rows.push(one.row);
+        }
+        (rows, events)
+    }
+
+    #[test]
+    fn the_effect_is_the_difference_of_the_gaps() {
+        // One long request: 400 gaps of 10 ms; every fourth, into which a scrape falls, has 12 ms.
+        let mut one = finished(0);
+        let mut at = BEGIN.plus_seconds(0.1);
+        let template = one.events[0];
+        one.events.clear();
+        let mut scrapes = Vec::new();
+        for i in 0..400 {
+            let mut event = template;
+            event.stamp_hi_unix_ns = at;
+            event.stamp_lo_unix_ns = at;
+            one.events.push(event);
+            if i % 4 == 2 {
+                let mut s = scrape(ScrapePhase::During, 0.0, Vec::new());
+                (s.send_unix_ns, s.recv_unix_ns) = (at.plus_seconds(0.005), at.plus_seconds(0.006));
+                scrapes.push(s);
+                at = at.plus_seconds(0.002);
+            }
+            at = at.plus_seconds(0.010);
+        }
+        let mut events = Events::default();
+        events.push(&one);
+        let probe = Gaps::new([&one.row].into_iter(), &events).probe(&scrapes, 1).unwrap();
+        assert!((probe.effect.value - 0.002).abs() < 1e-9, "{probe:?}");
+        assert!(probe.gaps >= 98 && probe.effect.n == probe.gaps, "{probe:?}");
+        assert!((probe.scrape_s - 0.001).abs() < 1e-9);
+    }
+
+    fn step(end: f64, context_requests: u32, elapsed_s: f64) -> LogRow {
+        let event = LogEvent::Iteration {
+            number: 1,
+            context_requests,
+            context_tokens: 100,
+            generation_requests: 3,
+            generation_tokens: 3,
+            elapsed_s,
+        };
+        log(&request(0), end, event)
+    }
+
+    #[test]
+    fn a_stall_is_laid_to_the_prefill_that_fills_it() {
+        // Each request's fifth gap has 30 ms more, from 140 to 180 ms after its start.
+        let (rows, events) = run(5, 0.030);
+        let gaps = Gaps::new(rows.iter(), &events);
+        let log = [step(0.175, 1, 0.030), step(1.175, 0, 0.030), step(3.141, 1, 0.030)];
+        let stalls = gaps.stalls(&log, &Map::One).unwrap();
+        assert_eq!((stalls.gaps, stalls.stalls, stalls.steps_with_prefill), (100, 10, 2));
+        assert!((stalls.beyond_s - 0.3).abs() < 1e-9);
+        // The second step decoded only; the third ended as the gap began.
+        assert_eq!(stalls.by_prefill, Some(1));
+        assert!((stalls.by_prefill_s.unwrap() - 0.030).abs() < 1e-9);
+    }
+
+    #[test]
+    fn stamps_of_whole_seconds_explain_nothing() {
+        let (rows, events) = run(5, 0.030);
+        let mut coarse = step(0.175, 1, 0.030);
+        coarse.time_resolution_ns = Some(1_000_000_000);
+        let stalls = Gaps::new(rows.iter(), &events).stalls(&[coarse], &Map::One).unwrap();
+        assert_eq!((stalls.by_prefill, stalls.resolution_s), (None, Some(1.0)));
+    }
+}

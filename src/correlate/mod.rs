@@ -57,14 +57,16 @@ pub fn correlate(mut requests: Vec<RequestRow>, inputs: &Inputs<'_>) -> Result<C
     for row in &mut join.rows {
         row.parts = breakdown::parts(row, inputs.same_host);
     }
+    let rounds = headline::rounds(&join.rows);
     let checks = reconcile::checks(&join, inputs.spans, &aggregate, inputs.same_host, window);
     Ok(Correlated {
-        headline: headline::headline(&join.rows, &aggregate, inputs.seed),
+        headline: headline::headline(&join.rows, &aggregate, &rounds, inputs.seed),
         breakdown: breakdown::breakdown(&join.rows, &aggregate, inputs.same_host),
         checks,
         coverage: join.coverage,
         rows: join.rows,
         aggregate,
         window,
+        rounds,
     })
 }

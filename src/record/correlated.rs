@@ -10,6 +10,7 @@ use super::JoinedRow;
 use crate::clock::UnixNs;
 use crate::metric::Metric;
 use crate::stats::Estimate;
+use crate::stats::rounds::Rounds;
 
 /// Both sides of one run.
 #[derive(Clone, Debug, Serialize)]
@@ -25,6 +26,9 @@ pub struct Correlated {
     pub aggregate: Aggregate,
     /// `None`: there was nothing, neither a request nor a snapshot.
     pub window: Option<Window>,
+    /// The rounds of users that moved in lockstep: the blocks that intervals are made from.
+    #[serde(skip)]
+    pub rounds: Rounds,
 }
 
 /// The span of time both sides are compared over.

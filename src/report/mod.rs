@@ -3,6 +3,7 @@
 
 mod calibration;
 mod causes;
+mod distributions;
 mod inexact;
 mod json;
 mod markdown;
@@ -14,7 +15,8 @@ mod vllm_json;
 
 use anyhow::Context;
 
-pub use self::summary::{Counts, MetricSummary, Summary, gaps};
+pub use self::distributions::MetricSummary;
+pub use self::summary::{Counts, Summary};
 pub use self::terminal::{print, print_calibration};
 
 use crate::record::correlated::Correlated;

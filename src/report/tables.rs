@@ -122,7 +122,7 @@ fn server(report: &Report<'_>) -> Table {
     distribution("Said by the server, per joined request", &report.summary.server)
 }
 
-fn distribution(title: &str, metrics: &[super::summary::MetricSummary]) -> Table {
+fn distribution(title: &str, metrics: &[super::distributions::MetricSummary]) -> Table {
     let rows = metrics
         .iter()
         .map(|m| {

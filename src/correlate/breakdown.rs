@@ -11,7 +11,10 @@ use crate::record::JoinedRow;
 use crate::record::correlated::{
     Aggregate, Bounds, Breakdown, BreakdownColumn, BrokenDownBy, Evidence, Part, PartRow,
 };
-use crate::stats::{LEVEL, quantile};
+use crate::stats::blocks::{Blocks, Cells};
+use crate::stats::dependence::Dependence;
+use crate::stats::rounds::Rounds;
+use crate::stats::{Estimate, LEVEL, bootstrap, quantile};
 
 /// The percentiles shown beside the mean.
 const PERCENTILES: [(&str, f64); 3] = [("p50", 0.50), ("p90", 0.90), ("p99", 0.99)];
@@ -30,7 +33,13 @@ const GROUP_AT_LEAST: usize = 10;
 /// The breakdown of `of` (TTFT or E2E): all requests that share the best evidence, that is the best
 /// that at least half of them have, else the one that most have; the metrics endpoint's means where no
 /// request has any. `rows` are in the order of scheduling.
-pub fn breakdown(rows: &[JoinedRow], aggregate: &Aggregate, of: Metric, seed: u64) -> Breakdown {
+pub fn breakdown(
+    rows: &[JoinedRow],
+    aggregate: &Aggregate,
+    of: Metric,
+    rounds: &Rounds,
+    seed: u64,
+) -> Breakdown {
     let shaped: Vec<(Shape, &JoinedRow)> =
         rows.iter().filter_map(|r| Shape::of(r, of).map(|s| (s, r))).collect();
     let n_total = shaped.len();
@@ -70,7 +79,7 @@ pub fn breakdown(rows: &[JoinedRow], aggregate: &Aggregate, of: Metric, seed: u6
     if group.rows.is_empty() {
         return breakdown;
     }
-    breakdown.columns = group.columns(seed);
+    breakdown.columns = group.columns(rounds, seed);
     if shape == Shape::Bare
         && let Some(split) = breakdown.columns.first().and_then(|mean| from_aggregate(mean, aggregate, of))
     {
@@ -120,18 +129,28 @@ impl<'a> Group<'a> {
     }
 
     /// At the mean and around the percentiles.
-    fn columns(&self, seed: u64) -> Vec<BreakdownColumn> {
+    fn columns(&self, rounds: &Rounds, seed: u64) -> Vec<BreakdownColumn> {
+        let labels = rounds.labels(self.rows.iter().map(|r| r.client.index));
+        let blocks = Blocks::known(labels.as_deref());
         let order: Vec<usize> = (0..self.rows.len()).collect();
-        let resampled = self.resampled(seed);
-        let mut columns = vec![self.column("mean", &order)];
+        let mut mean = self.column("mean", &order);
+        for part in &mut mean.parts {
+            let values: Vec<f64> =
+                self.rows.iter().filter_map(|r| value(&r.parts, part.row, self.of)).collect();
+            let estimate = bootstrap::mean(&values, blocks, seed).filter(|_| values.len() == self.rows.len());
+            part.interval = estimate.filter(Estimate::is_bounded).map(|e| Bounds { lo_s: e.lo, hi_s: e.hi });
+        }
+        let mut columns = vec![mean];
         let ranked = self.ranked(&order);
-        columns.extend(PERCENTILES.iter().map(|(name, q)| self.column(name, around(&ranked, *q))));
-        for (i, column) in columns.iter_mut().enumerate() {
+        let resampled = self.resampled(blocks, seed);
+        for (i, (name, q)) in PERCENTILES.iter().enumerate() {
+            let mut column = self.column(name, around(&ranked, *q));
             for (j, part) in column.parts.iter_mut().enumerate() {
                 let replicates: Vec<f64> =
                     resampled.iter().filter_map(|r| r.get(i)?.get(j).copied()).collect();
                 part.interval = interval(&replicates, part.mean_s);
             }
+            columns.push(column);
         }
         columns
     }
@@ -144,9 +163,9 @@ impl<'a> Group<'a> {
         ranked
     }
 
-    /// The parts' means of every column, in many resamples of the requests by blocks of neighbours: the
-    /// groups are found anew in each, so that their own uncertainty is in the intervals.
-    fn resampled(&self, seed: u64) -> Vec<Vec<Vec<f64>>> {
+    /// The parts' means around every percentile, in many resamples of the requests by blocks of
+    /// neighbours: the groups are found anew in each, so that their own uncertainty is in the intervals.
+    fn resampled(&self, blocks: Blocks<'_>, seed: u64) -> Vec<Vec<Vec<f64>>> {
         let n = self.rows.len();
         if n < AT_LEAST {
             return Vec::new();
@@ -158,28 +177,29 @@ impl<'a> Group<'a> {
             .map(|r| parts.iter().map(|p| value(&r.parts, *p, self.of).unwrap_or(0.0)).collect())
             .collect();
         let totals: Vec<f64> = self.rows.iter().map(|r| self.total(r)).collect();
-        let block = block_length(&totals).clamp(1, n);
+        let order: Vec<usize> = (0..n).collect();
+        let cells = Cells::new(n, blocks);
+        let block = Dependence::of(&totals, &cells).block;
+        let cells: Vec<&[usize]> = cells.of(&order).collect();
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let times = RESAMPLES.min(MOST_WORK / n.max(1)).max(50);
+        let draw = |rng: &mut ChaCha8Rng| {
+            let mut drawn: Vec<usize> = Vec::with_capacity(n + block);
+            while drawn.len() < n {
+                let first = (rng.next_u64() % cells.len() as u64) as usize;
+                drawn.extend(cells.iter().cycle().skip(first).take(block).copied().flatten());
+            }
+            drawn
+        };
+        let mean = |group: &[usize], j: usize| {
+            let sum: f64 = group.iter().filter_map(|i| table.get(*i)?.get(j)).sum();
+            sum / group.len() as f64
+        };
         (0..times)
             .map(|_| {
-                let mut drawn = Vec::with_capacity(n);
-                while drawn.len() < n {
-                    let first = (rng.next_u64() % (n - block + 1) as u64) as usize;
-                    drawn.extend((first..first + block).take(n - drawn.len()));
-                }
-                let ranked = self.ranked(&drawn);
-                let means = |group: &[usize]| -> Vec<f64> {
-                    (0..parts.len())
-                        .map(|j| {
-                            let sum: f64 = group.iter().filter_map(|i| table.get(*i)?.get(j)).sum();
-                            sum / group.len() as f64
-                        })
-                        .collect()
-                };
-                let mut columns = vec![means(&drawn)];
-                columns.extend(PERCENTILES.iter().map(|(_, q)| means(around(&ranked, *q))));
-                columns
+                let ranked = self.ranked(&draw(&mut rng));
+                let groups = PERCENTILES.iter().map(|(_, q)| around(&ranked, *q));
+                groups.map(|group| (0..parts.len()).map(|j| mean(group, j)).collect()).collect()
             })
             .collect()
     }
@@ -294,11 +314,6 @@ fn around(ranked: &[usize], q: f64) -> &[usize] {
     let size = (last + 1).saturating_sub(first).max(AT_LEAST).min(n);
     let first = ((position - (size - 1) as f64 / 2.0).round().max(0.0) as usize).min(n - size);
     ranked.get(first..first + size).unwrap_or(ranked)
-}
-
-/// How many neighbours are resampled together.
-fn block_length(values: &[f64]) -> usize {
-    (values.len() as f64).cbrt().ceil() as usize
 }
 
 /// The middle 95 % of the replicates, widened to hold the value itself.

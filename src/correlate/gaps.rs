@@ -15,6 +15,7 @@ use super::clocks::Map;
 use crate::clock::UnixNs;
 use crate::record::correlated::{Probe, Stalls};
 use crate::record::{LogEvent, LogRow, RequestRow, ScrapePhase, ScrapeRow, Status};
+use crate::stats::blocks::Blocks;
 use crate::stats::{bootstrap, quantile};
 use crate::store::Events;
 
@@ -89,7 +90,7 @@ impl Gaps {
             }
         }
         Some(Probe {
-            effect: bootstrap::mean(&effects, seed)?,
+            effect: bootstrap::mean(&effects, Blocks::Rows, seed)?,
             gaps,
             scrape_s: quantile::quantile(&quantile::sorted(&lengths), 0.5)?,
             median_gap_s: quantile::quantile(&self.sorted_s, 0.5)?,

@@ -8,13 +8,34 @@ use crate::metric::Metric;
 use crate::record::correlated::{Aggregate, Evidence, HeadlineRow};
 use crate::record::{JoinedRow, Source, Status};
 use crate::stats::Estimate;
+use crate::stats::blocks::Blocks;
 use crate::stats::bootstrap::{self, BothSides};
+use crate::stats::rounds::{Rounds, Start};
 
-/// The four rows.
-pub fn headline(rows: &[JoinedRow], aggregate: &Aggregate, seed: u64) -> Vec<HeadlineRow> {
+/// The four rows, from requests in time order.
+pub fn headline(rows: &[JoinedRow], aggregate: &Aggregate, rounds: &Rounds, seed: u64) -> Vec<HeadlineRow> {
     let ok: Vec<&JoinedRow> = rows.iter().filter(|r| r.client.status == Status::Ok).collect();
-    let rows = [ttft(), throughput(), itl(), duration()];
-    rows.iter().zip(1..).map(|(row, i)| row.estimate(&ok, aggregate, seed.wrapping_add(i))).collect()
+    let recipes = [ttft(), throughput(), itl(), duration()];
+    let draw = |i| Draw { rounds, seed: seed.wrapping_add(i) };
+    recipes.iter().zip(1..).map(|(recipe, i)| recipe.estimate(&ok, aggregate, &draw(i))).collect()
+}
+
+/// The rounds of the requests, where their users moved in lockstep.
+pub fn rounds(rows: &[JoinedRow]) -> Rounds {
+    let Some(first) = rows.iter().map(|r| r.client.started_unix_ns).min() else {
+        return Rounds::default();
+    };
+    Rounds::find(rows.iter().map(|r| Start {
+        index: r.client.index,
+        user: r.client.user,
+        start_s: r.client.started_unix_ns.seconds_since(first),
+    }))
+}
+
+/// How intervals are drawn.
+struct Draw<'a> {
+    rounds: &'a Rounds,
+    seed: u64,
 }
 
 /// A ratio's parts: numerator and denominator. A mean has the denominator 1.
@@ -164,45 +185,49 @@ fn in_engine(r: &JoinedRow) -> Option<f64> {
 }
 
 impl Recipe {
-    fn estimate(&self, ok: &[&JoinedRow], aggregate: &Aggregate, seed: u64) -> HeadlineRow {
+    fn estimate(&self, ok: &[&JoinedRow], aggregate: &Aggregate, draw: &Draw<'_>) -> HeadlineRow {
         let eligible: Vec<(&JoinedRow, Ratio)> =
             ok.iter().filter_map(|r| (self.client)(r).map(|c| (*r, c))).collect();
-        let joined: Vec<(&PerRequest, Vec<BothSides>)> = self
+        let joined: Vec<(&PerRequest, Pairs)> = self
             .per_request
             .iter()
             .map(|of| (of, pairs(&eligible, of.side)))
-            .filter(|(_, pairs)| !pairs.is_empty())
+            .filter(|(_, pairs)| !pairs.sides.is_empty())
             .collect();
         // Half of the requests make an evidence good enough to speak for the run.
         let good = |evidence: Evidence| {
-            joined.iter().find(|(of, pairs)| of.evidence == evidence && pairs.len() * 2 >= eligible.len())
+            joined
+                .iter()
+                .find(|(of, pairs)| of.evidence == evidence && pairs.sides.len() * 2 >= eligible.len())
         };
         let counted = aggregate.unusable.is_none().then(|| (self.metrics)(aggregate)).flatten();
         let counted = counted.filter(|w| w.value.is_finite());
         if let Some((of, pairs)) = good(Evidence::Span) {
-            return self.paired(of, pairs, eligible.len(), seed);
+            return self.paired(of, pairs, eligible.len(), draw);
         }
         let in_band = good(Evidence::InBand);
         if let Some(window) = &counted
             && (self.metrics_before_in_band || in_band.is_none())
         {
-            return self.counted(window, &eligible, aggregate, seed);
+            return self.counted(window, &eligible, aggregate, draw);
         }
-        let most = joined.iter().max_by_key(|(_, pairs)| pairs.len());
+        let most = joined.iter().max_by_key(|(_, pairs)| pairs.sides.len());
         if let Some((of, pairs)) = in_band.or(most) {
-            return self.paired(of, pairs, eligible.len(), seed);
+            return self.paired(of, pairs, eligible.len(), draw);
         }
-        self.estimated(&eligible, aggregate, seed)
+        self.estimated(&eligible, aggregate, draw)
     }
 
     /// Both sides from the same requests.
-    fn paired(&self, of: &PerRequest, pairs: &[BothSides], eligible: usize, seed: u64) -> HeadlineRow {
-        let side = |of: fn(&BothSides) -> Ratio| pairs.iter().map(of).collect::<Vec<Ratio>>();
-        let missing = eligible - pairs.len();
+    fn paired(&self, of: &PerRequest, pairs: &Pairs, eligible: usize, draw: &Draw<'_>) -> HeadlineRow {
+        let side = |of: fn(&BothSides) -> Ratio| pairs.sides.iter().map(of).collect::<Vec<Ratio>>();
+        let missing = eligible - pairs.sides.len();
+        let labels = draw.rounds.labels(pairs.indices.iter().copied());
+        let blocks = Blocks::known(labels.as_deref());
         HeadlineRow {
-            tool: point(&side(|p| p.client), seed),
-            server: point(&side(|p| p.server), seed),
-            tare: bootstrap::ratio_difference(pairs, seed),
+            tool: bootstrap::ratio_of_sums(&side(|p| p.client), blocks, draw.seed),
+            server: bootstrap::ratio_of_sums(&side(|p| p.server), blocks, draw.seed),
+            tare: bootstrap::ratio_difference(&pairs.sides, blocks, draw.seed),
             source: of.evidence,
             title: of.really.map_or_else(|| self.title(), |really| format!("{} | {really}", self.title())),
             note: (missing > 0).then(|| {
@@ -218,9 +243,9 @@ impl Recipe {
         window: &Window,
         eligible: &[(&JoinedRow, Ratio)],
         aggregate: &Aggregate,
-        seed: u64,
+        draw: &Draw<'_>,
     ) -> HeadlineRow {
-        let tool = point(&clients(eligible), seed);
+        let tool = clients(eligible, draw);
         let server = Estimate::unbounded(window.value, window.count as usize);
         let finished = finished_well(&aggregate.finished).unwrap_or(window.count);
         let exact = "the server's figure is exact for the window; not paired, so the interval is the tool's";
@@ -244,8 +269,13 @@ impl Recipe {
     }
 
     /// Nothing but the log's stats lines, or nothing at all.
-    fn estimated(&self, eligible: &[(&JoinedRow, Ratio)], aggregate: &Aggregate, seed: u64) -> HeadlineRow {
-        let tool = point(&clients(eligible), seed);
+    fn estimated(
+        &self,
+        eligible: &[(&JoinedRow, Ratio)],
+        aggregate: &Aggregate,
+        draw: &Draw<'_>,
+    ) -> HeadlineRow {
+        let tool = clients(eligible, draw);
         let Some(value) = (self.log_stats)(aggregate) else {
             return HeadlineRow { tool, ..self.empty() };
         };
@@ -280,20 +310,28 @@ impl Recipe {
     }
 }
 
-fn pairs(eligible: &[(&JoinedRow, Ratio)], side: fn(&JoinedRow) -> Option<Ratio>) -> Vec<BothSides> {
-    eligible.iter().filter_map(|(r, client)| Some(BothSides { client: *client, server: side(r)? })).collect()
+/// Both sides of the requests that have both, and the requests' numbers.
+struct Pairs {
+    sides: Vec<BothSides>,
+    indices: Vec<u64>,
 }
 
-fn clients(eligible: &[(&JoinedRow, Ratio)]) -> Vec<Ratio> {
-    eligible.iter().map(|(_, client)| *client).collect()
+fn pairs(eligible: &[(&JoinedRow, Ratio)], side: fn(&JoinedRow) -> Option<Ratio>) -> Pairs {
+    let both = eligible
+        .iter()
+        .filter_map(|(r, client)| Some((BothSides { client: *client, server: side(r)? }, r.client.index)));
+    let (sides, indices) = both.unzip();
+    Pairs { sides, indices }
 }
 
-/// A mean is the ratio whose denominators are 1.
-fn point(ratios: &[Ratio], seed: u64) -> Option<Estimate> {
-    bootstrap::ratio_of_sums(ratios, seed)
+/// The client's side alone. A mean is the ratio whose denominators are 1.
+fn clients(eligible: &[(&JoinedRow, Ratio)], draw: &Draw<'_>) -> Option<Estimate> {
+    let ratios: Vec<Ratio> = eligible.iter().map(|(_, client)| *client).collect();
+    let labels = draw.rounds.labels(eligible.iter().map(|(r, _)| r.client.index));
+    bootstrap::ratio_of_sums(&ratios, Blocks::known(labels.as_deref()), draw.seed)
 }
 
 /// The same estimate after an exact number was taken off.
 fn minus(estimate: &Estimate, exact: f64) -> Estimate {
-    Estimate::within(estimate.value - exact, estimate.lo - exact, estimate.hi - exact, estimate.n)
+    Estimate { value: estimate.value - exact, lo: estimate.lo - exact, hi: estimate.hi - exact, ..*estimate }
 }

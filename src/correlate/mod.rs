@@ -76,12 +76,13 @@ pub fn correlate(mut requests: Vec<RequestRow>, inputs: &Inputs<'_>) -> Result<C
     for (row, told) in join.rows.iter_mut().zip(&join.told) {
         row.parts = parts::parts(row, told, &join.map);
     }
+    let rounds = headline::rounds(&join.rows);
     let gaps = gaps::Gaps::new(join.rows.iter().map(|r| &r.client), inputs.events);
     let checks = reconcile::checks(&join, inputs.spans, &aggregate, window);
     Ok(Correlated {
-        headline: headline::headline(&join.rows, &aggregate, inputs.seed),
-        breakdown: breakdown::breakdown(&join.rows, &aggregate, Metric::Ttft, inputs.seed),
-        breakdown_e2e: breakdown::breakdown(&join.rows, &aggregate, Metric::E2e, inputs.seed),
+        headline: headline::headline(&join.rows, &aggregate, &rounds, inputs.seed),
+        breakdown: breakdown::breakdown(&join.rows, &aggregate, Metric::Ttft, &rounds, inputs.seed),
+        breakdown_e2e: breakdown::breakdown(&join.rows, &aggregate, Metric::E2e, &rounds, inputs.seed),
         checks,
         coverage: join.coverage,
         clocks: join.clocks,
@@ -91,5 +92,6 @@ pub fn correlate(mut requests: Vec<RequestRow>, inputs: &Inputs<'_>) -> Result<C
         rows: join.rows,
         aggregate,
         window,
+        rounds,
     })
 }

@@ -5,6 +5,7 @@
 use crate::metric::Metric;
 use crate::record::correlated::{Aggregate, Bounds, WindowMean, WindowQuantile, WindowRow};
 use crate::record::{JoinedRow, RequestRow, Status};
+use crate::stats::blocks::Blocks;
 use crate::stats::histogram::Buckets;
 use crate::stats::{Estimate, bootstrap, quantile};
 
@@ -23,17 +24,17 @@ fn row(hist: &WindowMean, joined: &[JoinedRow], seed: u64) -> Option<WindowRow> 
     let server_mean = hist.mean?;
     let client = client(hist.metric, joined);
     let values: Vec<f64> = client.iter().flatten().flatten().copied().collect();
-    let sorted = quantile::sorted(&values);
+    let levels = quantile::estimates(&values, &QUANTILES, Blocks::Rows);
     let ours = ours(hist.metric, joined);
     // Fewer observations than requests: some are missing, and nothing is known of which.
     let others = hist.count - ours as f64;
     let of_ours = if others > 0.0 { ours as f64 } else { hist.count };
     let quantiles: Vec<WindowQuantile> = QUANTILES
         .into_iter()
-        .filter_map(|q| {
+        .enumerate()
+        .filter_map(|(i, q)| {
             let (lo, hi) = buckets.quantile_of_some(q, of_ours)?;
-            let client = client.as_ref().and_then(|_| quantile::estimate(&sorted, q));
-            Some(beside(q, lo, hi, client))
+            Some(beside(q, lo, hi, levels.get(i).copied()))
         })
         .collect();
     let first = buckets.finest()?;
@@ -44,7 +45,7 @@ fn row(hist: &WindowMean, joined: &[JoinedRow], seed: u64) -> Option<WindowRow> 
         ours_n: ours,
         server_mean,
         ours_mean: (others > 0.0 && ours > 0).then(|| own_mean(hist, buckets, ours as f64, others, &values)),
-        client_mean: client.and_then(|_| bootstrap::mean(&values, seed)),
+        client_mean: client.and_then(|_| bootstrap::mean(&values, Blocks::Rows, seed)),
         quantiles,
         unresolved_below: all_in_it.then_some(first),
     })

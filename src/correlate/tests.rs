@@ -12,6 +12,7 @@ use super::{Inputs, correlate};
 use crate::record::correlated::{Check, Correlated};
 use crate::record::{LogRow, RequestRow, ScrapeRow, SpanRow, StatRow};
 use crate::server::vllm::VLLM;
+use crate::store::Events;
 
 /// Everything that one test gives to correlation.
 #[derive(Default)]
@@ -31,6 +32,7 @@ impl Run {
             log: &self.log,
             spans: &self.spans,
             stat_log: &self.stat_log,
+            events: &Events::default(),
             server: &VLLM,
             same_host: !self.two_hosts,
             clock_bound_s: None,

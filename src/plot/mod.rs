@@ -173,7 +173,7 @@ mod tests {
                 source: "spans".to_owned(),
             })
             .collect();
-        let difference = crate::stats::bootstrap::mean(values, 1);
+        let difference = crate::stats::bootstrap::mean(values, crate::stats::blocks::Blocks::Rows, 1);
         PlotData {
             run: "a test".to_owned(),
             n_ok: values.len(),

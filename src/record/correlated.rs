@@ -12,6 +12,7 @@ use crate::clock::UnixNs;
 use crate::metric::Metric;
 use crate::stats::Estimate;
 use crate::stats::histogram::Buckets;
+use crate::stats::rounds::Rounds;
 
 /// Both sides of one run.
 #[derive(Clone, Debug, Serialize)]
@@ -36,6 +37,9 @@ pub struct Correlated {
     pub stalls: Option<Stalls>,
     /// What the metrics endpoints' histograms say beside the client's figures.
     pub over_window: Vec<WindowRow>,
+    /// The rounds of users that moved in lockstep: the blocks that intervals are made from.
+    #[serde(skip)]
+    pub rounds: Rounds,
 }
 
 /// The span of time both sides are compared over.

@@ -5,6 +5,7 @@ mod breakdown;
 mod calibration;
 mod causes;
 mod clocks;
+mod distributions;
 mod gaps;
 mod inexact;
 mod json;
@@ -18,7 +19,8 @@ mod vllm_json;
 
 use anyhow::Context;
 
-pub use self::summary::{Counts, MetricSummary, Summary, gaps};
+pub use self::distributions::MetricSummary;
+pub use self::summary::{Counts, Summary};
 pub use self::terminal::{print, print_calibration};
 
 use crate::record::correlated::Correlated;

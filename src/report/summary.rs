@@ -6,20 +6,15 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::causes;
+use super::distributions::{self, MetricSummary};
 use super::inexact::Inexact;
 use crate::metric::Metric;
 use crate::record::correlated::Correlated;
 use crate::record::own::OwnLag;
 use crate::record::{RequestRow, StampSource, Status};
-use crate::stats::{Estimate, bootstrap, moments, quantile};
+use crate::stats::{moments, quantile};
 use crate::store::manifest::RunState;
 use crate::store::{Events, Manifest};
-
-/// Seeds every bootstrap of a report, so that a report can be made again byte by byte.
-const SEED: u64 = 0;
-
-/// The percentiles every metric is reported at.
-pub const PERCENTILES: [f64; 4] = [50.0, 90.0, 95.0, 99.0];
 
 /// The numbers of one run, apart from what correlation already says.
 #[derive(Clone, Debug, Serialize)]
@@ -73,21 +68,6 @@ pub struct Totals {
     pub peak_concurrency: usize,
 }
 
-/// One metric's distribution.
-#[derive(Clone, Debug, Serialize)]
-pub struct MetricSummary {
-    pub metric: Metric,
-    pub title: String,
-    pub definition: &'static str,
-    pub n: usize,
-    pub mean: Estimate,
-    pub std: f64,
-    pub min: f64,
-    pub max: f64,
-    /// At `PERCENTILES`, linear interpolation, order-statistic intervals.
-    pub percentiles: Vec<Estimate>,
-}
-
 /// How good the stamps are: what the tool itself contributes.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Stamps {
@@ -137,8 +117,8 @@ impl Summary {
             errors: errors(&rows),
             duration_s,
             totals: totals(&rows, &ok, events, duration_s),
-            client: client_metrics(&ok, events),
-            server: server_metrics(correlated),
+            client: distributions::client(&ok, events, &correlated.rounds),
+            server: distributions::server(correlated),
             stamps: stamps(&rows, events, own.as_ref()),
             workload: workload(&rows),
             own,
@@ -247,71 +227,6 @@ fn peak_concurrency(rows: &[&RequestRow]) -> usize {
         peak = peak.max(now);
     }
     peak as usize
-}
-
-fn client_metrics(ok: &[&RequestRow], events: &Events) -> Vec<MetricSummary> {
-    let column = |metric: Metric, value: fn(&RequestRow) -> Option<f64>| {
-        let values: Vec<f64> = ok.iter().filter_map(|r| value(r)).collect();
-        summarise(metric, metric.name().to_owned(), &values)
-    };
-    let summaries = vec![
-        column(Metric::Ttft, |r| r.ttft_s),
-        column(Metric::Throughput, |r| r.user_throughput_tps),
-        column(Metric::ItlMean, |r| r.itl_mean_s),
-        column(Metric::E2e, |r| r.e2e_s),
-        column(Metric::Tpot, |r| r.tpot_s),
-        summarise(Metric::Itl, Metric::Itl.name().to_owned(), &gaps(ok, events)),
-        column(Metric::TtftUser, |r| r.ttft_user_s),
-        column(Metric::TtftScheduled, |r| r.ttft_scheduled_s),
-        column(Metric::TtftContent, |r| r.ttft_content_s),
-    ];
-    summaries.into_iter().flatten().collect()
-}
-
-fn server_metrics(correlated: &Correlated) -> Vec<MetricSummary> {
-    let column = |metric: Metric, title: &str, value: fn(&crate::record::JoinedRow) -> Option<f64>| {
-        let values: Vec<f64> =
-            correlated.rows.iter().filter(|j| j.client.status == Status::Ok).filter_map(value).collect();
-        summarise(metric, title.to_owned(), &values)
-    };
-    let summaries = vec![
-        column(Metric::Ttft, "TTFT at the server", |j| j.server_ttft_s),
-        column(Metric::Queue, "Queue", |j| j.server_queue_s),
-        column(Metric::Prefill, "Prefill", |j| j.server_prefill_s),
-        column(Metric::Decode, "Decode", |j| j.server_decode_s),
-        column(Metric::E2e, "Request duration at the server", |j| j.server_e2e_s),
-    ];
-    summaries.into_iter().flatten().collect()
-}
-
-/// Gaps between the token-bearing events of each successful request, pooled.
-pub fn gaps(ok: &[&RequestRow], events: &Events) -> Vec<f64> {
-    let mut gaps = Vec::with_capacity(events.len());
-    for rows in ok.iter().filter_map(|r| events.of(&r.request_id)) {
-        let stamps = events.stamp_hi_unix_ns.get(rows).unwrap_or_default();
-        gaps.extend(stamps.windows(2).map(|w| match w {
-            [a, b] => (b - a) as f64 / 1e9,
-            _ => 0.0,
-        }));
-    }
-    gaps
-}
-
-fn summarise(metric: Metric, title: String, values: &[f64]) -> Option<MetricSummary> {
-    let sorted = quantile::sorted(values);
-    let value = moments::mean(values)?;
-    let mean = bootstrap::mean(values, SEED).unwrap_or_else(|| Estimate::unbounded(value, values.len()));
-    Some(MetricSummary {
-        metric,
-        title,
-        definition: metric.definition(),
-        n: values.len(),
-        mean,
-        std: moments::std(values)?,
-        min: *sorted.first()?,
-        max: *sorted.last()?,
-        percentiles: PERCENTILES.iter().filter_map(|p| quantile::estimate(&sorted, p / 100.0)).collect(),
-    })
 }
 
 fn stamps(rows: &[&RequestRow], events: &Events, own: Option<&OwnLag>) -> Stamps {

@@ -85,7 +85,7 @@ fn server(report: &Report<'_>) -> Table {
     distribution("Said by the server, per joined request", &report.summary.server)
 }
 
-fn distribution(title: &str, metrics: &[super::summary::MetricSummary]) -> Table {
+fn distribution(title: &str, metrics: &[super::distributions::MetricSummary]) -> Table {
     let rows = metrics
         .iter()
         .map(|m| {

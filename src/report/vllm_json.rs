@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Report;
-use super::summary::PERCENTILES;
+use super::distributions::PERCENTILES;
 use crate::metric::Metric;
 
 /// The keys, at the top level of `summary.json`.

@@ -4,8 +4,12 @@
 //!
 //! - [`estimate`]: a value with its interval and n
 //! - [`moments`] and [`quantile`]: point values, and the exact interval of a quantile
-//! - `normal`: the standard normal law, for the corrections of intervals
-//! - [`bootstrap`]: intervals of everything that is a function of sums
+//! - [`dependence`]: how much values in time order depend on each other, and how many independent
+//!   ones they are worth; [`blocks`]: which of them are one unit; [`rounds`]: the rounds of users that
+//!   move in lockstep
+//! - [`bootstrap`], with `resample`: intervals of everything that is a function of sums
+//! - [`steady`]: the part of a run that is in a steady state
+//! - `normal`: the standard normal law
 //! - [`histogram`]: what cumulative buckets say about quantiles; counter resets
 //! - [`log_histogram`]: quantiles of values that are not kept
 //! - [`goodput`]: requests per second that met every objective
@@ -13,7 +17,9 @@
 //! - [`kde`], with [`bandwidth`]: the density that violins draw
 
 pub mod bandwidth;
+pub mod blocks;
 pub mod bootstrap;
+pub mod dependence;
 pub mod estimate;
 pub mod goodput;
 pub mod histogram;
@@ -23,5 +29,10 @@ pub mod log_histogram;
 pub mod moments;
 mod normal;
 pub mod quantile;
+mod resample;
+pub mod rounds;
+#[cfg(test)]
+mod series;
+pub mod steady;
 
 pub use estimate::{Estimate, LEVEL};

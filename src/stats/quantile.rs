@@ -1,13 +1,20 @@
 //! Quantiles by linear interpolation (numpy's default, Hyndman and Fan's type 7), and their exact
 //! interval from order statistics. This file must not know what the numbers measure.
 //!
-//! The interval: the number of values below the true quantile is binomial(n, q) whatever the law
-//! of the values, so the l-th and u-th smallest value bracket it with a probability that can be
-//! computed exactly (Conover, *Practical Nonparametric Statistics*, 3.2). That is cheaper and, in
+//! The interval: the number of independent values below the true quantile is binomial(n, q) whatever
+//! the law of the values, so the l-th and u-th smallest value bracket it with a probability that can
+//! be computed exactly (Conover, *Practical Nonparametric Statistics*, 3.2). That is cheaper and, in
 //! the tails, more honest than a bootstrap: where n is too small for any value to be the bound (the
-//! 99th percentile of 100 requests has no upper one), the bound is infinite. The level is at least
-//! 95 % for independent values.
+//! 99th percentile of 100 requests has no upper one), the bound is infinite.
+//!
+//! Values in time order that depend on each other are worth fewer: the bracket is that of the
+//! effective n, its ranks stretched to the n values, outwards. The dependence that counts is that of
+//! the series 1{x ≤ quantile}, whose mean the quantile inverts: a burst of slow requests costs the
+//! p99 more than the median. The level is at least 95 % for independent values.
 
+use super::blocks::{Blocks, Cells};
+use super::bootstrap::MIN_ROWS;
+use super::dependence::Dependence;
 use super::estimate::{Estimate, LEVEL};
 
 /// The values in ascending order, as [`quantile`] wants them.
@@ -36,14 +43,44 @@ pub fn quantile(sorted: &[f64], q: f64) -> Option<f64> {
     value.is_finite().then_some(value)
 }
 
-/// The `q`-quantile with its exact order-statistic interval.
-pub fn estimate(sorted: &[f64], q: f64) -> Option<Estimate> {
-    let value = quantile(sorted, q)?;
+/// From this quantile on an upper bound wants [`ENOUGH_FOR_TAILS`] effective values.
+pub const TAIL: f64 = 0.99;
+/// 0.99 to the power of 299 is 5 %: with fewer values the largest of them is no upper bound of the
+/// 99th percentile, at whatever level.
+pub const ENOUGH_FOR_TAILS: f64 = 300.0;
+
+/// The quantiles `levels` (each in [0, 1]) of `values` **in time order**, with their intervals at the
+/// effective n. What cannot be computed is left out, as [`quantile`] says.
+pub fn estimates(values: &[f64], levels: &[f64], blocks: Blocks<'_>) -> Vec<Estimate> {
+    let sorted = sorted(values);
+    let cells = Cells::new(values.len(), blocks);
+    levels
+        .iter()
+        .filter_map(|&q| {
+            let value = quantile(&sorted, q)?;
+            if cells.len() < MIN_ROWS.min(values.len()) {
+                // A few known blocks: nothing can be said of how alike they are.
+                return Some(Estimate::unbounded(value, values.len()).effective(cells.len() as f64));
+            }
+            let below: Vec<f64> = values.iter().map(|v| f64::from(u8::from(*v <= value))).collect();
+            Some(at_effective(&sorted, q, value, Dependence::of(&below, &cells).n_eff))
+        })
+        .collect()
+}
+
+/// The interval of `value`, the `q`-quantile of ascending values that are worth `n_eff`.
+fn at_effective(sorted: &[f64], q: f64, value: f64, n_eff: f64) -> Estimate {
     let n = sorted.len();
-    let (lower, upper) = bracket(n, q);
+    // What is as good as n by rounding is n.
+    let worth = ((n_eff + 1e-6) as usize).clamp(1, n.max(1));
+    let stretch = n as f64 / worth as f64;
+    let (lower, upper) = bracket(worth, q);
+    let lower = lower.map(|rank| (rank as f64 * stretch).floor() as usize);
+    let upper = upper.map(|rank| ((rank + 1) as f64 * stretch).ceil() as usize - 1);
+    let upper = upper.filter(|_| q < TAIL || n_eff >= ENOUGH_FOR_TAILS);
     let lo = lower.and_then(|rank| sorted.get(rank)).copied().unwrap_or(f64::NEG_INFINITY);
-    let hi = upper.and_then(|rank| sorted.get(rank)).copied().unwrap_or(f64::INFINITY);
-    Some(Estimate::within(value, lo, hi, n))
+    let hi = upper.and_then(|rank| sorted.get(rank.min(n - 1))).copied().unwrap_or(f64::INFINITY);
+    Estimate::within(value, lo, hi, n).effective(n_eff)
 }
 
 /// numpy's interpolation: from the nearer end, so that both ends are hit exactly.
@@ -128,9 +165,8 @@ fn binomial(n: usize, q: f64) -> (usize, Vec<f64>) {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use proptest::prelude::*;
-    use rand_chacha::ChaCha8Rng;
-    use rand_chacha::rand_core::{Rng, SeedableRng};
 
+    use super::super::{normal, series};
     use super::*;
 
     #[test]
@@ -182,22 +218,74 @@ mod tests {
         assert!(law.len() < 3_000, "only what matters is kept");
     }
 
+    fn at(values: &[f64], q: f64) -> Estimate {
+        estimates(values, &[q], Blocks::Rows)[0]
+    }
+
     #[test]
     fn the_interval_covers_the_true_quantile_as_often_as_it_says() {
         // Exponential values: the true q-quantile is −ln(1 − q).
-        let mut rng = ChaCha8Rng::seed_from_u64(7);
         for (n, q) in [(60, 0.5), (400, 0.9), (1_000, 0.99)] {
             let truth = -(1.0f64 - q).ln();
             let covered = (0..1_000)
-                .filter(|_| {
-                    let values: Vec<f64> =
-                        (0..n).map(|_| -((f64::from(rng.next_u32()) + 0.5) / 4_294_967_296.0).ln()).collect();
-                    let e = estimate(&sorted(&values), q).unwrap();
-                    e.lo <= truth && truth <= e.hi
-                })
+                .map(|seed| at(&series::exponential(n, seed), q))
+                .filter(|e| e.lo <= truth && truth <= e.hi)
                 .count();
             assert!((940..=995).contains(&covered), "n {n}, q {q}: {covered} of 1000");
         }
+    }
+
+    #[test]
+    fn dependent_values_have_wider_intervals_that_cover_as_often() {
+        for (phi, n) in [(0.5, 300), (0.5, 1_500), (0.8, 300), (0.8, 1_500)] {
+            for q in [0.5, 0.9] {
+                let truth = normal::inverse_cdf(q) / (1.0_f64 - phi * phi).sqrt();
+                let covered = (0..1_000)
+                    .map(|seed| at(&series::autoregressive(n, phi, seed), q))
+                    .filter(|e| e.lo <= truth && truth <= e.hi)
+                    .count();
+                assert!((930..=975).contains(&covered), "phi {phi}, n {n}, q {q}: {covered} of 1000");
+            }
+        }
+    }
+
+    #[test]
+    fn the_bracket_of_fewer_is_stretched_outwards() {
+        // Each value twice is worth half: the bracket of 16 (the 4th and the 13th) holds.
+        let twice: Vec<f64> = (0..32).map(|i| f64::from(i / 2)).collect();
+        let e = at_effective(&twice, 0.5, 7.5, 16.0);
+        assert!((e.lo - 3.0).abs() < 1e-12 && (e.hi - 12.0).abs() < 1e-12, "{e:?}");
+        let all = at_effective(&twice, 0.5, 7.5, 32.0);
+        assert!(all.lo > e.lo && all.hi < e.hi, "{all:?}");
+    }
+
+    #[test]
+    fn a_99th_percentile_of_few_is_one_sided() {
+        let e = at(&series::exponential(290, 1), 0.99);
+        assert!(e.lo.is_finite() && e.hi.is_infinite(), "{e:?}");
+        assert!(at(&series::exponential(1_000, 1), 0.99).is_bounded());
+        // A thousand, of which ten at a time are the same.
+        let alike: Vec<f64> =
+            series::exponential(100, 1).iter().flat_map(|v| std::iter::repeat_n(*v, 10)).collect();
+        let e = at(&alike, 0.99);
+        assert!(e.n == 1_000 && e.n_eff < ENOUGH_FOR_TAILS && e.hi.is_infinite(), "{e:?}");
+    }
+
+    #[test]
+    fn a_burst_of_slow_requests_costs_the_tail_not_the_median() {
+        let mut values = series::exponential(2_000, 2);
+        for v in &mut values[900..960] {
+            *v += 20.0;
+        }
+        let tail = at(&values, 0.99);
+        assert!(at(&values, 0.5).n_eff > 1_500.0 && tail.n_eff < 200.0, "{tail:?}");
+    }
+
+    #[test]
+    fn a_few_known_rounds_have_no_interval() {
+        let labels: Vec<u32> = (0..90).map(|i| i / 30).collect();
+        let e = estimates(&series::exponential(90, 1), &[0.5], Blocks::Labelled(&labels))[0];
+        assert!(!e.lo.is_finite() && !e.hi.is_finite() && (e.n_eff - 3.0).abs() < 1e-9, "{e:?}");
     }
 
     proptest! {
@@ -213,7 +301,7 @@ mod tests {
         #[test]
         fn an_estimate_is_ordered_and_within_the_data(values in prop::collection::vec(-1e9..1e9f64, 1..300), q in 0.0..=1.0f64) {
             let s = sorted(&values);
-            let e = estimate(&s, q).unwrap();
+            let e = estimates(&values, &[q], Blocks::Rows)[0];
             prop_assert!(e.lo <= e.value && e.value <= e.hi);
             prop_assert!(s[0] <= e.value && e.value <= s[s.len() - 1]);
             prop_assert!(!e.lo.is_finite() || e.lo >= s[0]);

@@ -16,6 +16,8 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use self::serve::{EngineArgs, SaysArgs, ServeArgs};
 
+use crate::record::selection::Selection;
+
 /// Weighs LLM requests on both sides, client and server, and says where every millisecond went.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "tare", version, max_term_width = 100, help_expected = true, subcommand_required = true)]
@@ -303,6 +305,10 @@ pub struct ReportArgs {
     /// A log of the server that was not followed during the run: added to the folder, then joined
     #[arg(long, value_name = "PATH")]
     pub server_log: Option<PathBuf>,
+    /// Which requests to report: all, those that started in the steady state, or those that started
+    /// between A and B, in seconds since the first start
+    #[arg(long, value_name = "all|steady|A..B", default_value_t)]
+    pub window: Selection,
 }
 
 /// `tare calibrate`: what `tare run` takes, and how to calibrate.

@@ -11,6 +11,7 @@ pub mod correlated;
 #[cfg(test)]
 pub mod fixture;
 pub mod own;
+pub mod selection;
 mod server_side;
 
 use std::borrow::Cow;

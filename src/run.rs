@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub use self::add_log::add_log;
-pub use self::recompute::{Recomputed, recompute};
+pub use self::recompute::{Recomputed, recompute, recompute_within};
 pub use self::recorded::Recorded;
 
 use crate::clock::UnixNs;

@@ -32,9 +32,11 @@ const GROUP_AT_LEAST: usize = 10;
 
 /// The breakdown of `of` (TTFT or E2E): all requests that share the best evidence, that is the best
 /// that at least half of them have, else the one that most have; the metrics endpoint's means where no
-/// request has any. `rows` are in the order of scheduling.
+/// request has any. `rows` are in the order of scheduling; `all` are those of the whole run, for what was
+/// under way beside them.
 pub fn breakdown(
     rows: &[JoinedRow],
+    all: &[JoinedRow],
     aggregate: &Aggregate,
     of: Metric,
     rounds: &Rounds,
@@ -87,7 +89,7 @@ pub fn breakdown(
         breakdown.columns = vec![split];
         return breakdown;
     }
-    breakdown.by = group.by(rows);
+    breakdown.by = group.by(all);
     breakdown
 }
 

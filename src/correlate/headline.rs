@@ -306,6 +306,7 @@ impl Recipe {
             source: Evidence::None,
             estimator: self.estimator,
             note: None,
+            whole_run: false,
         }
     }
 }

@@ -13,7 +13,8 @@
 //! - `reconcile_spans`, `agreement`: whether the sources of one request say the same
 //! - [`parts`], [`shape`], [`breakdown`]: where the time went
 //! - `gaps`: what happened between a request's tokens: scrapes, others' prefill
-//! - [`headline`]: logged by tool, logged by server, tare
+//! - [`headline`]: logged by tool, logged by server, tare; [`within`]: the figures of some
+//!   requests
 
 pub mod access_join;
 pub mod aggregate_join;
@@ -37,8 +38,11 @@ pub mod stat_join;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::float_cmp)]
 mod tests;
+mod within;
 
 use anyhow::{Context as _, Result};
+
+pub use self::within::within;
 
 use crate::metric::Metric;
 use crate::record::correlated::Correlated;
@@ -81,8 +85,22 @@ pub fn correlate(mut requests: Vec<RequestRow>, inputs: &Inputs<'_>) -> Result<C
     let checks = reconcile::checks(&join, inputs.spans, &aggregate, window);
     Ok(Correlated {
         headline: headline::headline(&join.rows, &aggregate, &rounds, inputs.seed),
-        breakdown: breakdown::breakdown(&join.rows, &aggregate, Metric::Ttft, &rounds, inputs.seed),
-        breakdown_e2e: breakdown::breakdown(&join.rows, &aggregate, Metric::E2e, &rounds, inputs.seed),
+        breakdown: breakdown::breakdown(
+            &join.rows,
+            &join.rows,
+            &aggregate,
+            Metric::Ttft,
+            &rounds,
+            inputs.seed,
+        ),
+        breakdown_e2e: breakdown::breakdown(
+            &join.rows,
+            &join.rows,
+            &aggregate,
+            Metric::E2e,
+            &rounds,
+            inputs.seed,
+        ),
         checks,
         coverage: join.coverage,
         clocks: join.clocks,

@@ -7,7 +7,7 @@ mod headline;
 mod joins;
 mod strays;
 mod truth;
-mod truth;
+mod within;
 
 use super::{Inputs, correlate};
 use crate::record::correlated::{Check, Correlated};

@@ -356,6 +356,8 @@ pub struct HeadlineRow {
     /// How both sides were estimated: the same formula.
     pub estimator: &'static str,
     pub note: Option<String>,
+    /// Both sides are of the whole run, though the report is made from a part of it.
+    pub whole_run: bool,
 }
 
 /// Whether two sides agree on one thing.

@@ -37,7 +37,7 @@ fn write(report: &Report<'_>) -> anyhow::Result<String> {
     }
     writeln!(
         out,
-        "- Percentiles: linear interpolation between order statistics. Intervals: 95 %, by bootstrap over requests for means, by order statistics for percentiles."
+        "- Percentiles: linear interpolation between order statistics. Intervals: 95 %, of requests in time order: for means the studentised block bootstrap (block length by Politis and White), for percentiles order statistics at the effective n."
     )?;
     writeln!(
         out,

@@ -16,12 +16,14 @@ mod summary;
 mod tables;
 mod terminal;
 mod vllm_json;
+mod window;
 
 use anyhow::Context;
 
 pub use self::distributions::MetricSummary;
 pub use self::summary::{Counts, Summary};
 pub use self::terminal::{print, print_calibration};
+pub use self::window::View;
 
 use crate::record::correlated::Correlated;
 use crate::store::Manifest;
@@ -81,6 +83,7 @@ impl Report<'_> {
         if let (Some(cpu), Some(cpus)) = (&m.host.cpu_model, m.host.cpus) {
             facts.push(("client", format!("{cpu}, {cpus} CPUs")));
         }
+        facts.extend(window::facts(self));
         facts
     }
 

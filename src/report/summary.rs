@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::causes;
 use super::distributions::{self, MetricSummary};
 use super::inexact::Inexact;
+use super::window::{SteadyFacts, View, WindowFacts};
 use crate::metric::Metric;
 use crate::record::correlated::Correlated;
 use crate::record::own::OwnLag;
@@ -19,9 +20,14 @@ use crate::store::{Events, Manifest};
 /// The numbers of one run, apart from what correlation already says.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
+    /// Which requests everything here is made from.
+    pub window: WindowFacts,
+    pub steady: SteadyFacts,
+    /// Rounds of users that moved in lockstep: the blocks that intervals are made from.
+    pub rounds: Option<usize>,
     pub counts: Counts,
     pub errors: Vec<ErrorKind>,
-    /// First request started → last request done.
+    /// First request started → last request done; of a window, its length.
     pub duration_s: f64,
     pub totals: Totals,
     /// Over successful requests.
@@ -106,13 +112,16 @@ pub struct WorkloadFacts {
 
 impl Summary {
     /// Counts and distributions of a run, with what was seen of the program meanwhile.
-    pub fn new(correlated: &Correlated, events: &Events, own: Option<OwnLag>) -> Self {
+    pub fn new(correlated: &Correlated, events: &Events, own: Option<OwnLag>, view: View) -> Self {
         let rows: Vec<&RequestRow> = correlated.rows.iter().map(|j| &j.client).collect();
         let ok: Vec<&RequestRow> = rows.iter().copied().filter(|r| r.status == Status::Ok).collect();
-        let begin = rows.iter().map(|r| r.started_unix_ns).min();
-        let end = rows.iter().map(|r| r.done_unix_ns).max();
-        let duration_s = begin.zip(end).map_or(0.0, |(b, e)| e.seconds_since(b));
+        // Of what started in a window, some ends after it; at a steady state as much ends in it that
+        // started before.
+        let duration_s = view.window.end_s - view.window.begin_s;
         Self {
+            window: view.window,
+            steady: view.steady,
+            rounds: correlated.rounds.count(),
             counts: counts(&rows),
             errors: errors(&rows),
             duration_s,

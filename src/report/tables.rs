@@ -1,6 +1,7 @@
 //! The report's tables as rows of text, laid out once and drawn by each writer in its own way.
 //! This file must not know Markdown or terminals.
 
+use super::distributions::MetricSummary;
 use super::{Report, breakdown, calibration, clocks, gaps, over_window, own};
 use crate::metric::{Metric, Unit};
 use crate::record::correlated::Verdict;
@@ -22,17 +23,25 @@ pub fn all(report: &Report<'_>) -> Vec<Table> {
         headline(report),
         breakdown::table(&report.correlated.breakdown),
         breakdown::table(&report.correlated.breakdown_e2e),
-        gaps::table(report),
+        whole_run(report, gaps::table(report)),
         client(report),
         server(report),
         calibration::section(report),
-        over_window::table(report),
-        clocks::table(report),
-        checks(report),
+        whole_run(report, over_window::table(report)),
+        whole_run(report, clocks::table(report)),
+        whole_run(report, checks(report)),
         own::table(report),
         errors(report),
     ];
     tables.into_iter().filter(|t| !t.rows.is_empty()).collect()
+}
+
+/// Marks a table that no window cuts, where the report is made from one.
+fn whole_run(report: &Report<'_>, table: Table) -> Table {
+    if report.summary.window.is_cut() && !table.title.is_empty() {
+        return Table { title: format!("{}, whole run", table.title), ..table };
+    }
+    table
 }
 
 /// Tables that only the written report has room for.
@@ -49,19 +58,26 @@ pub fn headline(report: &Report<'_>) -> Table {
         .iter()
         .map(|row| {
             let unit = row.metric.unit();
-            let n = row.tare.or(row.tool).map_or(0, |f| f.n);
             vec![
                 row.title.clone(),
                 figure(row.tool, unit),
                 figure(row.server, unit),
                 figure(row.tare, unit),
-                units::count(n as u64),
+                row.tare.or(row.tool).map_or_else(|| "0".to_owned(), |f| counted(&f)),
                 row.source.name().to_owned(),
             ]
         })
         .collect();
     let mut below =
         vec!["Means with 95 % intervals; both sides by the same estimator; tare = tool − server.".to_owned()];
+    below.extend(report.summary.rounds.map(|rounds| {
+        format!(
+            "The users moved in lockstep: intervals and effective n are of {} rounds, whose requests share their fate.",
+            units::count(rounds as u64)
+        )
+    }));
+    let figures = report.correlated.headline.iter().filter_map(|row| row.tare.or(row.tool));
+    below.extend(figures.into_iter().any(|f| f.is_dependent()).then(|| EFFECTIVE.to_owned()));
     below.extend(
         report
             .correlated
@@ -85,22 +101,26 @@ fn server(report: &Report<'_>) -> Table {
     distribution("Said by the server, per joined request", &report.summary.server)
 }
 
-fn distribution(title: &str, metrics: &[super::distributions::MetricSummary]) -> Table {
+fn distribution(title: &str, metrics: &[MetricSummary]) -> Table {
     let rows = metrics
         .iter()
         .map(|m| {
             let unit = m.metric.unit();
-            let mut row = vec![m.title.clone(), units::count(m.n as u64), show(&m.mean, unit)];
-            row.extend(m.percentiles.iter().map(|p| units::quantity(p.value, unit)));
+            let mut row = vec![m.title.clone(), counted(&m.mean), show(&m.mean, unit)];
+            row.extend(m.percentiles.iter().map(|p| percentile(p, unit)));
             row.push(units::quantity(m.max, unit));
             row
         })
         .collect();
+    let mut below = Vec::new();
+    below.extend(metrics.iter().any(|m| m.mean.is_dependent()).then(|| EFFECTIVE.to_owned()));
+    let endless = |m: &MetricSummary| m.percentiles.iter().any(|p| !p.hi.is_finite());
+    below.extend(metrics.iter().any(endless).then(|| ONE_SIDED.to_owned()));
     Table {
         title: title.to_owned(),
         head: strings(&["", "n", "mean [95 %]", "p50", "p90", "p95", "p99", "max"]),
         rows,
-        below: Vec::new(),
+        below,
     }
 }
 
@@ -237,6 +257,25 @@ pub fn own_error(report: &Report<'_>) -> Vec<String> {
     said
 }
 
+const EFFECTIVE: &str = "eff.: requests that shared a queue are alike; so many independent ones would tell as much about the mean.";
+const ONE_SIDED: &str = "≥: the lower 95 % bound. n too small: it has no upper bound, as the effective n is too small for the largest value seen to be one.";
+
+/// `1,479`, or `1,479 (eff. 412)` where observations depend on each other.
+fn counted(e: &Estimate) -> String {
+    let n = units::count(e.n as u64);
+    if e.is_dependent() { format!("{n} (eff. {})", units::count(e.n_eff.round() as u64)) } else { n }
+}
+
+/// `817.1 ms`, or `817.1 ms (≥ 790.2; n too small)` where nothing bounds it from above.
+fn percentile(e: &Estimate, unit: Unit) -> String {
+    let value = units::quantity(e.value, unit);
+    match (e.lo.is_finite(), e.hi.is_finite()) {
+        (_, true) => value,
+        (true, false) => format!("{value} (≥ {}; n too small)", units::quantity(e.lo, unit)),
+        (false, false) => format!("{value} (n too small)"),
+    }
+}
+
 /// `334.0 ms [320.1, 349.4]`.
 fn show(e: &Estimate, unit: Unit) -> String {
     let scale = Scale::of(unit, e.value.abs());
@@ -262,4 +301,25 @@ fn bracketed(text: &str) -> String {
 
 fn strings(items: &[&str]) -> Vec<String> {
     items.iter().map(|&s| s.to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dependence_is_said_beside_n() {
+        let e = Estimate::within(0.5, 0.4, 0.6, 1_479);
+        assert_eq!(counted(&e), "1,479");
+        assert_eq!(counted(&e.effective(1_450.0)), "1,479", "within 5 % is the same");
+        assert_eq!(counted(&e.effective(411.7)), "1,479 (eff. 412)");
+    }
+
+    #[test]
+    fn a_percentile_without_an_upper_bound_is_one_sided() {
+        let p99 = Estimate::within(0.8171, 0.7902, f64::INFINITY, 90);
+        assert_eq!(percentile(&p99, Unit::Seconds), "817.1 ms (≥ 790.2 ms; n too small)");
+        assert_eq!(percentile(&Estimate { hi: 0.9, ..p99 }, Unit::Seconds), "817.1 ms");
+        assert_eq!(percentile(&Estimate::unbounded(0.8171, 3), Unit::Seconds), "817.1 ms (n too small)");
+    }
 }

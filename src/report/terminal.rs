@@ -7,6 +7,7 @@ use comfy_table::{ContentArrangement, LineStyle, Table as Grid, TableStyle};
 use super::Report;
 use super::calibration;
 use super::tables::{self, Table};
+use super::window;
 use crate::record::calibration::Calibration;
 
 /// A line above, below and under the head; nothing between rows.
@@ -22,7 +23,10 @@ pub fn print(out: &mut impl Write, report: &Report<'_>) -> io::Result<()> {
     for warning in report.summary.warnings(report.manifest) {
         writeln!(out, "warning: {warning}")?;
     }
-    writeln!(out, "{}\n", tables::seed_block(report))?;
+    for (label, value) in window::facts(report) {
+        writeln!(out, "{label}: {value}")?;
+    }
+    writeln!(out, "\n{}\n", tables::seed_block(report))?;
     for table in tables::all(report) {
         print_table(out, &table)?;
     }

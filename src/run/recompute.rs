@@ -1,6 +1,7 @@
 //! From a run folder's raw records to its tables, report and figures; what a run does at its end and
 //! `tare report` does again. The same records give the same bytes.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -11,8 +12,9 @@ use crate::metric::Metric;
 use crate::plot::{self, PlotData, Sample, Side};
 use crate::record::correlated::Correlated;
 use crate::record::own::{self, OwnLag};
-use crate::record::{JoinedRow, Status};
-use crate::report::{self, Report, Summary};
+use crate::record::selection::Selection;
+use crate::record::{JoinedRow, RequestRow, Status};
+use crate::report::{self, Report, Summary, View};
 use crate::store::folder::{EVENTS, JOINED, LOG, RESULTS, SCRAPES, SPANS};
 use crate::store::{Manifest, RunData, RunFolder, events_parquet, table};
 
@@ -41,6 +43,12 @@ impl Recomputed {
 
 /// Reads the raw records of `folder` and writes everything that is made from them.
 pub fn recompute(folder: &Path) -> anyhow::Result<Recomputed> {
+    recompute_within(folder, Selection::All)
+}
+
+/// The same, with the report and the figures made from the selected requests; the tables of rows hold
+/// all of them.
+pub fn recompute_within(folder: &Path, selection: Selection) -> anyhow::Result<Recomputed> {
     let folder = RunFolder::open(folder).map_err(super::unusable)?;
     let mut data = RunData::read(&folder)?;
     let notes = data.complaints();
@@ -59,11 +67,19 @@ pub fn recompute(folder: &Path) -> anyhow::Result<Recomputed> {
         clock_bound_s: None,
         seed: SEED,
     };
-    let correlated = correlate::correlate(data.requests.rows, &inputs)?;
+    let mut correlated = correlate::correlate(data.requests.rows, &inputs)?;
     table::write_joined(&folder.file(JOINED), &correlated.rows)?;
+    let clients: Vec<&RequestRow> = correlated.rows.iter().map(|j| &j.client).collect();
+    let view = View::of(&clients, selection)?;
+    if view.window.is_cut() {
+        let inside = view.inside(&clients);
+        correlated = correlate::within(correlated, &inside, SEED);
+        let kept: HashSet<&str> = correlated.rows.iter().map(|j| j.client.request_id.as_str()).collect();
+        data.events = data.events.only(|id| kept.contains(id));
+    }
     // Of a run that was killed, or made by an older version, there is none.
     let own = data.manifest.extra.get(own::KEY).and_then(|value| OwnLag::deserialize(value).ok());
-    let summary = Summary::new(&correlated, &data.events, own);
+    let summary = Summary::new(&correlated, &data.events, own, view);
     let recomputed = Recomputed { manifest: data.manifest, correlated, summary, notes };
     let report = recomputed.report();
     report::write_all(folder.path(), &report)?;
@@ -126,9 +142,10 @@ fn plot_data(report: &Report<'_>) -> PlotData {
     if !ok.iter().any(|j| j.server_ttft_s.is_some()) {
         add(Metric::QueuePrefill, Side::Server, source, &|j| Some(j.server_queue_s? + j.server_prefill_s?));
     }
-    let counts = &report.summary.counts;
+    let (counts, window) = (&report.summary.counts, &report.summary.window);
+    let name = &report.manifest.name;
     PlotData {
-        run: report.manifest.name.clone(),
+        run: if window.left_out > 0 { format!("{name}, window {}", window.choice) } else { name.clone() },
         n_ok: counts.ok,
         n_ended: counts.total - counts.in_flight,
         samples,
@@ -136,6 +153,8 @@ fn plot_data(report: &Report<'_>) -> PlotData {
             .correlated
             .headline
             .iter()
+            // A figure shows the selected requests; what is of the whole run is not theirs.
+            .filter(|row| !row.whole_run)
             .filter_map(|row| Some((row.metric, row.tare?)))
             .collect(),
     }

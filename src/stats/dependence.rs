@@ -113,7 +113,7 @@ impl Automatic {
     }
 }
 
-/// R(0) … R(most_lags), divisor n.
+/// R(0) … R(`most_lags`), divisor n.
 fn autocovariances(series: &[f64], most_lags: usize) -> Vec<f64> {
     let n = series.len() as f64;
     let mean = series.iter().sum::<f64>() / n;

@@ -1,15 +1,4 @@
-//! The standard normal law: distribution function and its inverse, as the bootstrap's corrections
-//! need them (errors below 2e-7, far finer than a resampled percentile).
-
-/// P(Z ≤ x). Abramowitz and Stegun 26.2.17, |error| < 7.5e-8.
-pub fn cdf(x: f64) -> f64 {
-    let t = 1.0 / (1.0 + 0.231_641_9 * x.abs());
-    let polynomial = t
-        * (0.319_381_530
-            + t * (-0.356_563_782 + t * (1.781_477_937 + t * (-1.821_255_978 + t * 1.330_274_429))));
-    let tail = (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt() * polynomial;
-    if x >= 0.0 { 1.0 - tail } else { tail }
-}
+//! The standard normal law: its quantiles, for intervals that rest on it.
 
 /// The x with P(Z ≤ x) = p; ±∞ at 0 and 1. Acklam's rational approximation, relative error < 1.2e-9.
 pub fn inverse_cdf(p: f64) -> f64 {
@@ -64,6 +53,16 @@ pub fn inverse_cdf(p: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// P(Z ≤ x). Abramowitz and Stegun 26.2.17, |error| < 7.5e-8.
+    fn cdf(x: f64) -> f64 {
+        let t = 1.0 / (1.0 + 0.231_641_9 * x.abs());
+        let polynomial = t
+            * (0.319_381_530
+                + t * (-0.356_563_782 + t * (1.781_477_937 + t * (-1.821_255_978 + t * 1.330_274_429))));
+        let tail = (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt() * polynomial;
+        if x >= 0.0 { 1.0 - tail } else { tail }
+    }
 
     #[test]
     fn known_values_of_the_normal_law() {

@@ -58,15 +58,15 @@ impl Rounds {
         if users > 1 && whole && together { Self { of } } else { Self::default() }
     }
 
-    /// Whether the users moved in lockstep.
-    pub fn are_there(&self) -> bool {
-        !self.of.is_empty()
+    /// How many there are; `None` where users do not move in lockstep.
+    pub fn count(&self) -> Option<usize> {
+        self.of.values().max().map(|last| *last as usize + 1)
     }
 
     /// A label for each of these requests, to be used as known blocks; `None` without rounds.
     pub fn labels(&self, indices: impl Iterator<Item = u64>) -> Option<Vec<u32>> {
         let labels = indices.map(|index| self.of.get(&index).copied());
-        if self.are_there() { labels.collect() } else { None }
+        if self.of.is_empty() { None } else { labels.collect() }
     }
 }
 

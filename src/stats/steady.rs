@@ -38,8 +38,9 @@ pub struct Steady {
     pub rule: String,
 }
 
-/// The steady state of a run, in seconds from its first start; why there is none, in words.
-pub fn find(requests: &[Request]) -> Result<Steady, String> {
+/// The steady state of a run, in seconds from its first start; why there is none, in words. `what` is
+/// what the values are called.
+pub fn find(requests: &[Request], what: &str) -> Result<Steady, String> {
     let mut requests: Vec<Request> = requests.to_vec();
     requests.retain(|r| r.start_s.is_finite() && r.done_s.is_finite());
     requests.sort_by(|a, b| a.start_s.total_cmp(&b.start_s));
@@ -65,21 +66,21 @@ pub fn find(requests: &[Request]) -> Result<Steady, String> {
         .filter_map(|r| Some((r.start_s, r.value.filter(|v| v.is_finite())?)))
         .collect();
     let values: Vec<f64> = series.iter().map(|(_, value)| *value).collect();
-    let cut = mser5(&values)?;
+    let cut = mser5(&values).map_err(|why| format!("{what}: {why}"))?;
     let settled = series.get(cut).map_or(zero_s, |(start_s, _)| *start_s);
     let settled = if cut == 0 { zero_s } else { settled };
-    let mut rule = match cut {
-        0 => "MSER-5 leaves out nothing at the start".to_owned(),
-        _ => format!("MSER-5 leaves out the first {cut} values, {:.1} s", settled - zero_s),
+    let start = match cut {
+        0 => format!("MSER-5 on {what} leaves out nothing at the start"),
+        _ => format!("MSER-5 on {what} leaves out the first {cut} values, {:.1} s", settled - zero_s),
     };
-    rule += &match &users {
+    let rule = match &users {
         Some(u) => format!(
-            "; all {} users were there at {:.1} s, the first left at {:.1} s",
+            "{start}; all {} users were there at {:.1} s, the first left at {:.1} s",
             u.users,
             u.all_there_s - zero_s,
             u.first_left_s - zero_s
         ),
-        None => format!("; arrivals ended at {:.1} s", last.start_s - zero_s),
+        None => format!("{start}; arrivals ended at {:.1} s", last.start_s - zero_s),
     };
     Ok(Steady { begin_s: settled.max(loaded) - zero_s, end_s: end - zero_s, rule })
 }
@@ -167,7 +168,7 @@ mod tests {
         //   z = [statistics.fmean(x[i:i + 5]) for i in range(0, 300, 5)]
         //   mser = lambda d: sum((v - statistics.fmean(z[d:])) ** 2 for v in z[d:]) / len(z[d:]) ** 2
         //   min(range(56), key=mser) * 5
-        let values: Vec<f64> = (0..300).map(|i| settled(i) + 4.0 * 0.9_f64.powi(i as i32)).collect();
+        let values: Vec<f64> = (0..300).map(|i| settled(i) + 4.0 * 0.9_f64.powf(i as f64)).collect();
         assert_eq!(mser5(&values), Ok(35));
         assert_eq!(mser5(&[2.0; 300]), Ok(0), "equal values need no cut");
     }
@@ -176,10 +177,13 @@ mod tests {
     fn an_open_loop_ends_with_its_arrivals() {
         let requests: Vec<Request> =
             (0..200).map(|i| request(i, None, if i < 20 { 5.0 } else { settled(i) })).collect();
-        let found = find(&requests).unwrap();
+        let found = find(&requests, "TTFT").unwrap();
         assert!((found.begin_s - 2.0).abs() < 1e-9, "{found:?}");
         assert!(found.end_s > 19.9 && found.end_s < 19.9 + 1e-9, "the last arrival is inside: {found:?}");
-        assert_eq!(found.rule, "MSER-5 leaves out the first 20 values, 2.0 s; arrivals ended at 19.9 s");
+        assert_eq!(
+            found.rule,
+            "MSER-5 on TTFT leaves out the first 20 values, 2.0 s; arrivals ended at 19.9 s"
+        );
     }
 
     #[test]
@@ -190,21 +194,21 @@ mod tests {
         requests.retain(|r| r.user != Some(3) || r.start_s >= 103.0);
         requests.retain(|r| r.user != Some(1) || r.start_s <= 116.0);
         requests.reverse();
-        let found = find(&requests).unwrap();
+        let found = find(&requests, "TTFT").unwrap();
         assert!((found.begin_s - 3.1).abs() < 1e-9 && (found.end_s - 16.05).abs() < 0.11, "{found:?}");
         assert!(found.rule.contains("all 4 users were there at 3.1 s"), "{}", found.rule);
     }
 
     #[test]
     fn what_is_not_steady_is_said() {
-        assert_eq!(find(&[]), Err("there are no requests".to_owned()));
+        assert_eq!(find(&[], "TTFT"), Err("there are no requests".to_owned()));
         let few: Vec<Request> = (0..40).map(|i| request(i, None, 1.0)).collect();
-        assert_eq!(find(&few).unwrap_err(), "40 values are too few to tell (100 are enough)");
+        assert_eq!(find(&few, "TTFT").unwrap_err(), "TTFT: 40 values are too few to tell (100 are enough)");
         // A queue that grows to the end.
         let growing: Vec<Request> = (0..200).map(|i| request(i, None, (i * i) as f64)).collect();
-        assert!(find(&growing).unwrap_err().contains("never settled"));
+        assert!(find(&growing, "TTFT").unwrap_err().contains("never settled"));
         let one_each: Vec<Request> = (0..200).map(|i| request(i, Some(i as u32), 1.0)).collect();
-        assert_eq!(find(&one_each).unwrap_err(), "the first user left before all 200 were there");
+        assert_eq!(find(&one_each, "TTFT").unwrap_err(), "the first user left before all 200 were there");
     }
 
     proptest! {
@@ -216,13 +220,13 @@ mod tests {
                 .into_iter()
                 .map(|(start_s, done_s, user, value)| Request { start_s, done_s, user, value })
                 .collect();
-            let _ = find(&requests);
+            let _ = find(&requests, "TTFT");
         }
 
         #[test]
         fn a_window_lies_inside_the_run(values in prop::collection::vec(0.0..9.0_f64, 100..300)) {
             let requests: Vec<Request> = values.iter().enumerate().map(|(i, v)| request(i, None, *v)).collect();
-            if let Ok(found) = find(&requests) {
+            if let Ok(found) = find(&requests, "TTFT") {
                 let last = 0.1 * (values.len() - 1) as f64;
                 prop_assert!(0.0 <= found.begin_s && found.begin_s <= last / 2.0 + 0.5);
                 prop_assert!(found.end_s > last - 1e-6 && found.end_s < last + 1e-6);

@@ -70,6 +70,24 @@ impl Events {
         self.by_id.get(request_id).and_then(|&i| self.requests.get(i)).map(|(_, rows)| rows.clone())
     }
 
+    /// The events of some requests.
+    #[must_use]
+    pub fn only(&self, keep: impl Fn(&str) -> bool) -> Self {
+        let mut kept =
+            Self { torn_bytes: self.torn_bytes, torn_reason: self.torn_reason.clone(), ..Self::default() };
+        for (id, rows) in self.requests.iter().filter(|(id, _)| keep(id)) {
+            let begin = kept.len();
+            kept.stamp_lo_unix_ns.extend_from_slice(part(&self.stamp_lo_unix_ns, rows));
+            kept.stamp_hi_unix_ns.extend_from_slice(part(&self.stamp_hi_unix_ns, rows));
+            kept.user_unix_ns.extend_from_slice(part(&self.user_unix_ns, rows));
+            kept.events_in_read.extend_from_slice(part(&self.events_in_read, rows));
+            kept.tokens.extend_from_slice(part(&self.tokens, rows));
+            kept.bytes.extend_from_slice(part(&self.bytes, rows));
+            kept.claim(id, begin..kept.len());
+        }
+        kept
+    }
+
     /// Appends a request's events.
     pub fn push(&mut self, finished: &Finished) {
         let begin = self.len();
@@ -281,4 +299,7 @@ impl Seek for Counted<'_> {
         self.position.set(at);
         Ok(at)
     }
+}
+fn part<'a, T>(column: &'a [T], rows: &Range<usize>) -> &'a [T] {
+    column.get(rows.clone()).unwrap_or_default()
 }

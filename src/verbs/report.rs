@@ -1,5 +1,5 @@
 //! `tare report FOLDER`: every table and figure again, from the raw records; also after a kill, and
-//! with a log of the server that was fetched later.
+//! with a log of the server that was fetched later, or of a part of the requests.
 
 use crate::cli::ReportArgs;
 use crate::error::Exit;
@@ -10,7 +10,7 @@ pub fn report(args: &ReportArgs, quiet: bool) -> anyhow::Result<Exit> {
     if let Some(log) = &args.server_log {
         run::add_log(&args.folder, log)?;
     }
-    let recomputed = run::recompute(&args.folder)?;
+    let recomputed = run::recompute_within(&args.folder, args.window)?;
     if !quiet {
         super::unless_closed(report::print(&mut std::io::stdout(), &recomputed.report()))?;
     }

@@ -24,4 +24,5 @@ mod secrets;
 mod source;
 mod stamps;
 mod support;
+mod window;
 mod wire;

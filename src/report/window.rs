@@ -1,0 +1,151 @@
+//! Which requests a report is made from, and which of them the run was in a steady state for. This
+//! file must not know what is made of them.
+
+use serde::Serialize;
+
+use super::Report;
+use crate::error::{Failure, usage};
+use crate::metric::Metric;
+use crate::record::RequestRow;
+use crate::record::selection::Selection;
+use crate::stats::steady;
+use crate::units;
+
+/// The steady state of a run, found and marked whatever the report is made from. Seconds since the
+/// first start; a request is inside if it started in [begin, end).
+#[derive(Clone, Debug, Serialize)]
+pub struct SteadyFacts {
+    /// `None`: there is none.
+    pub begin_s: Option<f64>,
+    pub end_s: Option<f64>,
+    /// Requests inside.
+    pub requests: usize,
+    /// How it was found, or why there is none.
+    pub rule: String,
+}
+
+/// The requests that a report is made from.
+#[derive(Clone, Debug, Serialize)]
+pub struct WindowFacts {
+    /// `all`, `steady`, or `A..B` as it was asked for.
+    pub choice: String,
+    /// Seconds since the first start, within the run.
+    pub begin_s: f64,
+    pub end_s: f64,
+    /// Requests that started inside.
+    pub requests: usize,
+    /// The others, whatever became of them.
+    pub left_out: usize,
+}
+
+/// What is chosen, and the steady state beside it.
+#[derive(Clone, Debug)]
+pub struct View {
+    pub window: WindowFacts,
+    pub steady: SteadyFacts,
+}
+
+impl View {
+    /// Resolves a choice against all requests of a run; an error where it leaves nothing.
+    pub fn of(rows: &[&RequestRow], selection: Selection) -> Result<Self, Failure> {
+        let starts = starts(rows);
+        let steady = SteadyFacts::of(rows, &starts);
+        let run_end = run_end(rows);
+        let (begin_s, end_s) = match selection {
+            Selection::All => (0.0, run_end),
+            Selection::Between { begin_s, end_s } => (begin_s, end_s.min(run_end)),
+            Selection::Steady => steady.begin_s.zip(steady.end_s).ok_or_else(|| {
+                usage(format!("the run has no steady state: {}", steady.rule))
+                    .hint("`--window A..B` chooses by hand, in seconds since the first start")
+            })?,
+        };
+        let inside = |start_s: &&f64| selection == Selection::All || (begin_s..end_s).contains(*start_s);
+        let requests = starts.iter().filter(inside).count();
+        if requests == 0 && selection != Selection::All {
+            return Err(usage(format!("no request started in the window `{selection}`"))
+                .hint(format!("the run lasted {}, from 0 on", units::seconds(run_end))));
+        }
+        let left_out = rows.len() - requests;
+        let window = WindowFacts { choice: selection.to_string(), begin_s, end_s, requests, left_out };
+        Ok(Self { window, steady })
+    }
+
+    /// Which of the requests belong to the window, in their order.
+    pub fn inside(&self, rows: &[&RequestRow]) -> Vec<bool> {
+        let window = self.window.begin_s..self.window.end_s;
+        starts(rows).iter().map(|start_s| !self.window.is_cut() || window.contains(start_s)).collect()
+    }
+}
+
+impl WindowFacts {
+    /// Whether anything was asked to be left out.
+    pub fn is_cut(&self) -> bool {
+        self.choice != Selection::All.to_string()
+    }
+}
+
+impl SteadyFacts {
+    fn of(rows: &[&RequestRow], starts: &[f64]) -> Self {
+        let first = rows.iter().map(|r| r.started_unix_ns).min();
+        let requests: Vec<steady::Request> = rows
+            .iter()
+            .zip(starts)
+            .map(|(r, start_s)| steady::Request {
+                start_s: *start_s,
+                done_s: first.map_or(0.0, |first| r.done_unix_ns.seconds_since(first)),
+                user: r.user,
+                value: r.ttft_s,
+            })
+            .collect();
+        match steady::find(&requests, Metric::Ttft.name()) {
+            Ok(found) => Self {
+                begin_s: Some(found.begin_s),
+                end_s: Some(found.end_s),
+                requests: starts.iter().filter(|s| (found.begin_s..found.end_s).contains(*s)).count(),
+                rule: found.rule,
+            },
+            Err(why) => Self { begin_s: None, end_s: None, requests: 0, rule: why },
+        }
+    }
+}
+
+/// Seconds from the first start to each.
+fn starts(rows: &[&RequestRow]) -> Vec<f64> {
+    let first = rows.iter().map(|r| r.started_unix_ns).min();
+    rows.iter().map(|r| first.map_or(0.0, |first| r.started_unix_ns.seconds_since(first))).collect()
+}
+
+/// First start → last done.
+fn run_end(rows: &[&RequestRow]) -> f64 {
+    let first = rows.iter().map(|r| r.started_unix_ns).min();
+    let last = rows.iter().map(|r| r.done_unix_ns).max();
+    first.zip(last).map_or(0.0, |(first, last)| last.seconds_since(first))
+}
+
+/// The window and the steady state, a line each.
+pub(super) fn facts(report: &Report<'_>) -> [(&'static str, String); 2] {
+    let (w, s) = (&report.summary.window, &report.summary.steady);
+    let span = |begin_s: f64, end_s: f64| format!("{begin_s:.1} s to {end_s:.1} s");
+    let total = units::count((w.requests + w.left_out) as u64);
+    let window = if w.is_cut() {
+        format!(
+            "{}, {}: the {} of {total} requests that started in it; {} left out. What is marked \"whole run\", and what was watched of the process, cannot be cut",
+            w.choice,
+            span(w.begin_s, w.end_s),
+            units::count(w.requests as u64),
+            units::count(w.left_out as u64),
+        )
+    } else {
+        format!("all {total} requests")
+    };
+    let steady = match s.begin_s.zip(s.end_s) {
+        Some((begin_s, end_s)) => format!(
+            "{}, {} requests started in it ({})",
+            span(begin_s, end_s),
+            units::count(s.requests as u64),
+            s.rule
+        ),
+        None => format!("none found ({})", s.rule),
+    };
+    [("window", window), ("steady state", steady)]
+}

@@ -47,21 +47,39 @@ struct Recipe {
     estimator: &'static str,
     /// The client's side of one request; `None`: the request says nothing to this row.
     client: fn(&JoinedRow) -> Option<Ratio>,
-    /// The server's side of one request, by evidence, the best first.
-    per_request: &'static [PerRequest],
+    /// The server's side, the best evidence first.
+    server: Vec<Candidate>,
     /// The server's side over the window, from the metrics endpoint.
     metrics: fn(&Aggregate) -> Option<Window>,
     /// The same from the log's stats lines.
     log_stats: fn(&Aggregate) -> Option<f64>,
-    /// Where the metrics endpoint ranks before in-band metrics: it has the thing itself.
-    metrics_before_in_band: bool,
 }
 
-/// One evidence's side of a request, and what it really is where it is not the metric itself.
+/// A join that covers less of the requests than this speaks for none of them: what it lacks may be
+/// lacking because it was slow.
+const COVERAGE: f64 = 0.9;
+
+/// One way to the server's side.
+enum Candidate {
+    PerRequest(PerRequest),
+    /// The metrics endpoint's figure over the window.
+    Endpoint,
+}
+
+/// One request's side, which source told it, and what it really is where it is not the metric itself.
 struct PerRequest {
-    evidence: Evidence,
     side: fn(&JoinedRow) -> Option<Ratio>,
+    told_by: fn(&JoinedRow) -> Option<Source>,
     really: Option<&'static str>,
+}
+
+fn itself(side: fn(&JoinedRow) -> Option<Ratio>, told_by: fn(&JoinedRow) -> Option<Source>) -> Candidate {
+    Candidate::PerRequest(PerRequest { side, told_by, really: None })
+}
+
+/// Made of the engine's times alone.
+fn of_the_engine(side: fn(&JoinedRow) -> Option<Ratio>, really: &'static str) -> Candidate {
+    Candidate::PerRequest(PerRequest { side, told_by: |r| r.engine_source, really: Some(really) })
 }
 
 /// A figure over the window and the number of requests it rests on.
@@ -75,17 +93,13 @@ fn ttft() -> Recipe {
         metric: Metric::Ttft,
         estimator: "mean",
         client: |r| Some((r.client.ttft_s?, 1.0)),
-        per_request: &[
-            PerRequest { evidence: Evidence::Span, side: |r| Some((r.server_ttft_s?, 1.0)), really: None },
-            PerRequest {
-                evidence: Evidence::InBand,
-                side: |r| Some((r.client.in_band_queue_s? + r.client.in_band_prefill_s?, 1.0)),
-                really: Some("queue + prefill"),
-            },
+        server: vec![
+            itself(|r| Some((r.server_ttft_s?, 1.0)), |r| r.ttft_source),
+            Candidate::Endpoint,
+            of_the_engine(|r| Some((r.server_queue_s? + r.server_prefill_s?, 1.0)), "queue + prefill"),
         ],
         metrics: |a| mean_of(a, Metric::Ttft),
         log_stats: |_| None,
-        metrics_before_in_band: true,
     }
 }
 
@@ -94,24 +108,19 @@ fn throughput() -> Recipe {
         metric: Metric::Throughput,
         estimator: "sum of output tokens / sum of durations",
         client: |r| Some((client_tokens(r)?, r.client.e2e_s.filter(|s| *s > 0.0)?)),
-        per_request: &[
-            PerRequest {
-                evidence: Evidence::Span,
-                side: |r| Some((server_tokens(r)?, r.server_e2e_s.filter(|s| *s > 0.0)?)),
-                really: None,
-            },
-            PerRequest {
-                evidence: Evidence::InBand,
-                side: |r| Some((server_tokens(r)?, in_engine(r).filter(|s| *s > 0.0)?)),
-                really: Some("tokens / (queue + prefill + decode)"),
-            },
+        server: vec![
+            itself(|r| Some((server_tokens(r)?, r.server_e2e_s.filter(|s| *s > 0.0)?)), |r| r.e2e_source),
+            Candidate::Endpoint,
+            of_the_engine(
+                |r| Some((server_tokens(r)?, in_engine(r).filter(|s| *s > 0.0)?)),
+                "tokens / (queue + prefill + decode)",
+            ),
         ],
         metrics: |a| {
             let durations = a.of(Metric::E2e)?;
             Some(Window { value: a.generation_tokens? / durations.sum, count: durations.count })
         },
         log_stats: |a| a.log_stats.as_ref()?.user_throughput_tps(),
-        metrics_before_in_band: true,
     }
 }
 
@@ -125,17 +134,9 @@ fn itl() -> Recipe {
             let stamped = r.client.last_token_unix_ns?.seconds_since(r.client.first_token_unix_ns?);
             DECODE(stamped, client_tokens(r)?)
         },
-        per_request: &[
-            PerRequest {
-                evidence: Evidence::Span,
-                side: |r| DECODE(r.server_decode_s.filter(|_| r.source == Source::Span)?, server_tokens(r)?),
-                really: None,
-            },
-            PerRequest {
-                evidence: Evidence::InBand,
-                side: |r| DECODE(r.client.in_band_decode_s?, server_tokens(r)?),
-                really: None,
-            },
+        server: vec![
+            itself(|r| DECODE(r.server_decode_s?, server_tokens(r)?), |r| r.engine_source),
+            Candidate::Endpoint,
         ],
         metrics: |a| {
             let decode = a.of(Metric::Decode)?;
@@ -143,7 +144,6 @@ fn itl() -> Recipe {
             (gaps > 0.0).then(|| Window { value: decode.sum / gaps, count: decode.count })
         },
         log_stats: |a| Some(1.0 / a.log_stats.as_ref()?.user_throughput_tps().filter(|t| *t > 0.0)?),
-        metrics_before_in_band: false,
     }
 }
 
@@ -152,17 +152,13 @@ fn duration() -> Recipe {
         metric: Metric::E2e,
         estimator: "mean",
         client: |r| Some((r.client.e2e_s?, 1.0)),
-        per_request: &[
-            PerRequest { evidence: Evidence::Span, side: |r| Some((r.server_e2e_s?, 1.0)), really: None },
-            PerRequest {
-                evidence: Evidence::InBand,
-                side: |r| Some((in_engine(r)?, 1.0)),
-                really: Some("queue + prefill + decode"),
-            },
+        server: vec![
+            itself(|r| Some((r.server_e2e_s?, 1.0)), |r| r.e2e_source),
+            Candidate::Endpoint,
+            of_the_engine(|r| Some((in_engine(r)?, 1.0)), "queue + prefill + decode"),
         ],
         metrics: |a| mean_of(a, Metric::E2e),
         log_stats: |_| None,
-        metrics_before_in_band: true,
     }
 }
 
@@ -181,54 +177,66 @@ fn server_tokens(r: &JoinedRow) -> Option<f64> {
 }
 
 fn in_engine(r: &JoinedRow) -> Option<f64> {
-    Some(r.client.in_band_queue_s? + r.client.in_band_prefill_s? + r.client.in_band_decode_s?)
+    Some(r.server_queue_s? + r.server_prefill_s? + r.server_decode_s?)
 }
 
 impl Recipe {
     fn estimate(&self, ok: &[&JoinedRow], aggregate: &Aggregate, draw: &Draw<'_>) -> HeadlineRow {
         let eligible: Vec<(&JoinedRow, Ratio)> =
             ok.iter().filter_map(|r| (self.client)(r).map(|c| (*r, c))).collect();
-        let joined: Vec<(&PerRequest, Pairs)> = self
-            .per_request
-            .iter()
-            .map(|of| (of, pairs(&eligible, of.side)))
-            .filter(|(_, pairs)| !pairs.sides.is_empty())
-            .collect();
-        // Half of the requests make an evidence good enough to speak for the run.
-        let good = |evidence: Evidence| {
-            joined
-                .iter()
-                .find(|(of, pairs)| of.evidence == evidence && pairs.sides.len() * 2 >= eligible.len())
-        };
         let counted = aggregate.unusable.is_none().then(|| (self.metrics)(aggregate)).flatten();
         let counted = counted.filter(|w| w.value.is_finite());
-        if let Some((of, pairs)) = good(Evidence::Span) {
-            return self.paired(of, pairs, eligible.len(), draw);
+        let mut refused = None;
+        let mut row = None;
+        for candidate in &self.server {
+            row = match candidate {
+                Candidate::Endpoint => counted.as_ref().map(|w| self.counted(w, &eligible, aggregate, draw)),
+                Candidate::PerRequest(of) => {
+                    let pairs = pairs(&eligible, of.side);
+                    let evidence = evidence(&pairs.rows, of.told_by);
+                    let n = pairs.sides.len();
+                    let enough = n as f64 >= COVERAGE * eligible.len() as f64;
+                    if n > 0 && !enough {
+                        refused.get_or_insert((evidence, n));
+                    }
+                    (n > 0 && enough).then(|| self.paired(of, evidence, &pairs, eligible.len(), draw))
+                }
+            };
+            if row.is_some() {
+                break;
+            }
         }
-        let in_band = good(Evidence::InBand);
-        if let Some(window) = &counted
-            && (self.metrics_before_in_band || in_band.is_none())
-        {
-            return self.counted(window, &eligible, aggregate, draw);
+        let mut row = row.unwrap_or_else(|| self.estimated(&eligible, aggregate, draw));
+        if let Some((evidence, n)) = refused {
+            let said = format!(
+                "{} tell of {n} of {} requests, less than {:.0} %: not used here, for what is lacking may not be like the rest",
+                evidence.name(),
+                eligible.len(),
+                COVERAGE * 100.0
+            );
+            row.note = Some(row.note.map_or_else(|| said.clone(), |note| format!("{said}; {note}")));
         }
-        let most = joined.iter().max_by_key(|(_, pairs)| pairs.sides.len());
-        if let Some((of, pairs)) = in_band.or(most) {
-            return self.paired(of, pairs, eligible.len(), draw);
-        }
-        self.estimated(&eligible, aggregate, draw)
+        row
     }
 
     /// Both sides from the same requests.
-    fn paired(&self, of: &PerRequest, pairs: &Pairs, eligible: usize, draw: &Draw<'_>) -> HeadlineRow {
+    fn paired(
+        &self,
+        of: &PerRequest,
+        source: Evidence,
+        pairs: &Pairs<'_>,
+        eligible: usize,
+        draw: &Draw<'_>,
+    ) -> HeadlineRow {
         let side = |of: fn(&BothSides) -> Ratio| pairs.sides.iter().map(of).collect::<Vec<Ratio>>();
         let missing = eligible - pairs.sides.len();
-        let labels = draw.rounds.labels(pairs.indices.iter().copied());
+        let labels = draw.rounds.labels(pairs.rows.iter().map(|r| r.client.index));
         let blocks = Blocks::known(labels.as_deref());
         HeadlineRow {
             tool: bootstrap::ratio_of_sums(&side(|p| p.client), blocks, draw.seed),
             server: bootstrap::ratio_of_sums(&side(|p| p.server), blocks, draw.seed),
             tare: bootstrap::ratio_difference(&pairs.sides, blocks, draw.seed),
-            source: of.evidence,
+            source,
             title: of.really.map_or_else(|| self.title(), |really| format!("{} | {really}", self.title())),
             note: (missing > 0).then(|| {
                 format!("{missing} of {eligible} requests lack the server's figure and are left out of both")
@@ -254,7 +262,7 @@ impl Recipe {
             exact.to_owned()
         } else {
             format!(
-                "{exact}; it is of {} requests ({finished} finished well), the tool's of {ours}",
+                "{exact}; it is of {} requests ({finished} finished well), the tool's of {ours}: see the table of the window for what that leaves open",
                 window.count
             )
         };
@@ -311,18 +319,30 @@ impl Recipe {
     }
 }
 
-/// Both sides of the requests that have both, and the requests' numbers.
-struct Pairs {
+/// The requests that have both sides, and these.
+struct Pairs<'a> {
+    rows: Vec<&'a JoinedRow>,
     sides: Vec<BothSides>,
-    indices: Vec<u64>,
 }
 
-fn pairs(eligible: &[(&JoinedRow, Ratio)], side: fn(&JoinedRow) -> Option<Ratio>) -> Pairs {
-    let both = eligible
-        .iter()
-        .filter_map(|(r, client)| Some((BothSides { client: *client, server: side(r)? }, r.client.index)));
-    let (sides, indices) = both.unzip();
-    Pairs { sides, indices }
+fn pairs<'a>(eligible: &[(&'a JoinedRow, Ratio)], side: fn(&JoinedRow) -> Option<Ratio>) -> Pairs<'a> {
+    let both =
+        eligible.iter().filter_map(|(r, client)| Some((*r, BothSides { client: *client, server: side(r)? })));
+    let (rows, sides) = both.unzip();
+    Pairs { rows, sides }
+}
+
+/// The source that told most of them; where several tell one thing they tell the same.
+fn evidence(rows: &[&JoinedRow], told_by: fn(&JoinedRow) -> Option<Source>) -> Evidence {
+    let of = |source: Source| rows.iter().filter(|r| told_by(r) == Some(source)).count();
+    let (span, stat, in_band) = (of(Source::Span), of(Source::StatLog), of(Source::InBand));
+    if span >= stat && span >= in_band {
+        Evidence::Span
+    } else if stat >= in_band {
+        Evidence::StatLog
+    } else {
+        Evidence::InBand
+    }
 }
 
 /// The client's side alone. A mean is the ratio whose denominators are 1.

@@ -32,6 +32,8 @@ pub struct ServeArgs {
     pub engine: EngineArgs,
     #[command(flatten)]
     pub says: SaysArgs,
+    #[command(flatten)]
+    pub clock: ClockArgs,
 }
 
 /// The engine model; vLLM's names where it has them.
@@ -98,4 +100,22 @@ pub struct SaysArgs {
     /// Put no metrics into answers
     #[arg(long)]
     pub no_enable_per_request_metrics: bool,
+}
+
+/// How wrong its wall clock is. The truth is never on it, and says how wrong it was.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Its wall clock")]
+pub struct ClockArgs {
+    /// Ahead of this machine's by so much; negative: behind [default: 0]
+    #[arg(long, value_name = "MS", allow_hyphen_values = true)]
+    pub clock_offset_ms: Option<f64>,
+    /// Gains so many microseconds in a second; negative: loses [default: 0]
+    #[arg(long, value_name = "PPM", allow_hyphen_values = true)]
+    pub clock_drift_ppm: Option<f64>,
+    /// Set forward by so much, once, at --clock-step-at-s; negative: back
+    #[arg(long, value_name = "MS", allow_hyphen_values = true)]
+    pub clock_step_ms: Option<f64>,
+    /// When it is set, after the start
+    #[arg(long, value_name = "SECONDS")]
+    pub clock_step_at_s: Option<f64>,
 }

@@ -17,7 +17,7 @@ pub fn from_file(file: &File, seed: u64, check: &mut Check<'_>) -> Embedded {
 
 /// The flags of `tare serve`. Spans are made when there is somewhere to send them.
 pub fn from_flags(flags: &ServeArgs) -> Result<Embedded, Failure> {
-    let (engine, says) = (&flags.engine, &flags.says);
+    let (engine, says, clock) = (&flags.engine, &flags.says, &flags.clock);
     let switch = |on: bool, off: bool| if off { Some(false) } else { on.then_some(true) };
     let given = file::Embedded {
         model: engine.model.clone(),
@@ -40,6 +40,10 @@ pub fn from_flags(flags: &ServeArgs) -> Result<Embedded, Failure> {
             says.no_enable_per_request_metrics,
         ),
         spans: Some(flags.otlp_endpoint.is_some()),
+        clock_offset_ms: clock.clock_offset_ms,
+        clock_drift_ppm: clock.clock_drift_ppm,
+        clock_step_ms: clock.clock_step_ms,
+        clock_step_at_s: clock.clock_step_at_s,
         faults: Some(flags.fault.clone()),
     };
     let mut origins = Origins::new(None);
@@ -73,6 +77,10 @@ pub fn to_flags(embedded: &Embedded) -> Vec<String> {
         enable_log_requests,
         enable_per_request_metrics,
         spans: _,
+        clock_offset_ms,
+        clock_drift_ppm,
+        clock_step_ms,
+        clock_step_at_s,
         faults,
     } = embedded;
     let no = |on: bool| if on { "--" } else { "--no-" };
@@ -93,12 +101,18 @@ pub fn to_flags(embedded: &Embedded) -> Vec<String> {
         format!("--log-stats-interval-s={log_stats_interval_s}"),
         format!("{}enable-log-requests", no(*enable_log_requests)),
         format!("{}enable-per-request-metrics", no(*enable_per_request_metrics)),
+        format!("--clock-offset-ms={clock_offset_ms}"),
+        format!("--clock-drift-ppm={clock_drift_ppm}"),
     ];
+    if let Some(at_s) = clock_step_at_s {
+        flags.push(format!("--clock-step-ms={clock_step_ms}"));
+        flags.push(format!("--clock-step-at-s={at_s}"));
+    }
     flags.extend(faults.iter().map(|fault| format!("--fault={fault}")));
     flags
 }
 
-const FLAGS: [(&str, &str); 15] = [
+const FLAGS: &[(&str, &str)] = &[
     ("embedded.model", "--model"),
     ("embedded.seed", "--seed"),
     ("embedded.max_num_seqs", "--max-num-seqs"),
@@ -113,8 +127,15 @@ const FLAGS: [(&str, &str); 15] = [
     ("embedded.mean_output_tokens", "--mean-output-tokens"),
     ("embedded.api_server_count", "--api-server-count"),
     ("embedded.log_stats_interval_s", "--log-stats-interval-s"),
+    ("embedded.clock_offset_ms", "--clock-offset-ms"),
+    ("embedded.clock_drift_ppm", "--clock-drift-ppm"),
+    ("embedded.clock_step_ms", "--clock-step-ms"),
+    ("embedded.clock_step_at_s", "--clock-step-at-s"),
     ("embedded.faults", "--fault"),
 ];
+
+/// How far the wall clock may be off: 115 days.
+const DISTANCE: Limits = Limits::from(-1e10, 1e10, "milliseconds");
 
 fn resolve(given: file::Embedded, check: &mut Check<'_>) -> Embedded {
     let usual = Embedded::default();
@@ -125,6 +146,7 @@ fn resolve(given: file::Embedded, check: &mut Check<'_>) -> Embedded {
             format!("left out, it is {}", usual.model),
         );
     }
+    let step_at_s = step_at_s(&given, check);
     let faults = given.faults.unwrap_or_default();
     if faults.iter().any(|fault| fault.trim().is_empty()) {
         check.problem("embedded.faults", "expected a fault, found nothing", "leave it out");
@@ -202,6 +224,47 @@ fn resolve(given: file::Embedded, check: &mut Check<'_>) -> Embedded {
             .enable_per_request_metrics
             .unwrap_or(usual.enable_per_request_metrics),
         spans: given.spans.unwrap_or(usual.spans),
+        clock_offset_ms: check.real(
+            "embedded.clock_offset_ms",
+            given.clock_offset_ms,
+            usual.clock_offset_ms,
+            DISTANCE,
+        ),
+        clock_drift_ppm: check.real(
+            "embedded.clock_drift_ppm",
+            given.clock_drift_ppm,
+            usual.clock_drift_ppm,
+            Limits::from(-1e5, 1e5, "millionths"),
+        ),
+        clock_step_ms: check.real(
+            "embedded.clock_step_ms",
+            given.clock_step_ms,
+            usual.clock_step_ms,
+            DISTANCE,
+        ),
+        clock_step_at_s: step_at_s,
         faults,
     }
+}
+
+/// A step has a length and a moment, or there is none.
+fn step_at_s(given: &file::Embedded, check: &mut Check<'_>) -> Option<f64> {
+    const MOMENT: &str = "embedded.clock_step_at_s";
+    match (given.clock_step_ms, given.clock_step_at_s) {
+        (Some(_), None) => {
+            let message = "expected seconds after the start at which the clock is set, found nothing";
+            check.problem(MOMENT, message, "the clock is only set at a moment");
+        }
+        (None, Some(_)) => {
+            let message = "expected milliseconds by which the clock is set, found nothing";
+            check.problem("embedded.clock_step_ms", message, "leave the moment out as well, or say how far");
+        }
+        _ => {}
+    }
+    check.real_or_none(
+        MOMENT,
+        given.clock_step_at_s,
+        Limits::from(0.0, 1e6, "seconds"),
+        "left out, the clock is not set",
+    )
 }

@@ -75,6 +75,10 @@ pub struct Embedded {
     pub enable_log_requests: Option<bool>,
     pub enable_per_request_metrics: Option<bool>,
     pub spans: Option<bool>,
+    pub clock_offset_ms: Option<f64>,
+    pub clock_drift_ppm: Option<f64>,
+    pub clock_step_ms: Option<f64>,
+    pub clock_step_at_s: Option<f64>,
     pub faults: Option<Vec<String>>,
 }
 

@@ -89,6 +89,7 @@ pub struct Target {
 
 /// Parameters of the embedded server (`tare serve`): an engine model, what it reports, its faults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Embedded {
     pub model: String,
     pub seed: u64,
@@ -117,6 +118,13 @@ pub struct Embedded {
     pub enable_per_request_metrics: bool,
     /// Export `llm_request` spans to tare's receiver.
     pub spans: bool,
+    /// Its wall clock is ahead of the host's by so much from the start, and gains so many microseconds
+    /// a second; negative: behind, and loses.
+    pub clock_offset_ms: f64,
+    pub clock_drift_ppm: f64,
+    /// It is set forward by so much (negative: back) so long after the start.
+    pub clock_step_ms: f64,
+    pub clock_step_at_s: Option<f64>,
     /// Fault script: see `mock::script`.
     pub faults: Vec<String>,
 }
@@ -141,6 +149,10 @@ impl Default for Embedded {
             enable_log_requests: true,
             enable_per_request_metrics: true,
             spans: true,
+            clock_offset_ms: 0.0,
+            clock_drift_ppm: 0.0,
+            clock_step_ms: 0.0,
+            clock_step_at_s: None,
             faults: Vec::new(),
         }
     }

@@ -90,6 +90,7 @@ async fn refuse(shared: &Shared, wire: &mut Wire, what: &'static str) {
         request_id: None,
         allow: None,
         close: true,
+        date: shared.clock.date(),
     };
     let mut bytes = head.bytes();
     bytes.extend_from_slice(what.as_bytes());
@@ -119,6 +120,7 @@ async fn send(reply: &Reply, shared: &Shared, wire: &mut Wire, head: &Head) -> s
         request_id: head.x_request_id.as_deref().filter(|_| shared.request_id_headers),
         allow: reply.allow,
         close: head.close,
+        date: shared.clock.date(),
     };
     wire.write(&response.bytes()).await?;
     if head.method != "HEAD" {

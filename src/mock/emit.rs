@@ -27,6 +27,7 @@ impl Exchange<'_> {
             request_id: self.head.x_request_id.as_deref().filter(|_| self.shared.request_id_headers),
             allow: None,
             close: self.head.close,
+            date: self.shared.clock.date(),
         };
         self.row.head_unix_ns = Some(self.wire.write(&response.bytes()).await?);
         Ok(())

@@ -2,8 +2,6 @@
 
 use serde::Serialize;
 
-use crate::clock::UnixNs;
-
 use super::body;
 use super::exchange::{check_model, front_end};
 use super::head::Head;
@@ -127,7 +125,7 @@ fn tokenize(shared: &Shared, bytes: &[u8]) -> Result<Reply, Reject> {
 }
 
 fn models(shared: &Shared) -> Reply {
-    let created = UnixNs::now().0 / 1_000_000_000;
+    let created = shared.clock.now().0 / 1_000_000_000;
     let permission = Permission {
         id: format!("modelperm-{}", shared.with_ids(|ids| ids.hex(16))),
         object: "model_permission",

@@ -226,7 +226,7 @@ impl<'a> Exchange<'a> {
         let shared = self.shared;
         let label = Label {
             response_id: &ids.response,
-            created_s: UnixNs::now().0 / 1_000_000_000,
+            created_s: shared.clock.now().0 / 1_000_000_000,
             model: &shared.embedded.model,
             fingerprint: &shared.fingerprint,
         };
@@ -261,7 +261,7 @@ impl<'a> Exchange<'a> {
         let submission = Submission {
             request,
             external_id: ids.external.clone(),
-            arrival: self.row.arrival_unix_ns.unwrap_or_default(),
+            arrival: self.shared.clock.says(self.row.arrival_unix_ns.unwrap_or_default()),
             span: self.span_plan(job),
         };
         let deltas = self.shared.front.submit(submission);

@@ -15,6 +15,7 @@ use super::engine::Command;
 use super::http_metrics::HttpExchange;
 use super::registry::{Finished, Registry};
 use super::schedule::{Admission, FinishReason, Output, Request, StepOutput};
+use super::server_clock::ServerClock;
 use super::spans::Spans;
 use super::stats_line::StatsLine;
 use super::trace::{SpanPlan, request_span};
@@ -25,6 +26,7 @@ pub struct Front {
     engine: Sender<Command>,
     spans: Option<Spans>,
     max_model_len: u32,
+    clock: ServerClock,
 }
 
 /// A request on its way to the engine.
@@ -32,6 +34,7 @@ pub struct Submission {
     pub request: Request,
     /// The engine-side id, for spans.
     pub external_id: String,
+    /// By the server's own clock.
     pub arrival: UnixNs,
     pub span: Option<SpanPlan>,
 }
@@ -86,14 +89,19 @@ struct Progress {
 }
 
 impl Front {
-    pub fn new(engine: Sender<Command>, spans: Option<Spans>, max_model_len: u32) -> Self {
+    pub fn new(
+        engine: Sender<Command>,
+        spans: Option<Spans>,
+        max_model_len: u32,
+        clock: ServerClock,
+    ) -> Self {
         let state = State {
-            registry: Registry::new(max_model_len),
+            registry: Registry::new(max_model_len, clock.now()),
             stats_line: StatsLine::new(monotonic_ns()),
             live: HashMap::new(),
             stopped: false,
         };
-        Self { state: Mutex::new(state), engine, spans, max_model_len }
+        Self { state: Mutex::new(state), engine, spans, max_model_len, clock }
     }
 
     /// Hands a request to the engine; its tokens arrive at the receiver.
@@ -143,12 +151,12 @@ impl Front {
     pub fn reset_metrics(&self) {
         let mut state = self.lock();
         let scheduler = state.registry.scheduler;
-        state.registry = Registry::new(self.max_model_len);
+        state.registry = Registry::new(self.max_model_len, self.clock.now());
         state.registry.scheduler = scheduler;
     }
 
     pub fn observe_http(&self, exchange: &HttpExchange) {
-        self.lock().registry.http.observe(exchange);
+        self.lock().registry.http.observe(exchange, self.clock.now());
     }
 
     /// Reads the metrics.
@@ -162,6 +170,7 @@ impl Front {
     }
 
     fn take_step(&self, step: &StepOutput, now: UnixNs) {
+        let said = self.clock.says(now);
         let mut guard = self.lock();
         let State { registry, stats_line, live, .. } = &mut *guard;
         registry.scheduler_step(&step.stats);
@@ -176,7 +185,7 @@ impl Front {
             if let Some(admission) = output.first {
                 computed += u64::from(request.submission.request.prompt_tokens - admission.cached_tokens);
             }
-            let token = request.take(output, step.at, now, registry);
+            let token = request.take(output, step.at, (now, said), registry);
             let done = token.done;
             // A writer that has gone will say so by itself.
             let _ = request.writer.send(Delta::Token(token));
@@ -197,7 +206,8 @@ impl Front {
             return;
         };
         let Submission { external_id, arrival, .. } = &request.submission;
-        spans.export(request_span(plan, external_id, *arrival, UnixNs::now(), progress.first.ttft_s, done));
+        let end = self.clock.now();
+        spans.export(request_span(plan, external_id, *arrival, end, progress.first.ttft_s, done));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -206,8 +216,14 @@ impl Front {
 }
 
 impl Live {
-    /// Counts one token.
-    fn take(&mut self, output: &Output, step: Anchor, now: UnixNs, registry: &mut Registry) -> Token {
+    /// Counts one token, had `now`; the server's own clock says it is `said`.
+    fn take(
+        &mut self,
+        output: &Output,
+        step: Anchor,
+        (now, said): (UnixNs, UnixNs),
+        registry: &mut Registry,
+    ) -> Token {
         self.tokens += 1;
         let arrival = self.submission.arrival;
         let prompt_tokens = self.submission.request.prompt_tokens;
@@ -218,7 +234,7 @@ impl Live {
                 progress.last_step = step;
             }
             (None, Some(admission)) => {
-                let first = First { admission, ttft_s: now.seconds_since(arrival) };
+                let first = First { admission, ttft_s: said.seconds_since(arrival) };
                 registry.first_token(first.ttft_s, prompt_tokens, admission.cached_tokens);
                 self.progress = Some(Progress { first, first_step: step, last_step: step });
                 new = Some(first);
@@ -226,14 +242,14 @@ impl Live {
             // The scheduler gives the admission with the first token, always.
             (None, None) => {}
         }
-        let done = output.finish.zip(self.progress).map(|(reason, p)| self.finished(reason, &p, now));
+        let done = output.finish.zip(self.progress).map(|(reason, p)| self.finished(reason, &p, said));
         if let Some(done) = &done {
             registry.finished(done);
         }
         Token { output: now, step, first: new, done }
     }
 
-    fn finished(&self, reason: FinishReason, progress: &Progress, now: UnixNs) -> Finished {
+    fn finished(&self, reason: FinishReason, progress: &Progress, said: UnixNs) -> Finished {
         let Admission { queued, scheduled, cached_tokens } = progress.first.admission;
         let request = &self.submission.request;
         Finished {
@@ -242,7 +258,7 @@ impl Live {
             cached_tokens,
             output_tokens: self.tokens,
             max_tokens: request.max_tokens,
-            e2e_s: now.seconds_since(self.submission.arrival),
+            e2e_s: said.seconds_since(self.submission.arrival),
             queue_s: between(queued, scheduled),
             prefill_s: between(scheduled, progress.first_step),
             decode_s: between(progress.first_step, progress.last_step),

@@ -6,23 +6,27 @@ use std::io::Write;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use chrono::Local;
+use super::server_clock::ServerClock;
 
 /// A handle to the log; the writing thread ends when the last handle is gone.
 #[derive(Clone)]
 pub struct Log {
     lines: Sender<Vec<u8>>,
     pid: u32,
+    clock: ServerClock,
 }
 
 impl Log {
-    /// Starts the writing thread.
-    pub fn start(writer: Box<dyn Write + Send>) -> std::io::Result<(Self, JoinHandle<()>)> {
+    /// Starts the writing thread; lines are stamped by `clock`.
+    pub fn start(
+        writer: Box<dyn Write + Send>,
+        clock: ServerClock,
+    ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (lines, receiver) = channel();
         let thread = std::thread::Builder::new()
             .name("mock-log".to_owned())
             .spawn(move || write_lines(&receiver, writer))?;
-        Ok((Self { lines, pid: std::process::id() }, thread))
+        Ok((Self { lines, pid: std::process::id(), clock }, thread))
     }
 
     pub fn pid(&self) -> u32 {
@@ -60,7 +64,7 @@ impl Log {
     }
 
     fn vllm(&self, process: &str, level: &str, place: &str, message: &str) {
-        let time = Local::now().format("%m-%d %H:%M:%S");
+        let time = self.clock.local().format("%m-%d %H:%M:%S");
         let prefix = format!("({process} pid={}) {level} {time} [{place}] ", self.pid);
         // A message of several lines carries the prefix on each of them.
         let message = message.replace('\n', &format!("\r\n{prefix}"));
@@ -121,7 +125,7 @@ pub mod tests {
     #[test]
     fn lines_look_like_the_real_ones() {
         let captured = Captured::default();
-        let (log, thread) = Log::start(Box::new(captured.clone())).unwrap();
+        let (log, thread) = Log::start(Box::new(captured.clone()), ServerClock::default()).unwrap();
         log.info("loggers.py:335", "Engine 000: x");
         log.uvicorn("INFO", "Started");
         log.uvicorn("WARNING", "Invalid HTTP request received.");
@@ -156,7 +160,7 @@ pub mod tests {
                 Ok(())
             }
         }
-        let (log, thread) = Log::start(Box::new(Broken)).unwrap();
+        let (log, thread) = Log::start(Box::new(Broken), ServerClock::default()).unwrap();
         for _ in 0..3 {
             log.uvicorn("INFO", "x");
         }

@@ -4,8 +4,8 @@
 //! It behaves like a vLLM 0.32 API server in front of one engine, seen from outside: `OpenAI` endpoints
 //! with server-sent events, `/metrics`, a log, request ids, per-request metrics in the answer, OTLP
 //! spans. Behind them is a model of continuous batching instead of a neural network. Unlike the real
-//! server it keeps a record of what really happened ([`truth`]), and misbehaves on demand
-//! ([`script`]).
+//! server it keeps a record of what really happened ([`truth`]), misbehaves on demand ([`script`]), and
+//! may have a wall clock that is known to be wrong ([`server_clock`]).
 //!
 //! In reading order:
 //! - `process`: signals and the socket; `server`: puts it together; `connection`: one client's
@@ -31,12 +31,14 @@ use anyhow::Result;
 use crate::config::Embedded;
 
 pub mod script;
+pub mod server_clock;
 pub mod truth;
 
 mod answer;
 mod body;
 mod chunks;
 mod connection;
+mod draws;
 mod emit;
 mod endpoints;
 mod engine;
@@ -59,6 +61,7 @@ mod reject;
 mod schedule;
 mod server;
 mod spans;
+mod spec;
 mod startup;
 mod stats_line;
 mod stream;

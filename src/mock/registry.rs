@@ -10,7 +10,8 @@ use super::schedule::{FinishReason, SchedulerStats};
 /// All metrics since the process (or the last reset) began.
 #[derive(Debug)]
 pub struct Registry {
-    /// When the metrics were created; also the process start time after a reset.
+    /// When the metrics were created, by the server's own clock; also the process start time after a
+    /// reset.
     pub created: UnixNs,
     pub scheduler: SchedulerStats,
     pub prefix_queries: u64,
@@ -76,11 +77,12 @@ impl Finished {
 }
 
 impl Registry {
-    pub fn new(max_model_len: u32) -> Self {
+    /// No observations; `created` is now, by the server's own clock.
+    pub fn new(max_model_len: u32, created: UnixNs) -> Self {
         let tokens = || Histogram::new(one_two_five(max_model_len));
         let latency = || Histogram::new(REQUEST_LATENCY.to_vec());
         Self {
-            created: UnixNs::now(),
+            created,
             scheduler: SchedulerStats::default(),
             prefix_queries: 0,
             prefix_hits: 0,

@@ -24,10 +24,11 @@ use super::front::Front;
 use super::ids::Ids;
 use super::log::Log;
 use super::script::Script;
-use super::spans::Spans;
+use super::server_clock::ServerClock;
+use super::spans::{Pace, Spans};
 use super::timer::Timer;
 use super::truth::Truth;
-use super::{chunks, engine, startup, trace};
+use super::{chunks, engine, spans, startup, trace};
 
 /// How long requests in flight may take to notice the end.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -38,6 +39,8 @@ const LAST_SPANS: Duration = Duration::from_secs(3);
 pub struct Shared {
     pub embedded: Embedded,
     pub script: Script,
+    /// What everything that is said is on.
+    pub clock: ServerClock,
     pub front: Arc<Front>,
     pub log: Log,
     pub timer: Timer,
@@ -130,20 +133,25 @@ async fn too_many_files(log: &Log, error: &std::io::Error) {
 
 fn start(options: &ServeOptions, log_writer: Box<dyn Write + Send>) -> Result<(Arc<Shared>, Background)> {
     let embedded = options.embedded.clone();
-    let script = Script::parse(&embedded.faults)?;
-    let (truth, truth_thread) = options.truth.as_deref().map(Truth::create).transpose()?.unzip();
-    let (log, log_thread) = Log::start(log_writer).context("cannot start the log's thread")?;
+    let script = Script::parse(&embedded.faults)?.seeded(embedded.seed);
+    let clock = ServerClock::start(&embedded);
+    let truth = options.truth.as_deref().map(|path| Truth::create(path, clock)).transpose()?;
+    let (truth, truth_thread) = truth.unzip();
+    let (log, log_thread) = Log::start(log_writer, clock).context("cannot start the log's thread")?;
     let (timer, _) = Timer::start().context("cannot start the timer's thread")?;
     let mut ids = Ids::new();
     let endpoint = options.otlp_endpoint.as_deref().filter(|_| embedded.spans);
-    let delay = script.span_delay.unwrap_or(options.otlp_delay);
+    let pace = Pace {
+        delay: script.span_delay.unwrap_or(options.otlp_delay),
+        queue: script.span_queue.unwrap_or(spans::QUEUE),
+    };
     let spans =
-        endpoint.map(|url| Spans::start(url, delay, trace::resource(&mut ids), log.clone())).transpose()?;
+        endpoint.map(|url| Spans::start(url, pace, trace::resource(&mut ids), log.clone())).transpose()?;
     let (spans, span_task) = spans.unzip();
     let traced = spans.is_some();
     let (steps, step_receiver) = unbounded_channel();
     let (engine, _) = engine::start(&embedded, steps).context("cannot start the engine's thread")?;
-    let front = Arc::new(Front::new(engine, spans, embedded.max_model_len));
+    let front = Arc::new(Front::new(engine, spans, embedded.max_model_len, clock));
     let background = Background {
         spans: span_task,
         truth: truth_thread,
@@ -155,6 +163,7 @@ fn start(options: &ServeOptions, log_writer: Box<dyn Write + Send>) -> Result<(A
         fingerprint: chunks::fingerprint(&embedded.model, embedded.max_model_len),
         embedded,
         script,
+        clock,
         front,
         log,
         timer,

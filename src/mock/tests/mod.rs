@@ -5,6 +5,7 @@
 
 mod accounting;
 mod client;
+mod clock;
 mod faults;
 mod harness;
 mod process;

@@ -522,7 +522,7 @@ fn an_own_authorization_header_takes_the_place_of_a_key() {
 
 #[test]
 fn the_child_is_told_exactly_what_was_configured() {
-    let yaml = "embedded: {model: m, seed: 5, max_num_seqs: 8, max_num_batched_tokens: 99, max_model_len: 777, prefill_us_per_token: 0.1, decode_base_ms: 3.25, decode_per_seq_ms: 0, jitter: 0.5, frontend_ms: 9, frontend_us_per_token: 1e-3, mean_output_tokens: 33, api_server_count: 3, log_stats_interval_s: 2, enable_log_requests: false, enable_per_request_metrics: false, spans: false, clock_offset_ms: -12.5, clock_drift_ppm: -3, clock_step_ms: 1e3, clock_step_at_s: 0.5, faults: ['a b', 'c=d']}\nload: {users: 1}";
+    let yaml = "embedded: {model: m, seed: 5, max_num_seqs: 8, max_num_batched_tokens: 99, max_model_len: 777, prefill_us_per_token: 0.1, decode_base_ms: 3.25, decode_per_seq_ms: 0, jitter: 0.5, frontend_ms: 9, frontend_us_per_token: 1e-3, mean_output_tokens: 33, api_server_count: 3, data_parallel_size: 4, log_stats_interval_s: 2, enable_log_requests: false, enable_log_deltas: false, enable_logging_iteration_details: true, enable_per_request_metrics: false, log_format: 0.10, spans: false, clock_offset_ms: -12.5, clock_drift_ppm: -3, clock_step_ms: 1e3, clock_step_at_s: 0.5, faults: ['a b', 'c=d']}\nload: {users: 1}";
     for embedded in [config(yaml, "").target.embedded, Embedded { spans: false, ..Embedded::default() }] {
         let args = ["tare", "serve"]
             .into_iter()
@@ -550,7 +550,7 @@ fn every_key_is_known_to_the_hints() {
     insta::assert_snapshot!(list.join("\n"), @r"
     : name seed label metadata target embedded workload load observe output overwrite calibrate
     target: base_url server endpoint path model headers api_key_env ca_cert insecure ready_timeout_s
-    embedded: model seed max_num_seqs max_num_batched_tokens max_model_len prefill_us_per_token decode_base_ms decode_per_seq_ms jitter frontend_ms frontend_us_per_token mean_output_tokens api_server_count log_stats_interval_s enable_log_requests enable_per_request_metrics spans clock_offset_ms clock_drift_ppm clock_step_ms clock_step_at_s faults
+    embedded: model seed max_num_seqs max_num_batched_tokens max_model_len prefill_us_per_token decode_base_ms decode_per_seq_ms jitter frontend_ms frontend_us_per_token mean_output_tokens api_server_count log_stats_interval_s data_parallel_size enable_log_requests enable_log_outputs enable_log_deltas enable_logging_iteration_details enable_per_request_metrics log_format stat_log spans clock_offset_ms clock_drift_ppm clock_step_ms clock_step_at_s faults
     workload: dataset path samples random_input_len random_output_len range_ratio max_tokens temperature top_p ignore_eos stream extra_body
     load: users ramp_s request_rate arrival requests duration_s grace_period_s timeout_s connect_timeout_s warmups max_concurrency stamps connections source_addresses threads affinity request_id_prefix
     observe: metrics scrape_interval_s server_log otlp span_wait_s

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::config::Embedded;
+
 use super::body;
 use super::exchange::{check_model, front_end};
 use super::head::Head;
@@ -164,7 +166,11 @@ fn metrics(shared: &Shared) -> Reply {
         },
         MetricsPage::Page => {
             let limits = engine::limits(&shared.embedded);
-            let page = shared.front.with_registry(|r| families::page(r, &shared.embedded.model, &limits));
+            let Embedded { model, api_server_count, .. } = &shared.embedded;
+            let merged = *api_server_count > 1;
+            let page = shared
+                .front
+                .with_metrics(|engines, http| families::page(engines, http, model, &limits, merged));
             Reply { status: 200, content_type: exposition::CONTENT_TYPE, body: page.into_bytes(), allow: None }
         }
     }

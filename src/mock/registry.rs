@@ -1,10 +1,9 @@
-//! The look-alike's metrics as numbers: every counter, gauge and histogram that vLLM's page shows and
+//! The look-alike's metrics as numbers, of one engine: every counter, gauge and histogram that vLLM's page shows and
 //! that the engine model fills. What is observed here is, to the last bit, what spans and in-band
 //! metrics carry. This file must not know how the page is written.
 
 use crate::clock::UnixNs;
 
-use super::http_metrics::Http;
 use super::schedule::{FinishReason, SchedulerStats};
 
 /// All metrics since the process (or the last reset) began.
@@ -38,7 +37,6 @@ pub struct Registry {
     pub decode: Histogram,
     pub num_preemptions: Histogram,
     pub prefill_kv_computed: Histogram,
-    pub http: Http,
 }
 
 /// A histogram as Prometheus counts it: a value belongs to the first bucket whose bound it does not
@@ -108,7 +106,6 @@ impl Registry {
             decode: latency(),
             num_preemptions: Histogram::new(NUM_PREEMPTIONS.to_vec()),
             prefill_kv_computed: tokens(),
-            http: Http::new(),
         }
     }
 

@@ -66,8 +66,15 @@ pub struct TruthRow {
     pub outcome: Outcome,
     /// Set when the engine finished the request, whether or not the client was told.
     pub finish_reason: Option<String>,
+    /// Which engine served it, of several.
+    #[serde(default)]
+    pub engine: u16,
     /// Faults that took effect.
     pub faults: Vec<String>,
+    /// Lines of the log that were lost: `Received`, `Added`, `access`, `delta`, `Generated`,
+    /// `Aborted`, `aborted`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost_lines: Vec<String>,
     /// Writes that found the socket's buffer full.
     pub blocked_writes: u32,
     /// Each event: when the socket was given it, how many tokens it carries, its bytes (with the

@@ -79,8 +79,7 @@ pub struct EngineArgs {
     /// Mean length of an answer that ends by itself [default: 180]
     #[arg(long, value_name = "TOKENS")]
     pub mean_output_tokens: Option<f64>,
-    /// API servers (threads; the real server has processes). Several log no statistics, and their
-    /// metrics are merged [default: 1]
+    /// API servers: threads, with merged metrics and no statistics in the log [default: 1]
     #[arg(long, value_name = "N")]
     pub api_server_count: Option<u16>,
     /// Engines, over which requests are spread [default: 1]

@@ -299,11 +299,11 @@ fn step_at_s(given: &file::Embedded, check: &mut Check<'_>) -> Option<f64> {
     match (given.clock_step_ms, given.clock_step_at_s) {
         (Some(_), None) => {
             let message = "expected seconds after the start at which the clock is set, found nothing";
-            check.problem(MOMENT, message, "the clock is only set at a moment");
+            check.problem(MOMENT, message, "say when, or leave the step out");
         }
         (None, Some(_)) => {
             let message = "expected milliseconds by which the clock is set, found nothing";
-            check.problem("embedded.clock_step_ms", message, "leave the moment out as well, or say how far");
+            check.problem("embedded.clock_step_ms", message, "say how far, or leave the moment out");
         }
         _ => {}
     }

@@ -250,6 +250,25 @@ fn every_value_out_of_range_is_told_at_once() {
 }
 
 #[test]
+fn the_embedded_server_is_only_told_what_it_can_do() {
+    let yaml = "load: {users: 1}\nembedded: {clock_step_ms: 5, clock_drift_ppm: 1e9, enable_log_outputs: true, enable_log_requests: false, data_parallel_size: 0}\n";
+    insta::assert_snapshot!(refused(yaml, ""), @r"
+    error: a.yaml: `embedded.clock_step_at_s`: expected seconds after the start at which the clock is set, found nothing
+    hint: say when, or leave the step out
+    error: a.yaml: `embedded.enable_log_outputs`: outputs are logged only where requests are
+    hint: leave `enable_log_requests` on, or this off
+    error: a.yaml: `embedded.data_parallel_size`: expected a whole number from 1 to 64, found 0
+    hint: left out, it is 1
+    error: a.yaml: `embedded.clock_drift_ppm`: expected a number from -100000 to 100000 (millionths), found 1000000000
+    hint: left out, it is 0
+    ");
+    let alone = refused("load: {users: 1}\nembedded: {clock_step_at_s: 5}\n", "");
+    assert!(alone.contains("expected milliseconds by which the clock is set, found nothing"), "{alone}");
+    let format = refused("load: {users: 1}\nembedded: {log_format: xml}\n", "");
+    assert!(format.contains("`embedded.log_format`") && format.contains("found `xml`"), "{format}");
+}
+
+#[test]
 fn conflicts_name_both_sides_as_they_were_given() {
     insta::assert_snapshot!(refused("load: {users: 5, request_rate: 2, requests: 9}", ""), @r"
     error: a.yaml: `load.request_rate`: a rate is for an open loop, `load.users` for a closed one

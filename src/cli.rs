@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-pub use self::serve::{EngineArgs, SaysArgs, ServeArgs};
+pub use self::serve::{ClockArgs, EngineArgs, LogFormatName, SaysArgs, ServeArgs};
 
 use crate::record::selection::Selection;
 

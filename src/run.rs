@@ -35,7 +35,7 @@ use crate::secrets::Secrets;
 use crate::server::probe::{self, Probe};
 use crate::server::trust::Trust;
 use crate::server::{SERVERS, Server};
-use crate::store::folder::RESULTS_STREAM;
+use crate::store::folder::{EMBEDDED_STAT_LOG, RESULTS_STREAM};
 use crate::store::manifest::{RunState, TargetFacts};
 use crate::store::{FolderError, Manifest, RunFolder, RunWriter};
 use crate::watch;
@@ -131,7 +131,7 @@ fn measure(
     let base_url = if let Some(url) = &config.target.base_url {
         url.clone()
     } else {
-        let (server, url) = start_embedded(config, options, &mut collector)?;
+        let (server, url) = start_embedded(config, options, folder, &mut collector)?;
         child = Some(server);
         url
     };
@@ -244,6 +244,7 @@ fn measure(
 fn start_embedded(
     config: &Config,
     options: &Options,
+    folder: &RunFolder,
     collector: &mut Collector,
 ) -> anyhow::Result<(embedded::Server, String)> {
     let otlp = collector.otlp_addresses().map(|a| format!("http://{}", a.http));
@@ -252,6 +253,7 @@ fn start_embedded(
         &config.target.embedded,
         otlp.as_deref(),
         options.truth.as_deref(),
+        Some(&folder.file(EMBEDDED_STAT_LOG)),
     )?;
     let signs = collector.attach_blocking_log("embedded", log).wait_started(EMBEDDED_START);
     match signs.url {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args};
+use clap::{ArgAction, Args, ValueEnum};
 
 /// `tare serve`.
 #[derive(Clone, Debug, Default, Args)]
@@ -16,6 +16,9 @@ pub struct ServeArgs {
     /// Write what really happened to each request to this file (JSON Lines)
     #[arg(long, value_name = "PATH")]
     pub truth: Option<PathBuf>,
+    /// Append a line for each finished request to this file, as the stat-logger plugin for vLLM does
+    #[arg(long, value_name = "PATH")]
+    pub stat_log: Option<PathBuf>,
     /// Export llm_request spans to this OTLP receiver (HTTP), such as http://127.0.0.1:4318
     #[arg(long, value_name = "URL", visible_alias = "otlp-traces-endpoint")]
     pub otlp_endpoint: Option<String>,
@@ -32,6 +35,8 @@ pub struct ServeArgs {
     pub engine: EngineArgs,
     #[command(flatten)]
     pub says: SaysArgs,
+    #[command(flatten)]
+    pub clock: ClockArgs,
 }
 
 /// The engine model; vLLM's names where it has them.
@@ -74,9 +79,26 @@ pub struct EngineArgs {
     /// Mean length of an answer that ends by itself [default: 180]
     #[arg(long, value_name = "TOKENS")]
     pub mean_output_tokens: Option<f64>,
-    /// Threads that serve connections; the real server has processes [default: 1]
+    /// API servers: threads, with merged metrics and no statistics in the log [default: 1]
     #[arg(long, value_name = "N")]
     pub api_server_count: Option<u16>,
+    /// Engines, over which requests are spread [default: 1]
+    #[arg(long, value_name = "N")]
+    pub data_parallel_size: Option<u16>,
+}
+
+/// `--log-format`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum LogFormatName {
+    /// vLLM 0.31 and later: whole seconds
+    Default,
+    /// A logging configuration with microseconds
+    Us,
+    /// The JSON formatter of vLLM 0.32: milliseconds
+    Json,
+    /// The coloured heads of vLLM 0.10.1 to 0.11
+    #[value(name = "0.10")]
+    V0_10,
 }
 
 /// What the embedded server tells about itself.
@@ -92,10 +114,40 @@ pub struct SaysArgs {
     /// Do not log each request
     #[arg(long)]
     pub no_enable_log_requests: bool,
+    /// Log what is answered to chats, piece by piece and whole
+    #[arg(long)]
+    pub enable_log_outputs: bool,
+    /// Of --enable-log-outputs, do not log the pieces
+    #[arg(long)]
+    pub no_enable_log_deltas: bool,
+    /// Log each step of the engine
+    #[arg(long)]
+    pub enable_logging_iteration_details: bool,
+    /// The shape of log lines [default: default]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub log_format: Option<LogFormatName>,
     /// Put each request's metrics into its answer (the default)
     #[arg(long, overrides_with = "no_enable_per_request_metrics")]
     pub enable_per_request_metrics: bool,
     /// Put no metrics into answers
     #[arg(long)]
     pub no_enable_per_request_metrics: bool,
+}
+
+/// How wrong its wall clock is. The truth is never on it, and says how wrong it was.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Its wall clock")]
+pub struct ClockArgs {
+    /// Ahead of this machine's by so much; negative: behind [default: 0]
+    #[arg(long, value_name = "MS", allow_hyphen_values = true)]
+    pub clock_offset_ms: Option<f64>,
+    /// Gains so many microseconds in a second; negative: loses [default: 0]
+    #[arg(long, value_name = "PPM", allow_hyphen_values = true)]
+    pub clock_drift_ppm: Option<f64>,
+    /// Set forward by so much, once, at --clock-step-at-s; negative: back
+    #[arg(long, value_name = "MS", allow_hyphen_values = true)]
+    pub clock_step_ms: Option<f64>,
+    /// When it is set, after the start
+    #[arg(long, value_name = "SECONDS")]
+    pub clock_step_at_s: Option<f64>,
 }

@@ -1,10 +1,10 @@
 //! The embedded server's parameters: from the file's section, from `tare serve`'s flags, and back
 //! to flags, with which a run starts its child. This file must not know what they do.
 
-use super::Embedded;
 use super::check::{Check, Limits, Origins};
 use super::file::{self, File};
-use crate::cli::ServeArgs;
+use super::{Embedded, LogFormat};
+use crate::cli::{LogFormatName, ServeArgs};
 use crate::error::Failure;
 
 /// The file's section `embedded`. It serves the model that the run asks for, unless told otherwise.
@@ -17,7 +17,7 @@ pub fn from_file(file: &File, seed: u64, check: &mut Check<'_>) -> Embedded {
 
 /// The flags of `tare serve`. Spans are made when there is somewhere to send them.
 pub fn from_flags(flags: &ServeArgs) -> Result<Embedded, Failure> {
-    let (engine, says) = (&flags.engine, &flags.says);
+    let (engine, says, clock) = (&flags.engine, &flags.says, &flags.clock);
     let switch = |on: bool, off: bool| if off { Some(false) } else { on.then_some(true) };
     let given = file::Embedded {
         model: engine.model.clone(),
@@ -33,13 +33,28 @@ pub fn from_flags(flags: &ServeArgs) -> Result<Embedded, Failure> {
         frontend_us_per_token: engine.frontend_us_per_token,
         mean_output_tokens: engine.mean_output_tokens,
         api_server_count: engine.api_server_count,
+        data_parallel_size: engine.data_parallel_size,
         log_stats_interval_s: says.log_stats_interval_s,
         enable_log_requests: switch(says.enable_log_requests, says.no_enable_log_requests),
+        enable_log_outputs: Some(says.enable_log_outputs),
+        enable_log_deltas: Some(!says.no_enable_log_deltas),
+        enable_logging_iteration_details: Some(says.enable_logging_iteration_details),
         enable_per_request_metrics: switch(
             says.enable_per_request_metrics,
             says.no_enable_per_request_metrics,
         ),
+        log_format: says.log_format.map(|name| match name {
+            LogFormatName::Default => LogFormat::Default,
+            LogFormatName::Us => LogFormat::Us,
+            LogFormatName::Json => LogFormat::Json,
+            LogFormatName::V0_10 => LogFormat::V0_10,
+        }),
+        stat_log: Some(flags.stat_log.is_some()),
         spans: Some(flags.otlp_endpoint.is_some()),
+        clock_offset_ms: clock.clock_offset_ms,
+        clock_drift_ppm: clock.clock_drift_ppm,
+        clock_step_ms: clock.clock_step_ms,
+        clock_step_at_s: clock.clock_step_at_s,
         faults: Some(flags.fault.clone()),
     };
     let mut origins = Origins::new(None);
@@ -52,8 +67,8 @@ pub fn from_flags(flags: &ServeArgs) -> Result<Embedded, Failure> {
     Ok(embedded)
 }
 
-/// The flags of `tare serve` that make it serve `embedded`; where it listens, and where spans go,
-/// is for the caller to add.
+/// The flags of `tare serve` that make it serve `embedded`; where it listens, and where spans and the
+/// stat log go, is for the caller to add.
 pub fn to_flags(embedded: &Embedded) -> Vec<String> {
     let Embedded {
         model,
@@ -70,9 +85,19 @@ pub fn to_flags(embedded: &Embedded) -> Vec<String> {
         mean_output_tokens,
         api_server_count,
         log_stats_interval_s,
+        data_parallel_size,
         enable_log_requests,
+        enable_log_outputs,
+        enable_log_deltas,
+        enable_logging_iteration_details,
         enable_per_request_metrics,
+        log_format,
+        stat_log: _,
         spans: _,
+        clock_offset_ms,
+        clock_drift_ppm,
+        clock_step_ms,
+        clock_step_at_s,
         faults,
     } = embedded;
     let no = |on: bool| if on { "--" } else { "--no-" };
@@ -90,15 +115,29 @@ pub fn to_flags(embedded: &Embedded) -> Vec<String> {
         format!("--frontend-us-per-token={frontend_us_per_token}"),
         format!("--mean-output-tokens={mean_output_tokens}"),
         format!("--api-server-count={api_server_count}"),
+        format!("--data-parallel-size={data_parallel_size}"),
         format!("--log-stats-interval-s={log_stats_interval_s}"),
         format!("{}enable-log-requests", no(*enable_log_requests)),
         format!("{}enable-per-request-metrics", no(*enable_per_request_metrics)),
+        format!("--log-format={}", log_format.as_str()),
+        format!("--clock-offset-ms={clock_offset_ms}"),
+        format!("--clock-drift-ppm={clock_drift_ppm}"),
     ];
+    if let Some(at_s) = clock_step_at_s {
+        flags.push(format!("--clock-step-ms={clock_step_ms}"));
+        flags.push(format!("--clock-step-at-s={at_s}"));
+    }
+    let switches = [
+        (*enable_log_outputs, "--enable-log-outputs"),
+        (!*enable_log_deltas, "--no-enable-log-deltas"),
+        (*enable_logging_iteration_details, "--enable-logging-iteration-details"),
+    ];
+    flags.extend(switches.iter().filter(|(on, _)| *on).map(|(_, flag)| (*flag).to_owned()));
     flags.extend(faults.iter().map(|fault| format!("--fault={fault}")));
     flags
 }
 
-const FLAGS: [(&str, &str); 15] = [
+const FLAGS: &[(&str, &str)] = &[
     ("embedded.model", "--model"),
     ("embedded.seed", "--seed"),
     ("embedded.max_num_seqs", "--max-num-seqs"),
@@ -112,9 +151,18 @@ const FLAGS: [(&str, &str); 15] = [
     ("embedded.frontend_us_per_token", "--frontend-us-per-token"),
     ("embedded.mean_output_tokens", "--mean-output-tokens"),
     ("embedded.api_server_count", "--api-server-count"),
+    ("embedded.data_parallel_size", "--data-parallel-size"),
+    ("embedded.enable_log_outputs", "--enable-log-outputs"),
     ("embedded.log_stats_interval_s", "--log-stats-interval-s"),
+    ("embedded.clock_offset_ms", "--clock-offset-ms"),
+    ("embedded.clock_drift_ppm", "--clock-drift-ppm"),
+    ("embedded.clock_step_ms", "--clock-step-ms"),
+    ("embedded.clock_step_at_s", "--clock-step-at-s"),
     ("embedded.faults", "--fault"),
 ];
+
+/// How far the wall clock may be off: 115 days.
+const DISTANCE: Limits = Limits::from(-1e10, 1e10, "milliseconds");
 
 fn resolve(given: file::Embedded, check: &mut Check<'_>) -> Embedded {
     let usual = Embedded::default();
@@ -124,6 +172,13 @@ fn resolve(given: file::Embedded, check: &mut Check<'_>) -> Embedded {
             "expected a name, found nothing",
             format!("left out, it is {}", usual.model),
         );
+    }
+    let step_at_s = step_at_s(&given, check);
+    let enable_log_requests = given.enable_log_requests.unwrap_or(usual.enable_log_requests);
+    let enable_log_outputs = given.enable_log_outputs.unwrap_or(usual.enable_log_outputs);
+    if enable_log_outputs && !enable_log_requests {
+        let message = "outputs are logged only where requests are";
+        check.problem("embedded.enable_log_outputs", message, "leave `enable_log_requests` on, or this off");
     }
     let faults = given.faults.unwrap_or_default();
     if faults.iter().any(|fault| fault.trim().is_empty()) {
@@ -191,17 +246,71 @@ fn resolve(given: file::Embedded, check: &mut Check<'_>) -> Embedded {
             usual.api_server_count,
             1..=64,
         ),
+        data_parallel_size: check.whole(
+            "embedded.data_parallel_size",
+            given.data_parallel_size,
+            usual.data_parallel_size,
+            1..=64,
+        ),
         log_stats_interval_s: check.real(
             "embedded.log_stats_interval_s",
             given.log_stats_interval_s,
             usual.log_stats_interval_s,
             Limits::from(0.1, 3600.0, "seconds"),
         ),
-        enable_log_requests: given.enable_log_requests.unwrap_or(usual.enable_log_requests),
+        enable_log_requests,
+        enable_log_outputs,
+        enable_log_deltas: given.enable_log_deltas.unwrap_or(usual.enable_log_deltas),
+        enable_logging_iteration_details: given
+            .enable_logging_iteration_details
+            .unwrap_or(usual.enable_logging_iteration_details),
         enable_per_request_metrics: given
             .enable_per_request_metrics
             .unwrap_or(usual.enable_per_request_metrics),
+        log_format: given.log_format.unwrap_or(usual.log_format),
+        stat_log: given.stat_log.unwrap_or(usual.stat_log),
         spans: given.spans.unwrap_or(usual.spans),
+        clock_offset_ms: check.real(
+            "embedded.clock_offset_ms",
+            given.clock_offset_ms,
+            usual.clock_offset_ms,
+            DISTANCE,
+        ),
+        clock_drift_ppm: check.real(
+            "embedded.clock_drift_ppm",
+            given.clock_drift_ppm,
+            usual.clock_drift_ppm,
+            Limits::from(-1e5, 1e5, "millionths"),
+        ),
+        clock_step_ms: check.real(
+            "embedded.clock_step_ms",
+            given.clock_step_ms,
+            usual.clock_step_ms,
+            DISTANCE,
+        ),
+        clock_step_at_s: step_at_s,
         faults,
     }
+}
+
+/// A step has a length and a moment, or there is none.
+fn step_at_s(given: &file::Embedded, check: &mut Check<'_>) -> Option<f64> {
+    const MOMENT: &str = "embedded.clock_step_at_s";
+    match (given.clock_step_ms, given.clock_step_at_s) {
+        (Some(_), None) => {
+            let message = "expected seconds after the start at which the clock is set, found nothing";
+            check.problem(MOMENT, message, "say when, or leave the step out");
+        }
+        (None, Some(_)) => {
+            let message = "expected milliseconds by which the clock is set, found nothing";
+            check.problem("embedded.clock_step_ms", message, "say how far, or leave the moment out");
+        }
+        _ => {}
+    }
+    check.real_or_none(
+        MOMENT,
+        given.clock_step_at_s,
+        Limits::from(0.0, 1e6, "seconds"),
+        "left out, the clock is not set",
+    )
 }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use super::{Connections, Stamps};
+use super::{Connections, LogFormat, Stamps};
 use crate::record::Endpoint;
 
 /// The whole file.
@@ -72,9 +72,19 @@ pub struct Embedded {
     pub mean_output_tokens: Option<f64>,
     pub api_server_count: Option<u16>,
     pub log_stats_interval_s: Option<f64>,
+    pub data_parallel_size: Option<u16>,
     pub enable_log_requests: Option<bool>,
+    pub enable_log_outputs: Option<bool>,
+    pub enable_log_deltas: Option<bool>,
+    pub enable_logging_iteration_details: Option<bool>,
     pub enable_per_request_metrics: Option<bool>,
+    pub log_format: Option<LogFormat>,
+    pub stat_log: Option<bool>,
     pub spans: Option<bool>,
+    pub clock_offset_ms: Option<f64>,
+    pub clock_drift_ppm: Option<f64>,
+    pub clock_step_ms: Option<f64>,
+    pub clock_step_at_s: Option<f64>,
     pub faults: Option<Vec<String>>,
 }
 

@@ -87,8 +87,37 @@ pub struct Target {
     pub embedded: Embedded,
 }
 
+/// The shape of the embedded server's log lines.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// As vLLM 0.31 and later write them: whole seconds.
+    #[default]
+    Default,
+    /// A logging configuration with microseconds.
+    Us,
+    /// The JSON formatter of vLLM 0.32: milliseconds.
+    Json,
+    /// The heads of vLLM 0.10.1 to 0.11; messages are those of 0.32.
+    #[serde(rename = "0.10")]
+    V0_10,
+}
+
+impl LogFormat {
+    /// As it is written on the command line and in the file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LogFormat::Default => "default",
+            LogFormat::Us => "us",
+            LogFormat::Json => "json",
+            LogFormat::V0_10 => "0.10",
+        }
+    }
+}
+
 /// Parameters of the embedded server (`tare serve`): an engine model, what it reports, its faults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Embedded {
     pub model: String,
     pub seed: u64,
@@ -109,14 +138,29 @@ pub struct Embedded {
     pub frontend_us_per_token: f64,
     /// Natural answer length when `ignore_eos` is not asked for: geometric with this mean.
     pub mean_output_tokens: f64,
-    /// Threads that serve connections, where vLLM has API server processes.
+    /// API servers: threads here, where vLLM has processes.
     pub api_server_count: u16,
     pub log_stats_interval_s: f64,
+    /// Engines, each with a cache, a batch and metrics of its own.
+    pub data_parallel_size: u16,
     /// As vLLM's flags of the same name.
     pub enable_log_requests: bool,
+    pub enable_log_outputs: bool,
+    pub enable_log_deltas: bool,
+    pub enable_logging_iteration_details: bool,
     pub enable_per_request_metrics: bool,
+    pub log_format: LogFormat,
+    /// Write what the stat-logger plugin writes, into the run folder.
+    pub stat_log: bool,
     /// Export `llm_request` spans to tare's receiver.
     pub spans: bool,
+    /// Its wall clock is ahead of the host's by so much from the start, and gains so many microseconds
+    /// a second; negative: behind, and loses.
+    pub clock_offset_ms: f64,
+    pub clock_drift_ppm: f64,
+    /// It is set forward by so much (negative: back) so long after the start.
+    pub clock_step_ms: f64,
+    pub clock_step_at_s: Option<f64>,
     /// Fault script: see `mock::script`.
     pub faults: Vec<String>,
 }
@@ -138,9 +182,19 @@ impl Default for Embedded {
             mean_output_tokens: 180.0,
             api_server_count: 1,
             log_stats_interval_s: 10.0,
+            data_parallel_size: 1,
             enable_log_requests: true,
+            enable_log_outputs: false,
+            enable_log_deltas: true,
+            enable_logging_iteration_details: false,
             enable_per_request_metrics: true,
+            log_format: LogFormat::Default,
+            stat_log: false,
             spans: true,
+            clock_offset_ms: 0.0,
+            clock_drift_ppm: 0.0,
+            clock_step_ms: 0.0,
+            clock_step_at_s: None,
             faults: Vec::new(),
         }
     }

@@ -250,6 +250,25 @@ fn every_value_out_of_range_is_told_at_once() {
 }
 
 #[test]
+fn the_embedded_server_is_only_told_what_it_can_do() {
+    let yaml = "load: {users: 1}\nembedded: {clock_step_ms: 5, clock_drift_ppm: 1e9, enable_log_outputs: true, enable_log_requests: false, data_parallel_size: 0}\n";
+    insta::assert_snapshot!(refused(yaml, ""), @r"
+    error: a.yaml: `embedded.clock_step_at_s`: expected seconds after the start at which the clock is set, found nothing
+    hint: say when, or leave the step out
+    error: a.yaml: `embedded.enable_log_outputs`: outputs are logged only where requests are
+    hint: leave `enable_log_requests` on, or this off
+    error: a.yaml: `embedded.data_parallel_size`: expected a whole number from 1 to 64, found 0
+    hint: left out, it is 1
+    error: a.yaml: `embedded.clock_drift_ppm`: expected a number from -100000 to 100000 (millionths), found 1000000000
+    hint: left out, it is 0
+    ");
+    let alone = refused("load: {users: 1}\nembedded: {clock_step_at_s: 5}\n", "");
+    assert!(alone.contains("expected milliseconds by which the clock is set, found nothing"), "{alone}");
+    let format = refused("load: {users: 1}\nembedded: {log_format: xml}\n", "");
+    assert!(format.contains("`embedded.log_format`") && format.contains("found `xml`"), "{format}");
+}
+
+#[test]
 fn conflicts_name_both_sides_as_they_were_given() {
     insta::assert_snapshot!(refused("load: {users: 5, request_rate: 2, requests: 9}", ""), @r"
     error: a.yaml: `load.request_rate`: a rate is for an open loop, `load.users` for a closed one
@@ -522,7 +541,7 @@ fn an_own_authorization_header_takes_the_place_of_a_key() {
 
 #[test]
 fn the_child_is_told_exactly_what_was_configured() {
-    let yaml = "embedded: {model: m, seed: 5, max_num_seqs: 8, max_num_batched_tokens: 99, max_model_len: 777, prefill_us_per_token: 0.1, decode_base_ms: 3.25, decode_per_seq_ms: 0, jitter: 0.5, frontend_ms: 9, frontend_us_per_token: 1e-3, mean_output_tokens: 33, api_server_count: 3, log_stats_interval_s: 2, enable_log_requests: false, enable_per_request_metrics: false, spans: false, faults: ['a b', 'c=d']}\nload: {users: 1}";
+    let yaml = "embedded: {model: m, seed: 5, max_num_seqs: 8, max_num_batched_tokens: 99, max_model_len: 777, prefill_us_per_token: 0.1, decode_base_ms: 3.25, decode_per_seq_ms: 0, jitter: 0.5, frontend_ms: 9, frontend_us_per_token: 1e-3, mean_output_tokens: 33, api_server_count: 3, data_parallel_size: 4, log_stats_interval_s: 2, enable_log_requests: false, enable_log_deltas: false, enable_logging_iteration_details: true, enable_per_request_metrics: false, log_format: 0.10, spans: false, clock_offset_ms: -12.5, clock_drift_ppm: -3, clock_step_ms: 1e3, clock_step_at_s: 0.5, faults: ['a b', 'c=d']}\nload: {users: 1}";
     for embedded in [config(yaml, "").target.embedded, Embedded { spans: false, ..Embedded::default() }] {
         let args = ["tare", "serve"]
             .into_iter()
@@ -550,7 +569,7 @@ fn every_key_is_known_to_the_hints() {
     insta::assert_snapshot!(list.join("\n"), @r"
     : name seed label metadata target embedded workload load observe output overwrite calibrate
     target: base_url server endpoint path model headers api_key_env ca_cert insecure ready_timeout_s
-    embedded: model seed max_num_seqs max_num_batched_tokens max_model_len prefill_us_per_token decode_base_ms decode_per_seq_ms jitter frontend_ms frontend_us_per_token mean_output_tokens api_server_count log_stats_interval_s enable_log_requests enable_per_request_metrics spans faults
+    embedded: model seed max_num_seqs max_num_batched_tokens max_model_len prefill_us_per_token decode_base_ms decode_per_seq_ms jitter frontend_ms frontend_us_per_token mean_output_tokens api_server_count log_stats_interval_s data_parallel_size enable_log_requests enable_log_outputs enable_log_deltas enable_logging_iteration_details enable_per_request_metrics log_format stat_log spans clock_offset_ms clock_drift_ppm clock_step_ms clock_step_at_s faults
     workload: dataset path samples random_input_len random_output_len range_ratio max_tokens temperature top_p ignore_eos stream extra_body
     load: users ramp_s request_rate arrival requests duration_s grace_period_s timeout_s connect_timeout_s warmups max_concurrency stamps connections source_addresses threads affinity request_id_prefix
     observe: metrics scrape_interval_s server_log otlp span_wait_s

@@ -12,6 +12,7 @@ use super::endpoints::{self, Reply};
 use super::exchange::Exchange;
 use super::head::{Head, ResponseHead, reason};
 use super::http_metrics::HttpExchange;
+use super::log::Log;
 use super::server::{Shared, client};
 use super::wire::{Closed, Incoming, Wire};
 
@@ -21,6 +22,8 @@ pub struct Client {
     pub name: String,
     pub port: u16,
     pub accepted: UnixNs,
+    /// As the API server writes it that has this connection.
+    pub log: Log,
 }
 
 /// How an exchange left the connection.
@@ -33,9 +36,9 @@ pub struct Ended {
 }
 
 /// Serves a connection until either side closes it.
-pub async fn run(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, accepted: UnixNs) {
+pub async fn run(shared: Arc<Shared>, log: Log, stream: TcpStream, peer: SocketAddr, accepted: UnixNs) {
     let mut wire = Wire::new(stream);
-    let client = Client { name: client(peer), port: peer.port(), accepted };
+    let client = Client { name: client(peer), port: peer.port(), accepted, log };
     let mut stopping = shared.stopping.subscribe();
     let mut count = 0;
     loop {
@@ -47,7 +50,7 @@ pub async fn run(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, accep
         let incoming = match next {
             Ok(incoming) => incoming,
             Err(Closed::Quietly) => return,
-            Err(Closed::Invalid(what)) => return refuse(&shared, &mut wire, what).await,
+            Err(Closed::Invalid(what)) => return refuse(&shared, &client, &mut wire, what).await,
         };
         count += 1;
         // As on asyncio's loop: what has come in on other connections is read before work on this
@@ -62,10 +65,9 @@ pub async fn run(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, accep
 }
 
 /// Writes the access line of a response.
-pub fn log_access(shared: &Shared, client: &Client, head: &Head, status: u16) {
-    let Head { method, target, .. } = head;
-    let line = format!("{} - \"{method} {target} HTTP/1.1\" {status} {}", client.name, reason(status));
-    shared.log.uvicorn("INFO", &line);
+pub fn log_access(client: &Client, head: &Head, status: u16) {
+    let request = format!("{} {}", head.method, head.target);
+    client.log.access(&client.name, &request, status, reason(status));
 }
 
 async fn one(shared: &Shared, wire: &mut Wire, client: &Client, incoming: &Incoming, count: u32) -> Ended {
@@ -74,15 +76,15 @@ async fn one(shared: &Shared, wire: &mut Wire, client: &Client, incoming: &Incom
         return Exchange::new(shared, wire, client, incoming, count).run(&incoming.body, chat).await;
     }
     let reply = endpoints::reply(shared, head, &incoming.body).await;
-    log_access(shared, client, head, reply.status);
+    log_access(client, head, reply.status);
     let response_bytes = reply.body.len() as u64;
     let reusable = send(&reply, shared, wire, head).await.is_ok();
     Ended { status: reply.status, response_bytes, reusable }
 }
 
 /// What is not HTTP gets an answer as from uvicorn.
-async fn refuse(shared: &Shared, wire: &mut Wire, what: &'static str) {
-    shared.log.uvicorn("WARNING", what);
+async fn refuse(shared: &Shared, client: &Client, wire: &mut Wire, what: &'static str) {
+    client.log.uvicorn("WARNING", "httptools_impl.py:165", what);
     let head = ResponseHead {
         status: 400,
         content_type: "text/plain; charset=utf-8",
@@ -90,6 +92,7 @@ async fn refuse(shared: &Shared, wire: &mut Wire, what: &'static str) {
         request_id: None,
         allow: None,
         close: true,
+        date: shared.clock.date(),
     };
     let mut bytes = head.bytes();
     bytes.extend_from_slice(what.as_bytes());
@@ -119,6 +122,7 @@ async fn send(reply: &Reply, shared: &Shared, wire: &mut Wire, head: &Head) -> s
         request_id: head.x_request_id.as_deref().filter(|_| shared.request_id_headers),
         allow: reply.allow,
         close: head.close,
+        date: shared.clock.date(),
     };
     wire.write(&response.bytes()).await?;
     if head.method != "HEAD" {

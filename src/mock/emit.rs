@@ -17,7 +17,9 @@ impl Exchange<'_> {
         content_type: &str,
         length: Option<usize>,
     ) -> Result<(), Unfinished> {
-        log_access(self.shared, self.client, self.head, status);
+        if !self.loses_line("access") {
+            log_access(self.client, self.head, status);
+        }
         self.row.status = status;
         self.response_bytes = length.unwrap_or(0) as u64;
         let response = ResponseHead {
@@ -27,6 +29,7 @@ impl Exchange<'_> {
             request_id: self.head.x_request_id.as_deref().filter(|_| self.shared.request_id_headers),
             allow: None,
             close: self.head.close,
+            date: self.shared.clock.date(),
         };
         self.row.head_unix_ns = Some(self.wire.write(&response.bytes()).await?);
         Ok(())
@@ -89,7 +92,7 @@ impl Exchange<'_> {
 
     async fn stream_error(&mut self) -> Result<(), Unfinished> {
         self.applied("stream_error");
-        self.shared.log.error("serving.py:929", "Error in chat completion stream generator.");
+        self.client.log.error("serving.py:929", "Error in chat completion stream generator.");
         self.out.clear();
         chunks::stream_error(&mut self.out);
         self.wire.write(&self.out).await?;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::clock::UnixNs;
+use crate::config::Embedded;
 
 use super::body;
 use super::exchange::{check_model, front_end};
@@ -127,7 +127,7 @@ fn tokenize(shared: &Shared, bytes: &[u8]) -> Result<Reply, Reject> {
 }
 
 fn models(shared: &Shared) -> Reply {
-    let created = UnixNs::now().0 / 1_000_000_000;
+    let created = shared.clock.now().0 / 1_000_000_000;
     let permission = Permission {
         id: format!("modelperm-{}", shared.with_ids(|ids| ids.hex(16))),
         object: "model_permission",
@@ -166,7 +166,11 @@ fn metrics(shared: &Shared) -> Reply {
         },
         MetricsPage::Page => {
             let limits = engine::limits(&shared.embedded);
-            let page = shared.front.with_registry(|r| families::page(r, &shared.embedded.model, &limits));
+            let Embedded { model, api_server_count, .. } = &shared.embedded;
+            let merged = *api_server_count > 1;
+            let page = shared
+                .front
+                .with_metrics(|engines, http| families::page(engines, http, model, &limits, merged));
             Reply { status: 200, content_type: exposition::CONTENT_TYPE, body: page.into_bytes(), allow: None }
         }
     }

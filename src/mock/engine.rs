@@ -1,4 +1,4 @@
-//! The engine: a thread that runs the scheduler step by step and lets each step take as long as the
+//! An engine: a thread that runs the scheduler step by step and lets each step take as long as the
 //! cost model says. It stands for vLLM's engine core process: requests reach it between two steps,
 //! and its stamps are taken there. This file must not know HTTP, text or metrics.
 
@@ -23,17 +23,34 @@ pub enum Command {
     Abort(u64),
 }
 
-/// Starts the engine. It ends when every command sender, or the receiver of outputs, is gone.
+/// What one step of one engine was and brought about.
+#[derive(Debug)]
+pub struct Step {
+    /// The engine's number.
+    pub engine: usize,
+    /// Steps with something to compute, from 0.
+    pub number: u64,
+    pub plan: Plan,
+    /// Requests whose prompt it computed, or a part of it.
+    pub context_requests: u32,
+    /// How long it took.
+    pub elapsed_s: f64,
+    pub output: StepOutput,
+}
+
+/// Starts the engine of this number. It ends when every command sender, or the receiver of its steps, is
+/// gone.
 pub fn start(
+    engine: usize,
     embedded: &Embedded,
-    outputs: UnboundedSender<StepOutput>,
+    steps: UnboundedSender<Step>,
 ) -> std::io::Result<(Sender<Command>, JoinHandle<()>)> {
     let (commands, receiver) = channel();
     let scheduler = Scheduler::new(limits(embedded));
-    let cost = StepCost::new(embedded);
-    let thread = std::thread::Builder::new().name("mock-engine".to_owned()).spawn(move || {
+    let cost = StepCost::new(engine, embedded);
+    let thread = std::thread::Builder::new().name(format!("mock-engine-{engine}")).spawn(move || {
         exact_sleeps();
-        run(scheduler, cost, &receiver, &outputs);
+        run(engine, scheduler, cost, &receiver, &steps);
     })?;
     Ok((commands, thread))
 }
@@ -48,11 +65,13 @@ pub fn limits(embedded: &Embedded) -> Limits {
 }
 
 fn run(
+    engine: usize,
     mut scheduler: Scheduler,
     mut cost: StepCost,
     commands: &Receiver<Command>,
-    outputs: &UnboundedSender<StepOutput>,
+    steps: &UnboundedSender<Step>,
 ) {
+    let mut number = 0;
     loop {
         if !scheduler.has_work() {
             match commands.recv() {
@@ -69,12 +88,17 @@ fn run(
         }
         let begin = Anchor::now();
         let plan = scheduler.schedule(begin);
+        let context_requests = scheduler.context_requests();
         if !plan.is_empty() {
             sleep_until(begin.monotonic_ns + cost.step_ns(&plan));
         }
-        if outputs.send(scheduler.finish_step(Anchor::now())).is_err() {
+        let computed = !plan.is_empty();
+        let output = scheduler.finish_step(Anchor::now());
+        let elapsed_s = (output.at.monotonic_ns - begin.monotonic_ns) as f64 / 1e9;
+        if steps.send(Step { engine, number, plan, context_requests, elapsed_s, output }).is_err() {
             return;
         }
+        number += u64::from(computed);
     }
 }
 
@@ -106,13 +130,13 @@ struct StepCost {
 }
 
 impl StepCost {
-    fn new(embedded: &Embedded) -> Self {
+    fn new(engine: usize, embedded: &Embedded) -> Self {
         Self {
             base_ms: embedded.decode_base_ms,
             per_sequence_ms: embedded.decode_per_seq_ms,
             per_prompt_token_ms: embedded.prefill_us_per_token / 1e3,
             jitter: embedded.jitter,
-            rng: ChaCha8Rng::seed_from_u64(embedded.seed),
+            rng: ChaCha8Rng::seed_from_u64(embedded.seed.wrapping_add(engine as u64)),
         }
     }
 
@@ -143,7 +167,7 @@ mod tests {
             jitter: 0.0,
             ..Embedded::default()
         };
-        let mut cost = StepCost::new(&embedded);
+        let mut cost = StepCost::new(0, &embedded);
         assert_eq!(cost.step_ns(&Plan { decoding: 4, prefill_tokens: 100 }), 16_000_000);
     }
 
@@ -153,7 +177,7 @@ mod tests {
             Embedded { decode_base_ms: 10.0, decode_per_seq_ms: 0.0, jitter: 0.1, ..Embedded::default() };
         let plan = Plan { decoding: 1, prefill_tokens: 0 };
         let draw = || {
-            let mut cost = StepCost::new(&embedded);
+            let mut cost = StepCost::new(0, &embedded);
             (0..5_000).map(|_| cost.step_ns(&plan) as f64 / 1e7).collect::<Vec<f64>>()
         };
         let factors = draw();
@@ -168,15 +192,18 @@ mod tests {
     fn the_thread_computes_what_it_is_told_and_ends_with_its_sender() {
         let embedded = Embedded { decode_base_ms: 0.5, jitter: 0.0, ..Embedded::default() };
         let (sender, mut outputs) = tokio::sync::mpsc::unbounded_channel();
-        let (commands, thread) = start(&embedded, sender).unwrap();
+        let (commands, thread) = start(0, &embedded, sender).unwrap();
         let request = Request { id: 9, prompt_tokens: 40, blocks: vec![1, 2], max_tokens: 3, stop_at: None };
         commands.send(Command::Add(request)).unwrap();
-        let steps: Vec<StepOutput> = (0..3).map(|_| outputs.blocking_recv().unwrap()).collect();
-        let stamps: Vec<i64> = steps.iter().map(|s| s.at.monotonic_ns).collect();
+        let steps: Vec<Step> = (0..3).map(|_| outputs.blocking_recv().unwrap()).collect();
+        let stamps: Vec<i64> = steps.iter().map(|s| s.output.at.monotonic_ns).collect();
         assert!(stamps.windows(2).all(|w| w[1] - w[0] >= 500_000), "{stamps:?}");
-        let first = steps[0].outputs[0].first.unwrap();
+        let what: Vec<_> = steps.iter().map(|s| (s.number, s.context_requests, s.plan.decoding)).collect();
+        assert_eq!(what, [(0, 1, 0), (1, 0, 1), (2, 0, 1)]);
+        assert!(steps.iter().all(|s| s.elapsed_s >= 0.0005));
+        let first = steps[0].output.outputs[0].first.unwrap();
         assert!(first.queued.monotonic_ns <= first.scheduled.monotonic_ns);
-        assert!(steps[2].outputs[0].finish.is_some());
+        assert!(steps[2].output.outputs[0].finish.is_some());
         drop(commands);
         thread.join().unwrap();
     }

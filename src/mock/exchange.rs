@@ -41,6 +41,8 @@ pub struct Exchange<'a> {
     pub(super) response_bytes: u64,
     /// End of the step with the first token, monotonic.
     pub(super) first_step_ns: i64,
+    /// Lines of the log about this request, lost ones included.
+    lines: u64,
     /// The connection's writes that had blocked before this request.
     blocked_before: u32,
 }
@@ -111,6 +113,7 @@ impl<'a> Exchange<'a> {
             token_events: 0,
             response_bytes: 0,
             first_step_ns: 0,
+            lines: 0,
             blocked_before: wire.blocked_writes,
             wire,
         }
@@ -159,7 +162,7 @@ impl<'a> Exchange<'a> {
             let mut garbage = b"\x00\xff\xfe\x80\x1b[31mgarbage\n(APIServer pid=12) INFO 11-2\n".to_vec();
             garbage.extend(std::iter::repeat_n(b'x', 100_000));
             garbage.push(b'\n');
-            self.shared.log.raw(garbage);
+            self.client.log.raw(garbage);
         }
     }
 
@@ -200,7 +203,7 @@ impl<'a> Exchange<'a> {
         let tokens = if tokenised { self.shared.embedded.max_model_len as usize } else { 0 };
         front_end(self.shared, tokens, self.row.n).await;
         if let Some(line) = reject.log_line() {
-            self.shared.log.error("serving.py:274", &line);
+            self.client.log.error("serving.py:274", &line);
         }
         let body = reject.body();
         self.send_head(reject.status, "application/json", Some(body.len())).await?;
@@ -218,7 +221,7 @@ impl<'a> Exchange<'a> {
                 ids.external,
                 job.params.repr()
             );
-            self.shared.log.info("request_logger.py:65", &line);
+            self.log_line("Received", "request_logger.py:65", &line);
         }
         if job.stream {
             self.send_head(200, "text/event-stream; charset=utf-8", None).await?;
@@ -226,7 +229,7 @@ impl<'a> Exchange<'a> {
         let shared = self.shared;
         let label = Label {
             response_id: &ids.response,
-            created_s: UnixNs::now().0 / 1_000_000_000,
+            created_s: shared.clock.now().0 / 1_000_000_000,
             model: &shared.embedded.model,
             fingerprint: &shared.fingerprint,
         };
@@ -261,12 +264,13 @@ impl<'a> Exchange<'a> {
         let submission = Submission {
             request,
             external_id: ids.external.clone(),
-            arrival: self.row.arrival_unix_ns.unwrap_or_default(),
+            arrival: self.shared.clock.says(self.row.arrival_unix_ns.unwrap_or_default()),
             span: self.span_plan(job),
         };
-        let deltas = self.shared.front.submit(submission);
+        let (engine, deltas) = self.shared.front.submit(submission);
+        self.row.engine = engine as u16;
         if embedded.enable_log_requests {
-            self.shared.log.info("async_llm.py:578", &format!("Added request {}.", ids.internal));
+            self.log_line("Added", "async_llm.py:578", &format!("Added request {}.", ids.internal));
         }
         (answer, deltas)
     }
@@ -275,7 +279,7 @@ impl<'a> Exchange<'a> {
         let traceparent = self.head.traceparent.as_deref();
         if !self.shared.traced {
             if traceparent.is_some() {
-                self.shared.warn_tracing_is_off();
+                self.shared.warn_tracing_is_off(&self.client.log);
             }
             return None;
         }
@@ -288,6 +292,27 @@ impl<'a> Exchange<'a> {
             let (temperature, top_p) = (job.params.temperature, job.params.top_p);
             Some(SpanPlan { context, span_id: ids.bytes(), temperature, top_p })
         })
+    }
+
+    /// Writes a line of vLLM's about this request, unless it is to be lost; `kind` names it in the truth.
+    pub(super) fn log_line(&mut self, kind: &str, place: &str, message: &str) {
+        if !self.loses_line(kind) {
+            self.client.log.info(place, message);
+        }
+    }
+
+    /// Whether the next line about this request is lost.
+    pub(super) fn loses_line(&mut self, kind: &str) -> bool {
+        let line = self.lines;
+        self.lines += 1;
+        let lost = self.faults.log_loss.is_some_and(|loss| loss.hits(line));
+        if lost {
+            if self.row.lost_lines.is_empty() {
+                self.applied("log_loss");
+            }
+            self.row.lost_lines.push(kind.to_owned());
+        }
+        lost
     }
 
     pub(super) fn applied(&mut self, fault: &str) {

@@ -1,6 +1,6 @@
-//! The front end's side of the engine, vLLM's output handler: it hands requests over, takes every
-//! step's outputs, stamps them, feeds metrics, spans and the stats line, and passes the tokens on to
-//! whoever writes them. All numbers of one request are computed here, once. This file must not know
+//! The front end's side of the engines, vLLM's output handler: it hands each request to one of them,
+//! takes every step's outputs, stamps them, feeds metrics, spans, the stats line and the stat log, and
+//! passes the tokens on to whoever writes them. All numbers of one request are computed here, once. This file must not know
 //! HTTP or text.
 
 use std::collections::HashMap;
@@ -11,20 +11,33 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::clock::{Anchor, UnixNs, monotonic_ns};
 
-use super::engine::Command;
-use super::http_metrics::HttpExchange;
+use super::engine::{Command, Step};
+use super::http_metrics::{Http, HttpExchange};
+use super::log::Log;
 use super::registry::{Finished, Registry};
-use super::schedule::{Admission, FinishReason, Output, Request, StepOutput};
+use super::schedule::{Admission, FinishReason, Output, Request};
+use super::server_clock::ServerClock;
 use super::spans::Spans;
+use super::stat_log::StatLog;
 use super::stats_line::StatsLine;
 use super::trace::{SpanPlan, request_span};
 
 /// Shared by all connections.
 pub struct Front {
     state: Mutex<State>,
-    engine: Sender<Command>,
-    spans: Option<Spans>,
+    engines: Vec<Sender<Command>>,
+    told: Told,
     max_model_len: u32,
+    clock: ServerClock,
+}
+
+/// Who is told of what the engines do, beside the metrics and whoever waits for a request.
+#[derive(Default)]
+pub struct Told {
+    pub spans: Option<Spans>,
+    pub stat_log: Option<StatLog>,
+    /// Where every step is logged.
+    pub iterations: Option<Log>,
 }
 
 /// A request on its way to the engine.
@@ -32,6 +45,7 @@ pub struct Submission {
     pub request: Request,
     /// The engine-side id, for spans.
     pub external_id: String,
+    /// By the server's own clock.
     pub arrival: UnixNs,
     pub span: Option<SpanPlan>,
 }
@@ -63,15 +77,26 @@ pub struct First {
 }
 
 struct State {
-    registry: Registry,
-    stats_line: StatsLine,
+    engines: Vec<Engine>,
+    /// Where the search for an engine begins.
+    next: usize,
+    http: Http,
     live: HashMap<u64, Live>,
     stopped: bool,
+}
+
+/// What is known here of an engine.
+struct Engine {
+    registry: Registry,
+    stats_line: StatsLine,
+    /// Requests in it.
+    requests: usize,
 }
 
 /// A request in the engine.
 struct Live {
     submission: Submission,
+    engine: usize,
     writer: UnboundedSender<Delta>,
     tokens: u32,
     progress: Option<Progress>,
@@ -86,40 +111,50 @@ struct Progress {
 }
 
 impl Front {
-    pub fn new(engine: Sender<Command>, spans: Option<Spans>, max_model_len: u32) -> Self {
+    pub fn new(engines: Vec<Sender<Command>>, told: Told, max_model_len: u32, clock: ServerClock) -> Self {
+        let created = clock.now();
+        let engine = |number| Engine {
+            registry: Registry::new(max_model_len, created),
+            stats_line: StatsLine::new(number, monotonic_ns()),
+            requests: 0,
+        };
         let state = State {
-            registry: Registry::new(max_model_len),
-            stats_line: StatsLine::new(monotonic_ns()),
+            engines: (0..engines.len()).map(engine).collect(),
+            next: 0,
+            http: Http::new(),
             live: HashMap::new(),
             stopped: false,
         };
-        Self { state: Mutex::new(state), engine, spans, max_model_len }
+        Self { state: Mutex::new(state), engines, told, max_model_len, clock }
     }
 
-    /// Hands a request to the engine; its tokens arrive at the receiver.
-    pub fn submit(&self, submission: Submission) -> UnboundedReceiver<Delta> {
+    /// Hands a request to the least busy engine; returns which, and where its tokens arrive.
+    pub fn submit(&self, submission: Submission) -> (usize, UnboundedReceiver<Delta>) {
         let (writer, deltas) = unbounded_channel();
         let request = submission.request.clone();
         let mut state = self.lock();
         if state.stopped {
             let _ = writer.send(Delta::Stopped);
-            return deltas;
+            return (0, deltas);
         }
-        let live = Live { submission, writer, tokens: 0, progress: None };
+        let engine = state.choose_engine();
+        let live = Live { submission, engine, writer, tokens: 0, progress: None };
         state.live.insert(request.id, live);
         drop(state);
-        // The engine only ends with the server.
-        let _ = self.engine.send(Command::Add(request));
-        deltas
+        self.tell(engine, Command::Add(request));
+        (engine, deltas)
     }
 
     /// Drops a request; `true` if it was still in the engine. Nothing of it is counted any more.
     pub fn abort(&self, id: u64) -> bool {
-        let was_live = self.lock().live.remove(&id).is_some();
-        if was_live {
-            let _ = self.engine.send(Command::Abort(id));
-        }
-        was_live
+        let mut state = self.lock();
+        let Some(live) = state.live.remove(&id) else {
+            return false;
+        };
+        state.left(live.engine);
+        drop(state);
+        self.tell(live.engine, Command::Abort(id));
+        true
     }
 
     /// Tells every writer that the server stops.
@@ -133,7 +168,7 @@ impl Front {
     }
 
     /// Passes on the engine's outputs for as long as it lives.
-    pub async fn run(self: Arc<Self>, mut steps: UnboundedReceiver<StepOutput>) {
+    pub async fn run(self: Arc<Self>, mut steps: UnboundedReceiver<Step>) {
         while let Some(step) = steps.recv().await {
             self.take_step(&step, UnixNs::now());
         }
@@ -142,62 +177,88 @@ impl Front {
     /// All metrics start again, as after a restart.
     pub fn reset_metrics(&self) {
         let mut state = self.lock();
-        let scheduler = state.registry.scheduler;
-        state.registry = Registry::new(self.max_model_len);
-        state.registry.scheduler = scheduler;
+        let created = self.clock.now();
+        for engine in &mut state.engines {
+            let scheduler = engine.registry.scheduler;
+            engine.registry = Registry::new(self.max_model_len, created);
+            engine.registry.scheduler = scheduler;
+        }
+        state.http = Http::new();
     }
 
     pub fn observe_http(&self, exchange: &HttpExchange) {
-        self.lock().registry.http.observe(exchange);
+        self.lock().http.observe(exchange, self.clock.now());
     }
 
-    /// Reads the metrics.
-    pub fn with_registry<T>(&self, read: impl FnOnce(&Registry) -> T) -> T {
-        read(&self.lock().registry)
+    /// Reads the metrics, engine by engine, and those of the HTTP layer.
+    pub fn with_metrics<T>(&self, read: impl FnOnce(Vec<&Registry>, &Http) -> T) -> T {
+        let state = self.lock();
+        read(state.engines.iter().map(|engine| &engine.registry).collect(), &state.http)
     }
 
-    /// The stats line that is due now, if any.
-    pub fn stats_line(&self) -> Option<String> {
-        self.lock().stats_line.line(monotonic_ns())
+    /// The stats lines that are due now, at most one of each engine.
+    pub fn stats_lines(&self) -> Vec<String> {
+        let now_ns = monotonic_ns();
+        self.lock().engines.iter_mut().filter_map(|engine| engine.stats_line.line(now_ns)).collect()
     }
 
-    fn take_step(&self, step: &StepOutput, now: UnixNs) {
+    fn tell(&self, engine: usize, command: Command) {
+        if let Some(engine) = self.engines.get(engine) {
+            // An engine only ends with the server.
+            let _ = engine.send(command);
+        }
+    }
+
+    fn take_step(&self, step: &Step, now: UnixNs) {
+        if let Some(log) = self.told.iterations.as_ref().filter(|_| !step.plan.is_empty()) {
+            log.info("loggers.py:401", &iteration_line(step));
+        }
+        let said = self.clock.says(now);
         let mut guard = self.lock();
-        let State { registry, stats_line, live, .. } = &mut *guard;
-        registry.scheduler_step(&step.stats);
-        stats_line.scheduler_step(&step.stats);
+        let State { engines, live, .. } = &mut *guard;
+        let Some(Engine { registry, stats_line, requests }) = engines.get_mut(step.engine) else {
+            return;
+        };
+        let output = &step.output;
+        registry.scheduler_step(&output.stats);
+        stats_line.scheduler_step(&output.stats);
         let (mut computed, mut generated) = (0, 0);
-        for output in &step.outputs {
+        for token in &output.outputs {
             // Aborted meanwhile: what comes late is not counted.
-            let Some(request) = live.get_mut(&output.id) else {
+            let Some(request) = live.get_mut(&token.id) else {
                 continue;
             };
             generated += 1;
-            if let Some(admission) = output.first {
+            if let Some(admission) = token.first {
                 computed += u64::from(request.submission.request.prompt_tokens - admission.cached_tokens);
             }
-            let token = request.take(output, step.at, now, registry);
-            let done = token.done;
+            let counted = request.take(token, output.at, (now, said), registry);
+            let done = counted.done;
             // A writer that has gone will say so by itself.
-            let _ = request.writer.send(Delta::Token(token));
-            if let (Some(done), Some(request)) = (done, done.and_then(|_| live.remove(&output.id))) {
-                self.export_span(&request, &done);
+            let _ = request.writer.send(Delta::Token(counted));
+            if let (Some(done), Some(request)) = (done, done.and_then(|_| live.remove(&token.id))) {
+                *requests = requests.saturating_sub(1);
+                self.tell_finished(&request, said, &done);
             }
         }
-        if !step.outputs.is_empty() {
+        if !output.outputs.is_empty() {
             registry.iteration(computed, generated);
             stats_line.iteration(computed, generated);
         }
     }
 
-    fn export_span(&self, request: &Live, done: &Finished) {
+    fn tell_finished(&self, request: &Live, said: UnixNs, done: &Finished) {
+        if let Some(stat_log) = &self.told.stat_log {
+            stat_log.record(request.engine, &request.submission.external_id, said, done);
+        }
         let (Some(spans), Some(plan), Some(progress)) =
-            (&self.spans, &request.submission.span, request.progress)
+            (&self.told.spans, &request.submission.span, request.progress)
         else {
             return;
         };
         let Submission { external_id, arrival, .. } = &request.submission;
-        spans.export(request_span(plan, external_id, *arrival, UnixNs::now(), progress.first.ttft_s, done));
+        let end = self.clock.now();
+        spans.export(request_span(plan, external_id, *arrival, end, progress.first.ttft_s, done));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -205,9 +266,50 @@ impl Front {
     }
 }
 
+impl State {
+    /// The engine with the fewest requests; of several, the next in turn.
+    fn choose_engine(&mut self) -> usize {
+        let count = self.engines.len();
+        let in_turn = (0..count).map(|i| (self.next + i) % count.max(1));
+        let least = in_turn.min_by_key(|i| self.engines.get(*i).map(|engine| engine.requests));
+        let chosen = least.unwrap_or_default();
+        self.next = chosen + 1;
+        if let Some(engine) = self.engines.get_mut(chosen) {
+            engine.requests += 1;
+        }
+        chosen
+    }
+
+    fn left(&mut self, engine: usize) {
+        if let Some(engine) = self.engines.get_mut(engine) {
+            engine.requests = engine.requests.saturating_sub(1);
+        }
+    }
+}
+
+/// As vLLM 0.28 and later write it.
+fn iteration_line(step: &Step) -> String {
+    let Step { engine, number, plan, context_requests, elapsed_s, output } = step;
+    format!(
+        "Engine {engine:03}: Iteration({number}): {context_requests} context requests, {} context tokens, \
+         {decoding} generation requests, {decoding} generation tokens, iteration elapsed time: {:.2} ms, \
+         GPU KV cache usage: {:.1}%",
+        plan.prefill_tokens,
+        elapsed_s * 1e3,
+        output.stats.kv_usage * 1e2,
+        decoding = plan.decoding
+    )
+}
+
 impl Live {
-    /// Counts one token.
-    fn take(&mut self, output: &Output, step: Anchor, now: UnixNs, registry: &mut Registry) -> Token {
+    /// Counts one token, had `now`; the server's own clock says it is `said`.
+    fn take(
+        &mut self,
+        output: &Output,
+        step: Anchor,
+        (now, said): (UnixNs, UnixNs),
+        registry: &mut Registry,
+    ) -> Token {
         self.tokens += 1;
         let arrival = self.submission.arrival;
         let prompt_tokens = self.submission.request.prompt_tokens;
@@ -218,7 +320,7 @@ impl Live {
                 progress.last_step = step;
             }
             (None, Some(admission)) => {
-                let first = First { admission, ttft_s: now.seconds_since(arrival) };
+                let first = First { admission, ttft_s: said.seconds_since(arrival) };
                 registry.first_token(first.ttft_s, prompt_tokens, admission.cached_tokens);
                 self.progress = Some(Progress { first, first_step: step, last_step: step });
                 new = Some(first);
@@ -226,14 +328,14 @@ impl Live {
             // The scheduler gives the admission with the first token, always.
             (None, None) => {}
         }
-        let done = output.finish.zip(self.progress).map(|(reason, p)| self.finished(reason, &p, now));
+        let done = output.finish.zip(self.progress).map(|(reason, p)| self.finished(reason, &p, said));
         if let Some(done) = &done {
             registry.finished(done);
         }
         Token { output: now, step, first: new, done }
     }
 
-    fn finished(&self, reason: FinishReason, progress: &Progress, now: UnixNs) -> Finished {
+    fn finished(&self, reason: FinishReason, progress: &Progress, said: UnixNs) -> Finished {
         let Admission { queued, scheduled, cached_tokens } = progress.first.admission;
         let request = &self.submission.request;
         Finished {
@@ -242,7 +344,7 @@ impl Live {
             cached_tokens,
             output_tokens: self.tokens,
             max_tokens: request.max_tokens,
-            e2e_s: now.seconds_since(self.submission.arrival),
+            e2e_s: said.seconds_since(self.submission.arrival),
             queue_s: between(queued, scheduled),
             prefill_s: between(scheduled, progress.first_step),
             decode_s: between(progress.first_step, progress.last_step),

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 
 /// What matters of a request's head.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -90,12 +90,13 @@ pub struct ResponseHead<'a> {
     pub request_id: Option<&'a str>,
     pub allow: Option<&'a str>,
     pub close: bool,
+    pub date: DateTime<Utc>,
 }
 
 impl ResponseHead<'_> {
     /// The bytes, in the order in which uvicorn and the middlewares add headers.
     pub fn bytes(&self) -> Vec<u8> {
-        let date = Utc::now().format("%a, %d %b %Y %H:%M:%S GMT");
+        let date = self.date.format("%a, %d %b %Y %H:%M:%S GMT");
         let reason = reason(self.status);
         let mut text = format!("HTTP/1.1 {} {reason}\r\ndate: {date}\r\nserver: uvicorn\r\n", self.status);
         if let Some(allow) = self.allow {

@@ -1,56 +1,76 @@
-//! The look-alike's log: lines as vLLM 0.31 and later write them, and uvicorn's bare ones between
-//! them. Lines are stamped where they are said and written by a thread of its own, so that a slow
-//! reader of the log does not slow the server down. This file must not know when which line is due.
+//! The look-alike's log: a handle for each of vLLM's processes, which here are all one. Lines are
+//! stamped where they are said and written by a thread of its own, so that a slow reader of the log
+//! does not slow the server down. This file must not know when which line is due.
 
 use std::io::Write;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use chrono::Local;
+use crate::config::LogFormat;
+
+use super::log_line::{self, Record, Writer};
+use super::server_clock::ServerClock;
 
 /// A handle to the log; the writing thread ends when the last handle is gone.
 #[derive(Clone)]
 pub struct Log {
     lines: Sender<Vec<u8>>,
+    process: Arc<str>,
     pid: u32,
+    format: LogFormat,
+    clock: ServerClock,
 }
 
 impl Log {
-    /// Starts the writing thread.
-    pub fn start(writer: Box<dyn Write + Send>) -> std::io::Result<(Self, JoinHandle<()>)> {
+    /// Starts the writing thread; lines are stamped by `clock`. The handle is the process `APIServer`.
+    pub fn start(
+        writer: Box<dyn Write + Send>,
+        format: LogFormat,
+        clock: ServerClock,
+    ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (lines, receiver) = channel();
         let thread = std::thread::Builder::new()
             .name("mock-log".to_owned())
             .spawn(move || write_lines(&receiver, writer))?;
-        Ok((Self { lines, pid: std::process::id() }, thread))
+        Ok((Self { lines, process: "APIServer".into(), pid: std::process::id(), format, clock }, thread))
+    }
+
+    /// The same log as another process writes to it.
+    pub fn of(&self, process: &str) -> Self {
+        Self { process: process.into(), ..self.clone() }
     }
 
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// A line of the API server: `(APIServer pid=1) INFO 11-24 15:11:29 [file.py:1] message`.
+    /// Whether it is written by a logging configuration of one's own, under which the banner is a line.
+    pub fn is_configured(&self) -> bool {
+        matches!(self.format, LogFormat::Us | LogFormat::Json)
+    }
+
     pub fn info(&self, place: &str, message: &str) {
-        self.vllm("APIServer", "INFO", place, message);
+        self.say(Writer::Vllm, "INFO", place, message);
     }
 
     pub fn warning(&self, place: &str, message: &str) {
-        self.vllm("APIServer", "WARNING", place, message);
+        self.say(Writer::Vllm, "WARNING", place, message);
     }
 
     pub fn error(&self, place: &str, message: &str) {
-        self.vllm("APIServer", "ERROR", place, message);
+        self.say(Writer::Vllm, "ERROR", place, message);
     }
 
-    /// A line of another of vLLM's processes; here they are all one.
-    pub fn engine_core(&self, place: &str, message: &str) {
-        self.vllm("EngineCore", "INFO", place, message);
+    /// A line of uvicorn's.
+    pub fn uvicorn(&self, level: &str, place: &str, message: &str) {
+        self.say(Writer::Uvicorn, level, place, message);
     }
 
-    /// A line of uvicorn's, which has neither time nor process.
-    pub fn uvicorn(&self, level: &str, message: &str) {
-        let indent = " ".repeat(9_usize.saturating_sub(level.len()));
-        self.raw(format!("{level}:{indent}{message}\n").into_bytes());
+    /// uvicorn's line about a response. Only its own formatter adds the status's phrase.
+    pub fn access(&self, client: &str, request: &str, status: u16, phrase: &str) {
+        let phrase = if self.is_configured() { String::new() } else { format!(" {phrase}") };
+        self.say(Writer::Access, "INFO", "", &format!("{client} - \"{request} HTTP/1.1\" {status}{phrase}"));
     }
 
     /// Bytes as they are.
@@ -59,12 +79,10 @@ impl Log {
         let _ = self.lines.send(bytes);
     }
 
-    fn vllm(&self, process: &str, level: &str, place: &str, message: &str) {
-        let time = Local::now().format("%m-%d %H:%M:%S");
-        let prefix = format!("({process} pid={}) {level} {time} [{place}] ", self.pid);
-        // A message of several lines carries the prefix on each of them.
-        let message = message.replace('\n', &format!("\r\n{prefix}"));
-        self.raw(format!("{prefix}{message}\n").into_bytes());
+    fn say(&self, writer: Writer, level: &str, place: &str, message: &str) {
+        let (process, pid, at) = (&*self.process, self.pid, self.clock.local());
+        let record = Record { process, pid, level, at, writer, place, message };
+        self.raw(log_line::line(self.format, &record));
     }
 }
 
@@ -119,30 +137,22 @@ pub mod tests {
     }
 
     #[test]
-    fn lines_look_like_the_real_ones() {
+    fn processes_share_a_log() {
         let captured = Captured::default();
-        let (log, thread) = Log::start(Box::new(captured.clone())).unwrap();
+        let (log, thread) =
+            Log::start(Box::new(captured.clone()), LogFormat::Default, ServerClock::default()).unwrap();
         log.info("loggers.py:335", "Engine 000: x");
-        log.uvicorn("INFO", "Started");
-        log.uvicorn("WARNING", "Invalid HTTP request received.");
-        log.error("a.py:1", "two\nlines");
+        log.of("EngineCore").warning("core.py:1", "y");
+        log.access("127.0.0.1:5", "GET /health", 200, "OK");
         let pid = log.pid();
         drop(log);
         thread.join().unwrap();
         let text = captured.text();
         let lines: Vec<&str> = text.split_terminator('\n').collect();
-        let (prefix, rest) = lines[0].split_at(format!("(APIServer pid={pid}) INFO ").len());
-        assert_eq!(prefix, format!("(APIServer pid={pid}) INFO "));
-        let (time, message) = rest.split_at("11-24 15:11:29".len());
-        let shape: String = time.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect();
-        assert_eq!(shape, "99-99 99:99:99");
-        assert_eq!(message, " [loggers.py:335] Engine 000: x");
-        assert_eq!(lines[1], "INFO:     Started");
-        assert_eq!(lines[2], "WARNING:  Invalid HTTP request received.");
-        assert!(lines[3].ends_with("[a.py:1] two\r"));
-        assert!(
-            lines[4].starts_with(&format!("(APIServer pid={pid}) ERROR ")) && lines[4].ends_with("] lines")
-        );
+        assert!(lines[0].starts_with(&format!("(APIServer pid={pid}) INFO ")), "{text}");
+        assert!(lines[0].ends_with("] Engine 000: x"), "{text}");
+        assert!(lines[1].starts_with(&format!("(EngineCore pid={pid}) WARNING ")), "{text}");
+        assert_eq!(lines[2], "INFO:     127.0.0.1:5 - \"GET /health HTTP/1.1\" 200 OK");
     }
 
     #[test]
@@ -156,9 +166,9 @@ pub mod tests {
                 Ok(())
             }
         }
-        let (log, thread) = Log::start(Box::new(Broken)).unwrap();
+        let (log, thread) = Log::start(Box::new(Broken), LogFormat::Default, ServerClock::default()).unwrap();
         for _ in 0..3 {
-            log.uvicorn("INFO", "x");
+            log.uvicorn("INFO", "server.py:103", "x");
         }
         drop(log);
         thread.join().unwrap();

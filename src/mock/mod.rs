@@ -1,11 +1,11 @@
 //! The embedded vLLM look-alike: a server whose timing is known. `tare run` starts it as a child
 //! process when no URL is given, and tests measure it and compare with its own truth.
 //!
-//! It behaves like a vLLM 0.32 API server in front of one engine, seen from outside: `OpenAI` endpoints
+//! It behaves like a vLLM 0.32 server with one engine or several, seen from outside: `OpenAI` endpoints
 //! with server-sent events, `/metrics`, a log, request ids, per-request metrics in the answer, OTLP
 //! spans. Behind them is a model of continuous batching instead of a neural network. Unlike the real
-//! server it keeps a record of what really happened ([`truth`]), and misbehaves on demand
-//! ([`script`]).
+//! server it keeps a record of what really happened ([`truth`]), misbehaves on demand ([`script`]), and
+//! may have a wall clock that is known to be wrong ([`server_clock`]).
 //!
 //! In reading order:
 //! - `process`: signals and the socket; `server`: puts it together; `connection`: one client's
@@ -16,8 +16,9 @@
 //!   is asked and what is refused; `chunks`: what answers look like
 //! - `schedule`, `prefix`, `engine`: the engine model; `front`: where its tokens become numbers
 //! - `registry`, `http_metrics`, `families`, `other_families`, `exposition`: `/metrics`;
-//!   `stats_line`, `log`, `startup`: the log; `trace`, `spans`: OTLP
-//! - `tokens`, `answer`, `ids`, `python`, `timer`: small things they need
+//!   `stats_line`, `log`, `log_line`, `startup`: the log; `trace`, `spans`: OTLP; `stat_log`: what the
+//!   stat-logger plugin writes
+//! - `tokens`, `answer`, `ids`, `python`, `timer`, `draws`, `spec`: small things they need
 //!
 //! It must not share code with the load generator, its sockets, the ingester or the parsers: an
 //! error in shared code would cancel out in every comparison.
@@ -31,12 +32,14 @@ use anyhow::Result;
 use crate::config::Embedded;
 
 pub mod script;
+pub mod server_clock;
 pub mod truth;
 
 mod answer;
 mod body;
 mod chunks;
 mod connection;
+mod draws;
 mod emit;
 mod endpoints;
 mod engine;
@@ -49,6 +52,7 @@ mod http_metrics;
 mod ids;
 mod json_error;
 mod log;
+mod log_line;
 mod other_families;
 mod params;
 mod prefix;
@@ -59,7 +63,9 @@ mod reject;
 mod schedule;
 mod server;
 mod spans;
+mod spec;
 mod startup;
+mod stat_log;
 mod stats_line;
 mod stream;
 mod timer;
@@ -85,6 +91,8 @@ pub struct ServeOptions {
     pub otlp_delay: Duration,
     /// Write what really happened to this file, one JSON line per request ([`truth::TruthRow`]).
     pub truth: Option<PathBuf>,
+    /// Append a line for each finished request to this file, as the stat-logger plugin does.
+    pub stat_log: Option<PathBuf>,
     /// Echo `X-Request-Id`, as vLLM does with `--enable-request-id-headers`.
     pub request_id_headers: bool,
     /// Close a connection on which no next request has begun for so long.
@@ -102,6 +110,7 @@ impl Default for ServeOptions {
             otlp_endpoint: None,
             otlp_delay: Duration::from_millis(500),
             truth: None,
+            stat_log: None,
             request_id_headers: false,
             keep_alive: Duration::from_secs(5),
             parent_pid: None,

@@ -13,6 +13,10 @@ use super::tokens::BLOCK;
 
 /// What the Python client says of its process, as far as this system tells.
 pub fn process(page: &mut Page, started: UnixNs) {
+    if page.is_merged() {
+        // Of several processes it says nothing.
+        return;
+    }
     let memory = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: Vec<f64> = memory.split(' ').filter_map(|n| n.parse().ok()).collect();
     let page_bytes = 4096.0;
@@ -44,30 +48,34 @@ pub fn process(page: &mut Page, started: UnixNs) {
 }
 
 /// How much memory there is for contexts.
-pub fn cache_config(page: &mut Page, limits: &Limits) {
+pub fn cache_config(page: &mut Page, engines: &[String], limits: &Limits) {
     let blocks = limits.kv_blocks();
     let (block, blocks_text) = (BLOCK.to_string(), blocks.to_string());
     let size = (blocks * BLOCK as u64).to_string();
     let concurrency = python::repr(f64::from(limits.max_num_seqs));
-    let labels: &[(&str, &str)] = &[
-        ("_block_size_resolved", "True"),
-        ("block_size", &block),
-        ("cache_dtype", "auto"),
-        ("effective_attention_block_size", &block),
-        ("enable_prefix_caching", "True"),
-        ("engine", "0"),
-        ("gpu_memory_utilization", "0.92"),
-        ("is_attention_free", "False"),
-        ("kv_cache_max_concurrency", &concurrency),
-        ("kv_cache_size_tokens", &size),
-        ("num_cpu_blocks", "None"),
-        ("num_gpu_blocks", &blocks_text),
-        ("num_gpu_blocks_override", "None"),
-        ("prefix_caching_hash_algo", "fnv1a"),
-        ("sliding_window", "None"),
-        ("user_specified_block_size", "False"),
-    ];
-    page.gauge("vllm:cache_config_info", "Information of the LLMEngine CacheConfig", &[(labels, 1.0)]);
+    let labels = |engine| {
+        [
+            ("_block_size_resolved", "True"),
+            ("block_size", &block),
+            ("cache_dtype", "auto"),
+            ("effective_attention_block_size", &block),
+            ("enable_prefix_caching", "True"),
+            ("engine", engine),
+            ("gpu_memory_utilization", "0.92"),
+            ("is_attention_free", "False"),
+            ("kv_cache_max_concurrency", &concurrency),
+            ("kv_cache_size_tokens", &size),
+            ("num_cpu_blocks", "None"),
+            ("num_gpu_blocks", &blocks_text),
+            ("num_gpu_blocks_override", "None"),
+            ("prefix_caching_hash_algo", "fnv1a"),
+            ("sliding_window", "None"),
+            ("user_specified_block_size", "False"),
+        ]
+    };
+    let labels: Vec<_> = engines.iter().map(|engine| labels(engine.as_str())).collect();
+    let series: Vec<(Labels, f64)> = labels.iter().map(|labels| (labels.as_slice(), 1.0)).collect();
+    page.gauge("vllm:cache_config_info", "Information of the LLMEngine CacheConfig", &series);
 }
 
 /// What the HTTP layer counted.
@@ -76,7 +84,7 @@ pub fn http(page: &mut Page, http: &Http, created: f64) {
     sizes(page, http, "http_request_size_bytes", "incoming requests", |h| h.request_bytes);
     sizes(page, http, "http_response_size_bytes", "outgoing responses", |h| h.response_bytes);
     let help = "Latency with many buckets but no API specific labels. Made for more accurate percentile calculations. ";
-    page.histogram("http_request_duration_highr_seconds", help, created, &[], &http.all_durations);
+    page.histogram("http_request_duration_highr_seconds", help, created, &[(&[], &http.all_durations)]);
     let name = "http_request_duration_seconds";
     let help = "Latency with only few buckets by handler. Made to be only used if aggregation by handler is important. ";
     page.head(name, help, "histogram");

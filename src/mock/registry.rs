@@ -1,16 +1,16 @@
-//! The look-alike's metrics as numbers: every counter, gauge and histogram that vLLM's page shows and
+//! The look-alike's metrics as numbers, of one engine: every counter, gauge and histogram that vLLM's page shows and
 //! that the engine model fills. What is observed here is, to the last bit, what spans and in-band
 //! metrics carry. This file must not know how the page is written.
 
 use crate::clock::UnixNs;
 
-use super::http_metrics::Http;
 use super::schedule::{FinishReason, SchedulerStats};
 
 /// All metrics since the process (or the last reset) began.
 #[derive(Debug)]
 pub struct Registry {
-    /// When the metrics were created; also the process start time after a reset.
+    /// When the metrics were created, by the server's own clock; also the process start time after a
+    /// reset.
     pub created: UnixNs,
     pub scheduler: SchedulerStats,
     pub prefix_queries: u64,
@@ -37,7 +37,6 @@ pub struct Registry {
     pub decode: Histogram,
     pub num_preemptions: Histogram,
     pub prefill_kv_computed: Histogram,
-    pub http: Http,
 }
 
 /// A histogram as Prometheus counts it: a value belongs to the first bucket whose bound it does not
@@ -76,11 +75,12 @@ impl Finished {
 }
 
 impl Registry {
-    pub fn new(max_model_len: u32) -> Self {
+    /// No observations; `created` is now, by the server's own clock.
+    pub fn new(max_model_len: u32, created: UnixNs) -> Self {
         let tokens = || Histogram::new(one_two_five(max_model_len));
         let latency = || Histogram::new(REQUEST_LATENCY.to_vec());
         Self {
-            created: UnixNs::now(),
+            created,
             scheduler: SchedulerStats::default(),
             prefix_queries: 0,
             prefix_hits: 0,
@@ -106,7 +106,6 @@ impl Registry {
             decode: latency(),
             num_preemptions: Histogram::new(NUM_PREEMPTIONS.to_vec()),
             prefill_kv_computed: tokens(),
-            http: Http::new(),
         }
     }
 

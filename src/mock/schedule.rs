@@ -196,6 +196,11 @@ impl Scheduler {
         plan
     }
 
+    /// Requests whose prompt the step that `schedule` began computes, or a part of it.
+    pub fn context_requests(&self) -> u32 {
+        self.running.iter().filter(|s| s.planned > 0 && !s.decoding()).count() as u32
+    }
+
     /// Ends the step that `schedule` began; `at` is the stamp of its tokens.
     pub fn finish_step(&mut self, at: Anchor) -> StepOutput {
         let mut outputs = Vec::with_capacity(self.running.len());

@@ -25,22 +25,30 @@
 //! | `reset` | all metrics start from zero again, with a new process start time, as after a restart |
 //! | `die` | the process kills itself when it has read the request: nothing is flushed or closed |
 //! | `garbage_log` | binary bytes, half a line and an overlong line in the log |
-//! | `span_loss` | the request's span is not exported |
+//! | `span_loss share=S` | the request's span is lost, with probability S (left out: always), drawn for each request |
+//! | `log_loss share=S` | each line of the log that is about the request is lost, with probability S (left out: always), drawn for each line |
 //!
-//! These have no selector: `span_delay_ms=N` (export spans every N milliseconds), `metrics_404` and
-//! `metrics_html` (what `/metrics` answers).
+//! These have no selector: `span_delay_ms=N` (export spans every N milliseconds), `span_queue=N` (at
+//! most N spans wait for their export, and a further one drives out the oldest: the SDK's
+//! `OTEL_BSP_MAX_QUEUE_SIZE`), `metrics_404` and `metrics_html` (what `/metrics` answers).
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use rand_chacha::rand_core::SeedableRng;
+
+use super::draws::{Draws, unit};
+use super::spec::{Parameters, When, at_least_one, number};
 
 /// The parsed script.
 #[derive(Clone, Debug, Default)]
 pub struct Script {
     rules: Vec<(When, Fault)>,
+    seed: u64,
     pub span_delay: Option<Duration>,
+    /// Spans that may wait for their export.
+    pub span_queue: Option<usize>,
     pub metrics: MetricsPage,
 }
 
@@ -71,6 +79,7 @@ pub struct Faults {
     pub die: bool,
     pub garbage_log: bool,
     pub span_loss: bool,
+    pub log_loss: Option<LineLoss>,
 }
 
 /// A stream that ends early.
@@ -82,19 +91,26 @@ pub struct Cut {
     pub clean: bool,
 }
 
+/// Lines of the log that are lost.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LineLoss {
+    share: f64,
+    draws: Draws,
+}
+
+impl LineLoss {
+    /// Whether the request's line of this number is lost.
+    pub fn hits(&self, line: u64) -> bool {
+        self.draws.unit(line) < self.share
+    }
+}
+
 /// A silence in the middle of a stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Stall {
     /// The token event it delays, from 1.
     pub at: u32,
     pub length: Duration,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum When {
-    Always,
-    Every(u64),
-    At(u64),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -112,12 +128,14 @@ enum Fault {
     Reset,
     Die,
     GarbageLog,
-    SpanLoss,
+    /// The share that is lost.
+    SpanLoss(f64),
+    LogLoss(f64),
 }
 
 /// Every name a spec may start with, for the error that lists them.
 const KNOWN: &str = "http_NNN, cut, cut_clean, stall, late_first, stream_error, empty_first, keep_alive_comments, no_usage, \
-     refuse_continuous_usage, reset, die, garbage_log, span_loss, span_delay_ms, metrics_404, metrics_html";
+     refuse_continuous_usage, reset, die, garbage_log, span_loss, log_loss, span_delay_ms, span_queue, metrics_404, metrics_html";
 
 impl Script {
     /// Reads every spec; the first wrong one is an error that says what was expected.
@@ -127,6 +145,12 @@ impl Script {
             script.add(spec).with_context(|| format!("fault `{spec}`"))?;
         }
         Ok(script)
+    }
+
+    /// The same script, with draws that depend on this seed.
+    #[must_use]
+    pub fn seeded(self, seed: u64) -> Self {
+        Self { seed, ..self }
     }
 
     /// What is to happen to the `n`-th request.
@@ -146,18 +170,30 @@ impl Script {
                 Fault::Reset => faults.reset = true,
                 Fault::Die => faults.die = true,
                 Fault::GarbageLog => faults.garbage_log = true,
-                Fault::SpanLoss => faults.span_loss = true,
+                Fault::SpanLoss(share) => faults.span_loss |= self.draws(1, n).unit(0) < share,
+                Fault::LogLoss(share) => {
+                    faults.log_loss = Some(LineLoss { share, draws: self.draws(2, n) });
+                }
             }
         }
         faults
+    }
+
+    fn draws(&self, fault: u64, request: u64) -> Draws {
+        Draws { seed: self.seed, fault, request }
     }
 
     fn add(&mut self, spec: &str) -> Result<()> {
         let mut words = spec.split_whitespace();
         let name = words.next().context("an empty fault; leave it out")?;
         let mut parameters = Parameters::read(words)?;
-        if let Some(number) = name.strip_prefix("span_delay_ms=") {
-            self.span_delay = Some(Duration::from_millis(parse_number("span_delay_ms", number)?));
+        if let Some(text) = name.strip_prefix("span_delay_ms=") {
+            self.span_delay = Some(Duration::from_millis(number("span_delay_ms", text)?));
+            return parameters.none_left();
+        }
+        if let Some(text) = name.strip_prefix("span_queue=") {
+            let spans = at_least_one("span_queue", text)?;
+            self.span_queue = Some(usize::try_from(spans).context("`span_queue` is too large")?);
             return parameters.none_left();
         }
         let fault = match name {
@@ -185,7 +221,8 @@ impl Script {
             "reset" => Fault::Reset,
             "die" => Fault::Die,
             "garbage_log" => Fault::GarbageLog,
-            "span_loss" => Fault::SpanLoss,
+            "span_loss" => Fault::SpanLoss(parameters.share()?),
+            "log_loss" => Fault::LogLoss(parameters.share()?),
             other => match other.strip_prefix("http_").and_then(|digits| digits.parse().ok()) {
                 Some(status @ 400..=599) => Fault::HttpStatus(status),
                 Some(status) => bail!("status {status} is no error; expected http_400 … http_599"),
@@ -201,67 +238,7 @@ impl Script {
 
 /// A number from 0 to 1, the same for the same request number for ever.
 fn share(n: u64) -> f64 {
-    (ChaCha8Rng::seed_from_u64(n).next_u64() >> 11) as f64 / (1_u64 << 53) as f64
-}
-
-impl When {
-    fn hits(self, n: u64) -> bool {
-        match self {
-            When::Always => true,
-            When::Every(every) => n.is_multiple_of(every),
-            When::At(at) => n == at,
-        }
-    }
-}
-
-/// The `key=value` words of one spec that nobody has asked for yet.
-struct Parameters<'a>(Vec<(&'a str, &'a str)>);
-
-impl<'a> Parameters<'a> {
-    fn read(words: impl Iterator<Item = &'a str>) -> Result<Self> {
-        let pairs = words.map(|word| {
-            word.split_once('=').with_context(|| format!("expected `key=number`, found `{word}`"))
-        });
-        Ok(Self(pairs.collect::<Result<_>>()?))
-    }
-
-    fn take(&mut self, key: &str) -> Option<&'a str> {
-        let at = self.0.iter().position(|(k, _)| *k == key)?;
-        Some(self.0.remove(at).1)
-    }
-
-    fn required<T: TryFrom<u64>>(&mut self, key: &str) -> Result<T> {
-        let text = self.take(key).with_context(|| format!("it needs `{key}=N`"))?;
-        let number = parse_number(key, text)?;
-        T::try_from(number).ok().with_context(|| format!("`{key}={number}` is too large"))
-    }
-
-    fn selector(&mut self) -> Result<When> {
-        match (self.take("every"), self.take("at_request")) {
-            (Some(_), Some(_)) => bail!("`every` and `at_request` exclude each other"),
-            (Some(text), None) => Ok(When::Every(at_least_one("every", text)?)),
-            (None, Some(text)) => Ok(When::At(at_least_one("at_request", text)?)),
-            (None, None) => Ok(When::Always),
-        }
-    }
-
-    fn none_left(&self) -> Result<()> {
-        match self.0.first() {
-            Some((key, value)) => bail!("it takes no `{key}={value}`"),
-            None => Ok(()),
-        }
-    }
-}
-
-fn parse_number(key: &str, text: &str) -> Result<u64> {
-    text.parse().ok().with_context(|| format!("expected a whole number in `{key}`, found `{text}`"))
-}
-
-fn at_least_one(key: &str, text: &str) -> Result<u64> {
-    match parse_number(key, text)? {
-        0 => bail!("`{key}` counts from 1"),
-        number => Ok(number),
-    }
+    unit(&mut ChaCha8Rng::seed_from_u64(n))
 }
 
 #[cfg(test)]
@@ -304,12 +281,16 @@ mod tests {
             "die at_request=50",
             "garbage_log every=5",
             "span_loss every=4",
+            "span_loss share=0.05",
+            "log_loss share=0.5 every=2",
             "span_delay_ms=3000",
+            "span_queue=7",
             "metrics_404",
             "metrics_html",
         ];
         let script = script(&specs).expect("valid");
         assert_eq!(script.span_delay, Some(Duration::from_secs(3)));
+        assert_eq!(script.span_queue, Some(7));
         assert_eq!(script.metrics, MetricsPage::Html);
         let documented = include_str!("script.rs");
         for spec in specs {
@@ -333,6 +314,31 @@ mod tests {
     }
 
     #[test]
+    fn losses_have_their_share_are_seeded_and_independent() {
+        let losses = |seed| -> Vec<bool> {
+            let script =
+                script(&["span_loss share=0.05", "log_loss share=0.05"]).expect("valid").seeded(seed);
+            (1..=10_000).map(|n| script.faults(n).span_loss).collect()
+        };
+        let lost = losses(1);
+        assert_eq!(lost, losses(1));
+        assert_ne!(lost, losses(2));
+        // 500 expected, with a standard deviation of 22; of neighbours 25, with one of 5.
+        let count = lost.iter().filter(|lost| **lost).count();
+        assert!((400..600).contains(&count), "{count}");
+        let pairs = lost.windows(2).filter(|pair| pair[0] && pair[1]).count();
+        assert!(pairs < 60, "{pairs}");
+
+        let script = script(&["log_loss share=0.25 every=2", "span_loss at_request=3"]).expect("valid");
+        assert!(script.faults(3).span_loss && !script.faults(4).span_loss);
+        assert_eq!(script.faults(1).log_loss, None);
+        let lines = script.faults(2).log_loss.expect("every second");
+        let count = (0..10_000).filter(|line| lines.hits(*line)).count();
+        // 2,500 expected, with a standard deviation of 43.
+        assert!((2_300..2_700).contains(&count), "{count}");
+    }
+
+    #[test]
     fn mistakes_are_explained() {
         assert!(error("cutt after=5").contains("unknown fault `cutt`; known are: http_NNN, cut,"));
         assert!(error("cut").contains("it needs `after=N`"));
@@ -345,6 +351,9 @@ mod tests {
         assert!(error("stall at=99999999999 for_ms=1").contains("too large"));
         assert!(error("stall at=0 for_ms=1").contains("from 1"));
         assert!(error("  ").contains("empty fault"));
+        assert!(error("span_loss share=5").contains("expected a number from 0 to 1 in `share`, found `5`"));
+        assert!(error("span_queue=0").contains("`span_queue` counts from 1"));
+        assert!(error("reset share=0.5").contains("it takes no `share=0.5`"));
         assert!(error("span_delay_ms=1 every=2").contains("it takes no `every=2`"));
     }
 }

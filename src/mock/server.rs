@@ -20,14 +20,16 @@ use crate::config::Embedded;
 
 use super::ServeOptions;
 use super::connection;
-use super::front::Front;
+use super::front::{Front, Told};
 use super::ids::Ids;
 use super::log::Log;
 use super::script::Script;
-use super::spans::Spans;
+use super::server_clock::ServerClock;
+use super::spans::{Pace, Spans};
+use super::stat_log::StatLog;
 use super::timer::Timer;
 use super::truth::Truth;
-use super::{chunks, engine, startup, trace};
+use super::{chunks, engine, spans, startup, trace};
 
 /// How long requests in flight may take to notice the end.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -38,8 +40,11 @@ const LAST_SPANS: Duration = Duration::from_secs(3);
 pub struct Shared {
     pub embedded: Embedded,
     pub script: Script,
+    /// What everything that is said is on.
+    pub clock: ServerClock,
     pub front: Arc<Front>,
-    pub log: Log,
+    /// As each API server writes it.
+    pub logs: Vec<Log>,
     pub timer: Timer,
     pub truth: Option<Truth>,
     pub traced: bool,
@@ -65,9 +70,9 @@ impl Shared {
     }
 
     /// vLLM says this once when a client sends trace context that nobody wants.
-    pub fn warn_tracing_is_off(&self) {
+    pub fn warn_tracing_is_off(&self, log: &Log) {
         self.tracing_warned.call_once(|| {
-            self.log.warning("utils.py:70", "Received a request with trace context but tracing is disabled");
+            log.warning("utils.py:70", "Received a request with trace context but tracing is disabled");
         });
     }
 }
@@ -75,7 +80,8 @@ impl Shared {
 /// Threads and tasks that are waited for at the end.
 struct Background {
     spans: Option<tokio::task::JoinHandle<()>>,
-    truth: Option<JoinHandle<Result<()>>>,
+    /// What writes files.
+    files: Vec<JoinHandle<Result<()>>>,
     log: JoinHandle<()>,
     front: tokio::task::JoinHandle<()>,
     stats: tokio::task::JoinHandle<()>,
@@ -89,8 +95,10 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<()> {
     let address = listener.local_addr().context("the listening socket has no address")?;
-    let (shared, background) = start(&options, log_writer)?;
-    startup::begin(&shared.log, &options, address);
+    let (shared, log, background) = start(&options, log_writer)?;
+    startup::begin(&log, &shared.logs, &options, address);
+    // Connections go round the API servers.
+    let mut servers = shared.logs.clone().into_iter().cycle();
     let mut connections = JoinSet::new();
     tokio::pin!(shutdown);
     loop {
@@ -101,15 +109,16 @@ pub async fn serve(
                     let stamp = UnixNs::now();
                     // Without it the last bytes of an event wait for the client's acknowledgement.
                     let _ = stream.set_nodelay(true);
-                    connections.spawn(connection::run(shared.clone(), stream, peer, stamp));
+                    let log = servers.next().unwrap_or_else(|| log.clone());
+                    connections.spawn(connection::run(shared.clone(), log, stream, peer, stamp));
                 }
-                Err(error) => too_many_files(&shared.log, &error).await,
+                Err(error) => too_many_files(&log, &error).await,
             },
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
         }
     }
     drop(listener);
-    startup::end(&shared.log);
+    startup::end(&log, &shared.logs);
     shared.stopping.send_replace(true);
     shared.front.stop();
     let last_words = async { while connections.join_next().await.is_some() {} };
@@ -117,8 +126,7 @@ pub async fn serve(
         // Somebody neither reads nor leaves.
         connections.shutdown().await;
     }
-    let log = shared.log.clone();
-    drop(shared);
+    drop((shared, servers));
     background.finish(log).await
 }
 
@@ -128,35 +136,56 @@ async fn too_many_files(log: &Log, error: &std::io::Error) {
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
-fn start(options: &ServeOptions, log_writer: Box<dyn Write + Send>) -> Result<(Arc<Shared>, Background)> {
+/// Everything but the connections; with the log as the main process writes it.
+fn start(
+    options: &ServeOptions,
+    log_writer: Box<dyn Write + Send>,
+) -> Result<(Arc<Shared>, Log, Background)> {
     let embedded = options.embedded.clone();
-    let script = Script::parse(&embedded.faults)?;
-    let (truth, truth_thread) = options.truth.as_deref().map(Truth::create).transpose()?.unzip();
-    let (log, log_thread) = Log::start(log_writer).context("cannot start the log's thread")?;
+    let script = Script::parse(&embedded.faults)?.seeded(embedded.seed);
+    let clock = ServerClock::start(&embedded);
+    let truth = options.truth.as_deref().map(|path| Truth::create(path, clock)).transpose()?;
+    let (truth, truth_thread) = truth.unzip();
+    let (stat_log, stat_thread) = options.stat_log.as_deref().map(StatLog::open).transpose()?.unzip();
+    let (log, log_thread) =
+        Log::start(log_writer, embedded.log_format, clock).context("cannot start the log's thread")?;
+    let (log, logs) = startup::processes(&log, embedded.api_server_count);
     let (timer, _) = Timer::start().context("cannot start the timer's thread")?;
     let mut ids = Ids::new();
     let endpoint = options.otlp_endpoint.as_deref().filter(|_| embedded.spans);
-    let delay = script.span_delay.unwrap_or(options.otlp_delay);
+    let pace = Pace {
+        delay: script.span_delay.unwrap_or(options.otlp_delay),
+        queue: script.span_queue.unwrap_or(spans::QUEUE),
+    };
     let spans =
-        endpoint.map(|url| Spans::start(url, delay, trace::resource(&mut ids), log.clone())).transpose()?;
+        endpoint.map(|url| Spans::start(url, pace, trace::resource(&mut ids), log.clone())).transpose()?;
     let (spans, span_task) = spans.unzip();
     let traced = spans.is_some();
     let (steps, step_receiver) = unbounded_channel();
-    let (engine, _) = engine::start(&embedded, steps).context("cannot start the engine's thread")?;
-    let front = Arc::new(Front::new(engine, spans, embedded.max_model_len));
+    let engines = (0..usize::from(embedded.data_parallel_size.max(1)))
+        .map(|engine| engine::start(engine, &embedded, steps.clone()).map(|(commands, _)| commands))
+        .collect::<std::io::Result<Vec<_>>>()
+        .context("cannot start the engine's thread")?;
+    // With several API servers nobody has the whole picture that these lines are made of.
+    let alone = embedded.api_server_count == 1;
+    let iterations = (alone && embedded.enable_logging_iteration_details).then(|| log.clone());
+    let told = Told { spans, stat_log, iterations };
+    let front = Arc::new(Front::new(engines, told, embedded.max_model_len, clock));
+    let interval_s = if alone { embedded.log_stats_interval_s } else { 0.0 };
     let background = Background {
         spans: span_task,
-        truth: truth_thread,
+        files: [truth_thread, stat_thread].into_iter().flatten().collect(),
         log: log_thread,
         front: tokio::spawn(front.clone().run(step_receiver)),
-        stats: tokio::spawn(log_stats(front.clone(), log.clone(), embedded.log_stats_interval_s)),
+        stats: tokio::spawn(log_stats(front.clone(), log.clone(), interval_s)),
     };
     let shared = Shared {
         fingerprint: chunks::fingerprint(&embedded.model, embedded.max_model_len),
         embedded,
         script,
+        clock,
         front,
-        log,
+        logs,
         timer,
         truth,
         traced,
@@ -167,7 +196,7 @@ fn start(options: &ServeOptions, log_writer: Box<dyn Write + Send>) -> Result<(A
         requests: AtomicU64::new(0),
         tracing_warned: std::sync::Once::new(),
     };
-    Ok((Arc::new(shared), background))
+    Ok((Arc::new(shared), log, background))
 }
 
 async fn log_stats(front: Arc<Front>, log: Log, interval_s: f64) {
@@ -177,7 +206,7 @@ async fn log_stats(front: Arc<Front>, log: Log, interval_s: f64) {
     let interval = Duration::from_secs_f64(interval_s.clamp(0.01, 1e6));
     loop {
         tokio::time::sleep(interval).await;
-        if let Some(line) = front.stats_line() {
+        for line in front.stats_lines() {
             log.info("loggers.py:335", &line);
         }
     }
@@ -198,10 +227,10 @@ impl Background {
             task.abort();
             let _ = task.await;
         }
-        let written = match self.truth {
-            Some(thread) => join(thread).await.unwrap_or(Ok(())),
-            None => Ok(()),
-        };
+        let mut written = Ok(());
+        for thread in self.files {
+            written = written.and(join(thread).await.unwrap_or(Ok(())));
+        }
         startup::ended(&log);
         drop(log);
         // A reader that holds the log's pipe open without reading must not keep the process.

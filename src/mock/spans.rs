@@ -1,7 +1,9 @@
-//! Exports spans in batches over OTLP/HTTP (protobuf), like the OpenTelemetry SDK's batch processor:
-//! every so often, or when a batch is full; what does not fit into the queue is dropped. Whatever is
-//! left is sent at the end. This file must not know what a span says.
+//! Exports spans in batches over OTLP/HTTP (protobuf), as the OpenTelemetry SDK's batch processor does:
+//! every so often, or when a batch is full. Where more wait than the queue has room for, the oldest
+//! are dropped. Whatever is left is sent at the end. This file must not know what a span says.
 
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -9,33 +11,41 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 
 use super::log::Log;
 use super::trace;
 
-const QUEUE: usize = 2048;
+/// Spans that may wait, unless told otherwise.
+pub const QUEUE: usize = 2048;
 const BATCH: usize = 512;
 const ATTEMPTS: u32 = 3;
 
-/// Where finished spans go; the exporting task ends when the last handle is gone.
-#[derive(Clone)]
+/// How often is exported, and how much may wait for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    pub delay: Duration,
+    /// Spans.
+    pub queue: usize,
+}
+
+/// Where finished spans go; when it is dropped, the exporting task sends what is left and ends.
 pub struct Spans {
-    queue: Sender<Span>,
+    queue: Arc<Queue>,
     log: Log,
 }
 
 impl Spans {
     /// Starts exporting to `endpoint` (`http://host:port`, or the whole URL of the traces path).
-    pub fn start(
-        endpoint: &str,
-        delay: Duration,
-        resource: Resource,
-        log: Log,
-    ) -> Result<(Self, JoinHandle<()>)> {
+    pub fn start(endpoint: &str, pace: Pace, resource: Resource, log: Log) -> Result<(Self, JoinHandle<()>)> {
+        let queue = Arc::new(Queue {
+            most: pace.queue,
+            batch: BATCH.min(pace.queue),
+            waiting: Mutex::default(),
+            wake: Notify::new(),
+        });
         let exporter = Exporter {
             url: url(endpoint),
             // Only ever a receiver the user named; never a proxy from the environment.
@@ -48,15 +58,69 @@ impl Spans {
             resource,
             log: log.clone(),
         };
-        let (queue, spans) = channel(QUEUE);
-        let task = tokio::spawn(exporter.run(spans, delay));
+        // A delay of nothing would keep a processor busy with waiting.
+        let delay = pace.delay.max(Duration::from_millis(1));
+        let task = tokio::spawn(exporter.run(Arc::clone(&queue), delay));
         Ok((Self { queue, log }, task))
     }
 
     pub fn export(&self, span: Span) {
-        if let Err(TrySendError::Full(_)) = self.queue.try_send(span) {
-            self.log.warning("__init__.py:203", "Queue full, dropping span.");
+        if !self.queue.push(span) {
+            self.log.warning("__init__.py:203", "Queue full, dropping Span.");
         }
+    }
+}
+
+impl Drop for Spans {
+    fn drop(&mut self) {
+        self.queue.lock().closed = true;
+        self.queue.wake.notify_one();
+    }
+}
+
+/// Spans between the request and the exporting task.
+struct Queue {
+    most: usize,
+    batch: usize,
+    waiting: Mutex<Waiting>,
+    wake: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    spans: VecDeque<Span>,
+    closed: bool,
+}
+
+impl Queue {
+    /// `false` if the oldest had to make room.
+    fn push(&self, span: Span) -> bool {
+        let mut waiting = self.lock();
+        let room = waiting.spans.len() < self.most;
+        if !room {
+            waiting.spans.pop_front();
+        }
+        waiting.spans.push_back(span);
+        if waiting.spans.len() >= self.batch {
+            self.wake.notify_one();
+        }
+        room
+    }
+
+    /// The next batch, if a full one is there; less than that when asked for.
+    fn take(&self, also_less: bool) -> Option<Vec<Span>> {
+        let mut waiting = self.lock();
+        let count = waiting.spans.len().min(self.batch);
+        let due = count == self.batch || (also_less && count > 0);
+        due.then(|| waiting.spans.drain(..count).collect())
+    }
+
+    fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -68,16 +132,15 @@ struct Exporter {
 }
 
 impl Exporter {
-    async fn run(self, mut spans: Receiver<Span>, delay: Duration) {
-        while let Some(first) = spans.recv().await {
-            let due = Instant::now() + delay;
-            let mut batch = vec![first];
-            while batch.len() < BATCH {
-                match timeout_at(due, spans.recv()).await {
-                    Ok(Some(span)) => batch.push(span),
-                    Ok(None) | Err(_) => break,
-                }
+    async fn run(self, queue: Arc<Queue>, delay: Duration) {
+        while !queue.is_closed() {
+            let mut delay_is_over = timeout(delay, queue.wake.notified()).await.is_err();
+            while let Some(batch) = queue.take(delay_is_over) {
+                delay_is_over = false;
+                self.send(batch).await;
             }
+        }
+        while let Some(batch) = queue.take(true) {
             self.send(batch).await;
         }
     }

@@ -5,6 +5,8 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
+use crate::config::Embedded;
+
 use super::ServeOptions;
 use super::log::Log;
 use super::python;
@@ -26,57 +28,120 @@ pub const ROUTES: [(&str, &str); 8] = [
     ("/v1/completions", "POST"),
 ];
 
-/// From the banner to `Application startup complete.`; the socket is listening already.
-pub fn begin(log: &Log, options: &ServeOptions, address: SocketAddr) {
-    let embedded = &options.embedded;
-    let banner = |text: &str| log.info("api_utils.py:347", text);
-    banner("");
-    banner("       █     █     █▄   ▄█");
-    banner(&format!(" ▄▄ ▄█ █     █     █ ▀▄▀ █  version {VERSION}"));
-    banner(&format!("  █▄█▀ █     █     █     █  model   {}", embedded.model));
-    banner("   ▀▀  ▀▀▀▀▀ ▀▀▀▀▀ ▀     ▀");
-    banner("");
-    log.info("api_utils.py:286", &format!("non-default args: {}", arguments(options, address)));
-    log.info("model.py:2152", &format!("Using max model len {}", embedded.max_model_len));
-    let budget = embedded.max_num_batched_tokens;
-    log.info(
-        "scheduler.py:254",
-        &format!("Chunked prefill is enabled with max_num_batched_tokens={budget}."),
-    );
-    let model = python::quoted(&embedded.model);
-    log.engine_core(
-        "core.py:133",
-        &format!(
-            "Initializing a V1 LLM engine (v{VERSION}) with config: model={model}, max_seq_len={}, seed={}, \
-             served_model_name={}, enable_prefix_caching=True, enable_chunked_prefill=True",
-            embedded.max_model_len, embedded.seed, embedded.model
-        ),
-    );
-    let limits = super::engine::limits(embedded);
-    log.engine_core("kv_cache_utils.py:2327", &kv_line(&limits));
-    log.engine_core("core.py:402", "init engine (profile, create kv cache, warmup model) took 0.00 s");
-    log.info("entry.py:136", "Supported tasks: ['generate']");
-    log.info("entry.py:140", &format!("Starting vLLM server on http://{address}"));
-    log.info("launcher.py:186", "Available routes are:");
-    for (route, method) in ROUTES {
-        log.info("launcher.py:195", &format!("Route: {route}, Methods: {method}"));
+/// The log as the main process and as each API server writes it: where there is one API server, that is
+/// the main process.
+pub fn processes(log: &Log, api_servers: u16) -> (Log, Vec<Log>) {
+    if api_servers <= 1 {
+        let server = log.of("APIServer");
+        return (server.clone(), vec![server]);
     }
-    log.uvicorn("INFO", &format!("Started server process [{}]", log.pid()));
-    log.uvicorn("INFO", "Waiting for application startup.");
-    log.uvicorn("INFO", "Application startup complete.");
+    let servers = (0..api_servers).map(|server| log.of(&format!("ApiServer_{server}"))).collect();
+    (log.of("MainProcess"), servers)
+}
+
+/// From the banner to `Application startup complete.`; the socket is listening already.
+pub fn begin(main: &Log, servers: &[Log], options: &ServeOptions, address: SocketAddr) {
+    let embedded = &options.embedded;
+    banner(main, &embedded.model);
+    main.info("api_utils.py:286", &format!("non-default args: {}", arguments(options, address)));
+    let several = servers.len() > 1;
+    if several {
+        model(main, embedded);
+        main.info("utils.py:261", &format!("Started {} API server processes", servers.len()));
+    }
+    for server in servers {
+        model(server, embedded);
+        let budget = embedded.max_num_batched_tokens;
+        server.info(
+            "scheduler.py:254",
+            &format!("Chunked prefill is enabled with max_num_batched_tokens={budget}."),
+        );
+    }
+    if embedded.data_parallel_size > 1 {
+        main.info("utils.py:1245", &format!("Started DP Coordinator process (PID: {})", main.pid()));
+    }
+    engines(main, embedded);
+    for server in servers {
+        if several {
+            server.warning(
+                "loggers.py:1386",
+                "AsyncLLM created with api_server_count more than 1; disabling stats logging to avoid incomplete \
+                 stats.",
+            );
+        }
+        server.info("entry.py:136", "Supported tasks: ['generate']");
+        server.info("entry.py:140", &format!("Starting vLLM server on http://{address}"));
+        server.info("launcher.py:186", "Available routes are:");
+        for (route, method) in ROUTES {
+            server.info("launcher.py:195", &format!("Route: {route}, Methods: {method}"));
+        }
+        server.uvicorn("INFO", "server.py:103", &format!("Started server process [{}]", server.pid()));
+        server.uvicorn("INFO", "on.py:48", "Waiting for application startup.");
+    }
+    for server in servers {
+        server.uvicorn("INFO", "on.py:62", "Application startup complete.");
+    }
 }
 
 /// The server has been told to stop.
-pub fn end(log: &Log) {
-    log.info("launcher.py:254", "[shutdown] API server: shutdown triggered");
-    log.info("launcher.py:270", "[shutdown] API server: stopping engine client mode=abort timeout=0s");
-    log.uvicorn("INFO", "Shutting down");
+pub fn end(main: &Log, servers: &[Log]) {
+    if servers.len() > 1 {
+        main.info("serve.py:396", "Waiting up to 0 seconds for processes to exit");
+    }
+    for server in servers {
+        server.info("launcher.py:254", "[shutdown] API server: shutdown triggered");
+        server.info("launcher.py:270", "[shutdown] API server: stopping engine client mode=abort timeout=0s");
+        server.uvicorn("INFO", "server.py:282", "Shutting down");
+    }
 }
 
 /// It has stopped.
 pub fn ended(log: &Log) {
-    log.uvicorn("INFO", "Waiting for application shutdown.");
-    log.uvicorn("INFO", "Application shutdown complete.");
+    log.uvicorn("INFO", "on.py:67", "Waiting for application shutdown.");
+    log.uvicorn("INFO", "on.py:76", "Application shutdown complete.");
+}
+
+/// A picture for people, or a line where logging was configured.
+fn banner(main: &Log, model: &str) {
+    let say = |text: &str| main.info("api_utils.py:347", text);
+    if main.is_configured() {
+        return say(&format!("vLLM server version {VERSION}, serving model {model}"));
+    }
+    say("");
+    say("       █     █     █▄   ▄█");
+    say(&format!(" ▄▄ ▄█ █     █     █ ▀▄▀ █  version {VERSION}"));
+    say(&format!("  █▄█▀ █     █     █     █  model   {model}"));
+    say("   ▀▀  ▀▀▀▀▀ ▀▀▀▀▀ ▀     ▀");
+    say("");
+}
+
+fn model(log: &Log, embedded: &Embedded) {
+    log.info("model.py:2152", &format!("Using max model len {}", embedded.max_model_len));
+}
+
+fn engines(main: &Log, embedded: &Embedded) {
+    let model = python::quoted(&embedded.model);
+    let limits = super::engine::limits(embedded);
+    let parallel = embedded.data_parallel_size > 1;
+    for engine in 0..embedded.data_parallel_size {
+        let log = main.of(&if parallel { format!("EngineCore_DP{engine}") } else { "EngineCore".to_owned() });
+        if engine == 0 {
+            log.info(
+                "core.py:133",
+                &format!(
+                    "Initializing a V1 LLM engine (v{VERSION}) with config: model={model}, max_seq_len={}, seed={}, \
+                     served_model_name={}, enable_prefix_caching=True, enable_chunked_prefill=True",
+                    embedded.max_model_len, embedded.seed, embedded.model
+                ),
+            );
+        }
+        log.info("kv_cache_utils.py:2327", &kv_line(&limits));
+        log.info("core.py:402", "init engine (profile, create kv cache, warmup model) took 0.00 s");
+    }
+    if parallel {
+        let coordinator = main.of("VLLM_DP_Coordinator");
+        coordinator.info("coordinator.py:258", "All engine subscriptions received by DP coordinator");
+    }
 }
 
 fn kv_line(limits: &Limits) -> String {
@@ -100,8 +165,17 @@ fn arguments(options: &ServeOptions, address: SocketAddr) -> String {
         embedded.max_num_batched_tokens,
         embedded.max_num_seqs
     );
+    let counts = [
+        ("api_server_count", embedded.api_server_count),
+        ("data_parallel_size", embedded.data_parallel_size),
+    ];
+    for (name, count) in counts.iter().filter(|(_, count)| *count > 1) {
+        let _ = write!(text, ", '{name}': {count}");
+    }
     let flags = [
         ("enable_log_requests", embedded.enable_log_requests),
+        ("enable_log_outputs", embedded.enable_log_outputs),
+        ("enable_logging_iteration_details", embedded.enable_logging_iteration_details),
         ("enable_per_request_metrics", embedded.enable_per_request_metrics),
         ("enable_request_id_headers", options.request_id_headers),
     ];
@@ -130,7 +204,6 @@ fn grouped(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Embedded;
 
     #[test]
     fn the_memory_line_counts_full_contexts() {

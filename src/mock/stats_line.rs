@@ -12,6 +12,8 @@ const RECENT_REQUESTS: u64 = 1000;
 /// What has happened since the last line.
 #[derive(Debug)]
 pub struct StatsLine {
+    /// The engine's number.
+    engine: usize,
     since_ns: i64,
     prompt_computed: u64,
     generated: u64,
@@ -24,8 +26,9 @@ pub struct StatsLine {
 
 impl StatsLine {
     /// `now` is on the monotonic clock, as everywhere here.
-    pub fn new(now_ns: i64) -> Self {
+    pub fn new(engine: usize, now_ns: i64) -> Self {
         Self {
+            engine,
             since_ns: now_ns,
             prompt_computed: 0,
             generated: 0,
@@ -73,8 +76,9 @@ impl StatsLine {
     fn text(&self) -> String {
         let SchedulerStats { running, waiting, kv_usage, .. } = self.scheduler;
         let mut line = format!(
-            "Engine 000: Avg prompt throughput: {:.1} tokens/s, Avg generation throughput: {:.1} tokens/s, \
+            "Engine {:03}: Avg prompt throughput: {:.1} tokens/s, Avg generation throughput: {:.1} tokens/s, \
              Running: {running} reqs, Waiting: {waiting} reqs, GPU KV cache usage: {:.1}%",
+            self.engine,
             self.last_prompt_tps,
             self.last_generation_tps,
             kv_usage * 100.0
@@ -97,7 +101,7 @@ mod tests {
 
     #[test]
     fn the_line_reads_as_vllm_writes_it() {
-        let mut stats = StatsLine::new(0);
+        let mut stats = StatsLine::new(0, 0);
         stats.scheduler_step(&SchedulerStats {
             running: 3,
             waiting: 1,
@@ -118,7 +122,7 @@ mod tests {
 
     #[test]
     fn one_idle_line_follows_the_last_active_one() {
-        let mut stats = StatsLine::new(0);
+        let mut stats = StatsLine::new(0, 0);
         assert_eq!(stats.line(SECOND), None);
         stats.iteration(0, 1);
         assert!(stats.line(2 * SECOND).is_some());
@@ -130,7 +134,7 @@ mod tests {
 
     #[test]
     fn the_hit_rate_forgets_old_requests() {
-        let mut stats = StatsLine::new(0);
+        let mut stats = StatsLine::new(0, 0);
         let step = |hits| SchedulerStats {
             prefix_requests: 600,
             prefix_queries: 600,

@@ -9,6 +9,7 @@ use super::chunks::{self, Chunks, Label};
 use super::exchange::{Exchange, Unfinished};
 use super::front::{Delta, First, Token, between};
 use super::ids::RequestIds;
+use super::python;
 use super::registry::Finished;
 
 impl Exchange<'_> {
@@ -20,8 +21,9 @@ impl Exchange<'_> {
         mut answer: Answer,
         deltas: &mut UnboundedReceiver<Delta>,
     ) -> Result<(), Unfinished> {
+        let logged = job.chat && self.shared.embedded.enable_log_outputs;
         let mut chunks = Chunks::new(job, label);
-        let mut text = String::new();
+        let (mut text, mut whole) = (String::new(), String::new());
         let (mut told, mut pending) = (0, 0);
         loop {
             let mut token = self.next_token(deltas).await?;
@@ -46,22 +48,35 @@ impl Exchange<'_> {
                 self.emit(0).await?;
             }
             told += pending;
+            if logged {
+                self.log_delta(label, &text, done.as_ref());
+                whole.push_str(&text);
+            }
             chunks.text(&text, told, done.map(|d| d.reason.as_str()), &mut self.out);
             self.emit(pending).await?;
             text.clear();
             pending = 0;
             if let Some(done) = done {
-                return self.end_stream(&mut chunks, &done).await;
+                self.usage(&mut chunks, &done).await?;
+                if logged {
+                    let what = "streaming_complete";
+                    self.log_output("Generated", label, " (streaming complete)", &whole, what);
+                }
+                return self.end_stream().await;
             }
         }
     }
 
-    async fn end_stream(&mut self, chunks: &mut Chunks, done: &Finished) -> Result<(), Unfinished> {
+    async fn usage(&mut self, chunks: &mut Chunks, done: &Finished) -> Result<(), Unfinished> {
         let in_band = self.shared.embedded.enable_per_request_metrics.then_some(done);
         chunks.usage(done.output_tokens, in_band, &mut self.out);
         if !self.out.is_empty() {
             self.emit(0).await?;
         }
+        Ok(())
+    }
+
+    async fn end_stream(&mut self) -> Result<(), Unfinished> {
         chunks::done(&mut self.out);
         self.emit(0).await?;
         self.wire.write(chunks::LAST_CHUNK).await?;
@@ -84,11 +99,28 @@ impl Exchange<'_> {
                 break done;
             }
         };
+        if job.chat && self.shared.embedded.enable_log_outputs {
+            self.log_output("Generated", label, "", &text, done.reason.as_str());
+        }
         let in_band = self.shared.embedded.enable_per_request_metrics;
         let body = chunks::whole(job, label, &text, &done, in_band);
         self.send_head(200, "application/json", Some(body.len())).await?;
         self.out = body;
         self.emit(done.output_tokens).await
+    }
+
+    /// What is about to be told of a stream; nothing is not worth a line.
+    fn log_delta(&mut self, label: &Label<'_>, text: &str, done: Option<&Finished>) {
+        if self.shared.embedded.enable_log_deltas && !text.is_empty() {
+            let reason = python::optional(done.map(|done| done.reason.as_str()));
+            self.log_output("delta", label, " (streaming delta)", text, &reason);
+        }
+    }
+
+    fn log_output(&mut self, kind: &str, label: &Label<'_>, what: &str, text: &str, reason: &str) {
+        let (id, output) = (label.response_id, python::quoted(text));
+        let line = format!("Generated response {id}{what}: output: {output}, finish_reason: {reason}");
+        self.log_line(kind, "request_logger.py:108", &line);
     }
 
     /// Waits for a token, or for the client to leave.
@@ -148,11 +180,11 @@ impl Exchange<'_> {
         while let Ok(Delta::Token(token)) = deltas.try_recv() {
             self.note(&token);
         }
-        if was_live {
-            self.shared.log.info("async_llm.py:922", &format!("Aborted request(s) {}.", ids.internal));
-            if self.shared.embedded.enable_log_requests {
-                self.shared.log.info("async_llm.py:783", &format!("Request {} aborted.", ids.external));
-            }
+        if was_live && self.shared.embedded.enable_log_requests {
+            let line = format!("Aborted request(s) {}.", ids.internal);
+            self.log_line("Aborted", "async_llm.py:922", &line);
+            let line = format!("Request {} aborted.", ids.external);
+            self.log_line("aborted", "async_llm.py:783", &line);
         }
     }
 }

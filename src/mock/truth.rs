@@ -13,7 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::UnixNs;
 
-/// One request, as the server knows it. All instants are wall-clock nanoseconds of this host.
+use super::server_clock::ServerClock;
+
+/// One request, as the server knows it. All instants are wall-clock nanoseconds of this host, also
+/// where the server's own clock is made to be wrong.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TruthRow {
     /// Requests in the order in which they were read, from 1.
@@ -48,7 +51,7 @@ pub struct TruthRow {
     pub last_output_unix_ns: Option<UnixNs>,
     /// The last byte had been handed over, or the exchange was given up.
     pub end_unix_ns: UnixNs,
-    /// What the server's metrics observed. `e2e_s` only when the engine finished the request; the
+    /// What the server's metrics observed, TTFT and e2e by its own wall clock. `e2e_s` only when the engine finished the request; the
     /// others as far as it got.
     pub ttft_s: Option<f64>,
     pub e2e_s: Option<f64>,
@@ -63,13 +66,23 @@ pub struct TruthRow {
     pub outcome: Outcome,
     /// Set when the engine finished the request, whether or not the client was told.
     pub finish_reason: Option<String>,
+    /// Which engine served it, of several.
+    #[serde(default)]
+    pub engine: u16,
     /// Faults that took effect.
     pub faults: Vec<String>,
+    /// Lines of the log that were lost: `Received`, `Added`, `access`, `delta`, `Generated`,
+    /// `Aborted`, `aborted`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost_lines: Vec<String>,
     /// Writes that found the socket's buffer full.
     pub blocked_writes: u32,
     /// Each event: when the socket was given it, how many tokens it carries, its bytes (with the
     /// chunk's framing). A non-streamed answer is one event.
     pub events: Vec<(UnixNs, u32, u32)>,
+    /// On the first line of the file: how wrong the server's own wall clock was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<ServerClock>,
 }
 
 /// How an exchange ended, seen from the server.
@@ -96,14 +109,15 @@ pub struct Truth {
 }
 
 impl Truth {
-    /// Creates the file and starts the writing thread.
-    pub fn create(path: &Path) -> Result<(Self, JoinHandle<Result<()>>)> {
+    /// Creates the file and starts the writing thread. The first row will say what the clock was.
+    pub fn create(path: &Path, clock: ServerClock) -> Result<(Self, JoinHandle<Result<()>>)> {
         let file = File::create(path)
             .with_context(|| format!("cannot create the truth file `{}`", path.display()))?;
         let (rows, receiver) = channel();
         let shown = path.display().to_string();
         let thread = std::thread::Builder::new().name("mock-truth".to_owned()).spawn(move || {
-            write_rows(&receiver, file).with_context(|| format!("cannot write the truth file `{shown}`"))
+            write_rows(&receiver, file, clock)
+                .with_context(|| format!("cannot write the truth file `{shown}`"))
         })?;
         Ok((Self { rows }, thread))
     }
@@ -114,11 +128,13 @@ impl Truth {
     }
 }
 
-fn write_rows(rows: &Receiver<TruthRow>, file: File) -> Result<()> {
+fn write_rows(rows: &Receiver<TruthRow>, file: File, clock: ServerClock) -> Result<()> {
+    let mut clock = Some(clock);
     let mut file = BufWriter::with_capacity(256 * 1024, file);
     while let Ok(first) = rows.recv() {
         let mut next = Some(first);
-        while let Some(row) = next {
+        while let Some(mut row) = next {
+            row.clock = clock.take();
             serde_json::to_writer(&mut file, &row)?;
             file.write_all(b"\n")?;
             next = rows.try_recv().ok();
@@ -137,7 +153,8 @@ mod tests {
     fn rows_come_back_as_they_were() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("truth.jsonl");
-        let (truth, thread) = Truth::create(&path).unwrap();
+        let clock = ServerClock { offset_ns: -5, drift_ppm: 0.25, ..ServerClock::default() };
+        let (truth, thread) = Truth::create(&path, clock).unwrap();
         let row = TruthRow {
             n: 1,
             request_id: "chatcmpl-x".to_owned(),
@@ -152,14 +169,16 @@ mod tests {
         thread.join().unwrap().unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         let back: Vec<TruthRow> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
-        assert_eq!(back[0], row);
+        assert_eq!(back[0], TruthRow { clock: Some(clock), ..row });
+        assert_eq!(back[1].clock, None);
         assert_eq!(back.len(), 2);
     }
 
     #[test]
     fn a_folder_that_is_not_there_is_named() {
-        let error =
-            Truth::create(Path::new("/nonexistent-folder/truth.jsonl")).err().expect("no such folder");
+        let error = Truth::create(Path::new("/nonexistent-folder/truth.jsonl"), ServerClock::default())
+            .err()
+            .expect("no such folder");
         assert!(format!("{error:#}").contains("/nonexistent-folder/truth.jsonl"));
     }
 }

@@ -33,6 +33,7 @@ impl Server {
         embedded: &Embedded,
         otlp_endpoint: Option<&str>,
         truth: Option<&Path>,
+        stat_log: Option<&Path>,
     ) -> anyhow::Result<(Self, ChildStdout)> {
         let mut command = Command::new(exe);
         command.args(["serve", "--host", "127.0.0.1", "--port", "0"]).args(embedded_to_flags(embedded));
@@ -43,6 +44,9 @@ impl Server {
         }
         if let Some(truth) = truth {
             command.arg("--truth").arg(truth);
+        }
+        if let Some(stat_log) = stat_log.filter(|_| embedded.stat_log) {
+            command.arg("--stat-log").arg(stat_log);
         }
         // A group of its own: the terminal's Ctrl-C is for the run, which then stops the server.
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);

@@ -20,13 +20,15 @@ pub const SCRAPES: &str = "scrapes.parquet";
 pub const LOG: &str = "server_log.parquet";
 pub const SPANS: &str = "spans.parquet";
 pub const JOINED: &str = "joined.parquet";
+/// What the embedded server wrote as the stat-logger plugin does.
+pub const EMBEDDED_STAT_LOG: &str = "embedded_stat_log.jsonl";
 pub const SUMMARY: &str = "summary.json";
 pub const REPORT_MD: &str = "report.md";
 pub const REPORT_HTML: &str = "report.html";
 pub const PLOTS: &str = "plots";
 
 /// Every file that tare writes at the top of a run folder: what `overwrite` may remove.
-const OWN_FILES: [&str; 16] = [
+const OWN_FILES: [&str; 17] = [
     MANIFEST,
     REQUEST_SET,
     RESULTS_STREAM,
@@ -34,6 +36,7 @@ const OWN_FILES: [&str; 16] = [
     SCRAPES_STREAM,
     LOG_STREAM,
     SPANS_STREAM,
+    EMBEDDED_STAT_LOG,
     RESULTS,
     EVENTS,
     SCRAPES,

@@ -20,6 +20,7 @@ pub fn serve(args: &ServeArgs) -> anyhow::Result<Exit> {
         embedded,
         otlp_endpoint: args.otlp_endpoint.clone(),
         truth: args.truth.clone(),
+        stat_log: args.stat_log.clone(),
         parent_pid: args.parent_pid,
         keep_alive: args
             .keep_alive_s

@@ -5,6 +5,7 @@ mod arrivals;
 mod bad_input;
 mod calibrate;
 mod connections;
+mod embedded_says;
 mod end_to_end;
 mod evidence;
 mod ingest_collector;

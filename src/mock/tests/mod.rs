@@ -5,10 +5,14 @@
 
 mod accounting;
 mod client;
+mod clock;
+mod engines;
 mod faults;
 mod harness;
+mod log_lines;
 mod process;
 mod protocol;
 mod schedule;
 mod shapes;
 mod spans;
+mod stat_log;

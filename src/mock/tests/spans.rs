@@ -8,16 +8,29 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use super::client::{Client, post_bytes};
 use super::harness::{Mock, chat_body, engine_series, fast, metric, with_faults};
 use crate::config::Embedded;
 use crate::mock::ServeOptions;
+use crate::mock::truth::Outcome;
 
 /// Takes every POST; the first `failures` get a 503. Returns where it listens, and the bodies.
-async fn receiver(mut failures: u32) -> (String, UnboundedReceiver<ExportTraceServiceRequest>) {
+pub async fn receiver(failures: u32) -> (String, UnboundedReceiver<ExportTraceServiceRequest>) {
+    let (open, gate) = tokio::sync::oneshot::channel();
+    open.send(()).unwrap();
+    receiver_behind(gate, failures).await
+}
+
+/// As `receiver`, answering nobody before the gate is open.
+async fn receiver_behind(
+    gate: tokio::sync::oneshot::Receiver<()>,
+    mut failures: u32,
+) -> (String, UnboundedReceiver<ExportTraceServiceRequest>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let (sender, bodies) = unbounded_channel();
     tokio::spawn(async move {
+        let _ = gate.await;
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut buffer = Vec::new();
             let body = loop {
@@ -50,7 +63,7 @@ async fn receiver(mut failures: u32) -> (String, UnboundedReceiver<ExportTraceSe
     (endpoint, bodies)
 }
 
-async fn traced(endpoint: &str, embedded: Embedded) -> Mock {
+pub async fn traced(endpoint: &str, embedded: Embedded) -> Mock {
     let otlp_delay = std::time::Duration::from_millis(20);
     let options = ServeOptions {
         embedded,
@@ -62,7 +75,7 @@ async fn traced(endpoint: &str, embedded: Embedded) -> Mock {
 }
 
 /// Every span that has come by now.
-fn spans(bodies: &mut UnboundedReceiver<ExportTraceServiceRequest>) -> Vec<Span> {
+pub fn spans(bodies: &mut UnboundedReceiver<ExportTraceServiceRequest>) -> Vec<Span> {
     let mut spans = Vec::new();
     while let Ok(body) = bodies.try_recv() {
         for resource in body.resource_spans {
@@ -77,11 +90,19 @@ fn spans(bodies: &mut UnboundedReceiver<ExportTraceServiceRequest>) -> Vec<Span>
     spans
 }
 
+/// Which request a span is of.
+pub fn id(span: &Span) -> String {
+    match attribute(span, "gen_ai.request.id") {
+        Some(Value::StringValue(id)) => id.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
 fn attribute<'a>(span: &'a Span, key: &str) -> Option<&'a Value> {
     span.attributes.iter().find(|a| a.key == key)?.value.as_ref()?.value.as_ref()
 }
 
-fn float(span: &Span, key: &str) -> f64 {
+pub fn float(span: &Span, key: &str) -> f64 {
     match attribute(span, key) {
         Some(Value::DoubleValue(value)) => *value,
         other => panic!("{key}: {other:?}"),
@@ -139,10 +160,67 @@ async fn unsampled_lost_and_aborted_requests_have_no_span() {
     assert_eq!(rows[1].faults, ["span_loss"]);
     let spans = spans(&mut bodies);
     assert_eq!(spans.len(), 1);
-    assert_eq!(
-        attribute(&spans[0], "gen_ai.request.id"),
-        Some(&Value::StringValue("chatcmpl-kept".to_owned()))
-    );
+    assert_eq!(id(&spans[0]), "chatcmpl-kept");
+}
+
+#[tokio::test]
+async fn refused_and_aborted_requests_have_no_span() {
+    let (endpoint, mut bodies) = receiver(0).await;
+    let mock = traced(&endpoint, fast()).await;
+    let unknown = mock.post("/v1/chat/completions", &[], r#"{"model":"nope","messages":[]}"#).await;
+    let broken = mock.post("/v1/chat/completions", &[], "{").await;
+    assert_eq!((unknown.status, broken.status), (404, 400));
+    let mut leaver = Client::connect(mock.address).await;
+    leaver.send(&post_bytes("/v1/chat/completions", &[], &chat_body("bye", 1500))).await;
+    leaver.until_event("\"content\":").await;
+    drop(leaver);
+    mock.until_metric(&engine_series("num_requests_running"), 0.0).await;
+    mock.chat("whole", "a", 2).await;
+    let rows = mock.stop().await;
+    assert_eq!(rows[2].outcome, Outcome::Aborted);
+    let spans = spans(&mut bodies);
+    assert_eq!(spans.iter().map(id).collect::<Vec<_>>(), ["chatcmpl-whole"]);
+}
+
+#[tokio::test]
+async fn a_share_of_the_spans_is_lost_and_the_truth_says_which() {
+    let (endpoint, mut bodies) = receiver(0).await;
+    let mock = traced(&endpoint, with_faults(&["span_loss share=0.3"])).await;
+    for i in 0..40 {
+        mock.chat(&format!("share-{i}"), "a", 1).await;
+    }
+    let rows = mock.stop().await;
+    let mut found: Vec<String> = spans(&mut bodies).iter().map(id).collect();
+    let mut kept: Vec<String> =
+        rows.iter().filter(|row| row.faults.is_empty()).map(|row| row.request_id.clone()).collect();
+    found.sort();
+    kept.sort();
+    assert_eq!(found, kept);
+    // The draws are the same in every run: 12 are expected, with a standard deviation of 2.9.
+    assert!((3..22).contains(&(40 - kept.len())), "{} lost", 40 - kept.len());
+}
+
+#[tokio::test]
+async fn a_full_queue_drops_the_oldest() {
+    let (release, gate) = tokio::sync::oneshot::channel();
+    let (endpoint, mut bodies) = receiver_behind(gate, 0).await;
+    let mock = traced(&endpoint, with_faults(&["span_queue=3", "span_delay_ms=600000"])).await;
+    // The first batch is on its way, and held up there; after it the queue is empty.
+    for i in 0..3 {
+        mock.chat(&format!("held-{i}"), "a", 1).await;
+    }
+    let log = mock.log.clone();
+    // A span that finds the batch not yet taken would push one of them out.
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    for i in 0..8 {
+        mock.chat(&format!("more-{i}"), "a", 1).await;
+    }
+    release.send(()).unwrap();
+    mock.stop().await;
+    let found: Vec<String> = spans(&mut bodies).iter().map(id).collect();
+    let dropped = log.text().matches("Queue full, dropping Span.").count();
+    assert_eq!((dropped, found.len()), (5, 6), "{found:?}");
+    assert_eq!(found[3..], ["chatcmpl-more-5", "chatcmpl-more-6", "chatcmpl-more-7"]);
 }
 
 #[tokio::test]

@@ -251,6 +251,9 @@ pub struct ObserveArgs {
     /// Server log to follow while it is written; - for standard input
     #[arg(long, value_name = "PATH")]
     pub server_log: Option<String>,
+    /// File that vLLM's stat logger of tare (assets/vllm_tare_logger) writes, to follow
+    #[arg(long, value_name = "PATH")]
+    pub stat_log: Option<String>,
     /// Receive OpenTelemetry spans, listening on HOST [default: 127.0.0.1]
     #[arg(long, value_name = "HOST", num_args = 0..=1, require_equals = true)]
     pub otlp: Option<Option<String>>,
@@ -303,6 +306,9 @@ pub struct ReportArgs {
     /// A log of the server that was not followed during the run: added to the folder, then joined
     #[arg(long, value_name = "PATH")]
     pub server_log: Option<PathBuf>,
+    /// A stat log of the server that was not followed: added to the folder, then joined
+    #[arg(long, value_name = "PATH")]
+    pub stat_log: Option<PathBuf>,
 }
 
 /// `tare calibrate`: what `tare run` takes, and how to calibrate.

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-pub use self::add_log::add_log;
+pub use self::add_log::{add_log, add_stat_log};
 pub use self::recompute::{Recomputed, recompute};
 pub use self::recorded::Recorded;
 

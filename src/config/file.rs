@@ -153,6 +153,7 @@ pub struct Observe {
     pub metrics: Option<Metrics>,
     pub scrape_interval_s: Option<f64>,
     pub server_log: Option<String>,
+    pub stat_log: Option<String>,
     pub otlp: Option<OtlpChoice>,
     pub span_wait_s: Option<f64>,
 }

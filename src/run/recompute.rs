@@ -13,7 +13,7 @@ use crate::record::correlated::Correlated;
 use crate::record::own::{self, OwnLag};
 use crate::record::{JoinedRow, Status};
 use crate::report::{self, Report, Summary};
-use crate::store::folder::{EVENTS, JOINED, LOG, RESULTS, SCRAPES, SPANS};
+use crate::store::folder::{EVENTS, JOINED, LOG, RESULTS, SCRAPES, SPANS, STAT_LOG};
 use crate::store::{Manifest, RunData, RunFolder, events_parquet, table};
 
 /// Seeds every interval: the same records give the same figures for ever.
@@ -83,6 +83,9 @@ fn undo_steps(data: &mut RunData) {
             row.end_unix_ns = on_axis(&steps, row.end_unix_ns, row.recv_unix_ns);
             row.start_unix_ns = on_axis(&steps, row.start_unix_ns, row.end_unix_ns);
         }
+        for row in &mut data.stat_log.rows {
+            row.iteration_unix_ns = row.iteration_unix_ns.map(|time| on_axis(&steps, time, row.read_unix_ns));
+        }
     }
     data.manifest.clock.steps = steps;
 }
@@ -93,7 +96,8 @@ fn write_tables(folder: &RunFolder, data: &RunData) -> anyhow::Result<()> {
     events_parquet::write(&folder.file(EVENTS), &data.events)?;
     table::write_scrapes(&folder.file(SCRAPES), &data.scrapes.rows)?;
     table::write_log(&folder.file(LOG), &data.log.rows)?;
-    table::write_spans(&folder.file(SPANS), &data.spans.rows)
+    table::write_spans(&folder.file(SPANS), &data.spans.rows)?;
+    table::write_stat_log(&folder.file(STAT_LOG), &data.stat_log.rows)
 }
 
 /// The samples that figures are drawn from: successful requests, on both sides.

@@ -14,11 +14,13 @@ pub const EVENTS_STREAM: &str = "events.arrows";
 pub const SCRAPES_STREAM: &str = "scrapes.jsonl";
 pub const LOG_STREAM: &str = "server_log.jsonl";
 pub const SPANS_STREAM: &str = "spans.jsonl";
+pub const STAT_LOG_STREAM: &str = "stat_log.jsonl";
 pub const RESULTS: &str = "results.parquet";
 pub const EVENTS: &str = "events.parquet";
 pub const SCRAPES: &str = "scrapes.parquet";
 pub const LOG: &str = "server_log.parquet";
 pub const SPANS: &str = "spans.parquet";
+pub const STAT_LOG: &str = "stat_log.parquet";
 pub const JOINED: &str = "joined.parquet";
 pub const SUMMARY: &str = "summary.json";
 pub const REPORT_MD: &str = "report.md";
@@ -26,7 +28,7 @@ pub const REPORT_HTML: &str = "report.html";
 pub const PLOTS: &str = "plots";
 
 /// Every file that tare writes at the top of a run folder: what `overwrite` may remove.
-const OWN_FILES: [&str; 16] = [
+const OWN_FILES: [&str; 18] = [
     MANIFEST,
     REQUEST_SET,
     RESULTS_STREAM,
@@ -34,11 +36,13 @@ const OWN_FILES: [&str; 16] = [
     SCRAPES_STREAM,
     LOG_STREAM,
     SPANS_STREAM,
+    STAT_LOG_STREAM,
     RESULTS,
     EVENTS,
     SCRAPES,
     LOG,
     SPANS,
+    STAT_LOG,
     JOINED,
     SUMMARY,
     REPORT_MD,

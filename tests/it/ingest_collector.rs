@@ -22,6 +22,7 @@ pub fn observe() -> Observe {
         no_metrics: false,
         scrape_interval_s: 0.01,
         server_log: None,
+        stat_log: None,
         otlp: None,
         span_wait_s: 0.0,
     }

@@ -12,6 +12,7 @@ mod ingest_log;
 mod ingest_otlp;
 mod ingest_scrape;
 mod ingest_server;
+mod ingest_stat_log;
 mod layering;
 mod own_lag;
 mod program;

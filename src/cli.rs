@@ -7,6 +7,7 @@
 // Documentation here is the help text, printed as it stands.
 #![allow(clippy::doc_markdown, rustdoc::bare_urls)]
 
+mod correlate;
 mod serve;
 
 use std::ffi::OsString;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+pub use self::correlate::CorrelateArgs;
 pub use self::serve::{EngineArgs, SaysArgs, ServeArgs};
 
 /// Weighs LLM requests on both sides, client and server, and says where every millisecond went.
@@ -52,6 +54,8 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Make every table and plot again from a run folder's raw records
     Report(ReportArgs),
+    /// Join what other tools recorded: a client's records with a server's log, metrics, spans
+    Correlate(Box<CorrelateArgs>),
     /// Find out how large the tool's own error is, at a load and at a ladder of others
     Calibrate(Box<CalibrateArgs>),
     /// Start the embedded vLLM look-alike alone

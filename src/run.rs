@@ -1,10 +1,11 @@
-//! The pipeline, and the only file that sees all of its stages: workload → load and ingest → run
-//! folder → correlate → report and plots. It decides order and what is said when something is
+//! The pipeline, and the only file that sees all of its stages: workload → load and ingest (or import)
+//! → run folder → correlate → report and plots. It decides order and what is said when something is
 //! missing; it measures nothing itself.
 
 mod add_log;
 mod embedded;
 mod facts;
+mod import;
 mod progress;
 mod recompute;
 mod recorded;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub use self::add_log::{add_log, add_stat_log};
+pub use self::import::{Import, import};
 pub use self::recompute::{Recomputed, recompute};
 pub use self::recorded::Recorded;
 

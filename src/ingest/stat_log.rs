@@ -18,6 +18,7 @@ pub struct StatReader {
     counts: LogCounts,
     /// The first line that could not be read, and why.
     first_bad: Option<String>,
+    last_error: Option<String>,
     scratch: String,
 }
 
@@ -28,6 +29,7 @@ impl StatReader {
             line_no: 0,
             counts: LogCounts::default(),
             first_bad: None,
+            last_error: None,
             scratch: String::new(),
         }
     }
@@ -55,11 +57,17 @@ impl StatReader {
             Parsed::Unknown(error) => {
                 self.counts.bad += 1;
                 self.first_bad.get_or_insert_with(|| format!("line {}: {error}", self.line_no));
+                self.last_error = Some(error.to_string());
                 None
             }
         };
         self.scratch = scratch;
         row
+    }
+
+    /// Why the last line that could not be read could not.
+    pub fn last_error(&self) -> Option<String> {
+        self.last_error.clone()
     }
 
     fn row(&self, stats: &RequestStats<'_>, read: UnixNs) -> StatRow {

@@ -7,6 +7,7 @@ mod calibrate;
 mod connections;
 mod end_to_end;
 mod evidence;
+mod import;
 mod ingest_collector;
 mod ingest_log;
 mod ingest_otlp;

@@ -99,14 +99,15 @@ impl<'a> Reading<'a> {
 
     pub(super) fn finish(self, shown: &str, format: &'static Format) -> Result<Imported, Failure> {
         let Self { rows, mut notes, seen, bad, named, .. } = self;
-        let named = named.join("; ");
         if seen == bad {
+            let first = named.first().map_or_else(|| "it holds none".to_owned(), String::clone);
             return Err(usage(format!(
-                "none of the {seen} records of {shown} could be read as `{}`",
+                "none of the {seen} records of {shown} could be read as `{}`: {first}",
                 format.name
             ))
-            .hint(if named.is_empty() { "the file holds no record".to_owned() } else { named }));
+            .hint(super::known(format.of)));
         }
+        let named = named.join("; ");
         if bad > 0 {
             notes.push(format!("{shown}: {bad} of {seen} records could not be read; {named}"));
         }

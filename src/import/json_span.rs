@@ -46,9 +46,9 @@ pub(super) fn tagged(list: Option<&Value>) -> Vec<KeyValue> {
         .collect()
 }
 
-/// Bytes from hex digits; of anything else, none.
+/// Bytes from pairs of hex digits; of anything else, none.
 pub(super) fn hex(value: Option<&Value>) -> Vec<u8> {
-    let text = value.and_then(Value::as_str).unwrap_or_default();
+    let text = value.and_then(Value::as_str).filter(|text| text.len().is_multiple_of(2)).unwrap_or_default();
     let digits: Option<Vec<u8>> =
         text.chars().map(|digit| digit.to_digit(16).map(|digit| digit as u8)).collect();
     let bytes = |digits: Vec<u8>| {

@@ -159,18 +159,23 @@ fn names(of: Of) -> String {
     names.join(", ")
 }
 
+/// Which formats there are, and how to name one.
+fn known(of: Of) -> String {
+    match of.flag() {
+        Some(flag) => format!("known formats: {}; {flag} names one", names(of)),
+        None => format!("known formats: {}", names(of)),
+    }
+}
+
 /// A file of another kind is sent to its flag.
 fn unknown(shown: &str, text: &str, of: Of) -> Failure {
     if text.trim().is_empty() {
-        return usage(format!("{shown} is empty: expected {}", of.words()));
+        return usage(format!("{shown} is empty: expected {}", of.words())).hint("check the path");
     }
     let begins = crate::ingest::problem::excerpt(text.trim_start(), 80);
     let failure =
         usage(format!("{shown}: expected {}, found no known format: it begins with `{begins}`", of.words()));
-    let failure = match of.flag() {
-        Some(flag) => failure.hint(format!("known formats: {}; {flag} names one", names(of))),
-        None => failure.hint(format!("known formats: {}", names(of))),
-    };
+    let failure = failure.hint(known(of));
     let other = [Of::Client, Of::Page, Of::Pages, Of::Spans, Of::StatLog]
         .into_iter()
         .filter(|other| *other != of)

@@ -32,6 +32,14 @@ fn shown(failure: Failure) -> String {
     String::from_utf8(out).unwrap().replace(&root().display().to_string(), "ROOT")
 }
 
+/// Equal up to the rounding of a few operations on doubles.
+fn is_near(one: Option<f64>, other: Option<f64>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => (one - other).abs() <= 1e-14 * one.abs().max(other.abs()),
+        (one, other) => one == other,
+    }
+}
+
 #[test]
 fn every_format_is_in_its_table() {
     let not_a_format = ["input", "json_span"];
@@ -83,12 +91,30 @@ fn client_stamps_become_the_rows_that_another_program_made_of_them() {
             (
                 (r.trace_id.clone(), r.response_id.clone(), r.endpoint, r.streamed, r.status, r.http_status),
                 (r.connect_begin_unix_ns, r.connect_end_unix_ns, r.send_begin_unix_ns, r.sent_unix_ns),
-                (r.head_unix_ns, r.first_token_unix_ns, r.last_token_unix_ns, r.done_unix_ns),
-                (r.input_tokens, r.output_tokens, r.finish_reason.clone(), r.local_port),
-                (r.ttft_s, r.e2e_s, r.itl_mean_s, r.tpot_s, r.user_throughput_tps, r.n_exact_events),
-                (r.in_band_prefill_s, r.in_band_queue_s, r.in_band_decode_s),
+                (r.head_unix_ns, r.first_token_unix_ns, r.done_unix_ns),
+                r.last_token_unix_ns.filter(|_| r.streamed),
+                (r.input_tokens, r.output_tokens, r.local_port),
+                r.finish_reason.clone().filter(|_| r.streamed),
+                r.n_exact_events,
             )
         };
+        // The formulas round at other places.
+        let times = |r: &RequestRow| {
+            [
+                r.ttft_s,
+                // Of an answer in one piece the other took the end of the connection, not of the read.
+                r.e2e_s.filter(|_| r.streamed),
+                r.itl_mean_s,
+                r.tpot_s,
+                r.user_throughput_tps.filter(|_| r.streamed),
+                r.in_band_prefill_s,
+                r.in_band_queue_s,
+                r.in_band_decode_s,
+            ]
+        };
+        for (ours, theirs) in times(row).into_iter().zip(times(other)) {
+            assert!(is_near(ours, theirs), "{}: {ours:?}, {theirs:?}", row.request_id);
+        }
         assert_eq!(same(row), same(other), "{}", row.request_id);
         assert_eq!(row.stamps, StampSource::User);
         assert_eq!(finished.events.len(), row.n_events as usize);
@@ -192,7 +218,7 @@ fn a_result_of_vllm_bench_has_durations_and_nothing_it_does_not_say() {
 fn spans_are_the_same_rows_whatever_they_are_written_in() {
     let (flat, otlp) = (imported("spans.jsonl", Of::Spans), imported("otlp.jsonl", Of::Spans));
     let requests: Vec<_> = flat.rows.spans.iter().filter(|span| span.name == "llm_request").collect();
-    assert_eq!((flat.rows.spans.len(), requests.len(), otlp.rows.spans.len()), (requests.len() + 1, 13, 13));
+    assert_eq!((flat.rows.spans.len(), requests.len(), otlp.rows.spans.len()), (12, 11, 11));
     for (a, b) in requests.iter().zip(&otlp.rows.spans) {
         let mut a = (*a).clone();
         // Only the flat lines tell how and when a span was received.
@@ -213,20 +239,28 @@ fn a_stat_log_under_vllms_own_names_gives_the_same_rows_as_ours() {
     assert!(theirs.notes[0].contains("2 lines about engine steps were left out"), "{:?}", theirs.notes);
     let mut compared = 0;
     for row in &theirs.rows.stats {
-        let Some(other) = ours.rows.stats.iter().find(|other| {
-            other.request_id == row.request_id && other.e2e_s == row.e2e_s && other.queue_s == row.queue_s
-        }) else {
+        let Some(other) = ours
+            .rows
+            .stats
+            .iter()
+            .find(|other| other.request_id == row.request_id && is_near(other.e2e_s, row.e2e_s))
+        else {
             continue;
         };
         let apart = row.iteration_unix_ns.unwrap().0 - other.iteration_unix_ns.unwrap().0;
         assert!(apart.abs() <= 256, "the grain of the double: {apart}");
-        assert_eq!(
-            (row.prefill_s, row.decode_s, row.inference_s, row.input_tokens, row.output_tokens),
-            (other.prefill_s, other.decode_s, other.inference_s, other.input_tokens, other.output_tokens)
-        );
+        // One of the two readers of JSON rounds the last digit differently.
+        for (a, b) in [
+            (row.prefill_s, other.prefill_s),
+            (row.decode_s, other.decode_s),
+            (row.inference_s, other.inference_s),
+        ] {
+            assert!(is_near(a, b), "{a:?}, {b:?}");
+        }
+        assert_eq!((row.input_tokens, row.output_tokens), (other.input_tokens, other.output_tokens));
         compared += 1;
     }
-    assert!(compared >= 10, "{compared}");
+    assert_eq!(compared, 9, "those that are in both samples");
 }
 
 #[test]
@@ -320,7 +354,7 @@ fn real_records_of_both_sides_become_a_run_and_its_figures_are_the_captures() {
     // An ordinary run folder: read back without a complaint, every source with its rows.
     let data = RunData::read(&RunFolder::open(&place.path("run")).unwrap()).unwrap();
     assert_eq!(data.complaints(), [""; 0]);
-    assert_eq!((data.requests.rows.len(), data.spans.rows.len()), (11, 14));
+    assert_eq!((data.requests.rows.len(), data.spans.rows.len()), (11, 12));
     assert!(data.stat_log.rows.len() >= 10 && !data.log.rows.is_empty());
     let phases: Vec<ScrapePhase> = data.scrapes.rows.iter().map(|row| row.phase).collect();
     use ScrapePhase::{After, Before, During};
@@ -391,14 +425,27 @@ fn a_file_of_another_kind_is_refused_and_sent_to_its_flag() {
         shown(read(&sample(name), of, format, &VLLM).map(|read| read.format.name).unwrap_err())
     };
     insta::assert_snapshot!(fails("spans.jsonl", Of::Client, None), @r#"
+    error: ROOT/tests/samples/import/spans.jsonl: expected a client's records, found no known format: it begins with `{"recv_ns": 1795533159178615252, "via": "grpc", "resource": {"telemetry.sdk.lang…`
+    hint: known formats: tare, client_stamps, vllm_bench; --client-format names one
+    hint: it looks like spans: give it with --spans
     "#);
     insta::assert_snapshot!(fails("before.prom", Of::Pages, None), @r#"
+    error: ROOT/tests/samples/import/before.prom: expected metrics over time, found no known format: it begins with `# HELP vllm:num_requests_running Number of requests in model execution batches.…`
+    hint: known formats: metrics_lines
+    hint: it is one page of metrics: give it with --metrics-before or --metrics-after
     "#);
     insta::assert_snapshot!(fails("client.jsonl", Of::Client, Some("k6")), @r#"
+    error: `k6` is no format for a client's records that is known
+    hint: known formats: tare, client_stamps, vllm_bench
     "#);
     insta::assert_snapshot!(fails("client.jsonl", Of::Client, Some("tare")), @r#"
+    error: none of the 11 records of ROOT/tests/samples/import/client.jsonl could be read as `tare`: line 1: unknown variant `HTTP/1.1 200 OK`, expected one of `ok`, `http_error`, `connect_error`, `timeout`, `cut`, `stream_error`, `decode_error`, `in_flight` at column 366
+    hint: known formats: tare, client_stamps, vllm_bench; --client-format names one
     "#);
     insta::assert_snapshot!(fails("nope", Of::Client, None), @r#"
+    error: cannot read ROOT/tests/samples/import/nope
+    caused by: No such file or directory (os error 2)
+    hint: check the path
     "#);
 }
 
@@ -436,7 +483,7 @@ fn unreadable_lines_are_counted_with_file_and_line_and_the_good_ones_joined() {
     ["client.jsonl", "spans.jsonl", "finished.jsonl"].into_iter().for_each(damage);
     let said = correlate(&place, &format!("--client client.jsonl {EVERYTHING}"));
     assert_eq!(said.code, Some(0), "{}", said.err);
-    for name in ["client.jsonl: 2 of 13", "spans.jsonl: 2 of 16", "finished.jsonl: 2 of"] {
+    for name in ["client.jsonl: 2 of 13", "spans.jsonl: 2 of 14", "finished.jsonl: 2 of"] {
         let line =
             said.out.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("{}", said.out));
         assert!(line.contains("line 2: EOF") && line.contains("line 4: expected"), "{line}");
@@ -466,21 +513,17 @@ fn an_id_used_twice_joins_nothing_and_is_said() {
 #[test]
 fn spans_of_another_service_and_a_log_of_another_day_are_named_and_not_joined() {
     let place = place();
-    // The same service at another time: ids of its own, and none of ours.
-    place.file(
-        "spans.jsonl",
-        text("spans.jsonl").replace("bench-", "other-").replace("\"trace_id\": \"", "\"trace_id\": \"f"),
-    );
-    let odd = place.path("spans.jsonl");
-    assert!(read(&odd, Of::Spans, None, &VLLM).is_err(), "33 hex digits are no trace id");
-    let foreign = text("spans.jsonl").replace("bench-", "other-").replace("0c5c7fd0", "1c5c7fd0");
-    place.file(
-        "spans.jsonl",
-        foreign.replace("\"trace_id\": \"", "\"trace_id_was\": \"").replace(
-            "\"span_id\": \"",
-            "\"trace_id\": \"ffffffffffffffffffffffffffffffff\", \"span_id\": \"",
-        ),
-    );
+    let spans = text("spans.jsonl");
+    let trace = "\"trace_id\": \"";
+    place.file("odd.jsonl", spans.replace(trace, &format!("{trace}f")));
+    assert!(read(&place.path("odd.jsonl"), Of::Spans, None, &VLLM).is_err(), "33 hex digits are no trace id");
+    // Another service: ids of its own, and none of ours.
+    let other = spans.lines().map(|line| {
+        let (before, id) = line.split_once(trace).unwrap();
+        let line = format!("{before}{trace}ffffffff{}\n", &id[8..]);
+        line.replace("bench-", "other-").replace("b070cd14", "b170cd14")
+    });
+    place.file("spans.jsonl", other.collect::<String>());
     // Yesterday's log, with the same ids: 86,400 s earlier.
     let yesterday: Vec<String> = text("server.log")
         .lines()

@@ -92,7 +92,7 @@ fn client_stamps_become_the_rows_that_another_program_made_of_them() {
                 (r.trace_id.clone(), r.response_id.clone(), r.endpoint, r.streamed, r.status, r.http_status),
                 (r.connect_begin_unix_ns, r.connect_end_unix_ns, r.send_begin_unix_ns, r.sent_unix_ns),
                 (r.head_unix_ns, r.first_token_unix_ns, r.done_unix_ns),
-                r.last_token_unix_ns.filter(|_| r.streamed),
+                r.last_token_unix_ns.filter(|_| r.streamed && r.status == Status::Ok),
                 (r.input_tokens, r.output_tokens, r.local_port),
                 r.finish_reason.clone().filter(|_| r.streamed),
                 r.n_exact_events,

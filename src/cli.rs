@@ -7,6 +7,7 @@
 // Documentation here is the help text, printed as it stands.
 #![allow(clippy::doc_markdown, rustdoc::bare_urls)]
 
+mod correlate;
 mod serve;
 
 use std::ffi::OsString;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+pub use self::correlate::CorrelateArgs;
 pub use self::serve::{ClockArgs, EngineArgs, LogFormatName, SaysArgs, ServeArgs};
 
 use crate::record::selection::Selection;
@@ -54,6 +56,8 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Make every table and plot again from a run folder's raw records
     Report(ReportArgs),
+    /// Join what other tools recorded: a client's records with a server's log, metrics, spans
+    Correlate(Box<CorrelateArgs>),
     /// Find out how large the tool's own error is, at a load and at a ladder of others
     Calibrate(Box<CalibrateArgs>),
     /// Start the embedded vLLM look-alike alone
@@ -253,6 +257,9 @@ pub struct ObserveArgs {
     /// Server log to follow while it is written; - for standard input
     #[arg(long, value_name = "PATH")]
     pub server_log: Option<String>,
+    /// File that vLLM's stat logger of tare (assets/vllm_tare_logger) writes, to follow
+    #[arg(long, value_name = "PATH")]
+    pub stat_log: Option<String>,
     /// Receive OpenTelemetry spans, listening on HOST [default: 127.0.0.1]
     #[arg(long, value_name = "HOST", num_args = 0..=1, require_equals = true)]
     pub otlp: Option<Option<String>>,
@@ -268,6 +275,9 @@ pub struct ObserveArgs {
     /// Wait so long for late spans after the last request [default: 10]
     #[arg(long, value_name = "SECONDS")]
     pub span_wait: Option<f64>,
+    /// By how much the server's clock differs from this one's at most (NTP, PTP: on both hosts)
+    #[arg(long, value_name = "SECONDS")]
+    pub clock_bound: Option<f64>,
 }
 
 /// Where results go, and what is written with them.
@@ -309,6 +319,9 @@ pub struct ReportArgs {
     /// between A and B, in seconds since the first start
     #[arg(long, value_name = "all|steady|A..B", default_value_t)]
     pub window: Selection,
+    /// A stat log of the server that was not followed: added to the folder, then joined
+    #[arg(long, value_name = "PATH")]
+    pub stat_log: Option<PathBuf>,
 }
 
 /// `tare calibrate`: what `tare run` takes, and how to calibrate.

@@ -10,6 +10,7 @@
 //! - [`load`]: when and how; over [`net`], sockets and stamps
 //! - [`watch`]: this process itself, meanwhile: was it late, what did it wait for
 //! - [`ingest`]: what the server says while the load runs: scrapes, log, spans
+//! - [`import`]: what other tools recorded of both sides
 //! - [`store`]: rows to append-only streams and Parquet, and back
 //! - [`correlate`]: both sides become one table
 //! - [`stats`]: plain numbers in, estimates with intervals out
@@ -26,6 +27,7 @@ pub mod clock;
 pub mod config;
 pub mod correlate;
 pub mod error;
+pub mod import;
 pub mod ingest;
 pub mod load;
 pub mod metric;

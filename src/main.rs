@@ -12,6 +12,7 @@ fn main() -> ExitCode {
     let done = match &cli.command {
         Command::Run(args) => verbs::run::run(args, cli.quiet),
         Command::Report(args) => verbs::report::report(args, cli.quiet),
+        Command::Correlate(args) => verbs::correlate::correlate(args, cli.quiet),
         Command::Calibrate(args) => verbs::calibrate::calibrate(args, cli.quiet),
         Command::Serve(args) => verbs::serve::serve(args),
     };

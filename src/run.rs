@@ -1,10 +1,11 @@
-//! The pipeline, and the only file that sees all of its stages: workload → load and ingest → run
-//! folder → correlate → report and plots. It decides order and what is said when something is
+//! The pipeline, and the only file that sees all of its stages: workload → load and ingest (or import)
+//! → run folder → correlate → report and plots. It decides order and what is said when something is
 //! missing; it measures nothing itself.
 
 mod add_log;
 mod embedded;
 mod facts;
+mod import;
 mod progress;
 mod recompute;
 mod recorded;
@@ -17,7 +18,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-pub use self::add_log::add_log;
+pub use self::add_log::{add_log, add_stat_log};
+pub use self::import::{Import, import};
 pub use self::recompute::{Recomputed, recompute, recompute_within};
 pub use self::recorded::Recorded;
 
@@ -113,9 +115,13 @@ fn measure(
     // Ends the load: by the user's wish, or because what it measures can no longer be written.
     let halt = options.interrupt.child_token();
     let writer = writer::Writer::start(RunWriter::create(folder, &secrets(config))?, halt.clone())?;
+    let mut observe = config.observe.clone();
+    if config.target.base_url.is_none() && config.target.embedded.stat_log {
+        observe.stat_log = Some(folder.file(EMBEDDED_STAT_LOG).to_string_lossy().into_owned());
+    }
     let plan = ingest::Plan {
         server: kind,
-        observe: config.observe.clone(),
+        observe,
         base_url: config.target.base_url.clone(),
         trust: trust(config),
         log_begin: Begin::End,

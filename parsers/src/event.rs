@@ -2,6 +2,7 @@
 //! format spells them, nor what a reader makes of them.
 
 use crate::error::ParseError;
+use crate::tare_stat_log::RequestStats;
 use crate::time::LogTime;
 
 /// What one line turned out to be. Nothing here ends a run: an unread line is counted and kept.
@@ -49,6 +50,8 @@ pub enum Event<'a> {
         output_tokens: Option<u32>,
         finish_reason: Option<&'a str>,
     },
+    /// A finished request with everything that the engine counted of it.
+    RequestStats(RequestStats<'a>),
     /// One or more ids, joined by commas; see [`split_ids`].
     Aborted {
         request_ids: &'a str,
@@ -117,6 +120,7 @@ impl<'a> Event<'a> {
             | Event::Added { request_id }
             | Event::Generated { request_id, .. }
             | Event::Finished { request_id, .. } => request_id,
+            Event::RequestStats(RequestStats { request_id, .. }) => request_id.unwrap_or_default(),
             Event::Aborted { request_ids } => request_ids,
             Event::Failed { request_id, .. } => request_id.unwrap_or_default(),
             _ => "",

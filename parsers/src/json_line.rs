@@ -26,7 +26,18 @@ pub(crate) struct Fields {
 
 /// Reads the object, which must be the whole text.
 pub(crate) fn fields(text: &str) -> Result<Fields, Expected<'_>> {
-    object(text).map(|(_, fields)| fields).map_err(crate::line::expected_of)
+    let mut fields = Fields::default();
+    each_field(text, |key, value| fields.keep(key, value))?;
+    Ok(fields)
+}
+
+/// Hands every field of the object, which must be the whole text, to `keep`: its name, and where its
+/// value lies. Strings come without their quotes and still escaped.
+pub(crate) fn each_field<'a>(
+    text: &'a str,
+    keep: impl FnMut(&'a str, Range<usize>),
+) -> Result<(), Expected<'a>> {
+    object(text, keep).map(|(_, ())| ()).map_err(crate::line::expected_of)
 }
 
 impl Fields {
@@ -95,8 +106,7 @@ fn code_unit(escape: &[u8]) -> Option<u32> {
     hex.iter().try_fold(0, |unit, digit| char::from(*digit).to_digit(16).map(|value| unit * 16 + value))
 }
 
-fn object(text: &str) -> Read<'_, Fields> {
-    let mut fields = Fields::default();
+fn object<'a>(text: &'a str, mut keep: impl FnMut(&'a str, Range<usize>)) -> Read<'a, ()> {
     let (mut rest, ()) = byte(b'{', "`{`").parse(text)?;
     loop {
         let (after_key, key) = blanks(expect("a field name in quotes", string)).parse(rest)?;
@@ -105,7 +115,7 @@ fn object(text: &str) -> Read<'_, Fields> {
         let (after_value, value) = expect("a JSON value", value).parse(at_value)?;
         // A string's value begins after its quote.
         let start = text.len() - at_value.len() + usize::from(at_value.starts_with('"'));
-        fields.keep(key, start..start + value.len());
+        keep(key, start..start + value.len());
         let (after_value, _) = multispace0(after_value)?;
         rest = match after_value.as_bytes().first() {
             Some(b',') => after_value.get(1..).unwrap_or_default(),
@@ -114,7 +124,7 @@ fn object(text: &str) -> Read<'_, Fields> {
                 if !end.is_empty() {
                     return fail(end, "the end of the line after `}`");
                 }
-                return Ok((end, fields));
+                return Ok((end, ()));
             }
             _ => return fail(after_value, "`,` or `}` after a value"),
         };

@@ -23,6 +23,7 @@ mod json_line;
 mod line;
 mod read;
 pub mod sse;
+pub mod tare_stat_log;
 pub mod time;
 mod tracing_line;
 pub mod uvicorn;
@@ -31,6 +32,7 @@ mod vllm_stats;
 
 pub use error::ParseError;
 pub use event::{Event, GeneratedPhase, LogLine, Parsed, split_ids};
+pub use tare_stat_log::RequestStats;
 pub use time::LogTime;
 
 /// A log format: one file of this crate and one line in [`FORMATS`].
@@ -58,6 +60,12 @@ pub static FORMATS: &[Format] = &[
         description: "uvicorn access and server lines",
         recognises: uvicorn::recognises,
         parse: uvicorn::parse,
+    },
+    Format {
+        name: "tare_stat_log",
+        description: "finished requests by tare's own stat logger for vLLM, one JSON object a line",
+        recognises: tare_stat_log::recognises,
+        parse: tare_stat_log::parse,
     },
 ];
 

@@ -7,11 +7,13 @@ cd "$here/../.."
 export VENV=${VENV:-$HOME/.cache/tare/vllm-venv}
 export PORT=${PORT:-8200}
 "$here/install.sh" "$VENV"
+(cd assets/vllm_tare_logger && python3 -B -m unittest)
 log=$(mktemp)
-echo "vLLM's log: $log"
+TARE_STAT_LOG=$(mktemp)
+export TARE_STAT_LOG
+echo "vLLM's log: $log, its stat log: $TARE_STAT_LOG"
 # Spans go to the receiver that each `tare run` opens on the usual port.
-OTEL_BSP_SCHEDULE_DELAY=500 "$here/serve.sh" --enable-per-request-metrics --enable-log-requests \
-  --otlp-traces-endpoint http://127.0.0.1:4317 >"$log" 2>&1 &
+"$here/serve.sh" --with-everything >"$log" 2>&1 &
 server=$!
 stop() {
   kill "$server" 2>/dev/null || true
@@ -27,5 +29,5 @@ until health; do
   fi
   sleep 1
 done
-TARE_VLLM_URL="http://127.0.0.1:$PORT" TARE_VLLM_LOG="$log" \
+TARE_VLLM_URL="http://127.0.0.1:$PORT" TARE_VLLM_LOG="$log" TARE_VLLM_STAT_LOG="$TARE_STAT_LOG" \
   cargo test --release --test it real_vllm -- --ignored --nocapture

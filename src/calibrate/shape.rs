@@ -99,7 +99,7 @@ fn base(given: &Config) -> Config {
     target.headers = Vec::new();
     VLLM.name.clone_into(&mut target.server);
     config.observe.metrics_urls = Vec::new();
-    (config.observe.server_log, config.observe.otlp) = (None, None);
+    (config.observe.server_log, config.observe.stat_log, config.observe.otlp) = (None, None, None);
     // Addresses from which the real server is reached.
     config.load.source_addresses = Vec::new();
     config.load.grace_period_s = GRACE_S;

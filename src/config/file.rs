@@ -163,8 +163,10 @@ pub struct Observe {
     pub metrics: Option<Metrics>,
     pub scrape_interval_s: Option<f64>,
     pub server_log: Option<String>,
+    pub stat_log: Option<String>,
     pub otlp: Option<OtlpChoice>,
     pub span_wait_s: Option<f64>,
+    pub clock_bound_s: Option<f64>,
 }
 
 /// `observe.metrics`: `false`, `true` (found at the base URL), one URL or several.

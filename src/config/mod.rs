@@ -305,9 +305,16 @@ pub struct Observe {
     pub scrape_interval_s: f64,
     /// Server log to tail: a path, or `-` for stdin.
     pub server_log: Option<String>,
+    /// What the server's stat logger (`assets/vllm_tare_logger`) writes, to tail: a path.
+    #[serde(default)]
+    pub stat_log: Option<String>,
     pub otlp: Option<Otlp>,
     /// How long to wait for late spans after the last request.
     pub span_wait_s: f64,
+    /// By how much the server's clock differs from this one's at most, as NTP or PTP say on both hosts;
+    /// `None`: only what the run itself shows.
+    #[serde(default)]
+    pub clock_bound_s: Option<f64>,
 }
 
 /// Where the OTLP receiver listens.

@@ -189,7 +189,9 @@ fn observe(flags: &cli::ObserveArgs, file: &mut File, origins: &mut Origins) {
         &mut into.scrape_interval_s,
     );
     origins.set("observe.server_log", "--server-log", flags.server_log.clone(), &mut into.server_log);
+    origins.set("observe.stat_log", "--stat-log", flags.stat_log.clone(), &mut into.stat_log);
     origins.set("observe.span_wait_s", "--span-wait", flags.span_wait, &mut into.span_wait_s);
+    origins.set("observe.clock_bound_s", "--clock-bound", flags.clock_bound, &mut into.clock_bound_s);
 
     let otlp = flags.otlp.is_some() || flags.otlp_grpc_port.is_some() || flags.otlp_http_port.is_some();
     if otlp {

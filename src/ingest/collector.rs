@@ -21,9 +21,11 @@ use super::log::{LogCounts, LogReader};
 use super::metrics::Endpoints;
 use super::otlp::{self, Inbox, OtlpAddresses, SpansSeen};
 use super::problem::{Notes, Problem};
+use super::reader::{Kind, SERVER_LOG, STAT_LOG};
 use super::snapshot::{AfterOutcome, BeforeOutcome};
+use super::stat_log::StatReader;
 use super::stream::{self, Origin};
-use super::tail;
+use super::tail::{self, Begin};
 use super::{IngestReport, Ingested, Plan, log_report};
 
 /// Everything still open at the end is given up after this.
@@ -42,8 +44,15 @@ pub struct Collector {
     stop: CancellationToken,
     endpoints: Endpoints,
     grid: Option<(CancellationToken, tokio::task::JoinHandle<()>)>,
-    logs: Vec<(String, tokio::task::JoinHandle<LogCounts>)>,
+    logs: Vec<Followed>,
     otlp: Option<(Arc<Inbox>, OtlpAddresses, tokio::task::JoinHandle<()>)>,
+}
+
+/// A file or stream that is being read.
+struct Followed {
+    kind: &'static Kind,
+    source: String,
+    task: tokio::task::JoinHandle<LogCounts>,
 }
 
 /// What an attached server says about itself.
@@ -81,6 +90,10 @@ impl Collector {
             otlp,
         };
         collector.open_log();
+        if let Some(stat_log) = collector.plan.observe.stat_log.clone() {
+            let begin = collector.plan.log_begin;
+            collector.follow_stat_log(&stat_log, begin);
+        }
         Ok(collector)
     }
 
@@ -113,8 +126,21 @@ impl Collector {
 
     /// As [`attach_log`](Self::attach_log), for a pipe of the standard library.
     pub fn attach_blocking_log(&mut self, source: &str, reader: impl Read + Send + 'static) -> LogWatch {
-        let chunks = stream::pump_blocking(source, || Ok(Box::new(reader)), self.notes.clone());
+        let chunks = stream::pump_blocking(&SERVER_LOG, source, || Ok(Box::new(reader)), self.notes.clone());
         self.follow_chunks(source, chunks, Origin::Child)
+    }
+
+    /// Follows what the server's stat logger writes to `path`, from its end or from its start. A file
+    /// that is not there yet is waited for.
+    pub fn follow_stat_log(&mut self, path: &str, begin: Begin) {
+        let follower = Follower::new(StatReader::new(path), self.sink.clone(), self.notes.clone());
+        if stream::is_stream(Path::new(path)) {
+            let chunks = self.open_stream(&STAT_LOG, path);
+            let work = stream::follow_stream(follower, chunks, Origin::Pipe, self.stop.clone());
+            self.follow(&STAT_LOG, path, work);
+        } else {
+            self.follow_file(&STAT_LOG, path, begin, follower);
+        }
     }
 
     /// The exact snapshot before the first measured request.
@@ -175,11 +201,12 @@ impl Collector {
                 let _ = tokio::time::timeout(STOP_PATIENCE, task).await;
             }
             let mut sources = Vec::new();
-            for (source, task) in logs {
+            for Followed { kind, source, task } in logs {
                 match tokio::time::timeout(STOP_PATIENCE, task).await {
-                    Ok(Ok(counts)) => sources.push(log_report(source, counts)),
+                    Ok(Ok(counts)) => sources.push(log_report(kind, source, counts)),
                     _ => notes.add(format!(
-                        "the end of the log {source} was not read: it could not be read in time"
+                        "the end of the {} {source} was not read: it could not be read in time",
+                        kind.short
                     )),
                 }
             }
@@ -208,21 +235,39 @@ impl Collector {
             return;
         };
         if log == "-" {
-            let chunks =
-                stream::pump_blocking("stdin", || Ok(Box::new(std::io::stdin())), self.notes.clone());
+            let stdin = || Ok(Box::new(std::io::stdin()) as Box<dyn Read + Send>);
+            let chunks = stream::pump_blocking(&SERVER_LOG, "stdin", stdin, self.notes.clone());
             self.follow_chunks("stdin", chunks, Origin::Pipe);
         } else if stream::is_stream(Path::new(&log)) {
-            let path = PathBuf::from(&log);
-            let open = move || Ok(Box::new(std::fs::File::open(path)?) as Box<dyn Read + Send>);
-            let chunks = stream::pump_blocking(&log, open, self.notes.clone());
+            let chunks = self.open_stream(&SERVER_LOG, &log);
             self.follow_chunks(&log, chunks, Origin::Pipe);
         } else if let Some(follower) = self.follower(&log) {
-            let (ready, follows) = oneshot::channel();
-            let (path, begin, stop) = (PathBuf::from(&log), self.plan.log_begin, self.stop.clone());
-            self.logs.push((log, self.handle.spawn(tail::follow_file(follower, path, begin, ready, stop))));
-            // What is written from here on belongs to the run.
-            self.run(async move { follows.await.is_ok() });
+            self.follow_file(&SERVER_LOG, &log, self.plan.log_begin, follower);
         }
+    }
+
+    /// A named pipe, a terminal.
+    fn open_stream(&self, kind: &'static Kind, path: &str) -> tokio::sync::mpsc::Receiver<stream::Chunk> {
+        let file = PathBuf::from(path);
+        let open = move || Ok(Box::new(std::fs::File::open(file)?) as Box<dyn Read + Send>);
+        stream::pump_blocking(kind, path, open, self.notes.clone())
+    }
+
+    fn follow_file(&mut self, kind: &'static Kind, path: &str, begin: Begin, follower: Follower) {
+        let (ready, follows) = oneshot::channel();
+        let work = tail::follow_file(follower, PathBuf::from(path), begin, ready, self.stop.clone());
+        self.follow(kind, path, work);
+        // What is written from here on belongs to the run.
+        self.run(async move { follows.await.is_ok() });
+    }
+
+    fn follow(
+        &mut self,
+        kind: &'static Kind,
+        source: &str,
+        work: impl Future<Output = LogCounts> + Send + 'static,
+    ) {
+        self.logs.push(Followed { kind, source: source.to_owned(), task: self.handle.spawn(work) });
     }
 
     fn follow_chunks(
@@ -234,7 +279,7 @@ impl Collector {
         let (sender, signs) = watch::channel(Signs::default());
         if let Some(follower) = self.follower(source) {
             let work = stream::follow_stream(follower.with_signs(sender), chunks, origin, self.stop.clone());
-            self.logs.push((source.to_owned(), self.handle.spawn(work)));
+            self.follow(&SERVER_LOG, source, work);
         }
         LogWatch { signs, handle: self.handle.clone() }
     }

@@ -1,8 +1,6 @@
 //! What following a log comes to, whatever it is read from: lines to rows to the sink, signs to
-//! whoever waits for the server, and what to say when it is no log. This file does no I/O.
+//! whoever waits for the server. This file does no I/O, and must not know what a line says.
 
-use std::io;
-use std::path::Path;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
@@ -10,8 +8,9 @@ use tokio::sync::watch;
 
 use super::Ingested;
 use super::lines::{Line, Lines, MAX_LINE_BYTES};
-use super::log::{Freshness, LogCounts, LogReader, Sign};
+use super::log::{Freshness, LogCounts, Sign};
 use super::problem::{Notes, Problem};
+use super::reader::{Kind, LineReader};
 use crate::clock::UnixNs;
 
 /// After the end was asked for, what is still coming is read for so long at most.
@@ -33,7 +32,7 @@ pub struct Signs {
 
 /// One log being followed: lines in, rows to the sink.
 pub struct Follower {
-    reader: LogReader,
+    reader: Box<dyn LineReader>,
     lines: Lines,
     sink: Sender<Ingested>,
     notes: Notes,
@@ -41,8 +40,8 @@ pub struct Follower {
 }
 
 impl Follower {
-    pub fn new(reader: LogReader, sink: Sender<Ingested>, notes: Notes) -> Self {
-        Self { reader, lines: Lines::new(MAX_LINE_BYTES), sink, notes, signs: None }
+    pub fn new(reader: impl LineReader + 'static, sink: Sender<Ingested>, notes: Notes) -> Self {
+        Self { reader: Box::new(reader), lines: Lines::new(MAX_LINE_BYTES), sink, notes, signs: None }
     }
 
     /// Tells what the log says about the server as a whole while it is read.
@@ -54,12 +53,12 @@ impl Follower {
 
     pub fn push(&mut self, bytes: &[u8], read: UnixNs, freshness: Freshness) {
         let Self { reader, lines, sink, signs, .. } = self;
-        lines.push(bytes, |line| take(reader, sink, signs.as_ref(), &line, read, freshness));
+        lines.push(bytes, |line| take(reader.as_mut(), sink, signs.as_ref(), &line, read, freshness));
     }
 
     pub fn finish_line(&mut self, freshness: Freshness) {
         let Self { reader, lines, sink, signs, .. } = self;
-        lines.finish(|line| take(reader, sink, signs.as_ref(), &line, UnixNs::now(), freshness));
+        lines.finish(|line| take(reader.as_mut(), sink, signs.as_ref(), &line, UnixNs::now(), freshness));
     }
 
     pub fn end(self) -> LogCounts {
@@ -67,10 +66,14 @@ impl Follower {
             self.notes.add(problem.note());
         }
         if let Some(signs) = self.signs {
-            let recent = self.reader.recent().map(str::to_owned).collect();
+            let recent = self.reader.recent();
             signs.send_modify(|signs| signs.ended = Some(recent));
         }
         self.reader.counts()
+    }
+
+    pub fn kind(&self) -> &'static Kind {
+        self.reader.kind()
     }
 
     pub fn note(&self, problem: &Problem) {
@@ -83,22 +86,22 @@ impl Follower {
     }
 
     pub fn refuse(&self, kind: &str) {
-        self.notes.add(not_a_log(self.reader.source(), kind).note());
+        self.notes.add(self.kind().not_text(self.reader.source(), kind).note());
     }
 }
 
 fn take(
-    reader: &mut LogReader,
+    reader: &mut dyn LineReader,
     sink: &Sender<Ingested>,
     signs: Option<&watch::Sender<Signs>>,
     line: &Line<'_>,
     read: UnixNs,
     freshness: Freshness,
 ) {
-    let (row, sign) = reader.line(line, read, freshness);
+    let (row, sign) = reader.take(line, read, freshness);
     if let Some(row) = row {
         // The writer is gone only when the program ends; there is nobody left to tell.
-        let _ = sink.send(Ingested::Log(row));
+        let _ = sink.send(row);
     }
     if let (Some(sign), Some(signs)) = (sign, signs) {
         signs.send_modify(|signs| match sign {
@@ -106,31 +109,4 @@ fn take(
             Sign::Started => signs.started = true,
         });
     }
-}
-
-pub fn unreadable(path: &Path, error: &io::Error) -> Problem {
-    let problem = Problem::new(format!("cannot read the server log {}: {error}", path.display()));
-    match error.kind() {
-        io::ErrorKind::NotFound => problem.hint("check the path given with `--server-log`"),
-        io::ErrorKind::PermissionDenied => problem.hint("tare needs permission to read it"),
-        _ => problem,
-    }
-}
-
-pub fn directory(path: &Path) -> Problem {
-    Problem::new(format!("the server log {} is a directory", path.display()))
-        .hint("give the log file itself with `--server-log`")
-}
-
-pub fn empty(path: &Path) -> Problem {
-    Problem::new(format!("the server log {} is empty", path.display()))
-}
-
-pub fn not_a_log(source: &str, kind: &str) -> Problem {
-    let hint = match kind {
-        "gzip data" => "decompress it first, for example `zcat FILE | tare … --server-log -`",
-        "zstd data" => "decompress it first, for example `zstdcat FILE | tare … --server-log -`",
-        _ => "give the text that the server writes to its standard output",
-    };
-    Problem::new(format!("the server log {source} is no text log: it begins with {kind}")).hint(hint)
 }

@@ -7,10 +7,12 @@ use chrono::Local;
 use serde::{Deserialize, Serialize};
 use tare_parsers::{Event, FORMATS, Format, LogLine, LogTime, Parsed};
 
+use super::Ingested;
 use super::lines::Line;
 use super::log_event::log_event;
 use super::log_time::{Stamp, resolve, zone_shift_ns};
 use super::problem::{Notes, Problem, excerpt};
+use super::reader::{Kind, LineReader, SERVER_LOG};
 use crate::clock::UnixNs;
 use crate::record::{LogEvent, LogRow};
 
@@ -98,19 +100,6 @@ impl LogReader {
         }
     }
 
-    pub fn counts(&self) -> LogCounts {
-        self.counts
-    }
-
-    pub fn source(&self) -> &str {
-        &self.source
-    }
-
-    /// The last lines read, as they were.
-    pub fn recent(&self) -> impl Iterator<Item = &str> {
-        self.recent.iter().map(String::as_str)
-    }
-
     /// One line, read at `read`, with what it says of the server as a whole. Blank lines give no row.
     pub fn line(
         &mut self,
@@ -146,32 +135,6 @@ impl LogReader {
         };
         self.scratch = scratch;
         result
-    }
-
-    /// What is to be said of the log as a whole, once it was read.
-    pub fn verdict(&self) -> Option<Problem> {
-        let LogCounts { seen, parsed, other, unparsed, bad, blank, .. } = self.counts;
-        let known = || FORMATS.iter().map(|format| format.name).collect::<Vec<_>>().join(", ");
-        if parsed + other == 0 && unparsed + bad > 0 {
-            let example = self
-                .recent()
-                .find(|line| !line.trim().is_empty())
-                .map_or_else(String::new, |line| excerpt(line, 80));
-            let what = format!(
-                "none of the {} lines read from the log {} is in a known format, for example `{example}`",
-                seen - blank,
-                self.source
-            );
-            return Some(Problem::new(what).hint(format!("known formats: {}", known())));
-        }
-        if self.counts.lossy > 0 || self.counts.cut > 0 {
-            let what = format!(
-                "in the log {}, {} lines were not UTF-8 (unreadable bytes replaced) and {} were longer than 1 MiB (the rest dropped)",
-                self.source, self.counts.lossy, self.counts.cut
-            );
-            return Some(Problem::new(what));
-        }
-        None
     }
 
     fn understood(
@@ -262,6 +225,64 @@ impl LogReader {
             self.recent.pop_front();
         }
         self.recent.push_back(text.chars().take(MAX_UNPARSED_CHARS).collect());
+    }
+}
+
+impl LineReader for LogReader {
+    fn kind(&self) -> &'static Kind {
+        &SERVER_LOG
+    }
+
+    fn source(&self) -> &str {
+        &self.source
+    }
+
+    fn look_at(&mut self, start: &str) {
+        self.detect(start.lines());
+    }
+
+    fn take(
+        &mut self,
+        line: &Line<'_>,
+        read: UnixNs,
+        freshness: Freshness,
+    ) -> (Option<Ingested>, Option<Sign>) {
+        let (row, sign) = self.line(line, read, freshness);
+        (row.map(Ingested::Log), sign)
+    }
+
+    fn counts(&self) -> LogCounts {
+        self.counts
+    }
+
+    fn verdict(&self) -> Option<Problem> {
+        let LogCounts { seen, parsed, other, unparsed, bad, blank, .. } = self.counts;
+        let known = || FORMATS.iter().map(|format| format.name).collect::<Vec<_>>().join(", ");
+        if parsed + other == 0 && unparsed + bad > 0 {
+            let example = self
+                .recent
+                .iter()
+                .find(|line| !line.trim().is_empty())
+                .map_or_else(String::new, |line| excerpt(line, 80));
+            let what = format!(
+                "none of the {} lines read from the log {} is in a known format, for example `{example}`",
+                seen - blank,
+                self.source
+            );
+            return Some(Problem::new(what).hint(format!("known formats: {}", known())));
+        }
+        if self.counts.lossy > 0 || self.counts.cut > 0 {
+            let what = format!(
+                "in the log {}, {} lines were not UTF-8 (unreadable bytes replaced) and {} were longer than 1 MiB (the rest dropped)",
+                self.source, self.counts.lossy, self.counts.cut
+            );
+            return Some(Problem::new(what));
+        }
+        None
+    }
+
+    fn recent(&self) -> Vec<String> {
+        self.recent.iter().cloned().collect()
     }
 }
 

@@ -25,6 +25,15 @@ pub fn log_event(event: &Event<'_>) -> LogEvent {
             output_tokens: *output_tokens,
             finish_reason: finish_reason.map(owned),
         },
+        Event::RequestStats(stats) => match stats.request_id {
+            Some(request_id) => LogEvent::Finished {
+                request_id: owned(request_id),
+                input_tokens: stats.input_tokens,
+                output_tokens: stats.output_tokens,
+                finish_reason: stats.finish_reason.map(owned),
+            },
+            None => LogEvent::Other,
+        },
         Event::Aborted { request_ids } => {
             LogEvent::Aborted { request_ids: split_ids(request_ids).map(owned).collect() }
         }

@@ -1,4 +1,4 @@
-//! What the server says while the load runs: metrics, log, spans. The [`Collector`] starts and
+//! What the server says while the load runs: metrics, log, spans, its stat logger's lines. The [`Collector`] starts and
 //! stops the sources and hands every row to the writer. This module must not know the load.
 
 mod collector;
@@ -11,10 +11,12 @@ pub mod log_time;
 pub mod metrics;
 pub mod otlp;
 pub mod problem;
+pub mod reader;
 pub mod resets;
 pub mod scrape;
 pub mod snapshot;
 pub mod span;
+pub mod stat_log;
 pub mod stream;
 pub mod tail;
 pub mod trouble;
@@ -24,14 +26,17 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::UnixNs;
 use crate::config::Observe;
-use crate::record::{LogRow, ScrapeRow, SpanRow};
+use crate::record::{LogRow, ScrapeRow, SpanRow, StatRow};
 use crate::server::Server;
 use crate::server::trust::Trust;
 pub use collector::{Collector, LogWatch};
 use log::{LogCounts, LogReader};
 use problem::{Notes, Problem};
+use reader::{Kind, LineReader};
 use resets::Reset;
+use stat_log::StatReader;
 use tail::Begin;
 
 /// One row from the server's side.
@@ -40,6 +45,7 @@ pub enum Ingested {
     Scrape(ScrapeRow),
     Log(LogRow),
     Span(SpanRow),
+    Stat(StatRow),
 }
 
 /// What to collect.
@@ -58,7 +64,7 @@ pub struct Plan {
 /// What one source gave: `seen = parsed + rejected`, and more of it by name.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct SourceReport {
-    /// `scrape`, `log` or `otlp`.
+    /// `scrape`, `log`, `stat_log` or `otlp`.
     pub kind: String,
     pub source: String,
     pub seen: u64,
@@ -76,27 +82,64 @@ pub struct IngestReport {
     pub notes: Vec<String>,
 }
 
-/// Reads a whole log that was given afterwards.
+/// Reads a whole log that was given afterwards. Civil times without a year are taken as nearest to
+/// the file's last change.
 pub fn read_log(
     path: &Path,
     server: &Server,
     sink: impl FnMut(LogRow),
 ) -> Result<(SourceReport, Vec<String>), Problem> {
+    read_log_near(path, server, None, sink)
+}
+
+/// As [`read_log`], civil times being taken as nearest to `near`.
+pub fn read_log_near(
+    path: &Path,
+    server: &Server,
+    near: Option<UnixNs>,
+    mut sink: impl FnMut(LogRow),
+) -> Result<(SourceReport, Vec<String>), Problem> {
     let notes = Notes::default();
-    let source = path.display().to_string();
-    let reader = LogReader::new(&source, server.log_format, notes.clone())
+    let mut reader = LogReader::new(path.display().to_string(), server.log_format, notes.clone())
         .ok_or_else(|| Problem::new("no log format is known"))?;
-    let (counts, problem) = tail::read_whole(path, reader, sink)?;
+    read_file(path, &mut reader, near, &notes, |row| {
+        if let Ingested::Log(row) = row {
+            sink(row);
+        }
+    })
+}
+
+/// Reads a whole stat log that was given afterwards.
+pub fn read_stat_log(
+    path: &Path,
+    mut sink: impl FnMut(StatRow),
+) -> Result<(SourceReport, Vec<String>), Problem> {
+    let mut reader = StatReader::new(path.display().to_string());
+    read_file(path, &mut reader, None, &Notes::default(), |row| {
+        if let Ingested::Stat(row) = row {
+            sink(row);
+        }
+    })
+}
+
+fn read_file(
+    path: &Path,
+    reader: &mut dyn LineReader,
+    near: Option<UnixNs>,
+    notes: &Notes,
+    sink: impl FnMut(Ingested),
+) -> Result<(SourceReport, Vec<String>), Problem> {
+    let (counts, problem) = tail::read_whole(path, reader, near, sink)?;
     if let Some(problem) = problem {
         notes.add(problem.note());
     }
-    Ok((log_report(source, counts), notes.all()))
+    Ok((log_report(reader.kind(), path.display().to_string(), counts), notes.all()))
 }
 
-fn log_report(source: String, counts: LogCounts) -> SourceReport {
+fn log_report(kind: &Kind, source: String, counts: LogCounts) -> SourceReport {
     let LogCounts { seen, parsed, other, unparsed, bad, blank, lossy, cut } = counts;
     SourceReport {
-        kind: "log".to_owned(),
+        kind: kind.name.to_owned(),
         source,
         seen: seen - blank,
         parsed: parsed + other,

@@ -207,7 +207,8 @@ fn same_host() -> Policy {
     })
 }
 
-fn read_page(text: &str, content_type: &str) -> Result<Page, Trouble> {
+/// The samples of a page that came as `content_type` (empty: not known), or what it is instead.
+pub fn read_page(text: &str, content_type: &str) -> Result<Page, Trouble> {
     let scrape = exposition::parse(text);
     if scrape.samples.is_empty() {
         let start = text.trim_start();

@@ -11,10 +11,11 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::follower::{CHUNK_BYTES, DRAIN, Follower, SNIFF_BYTES, unreadable};
+use super::follower::{CHUNK_BYTES, DRAIN, Follower, SNIFF_BYTES};
 use super::lines::not_text;
 use super::log::{Freshness, LogCounts};
 use super::problem::Notes;
+use super::reader::Kind;
 use crate::clock::UnixNs;
 
 /// A stream that says nothing for so long after the end has nothing more to say.
@@ -85,6 +86,7 @@ pub fn pump(mut reader: impl AsyncRead + Unpin + Send + 'static) -> mpsc::Receiv
 /// Reads a blocking stream into chunks, on a thread of its own. The thread cannot be woken from a
 /// read; it ends with the stream or the program.
 pub fn pump_blocking(
+    kind: &'static Kind,
     name: &str,
     open: impl FnOnce() -> io::Result<Box<dyn Read + Send>> + Send + 'static,
     notes: Notes,
@@ -95,7 +97,7 @@ pub fn pump_blocking(
     let thread = std::thread::Builder::new().name(format!("tare-log {name}")).spawn(move || {
         let mut reader = match open() {
             Ok(reader) => reader,
-            Err(error) => return notes.add(unreadable(Path::new(&source), &error).note()),
+            Err(error) => return notes.add(kind.unreadable(Path::new(&source), &error).note()),
         };
         let mut buffer = vec![0; CHUNK_BYTES];
         while let Ok(n @ 1..) = reader.read(&mut buffer) {
@@ -106,7 +108,7 @@ pub fn pump_blocking(
         }
     });
     if let Err(error) = thread {
-        failed.add(format!("the log {name} is not read: no thread could be started ({error})"));
+        failed.add(format!("the {} {name} is not read: no thread could be started ({error})", kind.short));
     }
     receiver
 }

@@ -1,5 +1,5 @@
-//! Follows a server's log file while it is written, through rotation and truncation; or reads a
-//! whole one given afterwards. This file must not know formats. A log that is missing or is no
+//! Follows a file that the server writes while it is written, through rotation and truncation; or
+//! reads a whole one given afterwards. This file must not know formats. A log that is missing or is no
 //! text is a note while a load runs.
 
 use std::fs::File as StdFile;
@@ -13,12 +13,13 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::follower::{CHUNK_BYTES, DRAIN, Follower, SNIFF_BYTES, directory, empty, not_a_log, unreadable};
+use super::Ingested;
+use super::follower::{CHUNK_BYTES, DRAIN, Follower, SNIFF_BYTES};
 use super::lines::{Line, Lines, MAX_LINE_BYTES, not_text};
-use super::log::{Freshness, LogCounts, LogReader};
+use super::log::{Freshness, LogCounts};
 use super::problem::Problem;
+use super::reader::{Kind, LineReader};
 use crate::clock::UnixNs;
-use crate::record::LogRow;
 
 /// How often a file is looked at: also how much later than its writing a line may be read.
 const POLL: Duration = Duration::from_millis(50);
@@ -32,32 +33,35 @@ pub enum Begin {
 }
 
 /// Reads a whole log that was given afterwards, oldest line first. Civil times without a year are
-/// taken as nearest to the file's last change.
+/// taken as nearest to `near`, else to the file's last change.
 pub fn read_whole(
     path: &Path,
-    mut reader: LogReader,
-    mut sink: impl FnMut(LogRow),
+    reader: &mut dyn LineReader,
+    near: Option<UnixNs>,
+    mut sink: impl FnMut(Ingested),
 ) -> Result<(LogCounts, Option<Problem>), Problem> {
-    let mut file = StdFile::open(path).map_err(|error| unreadable(path, &error))?;
-    let meta = file.metadata().map_err(|error| unreadable(path, &error))?;
+    let kind = reader.kind();
+    let mut file = StdFile::open(path).map_err(|error| kind.unreadable(path, &error))?;
+    let meta = file.metadata().map_err(|error| kind.unreadable(path, &error))?;
     if meta.is_dir() {
-        return Err(directory(path));
+        return Err(kind.directory(path));
     }
-    let near = UnixNs(meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec()));
+    let changed = meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec());
+    let near = near.unwrap_or(UnixNs(changed));
     let mut lines = Lines::new(MAX_LINE_BYTES);
     let mut buffer = vec![0; CHUNK_BYTES * 4];
     let mut first = true;
     loop {
-        let n = file.read(&mut buffer).map_err(|error| unreadable(path, &error))?;
+        let n = file.read(&mut buffer).map_err(|error| kind.unreadable(path, &error))?;
         let chunk = buffer.get(..n).unwrap_or_default();
         if std::mem::take(&mut first) {
             if let Some(kind) = not_text(chunk.get(..SNIFF_BYTES).unwrap_or(chunk)) {
-                return Err(not_a_log(&path.display().to_string(), kind));
+                return Err(reader.kind().not_text(&path.display().to_string(), kind));
             }
-            reader.detect(String::from_utf8_lossy(chunk).lines());
+            reader.look_at(&String::from_utf8_lossy(chunk));
         }
         let mut row_of = |line: Line<'_>| {
-            if let (Some(row), _) = reader.line(&line, near, Freshness::Old) {
+            if let (Some(row), _) = reader.take(&line, near, Freshness::Old) {
                 sink(row);
             }
         };
@@ -67,7 +71,7 @@ pub fn read_whole(
         }
         lines.push(chunk, &mut row_of);
     }
-    let problem = if reader.counts().seen == 0 { Some(empty(path)) } else { reader.verdict() };
+    let problem = if reader.counts().seen == 0 { Some(kind.empty(path)) } else { reader.verdict() };
     Ok((reader.counts(), problem))
 }
 
@@ -93,7 +97,7 @@ pub async fn follow_file(
                     seen_once = true;
                 }
                 Ok(None) => break, // Said why: this is no log.
-                Err(error) => follower.note(&missing(&path, &error, seen_once)),
+                Err(error) => follower.note(&missing(follower.kind(), &path, &error, seen_once)),
             }
             // A file that appears, or is put in the place of another, is read from its start.
             begin = Begin::Start;
@@ -111,7 +115,7 @@ pub async fn follow_file(
                     continue;
                 }
                 Err(error) => {
-                    follower.note(&unreadable(&path, &error));
+                    follower.note(&follower.kind().unreadable(&path, &error));
                     open = None;
                     follower.finish_line(Freshness::Fresh);
                 }
@@ -152,7 +156,7 @@ impl Open {
         let mut file = File::open(path).await?;
         let meta = file.metadata().await?;
         if meta.is_dir() {
-            follower.note(&directory(path));
+            follower.note(&follower.kind().directory(path));
             return Ok(None);
         }
         let mut buffer = vec![0; CHUNK_BYTES];
@@ -200,10 +204,7 @@ impl Open {
             return Ok(Step::Rotated);
         }
         if meta.len() < self.position {
-            follower.note(&Problem::new(format!(
-                "the log {} was truncated while it was followed; reading went on from its start",
-                path.display()
-            )));
+            follower.note(&follower.kind().truncated(path));
             follower.finish_line(Freshness::Fresh);
             self.position = self.file.seek(SeekFrom::Start(0)).await?;
             self.drain(follower, deadline).await?;
@@ -223,19 +224,10 @@ impl Open {
     }
 }
 
-fn missing(path: &Path, error: &io::Error, seen_once: bool) -> Problem {
-    if error.kind() != io::ErrorKind::NotFound {
-        return unreadable(path, error);
+fn missing(kind: &Kind, path: &Path, error: &io::Error, seen_once: bool) -> Problem {
+    match error.kind() {
+        io::ErrorKind::NotFound if seen_once => kind.gone(path),
+        io::ErrorKind::NotFound => kind.missing(path),
+        _ => kind.unreadable(path, error),
     }
-    if seen_once {
-        return Problem::new(format!(
-            "the log {} went away while it was followed; waiting for a new one",
-            path.display()
-        ));
-    }
-    Problem::new(format!(
-        "the server log {} was not there when the run began; it is read from its start once it appears",
-        path.display()
-    ))
-    .hint("check the path given with `--server-log`; `-` reads standard input")
 }

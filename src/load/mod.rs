@@ -20,7 +20,7 @@ mod prepare;
 mod recording;
 pub mod resolve;
 mod runtime;
-mod timing;
+pub mod timing;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

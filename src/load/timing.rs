@@ -12,12 +12,7 @@ pub(super) fn is_exact(event: &EventRow) -> bool {
 
 /// Dates `row` by its events. `first_content` is the first of them with visible text; `whole` is
 /// when an answer without events had come.
-pub(super) fn date(
-    row: &mut RequestRow,
-    events: &[EventRow],
-    first_content: Option<usize>,
-    whole: Option<UnixNs>,
-) {
+pub fn date(row: &mut RequestRow, events: &[EventRow], first_content: Option<usize>, whole: Option<UnixNs>) {
     let (first, last) = (events.first(), events.last());
     let content = first_content.and_then(|i| events.get(i));
     row.first_token_unix_ns = first.map(|e| e.stamp_hi_unix_ns);

@@ -3,7 +3,7 @@
 
 use super::{
     Connection, Endpoint, EventRow, Finished, LogEvent, LogRow, RequestRow, SampleRow, ScrapePhase,
-    ScrapeRow, SpanRow, StampSource, Status,
+    ScrapeRow, SpanRow, StampSource, StatRow, Status,
 };
 use crate::clock::UnixNs;
 
@@ -106,6 +106,31 @@ pub fn span(row: &RequestRow) -> SpanRow {
         input_tokens: Some(20),
         output_tokens: Some(11),
         attributes: std::collections::BTreeMap::new(),
+    }
+}
+
+/// The same as the server's stat logger writes it.
+pub fn stat(row: &RequestRow) -> StatRow {
+    let span = span(row);
+    StatRow {
+        source: "stat.jsonl".to_owned(),
+        line_no: row.index + 1,
+        read_unix_ns: row.done_unix_ns,
+        pid: Some(1),
+        engine: Some(0),
+        request_id: format!("chatcmpl-{}", row.request_id),
+        finish_reason: Some("length".to_owned()),
+        iteration_unix_ns: span.e2e_s.map(|e2e| span.start_unix_ns.plus_seconds(e2e)),
+        e2e_s: span.e2e_s,
+        queue_s: span.queue_s,
+        prefill_s: span.prefill_s,
+        inference_s: Some(0.160),
+        decode_s: span.decode_s,
+        input_tokens: Some(20),
+        output_tokens: Some(11),
+        cached_tokens: Some(0),
+        preemptions: Some(0),
+        max_tokens: Some(11),
     }
 }
 

@@ -1,33 +1,68 @@
-//! A server's log given after the run: its lines join the raw records of the run folder. This file
-//! must not know what the lines say.
+//! A log or a stat log of the server given after the run: its rows join the raw records of the run
+//! folder. This file must not know what the lines say.
 
 use std::path::Path;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use crate::error::usage;
-use crate::ingest;
-use crate::record::LogRow;
+use crate::ingest::reader::{Kind, SERVER_LOG, STAT_LOG};
+use crate::ingest::{self, SourceReport};
+use crate::record::{LogRow, StatRow};
 use crate::store::append::JsonLines;
-use crate::store::folder::LOG_STREAM;
+use crate::store::folder::{LOG_STREAM, STAT_LOG_STREAM};
 use crate::store::manifest::{SourceFacts, StageCounts};
 use crate::store::{Lines, Manifest, RunFolder};
 
 /// Parses `log` and appends its lines to `folder`; a log that is there already is refused.
 pub fn add_log(folder: &Path, log: &Path) -> anyhow::Result<()> {
     let folder = RunFolder::open(folder)?;
-    let stream = folder.file(LOG_STREAM);
-    let source = log.display().to_string();
-    let there: Lines<LogRow> = Lines::read(&stream)?;
-    if there.rows.iter().any(|row| row.source == source) {
-        return Err(usage(format!("`{source}` is among the records of this run already"))
-            .hint("leave --server-log out: the report is made from the records")
-            .into());
-    }
+    is_new::<LogRow>(&folder, LOG_STREAM, &SERVER_LOG, log, |row| &row.source)?;
     let mut manifest = Manifest::read(&folder)?;
     let server = super::server_kind(&manifest.target.server)?;
     let mut rows = Vec::new();
     let (report, notes) = ingest::read_log(log, server, |row| rows.push(row))?;
-    let mut stream = JsonLines::extend(&stream)?;
-    rows.iter().try_for_each(|row| stream.append(row))?;
+    append(&folder, LOG_STREAM, &rows)?;
+    note(&mut manifest, &report, notes);
+    manifest.write(&folder)
+}
+
+/// The same for what the server's stat logger wrote.
+pub fn add_stat_log(folder: &Path, log: &Path) -> anyhow::Result<()> {
+    let folder = RunFolder::open(folder)?;
+    is_new::<StatRow>(&folder, STAT_LOG_STREAM, &STAT_LOG, log, |row| &row.source)?;
+    let mut manifest = Manifest::read(&folder)?;
+    let mut rows = Vec::new();
+    let (report, notes) = ingest::read_stat_log(log, |row| rows.push(row))?;
+    append(&folder, STAT_LOG_STREAM, &rows)?;
+    note(&mut manifest, &report, notes);
+    manifest.write(&folder)
+}
+
+fn is_new<T: DeserializeOwned>(
+    folder: &RunFolder,
+    stream: &str,
+    kind: &Kind,
+    file: &Path,
+    source_of: fn(&T) -> &String,
+) -> anyhow::Result<()> {
+    let source = file.display().to_string();
+    let there: Lines<T> = Lines::read(&folder.file(stream))?;
+    if there.rows.iter().any(|row| *source_of(row) == source) {
+        return Err(usage(format!("`{source}` is among the records of this run already"))
+            .hint(format!("leave {} out: the report is made from the records", kind.flag))
+            .into());
+    }
+    Ok(())
+}
+
+fn append<T: Serialize>(folder: &RunFolder, stream: &str, rows: &[T]) -> anyhow::Result<()> {
+    let mut stream = JsonLines::extend(&folder.file(stream))?;
+    rows.iter().try_for_each(|row| stream.append(row))
+}
+
+fn note(manifest: &mut Manifest, report: &SourceReport, notes: Vec<String>) {
     manifest.sources.push(SourceFacts {
         kind: report.kind.clone(),
         location: report.source.clone(),
@@ -37,5 +72,4 @@ pub fn add_log(folder: &Path, log: &Path) -> anyhow::Result<()> {
     let counts = StageCounts { rows_in: report.seen, rows_out: report.parsed, bad: report.rejected };
     manifest.counts.insert(format!("{} {}", report.kind, report.source), counts);
     manifest.notes.extend(notes);
-    manifest.write(&folder)
 }

@@ -15,7 +15,7 @@ use crate::record::own::{self, OwnLag};
 use crate::record::selection::Selection;
 use crate::record::{JoinedRow, RequestRow, Status};
 use crate::report::{self, Report, Summary, View};
-use crate::store::folder::{EVENTS, JOINED, LOG, RESULTS, SCRAPES, SPANS};
+use crate::store::folder::{EVENTS, JOINED, LOG, RESULTS, SCRAPES, SPANS, STAT_LOG};
 use crate::store::{Manifest, RunData, RunFolder, events_parquet, table};
 
 /// Seeds every interval: the same records give the same figures for ever.
@@ -60,11 +60,11 @@ pub fn recompute_within(folder: &Path, selection: Selection) -> anyhow::Result<R
         scrapes: &data.scrapes.rows,
         log: &data.log.rows,
         spans: &data.spans.rows,
-        stat_log: &[],
+        stat_log: &data.stat_log.rows,
         events: &data.events,
         server: super::server_kind(&data.manifest.target.server)?,
         same_host: data.manifest.target.same_host,
-        clock_bound_s: None,
+        clock_bound_s: clock_bound_s(&data.manifest),
         seed: SEED,
     };
     let mut correlated = correlate::correlate(data.requests.rows, &inputs)?;
@@ -87,6 +87,11 @@ pub fn recompute_within(folder: &Path, selection: Selection) -> anyhow::Result<R
     Ok(recomputed)
 }
 
+/// What the configuration says of the two hosts' clocks.
+fn clock_bound_s(manifest: &Manifest) -> Option<f64> {
+    manifest.config.pointer("/observe/clock_bound_s").and_then(serde_json::Value::as_f64)
+}
+
 /// A server on this host writes down the wall clock; where that was stepped, its instants are put
 /// where the client's are. The raw records stay as they are.
 fn undo_steps(data: &mut RunData) {
@@ -99,6 +104,9 @@ fn undo_steps(data: &mut RunData) {
             row.end_unix_ns = on_axis(&steps, row.end_unix_ns, row.recv_unix_ns);
             row.start_unix_ns = on_axis(&steps, row.start_unix_ns, row.end_unix_ns);
         }
+        for row in &mut data.stat_log.rows {
+            row.iteration_unix_ns = row.iteration_unix_ns.map(|time| on_axis(&steps, time, row.read_unix_ns));
+        }
     }
     data.manifest.clock.steps = steps;
 }
@@ -109,7 +117,8 @@ fn write_tables(folder: &RunFolder, data: &RunData) -> anyhow::Result<()> {
     events_parquet::write(&folder.file(EVENTS), &data.events)?;
     table::write_scrapes(&folder.file(SCRAPES), &data.scrapes.rows)?;
     table::write_log(&folder.file(LOG), &data.log.rows)?;
-    table::write_spans(&folder.file(SPANS), &data.spans.rows)
+    table::write_spans(&folder.file(SPANS), &data.spans.rows)?;
+    table::write_stat_log(&folder.file(STAT_LOG), &data.stat_log.rows)
 }
 
 /// The samples that figures are drawn from: successful requests, on both sides.

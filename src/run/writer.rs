@@ -100,6 +100,7 @@ fn write_batch(writer: &mut RunWriter, batch: Vec<Item>) -> anyhow::Result<()> {
                 Ingested::Scrape(row) => writer.scrape(&row)?,
                 Ingested::Log(row) => writer.log(&row)?,
                 Ingested::Span(row) => writer.span(&row)?,
+                Ingested::Stat(row) => writer.stat(&row)?,
             },
         }
     }

@@ -10,8 +10,10 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use super::events::EventEncoder;
-use super::folder::{EVENTS_STREAM, LOG_STREAM, RESULTS_STREAM, RunFolder, SCRAPES_STREAM, SPANS_STREAM};
-use crate::record::{Finished, LogRow, RequestRow, ScrapeRow, SpanRow};
+use super::folder::{
+    EVENTS_STREAM, LOG_STREAM, RESULTS_STREAM, RunFolder, SCRAPES_STREAM, SPANS_STREAM, STAT_LOG_STREAM,
+};
+use crate::record::{Finished, LogRow, RequestRow, ScrapeRow, SpanRow, StatRow};
 use crate::secrets::Secrets;
 
 /// All streams of a run.
@@ -22,6 +24,7 @@ pub struct RunWriter {
     scrapes: JsonLines,
     log: JsonLines,
     spans: JsonLines,
+    stat_log: JsonLines,
 }
 
 /// Rows written so far.
@@ -32,6 +35,7 @@ pub struct Written {
     pub scrapes: u64,
     pub log: u64,
     pub spans: u64,
+    pub stat_log: u64,
 }
 
 impl RunWriter {
@@ -48,6 +52,7 @@ impl RunWriter {
             scrapes: JsonLines::create(&folder.file(SCRAPES_STREAM), secrets)?,
             log: JsonLines::create(&folder.file(LOG_STREAM), secrets)?,
             spans: JsonLines::create(&folder.file(SPANS_STREAM), secrets)?,
+            stat_log: JsonLines::create(&folder.file(STAT_LOG_STREAM), secrets)?,
         })
     }
 
@@ -78,6 +83,10 @@ impl RunWriter {
         self.spans.append(row)
     }
 
+    pub fn stat(&mut self, row: &StatRow) -> Result<()> {
+        self.stat_log.append(row)
+    }
+
     /// Ends the event stream properly; without it, it merely ends.
     pub fn end(mut self) -> Result<Written> {
         self.events.append(self.encoder.end()?)?;
@@ -91,6 +100,7 @@ impl RunWriter {
             scrapes: self.scrapes.stream.rows,
             log: self.log.stream.rows,
             spans: self.spans.stream.rows,
+            stat_log: self.stat_log.stream.rows,
         }
     }
 }

@@ -14,11 +14,13 @@ pub const EVENTS_STREAM: &str = "events.arrows";
 pub const SCRAPES_STREAM: &str = "scrapes.jsonl";
 pub const LOG_STREAM: &str = "server_log.jsonl";
 pub const SPANS_STREAM: &str = "spans.jsonl";
+pub const STAT_LOG_STREAM: &str = "stat_log.jsonl";
 pub const RESULTS: &str = "results.parquet";
 pub const EVENTS: &str = "events.parquet";
 pub const SCRAPES: &str = "scrapes.parquet";
 pub const LOG: &str = "server_log.parquet";
 pub const SPANS: &str = "spans.parquet";
+pub const STAT_LOG: &str = "stat_log.parquet";
 pub const JOINED: &str = "joined.parquet";
 /// What the embedded server wrote as the stat-logger plugin does.
 pub const EMBEDDED_STAT_LOG: &str = "embedded_stat_log.jsonl";
@@ -28,7 +30,7 @@ pub const REPORT_HTML: &str = "report.html";
 pub const PLOTS: &str = "plots";
 
 /// Every file that tare writes at the top of a run folder: what `overwrite` may remove.
-const OWN_FILES: [&str; 17] = [
+const OWN_FILES: [&str; 19] = [
     MANIFEST,
     REQUEST_SET,
     RESULTS_STREAM,
@@ -37,11 +39,13 @@ const OWN_FILES: [&str; 17] = [
     LOG_STREAM,
     SPANS_STREAM,
     EMBEDDED_STAT_LOG,
+    STAT_LOG_STREAM,
     RESULTS,
     EVENTS,
     SCRAPES,
     LOG,
     SPANS,
+    STAT_LOG,
     JOINED,
     SUMMARY,
     REPORT_MD,

@@ -12,9 +12,10 @@ use super::events::Events;
 use super::events_parquet;
 use super::folder::{
     EVENTS, EVENTS_STREAM, LOG_STREAM, RESULTS_STREAM, RunFolder, SCRAPES_STREAM, SPANS_STREAM,
+    STAT_LOG_STREAM,
 };
 use super::manifest::Manifest;
-use crate::record::{LogRow, RequestRow, ScrapeRow, SpanRow};
+use crate::record::{LogRow, RequestRow, ScrapeRow, SpanRow, StatRow};
 
 /// The rows of a JSONL stream, and what could not be read of it.
 #[derive(Clone, Debug)]
@@ -108,6 +109,7 @@ pub struct RunData {
     pub scrapes: Lines<ScrapeRow>,
     pub log: Lines<LogRow>,
     pub spans: Lines<SpanRow>,
+    pub stat_log: Lines<StatRow>,
 }
 
 impl RunData {
@@ -122,6 +124,7 @@ impl RunData {
             scrapes: Lines::read(&folder.file(SCRAPES_STREAM))?,
             log: Lines::read(&folder.file(LOG_STREAM))?,
             spans: Lines::read(&folder.file(SPANS_STREAM))?,
+            stat_log: Lines::read(&folder.file(STAT_LOG_STREAM))?,
         })
     }
 
@@ -133,6 +136,7 @@ impl RunData {
             self.scrapes.complaint(SCRAPES_STREAM),
             self.log.complaint(LOG_STREAM),
             self.spans.complaint(SPANS_STREAM),
+            self.stat_log.complaint(STAT_LOG_STREAM),
         ]
         .into_iter()
         .flatten()

@@ -8,7 +8,9 @@ use polars::prelude::{Column, DataFrame, NamedFrom, ParquetCompression, ParquetW
 
 use super::folder::replace_file;
 use crate::clock::UnixNs;
-use crate::record::{JoinedRow, LogEvent, LogRow, RequestRow, ScrapePhase, ScrapeRow, Source, SpanRow};
+use crate::record::{
+    JoinedRow, LogEvent, LogRow, RequestRow, ScrapePhase, ScrapeRow, Source, SpanRow, StatRow,
+};
 
 /// `results.parquet`: one row a request.
 pub fn write_results(path: &Path, rows: &[RequestRow]) -> Result<()> {
@@ -29,6 +31,11 @@ pub fn write_log(path: &Path, rows: &[LogRow]) -> Result<()> {
 /// `spans.parquet`: one row a span.
 pub fn write_spans(path: &Path, rows: &[SpanRow]) -> Result<()> {
     write(path, span_columns(rows))
+}
+
+/// `stat_log.parquet`: one row a finished request.
+pub fn write_stat_log(path: &Path, rows: &[StatRow]) -> Result<()> {
+    write(path, stat_columns(rows))
 }
 
 /// `joined.parquet`: one row a request, both sides; the server's columns null where it said nothing.
@@ -347,5 +354,28 @@ fn span_columns(rows: &[SpanRow]) -> Vec<Column> {
         "input_tokens": |r| r.input_tokens,
         "output_tokens": |r| r.output_tokens,
         "attributes": |r| serde_json::to_string(&r.attributes).unwrap_or_default(),
+    ]
+}
+
+fn stat_columns(rows: &[StatRow]) -> Vec<Column> {
+    columns![rows;
+        "source": |r| r.source.as_str(),
+        "line_no": |r| r.line_no,
+        "read_unix_ns": |r| r.read_unix_ns.0,
+        "pid": |r| r.pid,
+        "engine": |r| r.engine,
+        "request_id": |r| r.request_id.as_str(),
+        "finish_reason": |r| r.finish_reason.as_deref(),
+        "iteration_unix_ns": |r| ns(r.iteration_unix_ns),
+        "e2e_s": |r| r.e2e_s,
+        "queue_s": |r| r.queue_s,
+        "prefill_s": |r| r.prefill_s,
+        "inference_s": |r| r.inference_s,
+        "decode_s": |r| r.decode_s,
+        "input_tokens": |r| r.input_tokens,
+        "output_tokens": |r| r.output_tokens,
+        "cached_tokens": |r| r.cached_tokens,
+        "preemptions": |r| r.preemptions,
+        "max_tokens": |r| r.max_tokens,
     ]
 }

@@ -1,6 +1,7 @@
 //! One file per verb: what it reads, what it calls, what it writes. The work is done elsewhere.
 
 pub mod calibrate;
+pub mod correlate;
 pub mod report;
 pub mod run;
 pub mod serve;

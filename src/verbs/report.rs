@@ -1,5 +1,5 @@
 //! `tare report FOLDER`: every table and figure again, from the raw records; also after a kill, and
-//! with a log of the server that was fetched later, or of a part of the requests.
+//! with a log or a stat log of the server that was fetched later, or of a part of the requests.
 
 use crate::cli::ReportArgs;
 use crate::error::Exit;
@@ -9,6 +9,9 @@ use crate::{report, run};
 pub fn report(args: &ReportArgs, quiet: bool) -> anyhow::Result<Exit> {
     if let Some(log) = &args.server_log {
         run::add_log(&args.folder, log)?;
+    }
+    if let Some(log) = &args.stat_log {
+        run::add_stat_log(&args.folder, log)?;
     }
     let recomputed = run::recompute_within(&args.folder, args.window)?;
     if !quiet {

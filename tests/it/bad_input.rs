@@ -162,7 +162,7 @@ fn a_log_of_another_format() {
     Total Requests: 6
     Successful Requests: 6
     Failed Requests: 0
-    note: none of the SOME lines read from the log server.log is in a known format, for example `2026/11/24 18:00:00 [notice] 1#1: start worker processes` (hint: known formats: vllm, uvicorn)
+    note: none of the SOME lines read from the log server.log is in a known format, for example `2026/11/24 18:00:00 [notice] 1#1: start worker processes` (hint: known formats: vllm, uvicorn, tare_stat_log)
     run
     ----- stderr
     ");
@@ -596,6 +596,7 @@ fn a_dry_run_shows_what_would_be_done() {
       no_metrics: false
       scrape_interval_s: 1.0
       server_log: null
+      stat_log: null
       otlp: null
       span_wait_s: 10.0
     seed: 0

@@ -22,8 +22,10 @@ pub fn observe() -> Observe {
         no_metrics: false,
         scrape_interval_s: 0.01,
         server_log: None,
+        stat_log: None,
         otlp: None,
         span_wait_s: 0.0,
+        clock_bound_s: None,
     }
 }
 

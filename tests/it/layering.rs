@@ -27,6 +27,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("load", &["config", "net", "parsers"]),
     ("watch", &["net"]),
     ("ingest", &["config", "server", "parsers"]),
+    // What is read the same way from a file and from a server is read by the same code.
+    ("import", &["ingest", "load", "parsers", "server", "store"]),
     ("correlate", &["server", "stats", "store"]),
     ("report", &["stats", "store"]),
     ("plot", &["stats"]),
@@ -36,6 +38,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "config",
             "correlate",
+            "import",
             "ingest",
             "load",
             "mock",

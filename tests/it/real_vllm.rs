@@ -28,6 +28,7 @@ fn the_seeds_shape_against_a_real_vllm() {
     let flags = [
         ("--base-url", variable("TARE_VLLM_URL").into()),
         ("--server-log", variable("TARE_VLLM_LOG").into()),
+        ("--stat-log", variable("TARE_VLLM_STAT_LOG").into()),
         ("--dataset-path", requests.into_os_string()),
         ("--output", dir.path().join("run").into_os_string()),
     ];
@@ -101,6 +102,28 @@ fn the_seeds_shape_against_a_real_vllm() {
     assert!(named.values().all(|seen| *seen == [true; 2]), "{named:?}");
     for joined in &correlated.rows {
         assert!(joined.log_received_unix_ns.is_some() && joined.log_added_unix_ns.is_some(), "{joined:?}");
+    }
+    // All of it with microsecond stamps, and nothing of it unread: uvicorn's lines are like vLLM's own.
+    assert!(data.log.rows.iter().any(|line| matches!(line.event, LogEvent::Access { .. })));
+    for line in &data.log.rows {
+        assert_eq!(line.time_resolution_ns, Some(1_000), "{line:?}");
+    }
+    // The stat logger wrote each request once, with the numbers of its span.
+    let stats = &data.stat_log.rows;
+    for joined in &correlated.rows {
+        let id = format!("chatcmpl-{}", joined.client.request_id);
+        let [row] = stats.iter().filter(|row| row.request_id == id).collect::<Vec<_>>()[..] else {
+            panic!("not one line about {id}")
+        };
+        assert_eq!(
+            (row.e2e_s, row.queue_s, row.prefill_s, row.decode_s),
+            (joined.server_e2e_s, joined.server_queue_s, joined.server_prefill_s, joined.server_decode_s),
+            "{row:?}"
+        );
+        assert_eq!((row.output_tokens, row.engine), (joined.client.output_tokens, Some(0)));
+        // The span's start is a double in nanoseconds: its grain is 256.
+        let arrival = row.iteration_unix_ns.unwrap().0 - (row.e2e_s.unwrap() * 1e9).round() as i64;
+        assert!((arrival - joined.server_arrival_unix_ns.unwrap().0).abs() <= 512, "{row:?}");
     }
     // Scraped before, while and after; nothing was lacking.
     assert!(

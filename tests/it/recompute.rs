@@ -10,7 +10,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use tare::record::{RequestRow, Status};
-use tare::store::folder::{EVENTS_STREAM, LOG_STREAM, RESULTS_STREAM, SCRAPES_STREAM, SPANS_STREAM};
+use tare::store::folder::{
+    EVENTS_STREAM, LOG_STREAM, RESULTS_STREAM, SCRAPES_STREAM, SPANS_STREAM, STAT_LOG_STREAM,
+};
 use tare::store::{Lines, RunData, RunFolder};
 
 use crate::program::{Place, files};
@@ -28,6 +30,7 @@ fn made(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         RESULTS_STREAM,
         SCRAPES_STREAM,
         SPANS_STREAM,
+        STAT_LOG_STREAM,
         "manifest.json",
         "requests.jsonl",
     ];
@@ -126,6 +129,7 @@ fn a_report_made_again_is_the_same_to_the_byte() {
         "scrapes.parquet",
         "server_log.parquet",
         "spans.parquet",
+        "stat_log.parquet",
         "plots/req_metrics_violin.svg",
         "plots/req_metrics_violin.png",
         "plots/split_violin.svg",
@@ -171,7 +175,7 @@ fn after_a_kill_everything_that_had_ended_is_reported() {
     let ended = rows(&folder);
     assert!(ended.len() >= 8);
     // As if the kill had come in the middle of a record, in each of the streams.
-    for name in [RESULTS_STREAM, SCRAPES_STREAM, LOG_STREAM, SPANS_STREAM] {
+    for name in [RESULTS_STREAM, SCRAPES_STREAM, LOG_STREAM, SPANS_STREAM, STAT_LOG_STREAM] {
         let mut stream = std::fs::File::options().append(true).open(folder.join(name)).unwrap();
         stream.write_all(b"{\"request_id\":\"tare-torn\",\"index\":").unwrap();
     }
@@ -185,7 +189,7 @@ fn after_a_kill_everything_that_had_ended_is_reported() {
     assert_eq!(summary["num_prompts"], ended.len());
     assert_eq!((&summary["completed"], &summary["failed"]), (&Value::from(of(Status::Ok)), &Value::from(0)));
     assert!(said.out.starts_with("warning: the run has not ended: it was killed"), "{}", said.out);
-    for name in [RESULTS_STREAM, SCRAPES_STREAM, LOG_STREAM, SPANS_STREAM] {
+    for name in [RESULTS_STREAM, SCRAPES_STREAM, LOG_STREAM, SPANS_STREAM, STAT_LOG_STREAM] {
         assert!(said.out.contains(&format!("note: {name}: the last line is cut")), "{name}: {}", said.out);
     }
     assert!(said.out.contains("events.arrows: 11 bytes after the last whole batch"), "{}", said.out);

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use tare_parsers::exposition::{self, Sample};
-use tare_parsers::{Event, FORMATS, Parsed, vllm};
+use tare_parsers::{Event, FORMATS, Parsed, RequestStats, tare_stat_log, vllm};
 
 use crate::{bodies, files};
 
@@ -110,6 +110,42 @@ proptest! {
             prop_assert_eq!(part.event, Event::Other);
         }
         prop_assert_eq!(whole.time, part.time);
+    }
+
+    #[test]
+    fn a_written_stat_line_reads_back(
+        id in proptest::option::of("[a-zA-Z0-9_./ é-]{1,20}"),
+        times in proptest::array::uniform5(proptest::option::of(any::<f64>().prop_filter("JSON has no word for it", |s| s.is_finite()))),
+        counts in proptest::array::uniform7(proptest::option::of(any::<u32>())),
+        at in proptest::option::of(any::<i64>()),
+        shuffle in any::<Index>(),
+    ) {
+        let text = |value: Option<String>| value.unwrap_or_else(|| "null".to_owned());
+        let quoted = |value: &Option<String>| text(value.as_ref().map(|value| format!("\"{value}\"")));
+        let mut fields = vec![
+            "\"v\": 1".to_owned(),
+            format!("\"request_id\":{}", quoted(&id)),
+            format!("\"finish_reason\": {}", quoted(&id)),
+            format!("\"iteration_unix_ns\":{}", text(at.map(|at| at.to_string()))),
+        ];
+        let names = ["e2e_s", "queue_s", "prefill_s", "inference_s", "decode_s"];
+        fields.extend(names.iter().zip(times).map(|(name, s)| format!("\"{name}\":{}", text(s.map(|s| format!("{s:?}"))))));
+        let names = ["pid", "engine", "input_tokens", "output_tokens", "cached_tokens", "preemptions", "max_tokens"];
+        fields.extend(names.iter().zip(counts).map(|(name, n)| format!("\"{name}\":{}", text(n.map(|n| n.to_string())))));
+        let n = fields.len();
+        fields.rotate_left(shuffle.index(n));
+        let line = format!("{{{}}}", fields.join(","));
+        let [e2e_s, queue_s, prefill_s, inference_s, decode_s] = times;
+        let [pid, engine, input_tokens, output_tokens, cached_tokens, preemptions, max_tokens] = counts;
+        let (request_id, finish_reason) = (id.as_deref(), id.as_deref());
+        let expected = RequestStats {
+            pid, engine, request_id, finish_reason, iteration_unix_ns: at, e2e_s, queue_s, prefill_s, inference_s,
+            decode_s, input_tokens, output_tokens, cached_tokens, preemptions, max_tokens,
+        };
+        let mut scratch = String::new();
+        let Parsed::Line(read) = tare_stat_log::parse(&line, &mut scratch) else { panic!("{line}") };
+        prop_assert_eq!(read.event, Event::RequestStats(expected));
+        prop_assert!(tare_stat_log::recognises(&line));
     }
 
     #[test]

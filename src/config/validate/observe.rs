@@ -1,4 +1,4 @@
-//! Checks `observe`: where the server's metrics, log and spans come from. What the embedded server
+//! Checks `observe`: where the server's metrics, log, stat log and spans come from. What the embedded server
 //! offers is found without being named.
 
 use super::SPAN;
@@ -27,6 +27,9 @@ pub fn observe(file: &File, embedded: &mut Embedded, check: &mut Check<'_>) -> O
         if given.server_log.is_some() {
             check.problem("observe.server_log", "the embedded server's log is read without a path", hint);
         }
+        if given.stat_log.is_some() {
+            check.problem("observe.stat_log", "the embedded server's stat log is read without a path", hint);
+        }
     }
     if given.server_log.as_ref().is_some_and(String::is_empty) {
         check.problem(
@@ -34,6 +37,11 @@ pub fn observe(file: &File, embedded: &mut Embedded, check: &mut Check<'_>) -> O
             "expected a path or `-`, found nothing",
             "`-` reads standard input",
         );
+    }
+    if given.stat_log.as_ref().is_some_and(|path| path.is_empty() || path == "-") {
+        let found = if given.stat_log.as_deref() == Some("-") { "`-`" } else { "nothing" };
+        let hint = "the file that the server's TARE_STAT_LOG names";
+        check.problem("observe.stat_log", format!("expected a path, found {found}"), hint);
     }
     let otlp = otlp(file, starts_embedded, embedded, check);
     // Spans that nobody receives need not be made.
@@ -48,8 +56,12 @@ pub fn observe(file: &File, embedded: &mut Embedded, check: &mut Check<'_>) -> O
             Limits::from(0.05, 3600.0, "seconds"),
         ),
         server_log: given.server_log.clone(),
+        stat_log: given.stat_log.clone(),
         otlp,
         span_wait_s: check.real("observe.span_wait_s", given.span_wait_s, 10.0, SPAN),
+        clock_bound_s: given.clock_bound_s.map(|bound| {
+            check.real("observe.clock_bound_s", Some(bound), bound, Limits::from(1e-6, 3600.0, "seconds"))
+        }),
     }
 }
 

@@ -1,0 +1,55 @@
+//! The arguments of `tare correlate`: clap types only, as written.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args};
+
+/// `tare correlate`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct CorrelateArgs {
+    /// The client's records: results.jsonl of tare, vllm bench JSON, or stamps as JSON Lines
+    #[arg(long, value_name = "FILE")]
+    pub client: PathBuf,
+    /// The server's log, repeatable
+    #[arg(long, value_name = "FILE", action = ArgAction::Append)]
+    pub server_log: Vec<PathBuf>,
+    /// Page of metrics from before the first request
+    #[arg(long, value_name = "FILE")]
+    pub metrics_before: Option<PathBuf>,
+    /// Page of metrics from after the last request
+    #[arg(long, value_name = "FILE")]
+    pub metrics_after: Option<PathBuf>,
+    /// Pages of metrics with their times, as JSON Lines
+    #[arg(long, value_name = "FILE")]
+    pub metrics: Option<PathBuf>,
+    /// Spans as JSON Lines, such as the OpenTelemetry collector's file exporter writes, repeatable
+    #[arg(long, value_name = "FILE", action = ArgAction::Append)]
+    pub spans: Vec<PathBuf>,
+    /// What the server's stat logger wrote, repeatable
+    #[arg(long, value_name = "FILE", action = ArgAction::Append)]
+    pub stat_log: Vec<PathBuf>,
+    /// Client and server ran on one host: their clocks are one, and the way there and back two rows
+    #[arg(long)]
+    pub same_host: bool,
+    /// Whose metrics, log and spans these are: vllm, sglang, tgi or llama_cpp
+    #[arg(long, value_name = "NAME", default_value = "vllm")]
+    pub server: String,
+    /// Format of the client's records [default: found by looking]
+    #[arg(long, value_name = "NAME")]
+    pub client_format: Option<String>,
+    /// Format of the spans [default: found by looking]
+    #[arg(long, value_name = "NAME")]
+    pub spans_format: Option<String>,
+    /// Format of the stat log [default: found by looking]
+    #[arg(long, value_name = "NAME")]
+    pub stat_log_format: Option<String>,
+    /// The run's name
+    #[arg(long, default_value = "correlated")]
+    pub name: String,
+    /// The run folder, exactly [default: output/NAME-TIME]
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Use the run folder even if it is not empty
+    #[arg(long)]
+    pub overwrite: bool,
+}

@@ -1,0 +1,36 @@
+//! `tare correlate`: what other tools recorded in, a run folder and a report out.
+
+use std::io::Write;
+
+use crate::cli::CorrelateArgs;
+use crate::error::Exit;
+use crate::report;
+use crate::run::{self, Import};
+
+/// Runs the verb.
+pub fn correlate(args: &CorrelateArgs, quiet: bool) -> anyhow::Result<Exit> {
+    let given = Import {
+        client: args.client.clone(),
+        client_format: args.client_format.clone(),
+        server_logs: args.server_log.clone(),
+        metrics_before: args.metrics_before.clone(),
+        metrics_after: args.metrics_after.clone(),
+        metrics: args.metrics.clone(),
+        spans: args.spans.clone(),
+        spans_format: args.spans_format.clone(),
+        stat_logs: args.stat_log.clone(),
+        stat_log_format: args.stat_log_format.clone(),
+        server: args.server.clone(),
+        same_host: args.same_host,
+        name: args.name.clone(),
+        output: args.output.clone(),
+        overwrite: args.overwrite,
+    };
+    let (folder, recomputed) = run::import(&given)?;
+    let mut out = std::io::stdout();
+    if !quiet {
+        super::unless_closed(report::print(&mut out, &recomputed.report()))?;
+    }
+    super::unless_closed(writeln!(out, "{}", folder.display()))?;
+    Ok(Exit::Finished)
+}

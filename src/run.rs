@@ -117,7 +117,10 @@ fn measure(
     let writer = writer::Writer::start(RunWriter::create(folder, &secrets(config))?, halt.clone())?;
     let mut observe = config.observe.clone();
     if config.target.base_url.is_none() && config.target.embedded.stat_log {
-        observe.stat_log = Some(folder.file(EMBEDDED_STAT_LOG).to_string_lossy().into_owned());
+        let path = folder.file(EMBEDDED_STAT_LOG);
+        // There before it is looked for: that it is still empty is no finding.
+        std::fs::File::create(&path).or_broken("the run folder could not be written")?;
+        observe.stat_log = Some(path.to_string_lossy().into_owned());
     }
     let plan = ingest::Plan {
         server: kind,

@@ -2,6 +2,8 @@
 //! what requests have in common, each with its interval. In every column the parts sum to the group's
 //! mean, which is printed. This file must not know how one request's parts were found.
 
+use std::ops::Range;
+
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -144,9 +146,9 @@ impl<'a> Group<'a> {
         }
         let mut columns = vec![mean];
         let ranked = self.ranked(&order);
-        let resampled = self.resampled(blocks, seed);
+        let resampled = self.resampled(&ranked, blocks, seed);
         for (i, (name, q)) in PERCENTILES.iter().enumerate() {
-            let mut column = self.column(name, around(&ranked, *q));
+            let mut column = self.column(name, ranked.get(around(ranked.len(), *q)).unwrap_or(&ranked));
             for (j, part) in column.parts.iter_mut().enumerate() {
                 let replicates: Vec<f64> =
                     resampled.iter().filter_map(|r| r.get(i)?.get(j).copied()).collect();
@@ -167,16 +169,18 @@ impl<'a> Group<'a> {
 
     /// The parts' means around every percentile, in many resamples of the requests by blocks of
     /// neighbours: the groups are found anew in each, so that their own uncertainty is in the intervals.
-    fn resampled(&self, blocks: Blocks<'_>, seed: u64) -> Vec<Vec<Vec<f64>>> {
+    fn resampled(&self, ranked: &[usize], blocks: Blocks<'_>, seed: u64) -> Vec<Vec<Vec<f64>>> {
         let n = self.rows.len();
         if n < AT_LEAST {
             return Vec::new();
         }
         let parts: Vec<PartRow> = self.shape.rows(self.of).collect();
-        let table: Vec<Vec<f64>> = self
-            .rows
+        // In the order of rank: requests keep their rank in every resample, only how often each was
+        // drawn changes, so that nothing is sorted again.
+        let by_rank: Vec<(usize, Vec<f64>)> = ranked
             .iter()
-            .map(|r| parts.iter().map(|p| value(&r.parts, *p, self.of).unwrap_or(0.0)).collect())
+            .filter_map(|i| Some((*i, self.rows.get(*i)?)))
+            .map(|(i, r)| (i, parts.iter().map(|p| value(&r.parts, *p, self.of).unwrap_or(0.0)).collect()))
             .collect();
         let totals: Vec<f64> = self.rows.iter().map(|r| self.total(r)).collect();
         let order: Vec<usize> = (0..n).collect();
@@ -185,23 +189,21 @@ impl<'a> Group<'a> {
         let cells: Vec<&[usize]> = cells.of(&order).collect();
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let times = RESAMPLES.min(MOST_WORK / n.max(1)).max(50);
-        let draw = |rng: &mut ChaCha8Rng| {
-            let mut drawn: Vec<usize> = Vec::with_capacity(n + block);
-            while drawn.len() < n {
-                let first = (rng.next_u64() % cells.len() as u64) as usize;
-                drawn.extend(cells.iter().cycle().skip(first).take(block).copied().flatten());
-            }
-            drawn
-        };
-        let mean = |group: &[usize], j: usize| {
-            let sum: f64 = group.iter().filter_map(|i| table.get(*i)?.get(j)).sum();
-            sum / group.len() as f64
-        };
         (0..times)
             .map(|_| {
-                let ranked = self.ranked(&draw(&mut rng));
-                let groups = PERCENTILES.iter().map(|(_, q)| around(&ranked, *q));
-                groups.map(|group| (0..parts.len()).map(|j| mean(group, j)).collect()).collect()
+                let mut drawn = vec![0_u32; n];
+                let mut size = 0;
+                while size < n {
+                    let first = (rng.next_u64() % cells.len() as u64) as usize;
+                    for row in cells.iter().cycle().skip(first).take(block).copied().flatten() {
+                        size += 1;
+                        if let Some(times) = drawn.get_mut(*row) {
+                            *times += 1;
+                        }
+                    }
+                }
+                let groups = PERCENTILES.map(|(_, q)| around(size, q));
+                means(&by_rank, &drawn, &groups, parts.len())
             })
             .collect()
     }
@@ -306,16 +308,37 @@ fn concurrency(rows: &[JoinedRow]) -> std::collections::HashMap<u64, usize> {
     starts.iter().enumerate().map(under_way).collect()
 }
 
-/// The indices ranked around the `q`-quantile.
-fn around(ranked: &[usize], q: f64) -> &[usize] {
-    let n = ranked.len();
+/// The ranks around the `q`-quantile of `n` requests.
+fn around(n: usize, q: f64) -> Range<usize> {
     let position = (n.saturating_sub(1)) as f64 * q;
     let reach = WITHIN * n as f64;
     let first = (position - reach).ceil().max(0.0) as usize;
     let last = ((position + reach).floor() as usize).min(n.saturating_sub(1));
     let size = (last + 1).saturating_sub(first).max(AT_LEAST).min(n);
     let first = ((position - (size - 1) as f64 / 2.0).round().max(0.0) as usize).min(n - size);
-    ranked.get(first..first + size).unwrap_or(ranked)
+    first..first + size
+}
+
+/// The means of `k` parts in each group of ranks, if each row was drawn so many times.
+fn means(by_rank: &[(usize, Vec<f64>)], drawn: &[u32], groups: &[Range<usize>], k: usize) -> Vec<Vec<f64>> {
+    let mut sums = vec![vec![0.0; k]; groups.len()];
+    let mut rank = 0;
+    for (row, parts) in by_rank {
+        let next = rank + drawn.get(*row).copied().unwrap_or(0) as usize;
+        for (group, sums) in groups.iter().zip(&mut sums) {
+            let inside = next.min(group.end).saturating_sub(rank.max(group.start));
+            if inside > 0 {
+                for (sum, part) in sums.iter_mut().zip(parts) {
+                    *sum += inside as f64 * part;
+                }
+            }
+        }
+        rank = next;
+    }
+    for (group, sums) in groups.iter().zip(&mut sums) {
+        sums.iter_mut().for_each(|sum| *sum /= group.len() as f64);
+    }
+    sums
 }
 
 /// The middle 95 % of the replicates, widened to hold the value itself.

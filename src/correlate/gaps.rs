@@ -2,8 +2,8 @@
 //! (does observing the server slow it down?) and engine steps that prefilled other requests (who stalled
 //! whom?). This file must not know how a figure is shown.
 //!
-//! **Scrapes** are an event study: the gap of each running request that a scrape falls into, against the
-//! gap of the same request that a moment of the same length half an interval earlier falls into. Long
+//! **Scrapes** are an event study: the longest gap of each running request that a scrape falls into,
+//! against that of the same request which a moment of the same length falls into a few gaps earlier. Long
 //! gaps are met more often than short ones by either, so the difference is fair; scrapes come at random
 //! moments, so that nothing else is periodic with them. Requests under way at one scrape share its fate:
 //! the interval is over scrapes.
@@ -21,6 +21,8 @@ use crate::store::Events;
 
 /// A gap beyond so many medians is a stall.
 const STALL: f64 = 2.0;
+/// So many median gaps lie between a scrape and what it is compared with.
+const APART: f64 = 3.0;
 
 /// One gap between two events of a request, on the client's clock.
 #[derive(Clone, Copy)]
@@ -69,11 +71,10 @@ impl Gaps {
             .map(|s| (s.send_unix_ns.0, s.recv_unix_ns.0))
             .collect();
         during.sort_unstable();
-        let steps: Vec<f64> =
-            during.windows(2).filter_map(|w| Some((w.last()?.0 - w.first()?.0) as f64)).collect();
-        let earlier = (quantile::quantile(&quantile::sorted(&steps), 0.5)? / 2.0) as i64;
+        let median_gap_s = quantile::quantile(&self.sorted_s, 0.5)?;
         let (mut effects, mut gaps, mut lengths) = (Vec::new(), 0, Vec::new());
         for (send, recv) in during {
+            let earlier = recv - send + (APART * median_gap_s * 1e9) as i64;
             let (mut sum, mut n) = (0.0, 0.0);
             for of_one in &self.of {
                 if let (Some(met), Some(before)) =
@@ -93,7 +94,7 @@ impl Gaps {
             effect: bootstrap::mean(&effects, Blocks::Rows, seed)?,
             gaps,
             scrape_s: quantile::quantile(&quantile::sorted(&lengths), 0.5)?,
-            median_gap_s: quantile::quantile(&self.sorted_s, 0.5)?,
+            median_gap_s,
         })
     }
 

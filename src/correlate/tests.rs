@@ -5,6 +5,7 @@ mod breakdown;
 mod capture;
 mod headline;
 mod joins;
+mod sources;
 mod strays;
 mod truth;
 mod within;

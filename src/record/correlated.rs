@@ -503,7 +503,7 @@ impl LogStats {
 /// What a scrape of the metrics endpoint does to the gaps between tokens that it falls into.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Probe {
-    /// How much longer they are than the same requests' half an interval earlier, s; n is scrapes.
+    /// How much longer they are than the same requests' a few gaps earlier, s; n is scrapes.
     pub effect: Estimate,
     /// Gaps compared.
     pub gaps: usize,

@@ -12,10 +12,11 @@ use crate::units::{self, milliseconds};
 pub fn table(breakdown: &Breakdown) -> Table {
     let what = short(breakdown.of);
     let mut below = vec![format!(
-        "Evidence: {}; {} of {} requests with a {what}. {}. In brackets: the 95 % interval of the mean, over requests.",
+        "Evidence: {}; {} of {} requests with {}. {}. In brackets: the 95 % interval of the mean, over requests.",
         breakdown.source.name(),
         units::count(breakdown.n as u64),
         units::count(breakdown.n_total as u64),
+        if breakdown.of == Metric::E2e { "an E2E" } else { "a TTFT" },
         breakdown.rule
     )];
     if breakdown.columns.iter().flat_map(|c| &c.parts).any(|p| p.bounds.is_some()) {

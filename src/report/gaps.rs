@@ -83,7 +83,7 @@ fn probe_row(p: &Probe) -> Vec<String> {
         effect,
         units::count(p.effect.n as u64),
         format!(
-            "how much longer a gap is that a scrape ({} long) falls into than the same request's half an interval earlier; {} gaps, 95 % over scrapes",
+            "how much longer a gap is that a scrape ({} long) falls into than the same request's a few gaps earlier; {} gaps, 95 % over scrapes",
             units::seconds(p.scrape_s),
             units::count(p.gaps as u64)
         ),

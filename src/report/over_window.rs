@@ -32,7 +32,7 @@ pub fn table(report: &Report<'_>) -> Table {
     }
     Table {
         title: "The server over the window (metrics endpoint)".to_owned(),
-        head: ["", "n", "mean", "p50", "p90", "p99", "client − server: mean", "p50", "p90", "p99"]
+        head: ["", "n", "mean", "p50", "p90", "p99", "client − server: mean", "p50", "p99"]
             .map(str::to_owned)
             .to_vec(),
         rows: rows.iter().map(cells).collect(),
@@ -51,7 +51,8 @@ fn cells(row: &WindowRow) -> Vec<String> {
         let off = |bound: f64| units::seconds(bound - row.server_mean);
         format!("{} [{}, {}]", off(client.value), off(client.lo), off(client.hi))
     }));
-    cells.extend(row.quantiles.iter().map(|q| match (q.client, q.difference_lo, q.difference_hi) {
+    let shown = row.quantiles.iter().filter(|q| q.q != 0.9);
+    cells.extend(shown.map(|q| match (q.client, q.difference_lo, q.difference_hi) {
         (None, _, _) => dash(),
         (_, None, None) => "?".to_owned(),
         (_, Some(lo), None) => format!("≥ {}", units::seconds(lo)),

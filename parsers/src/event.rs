@@ -120,9 +120,10 @@ impl<'a> Event<'a> {
             | Event::Added { request_id }
             | Event::Generated { request_id, .. }
             | Event::Finished { request_id, .. } => request_id,
-            Event::RequestStats(RequestStats { request_id, .. }) => request_id.unwrap_or_default(),
             Event::Aborted { request_ids } => request_ids,
-            Event::Failed { request_id, .. } => request_id.unwrap_or_default(),
+            Event::Failed { request_id, .. } | Event::RequestStats(RequestStats { request_id, .. }) => {
+                request_id.unwrap_or_default()
+            }
             _ => "",
         };
         split_ids(ids)

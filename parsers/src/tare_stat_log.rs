@@ -109,7 +109,7 @@ struct Reading<'t> {
     wrong: Option<ParseError>,
 }
 
-impl<'t> Reading<'t> {
+impl Reading<'_> {
     fn take(&mut self, key: &str, at: Range<usize>) {
         let before = self.text.get(..at.start).unwrap_or_default();
         let (quoted, value) = (before.ends_with('"'), self.text.get(at.clone()).unwrap_or_default());

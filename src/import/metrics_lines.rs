@@ -44,7 +44,9 @@ fn read(text: &str, reading: &mut Reading<'_>) {
             (None, Some(set)) => {
                 state.extend(set);
                 // Without the comments a series is known for what it is by the end of its name.
-                state.iter().map(|(series, value)| format!("{series} {value}\n")).collect()
+                let lines: Vec<String> =
+                    state.iter().map(|(series, value)| format!("{series} {value}")).collect();
+                lines.join("\n") + "\n"
             }
             (None, None) => return Err("expected `page` or `set`, found neither".to_owned()),
         };

@@ -94,8 +94,8 @@ fn request(result: &Given, i: usize, started: UnixNs, id: String) -> Result<Fini
     let gaps = result.itls.get(i).and_then(Option::as_deref).unwrap_or_default();
     let error = result.errors.get(i).and_then(Option::as_deref).unwrap_or_default();
     let ttft = at(&result.ttfts, i).filter(|ttft| *ttft > 0.0);
-    let seconds = gaps.iter().copied().chain(ttft);
-    if let Some(odd) = seconds.filter(|s| !s.is_finite() || *s < 0.0 || *s > 1e7).next() {
+    let mut seconds = gaps.iter().copied().chain(ttft);
+    if let Some(odd) = seconds.find(|s| !s.is_finite() || *s < 0.0 || *s > 1e7) {
         return Err(format!("expected durations in seconds, found {odd}"));
     }
     let (status, error) = ended(error, ttft.is_some());

@@ -97,6 +97,10 @@ pub fn join(requests: Vec<RequestRow>, inputs: &Inputs<'_>, window: Option<Windo
         let troubles = [Side::Ambiguous, Side::OtherTime];
         let trouble = troubles.iter().find(|trouble| span == **trouble || stat == **trouble);
         let row = joined(client, &of_one, &map, trouble, shares, available);
+        if available.spans && of_one.span.is_none() {
+            let reason = why(&row.client, trouble, shares, available);
+            *coverage.without_span.entry(reason.to_owned()).or_default() += 1;
+        }
         coverage.disagree_in_time += usize::from(row.span_fits_client == Some(false));
         match &row.unmatched {
             None => {
@@ -108,6 +112,7 @@ pub fn join(requests: Vec<RequestRow>, inputs: &Inputs<'_>, window: Option<Windo
         rows.push(row);
         told.push(of_one);
     }
+    coverage.lost_spans = coverage.without_span.get(LOST_SPAN).copied().unwrap_or(0);
     Ok(RequestJoin {
         rows,
         coverage,
@@ -205,7 +210,10 @@ fn joined(
     }
 }
 
-/// Why a request has no server side.
+/// Of a span that ought to be there.
+const LOST_SPAN: &str = "its span was lost, not exported or not sampled";
+
+/// Why a request has no server side (or, where others have one, no span).
 fn why(client: &RequestRow, trouble: Option<&Side>, shares: bool, available: Available) -> &'static str {
     match client.status {
         Status::ConnectError => return "it never reached the server: no connection",
@@ -226,7 +234,7 @@ fn why(client: &RequestRow, trouble: Option<&Side>, shares: bool, available: Ava
     if shares && (available.spans || available.stats || available.log) {
         "ambiguous: another request has the same id"
     } else if available.spans {
-        "its span was lost, not exported or not sampled"
+        LOST_SPAN
     } else if available.stats {
         "no line of the stat log names it"
     } else if available.in_band {

@@ -388,6 +388,10 @@ pub struct Coverage {
     pub by_source: BTreeMap<String, usize>,
     /// Reason → requests.
     pub unjoined: BTreeMap<String, usize>,
+    /// Requests without a span, where others have one, reason → requests, whatever else tells of them.
+    pub without_span: BTreeMap<String, usize>,
+    /// Of these: requests whose span ought to be there.
+    pub lost_spans: usize,
     /// Of the joined: spans that do not lie inside the client's stamps.
     pub disagree_in_time: usize,
     /// Ids that fit more than one request, or more than one span: counted, not joined.

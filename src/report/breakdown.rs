@@ -8,8 +8,8 @@ use crate::metric::Metric;
 use crate::record::correlated::{Breakdown, BreakdownColumn, Part, PartRow};
 use crate::units::{self, milliseconds};
 
-/// The table of one breakdown; without rows where nothing is known.
-pub fn table(breakdown: &Breakdown) -> Table {
+/// The table of one breakdown; without rows where nothing is known. `next`: what would tell more.
+pub fn table(breakdown: &Breakdown, next: Option<String>) -> Table {
     let what = short(breakdown.of);
     let mut below = vec![format!(
         "Evidence: {}; {} of {} requests with {}. {}. In brackets: the 95 % interval of the mean, over requests.",
@@ -24,7 +24,8 @@ pub fn table(breakdown: &Breakdown) -> Table {
             "`a … b`: the evidence leaves the mean open between these; no request narrows it.".to_owned(),
         );
     }
-    below.extend(breakdown.lacking.clone());
+    below.extend(breakdown.lacking.as_ref().map(|why| format!("{why}.")));
+    below.extend(next);
     Table {
         title: match breakdown.of {
             Metric::E2e => "Where the whole duration (E2E) went".to_owned(),

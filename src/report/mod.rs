@@ -10,6 +10,7 @@ mod gaps;
 mod inexact;
 mod json;
 mod markdown;
+mod next_level;
 mod over_window;
 mod own;
 mod summary;

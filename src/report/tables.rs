@@ -2,7 +2,7 @@
 //! This file must not know Markdown or terminals.
 
 use super::distributions::MetricSummary;
-use super::{Report, breakdown, calibration, clocks, gaps, over_window, own};
+use super::{Report, breakdown, calibration, clocks, gaps, next_level, over_window, own};
 use crate::metric::{Metric, Unit};
 use crate::record::correlated::Verdict;
 use crate::stats::Estimate;
@@ -21,8 +21,8 @@ pub struct Table {
 pub fn all(report: &Report<'_>) -> Vec<Table> {
     let tables = [
         headline(report),
-        breakdown::table(&report.correlated.breakdown),
-        breakdown::table(&report.correlated.breakdown_e2e),
+        breakdown::table(&report.correlated.breakdown, next_level::sentence(report)),
+        breakdown::table(&report.correlated.breakdown_e2e, None),
         whole_run(report, gaps::table(report)),
         client(report),
         server(report),
@@ -166,6 +166,15 @@ fn coverage(report: &Report<'_>) -> Vec<String> {
     }
     if c.ambiguous > 0 {
         said.push(format!("{} ids fit more than one request and were not joined.", c.ambiguous));
+    }
+    if !c.without_span.is_empty() {
+        said.push(format!("Requests without a span: {}.", list(&c.without_span)));
+    }
+    if c.lost_spans > 0 {
+        said.push(
+            "A span can be lost where the server's exporter drops it: its queue holds OTEL_BSP_MAX_QUEUE_SIZE spans (2,048) and is emptied every OTEL_BSP_SCHEDULE_DELAY ms (5,000); raise the one, lower the other, or wait longer for the last ones (`--span-wait`). A gateway that sends its own `traceparent` with flag 00 makes the server leave them out."
+                .to_owned(),
+        );
     }
     let left = [
         ("Spans", &c.span_leftovers),

@@ -31,6 +31,8 @@ pub struct Server {
     /// The span made for each request, and the flag that turns spans on.
     pub request_span: Option<&'static str>,
     pub spans_flag: Option<&'static str>,
+    /// The flag that puts each request's times into its answer.
+    pub in_band_flag: Option<&'static str>,
     /// Whether `stream_options.continuous_usage_stats` is understood: token counts on every chunk.
     pub continuous_usage: bool,
     /// Span attribute → what it means. Of several spellings present, the first listed wins.

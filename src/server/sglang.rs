@@ -24,6 +24,7 @@ pub static SGLANG: Server = Server {
     log_format: None,
     request_span: None,
     spans_flag: Some("--enable-trace"),
+    in_band_flag: None,
     continuous_usage: true,
     span_attributes: &[
         ("gen_ai.request.id", SpanField::RequestId),

@@ -24,6 +24,7 @@ pub static TGI: Server = Server {
     log_format: None,
     request_span: None,
     spans_flag: None,
+    in_band_flag: None,
     continuous_usage: false,
     span_attributes: &[],
 };

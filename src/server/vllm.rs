@@ -28,6 +28,7 @@ pub static VLLM: Server = Server {
     log_format: Some("vllm"),
     request_span: Some("llm_request"),
     spans_flag: Some("--otlp-traces-endpoint"),
+    in_band_flag: Some("--enable-per-request-metrics"),
     continuous_usage: true,
     span_attributes: &[
         ("gen_ai.request.id", SpanField::RequestId),

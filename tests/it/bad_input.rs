@@ -375,7 +375,7 @@ fn a_fault_that_does_not_exist() {
     ----- stderr
     error: `embedded.faults` cannot be played
     caused by: fault `cutt after=3`
-    caused by: unknown fault `cutt`; known are: http_NNN, cut, cut_clean, stall, late_first, stream_error, empty_first, keep_alive_comments, no_usage, refuse_continuous_usage, reset, die, garbage_log, span_loss, span_delay_ms, metrics_404, metrics_html
+    caused by: unknown fault `cutt`; known are: http_NNN, cut, cut_clean, stall, late_first, stream_error, empty_first, keep_alive_comments, no_usage, refuse_continuous_usage, reset, die, garbage_log, span_loss, log_loss, span_delay_ms, span_queue, metrics_404, metrics_html
     ");
     assert_snapshot!(place.tare("serve --port 0 --fault cut").shown(), @r"
     exit code: 2
@@ -556,9 +556,19 @@ fn a_dry_run_shows_what_would_be_done() {
         mean_output_tokens: 180.0
         api_server_count: 1
         log_stats_interval_s: 10.0
+        data_parallel_size: 1
         enable_log_requests: true
+        enable_log_outputs: false
+        enable_log_deltas: true
+        enable_logging_iteration_details: false
         enable_per_request_metrics: true
+        log_format: default
+        stat_log: false
         spans: false
+        clock_offset_ms: 0.0
+        clock_drift_ppm: 0.0
+        clock_step_ms: 0.0
+        clock_step_at_s: null
         faults: []
     workload:
       dataset:

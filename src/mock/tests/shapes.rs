@@ -122,12 +122,12 @@ async fn errors_are_the_captured_ones_to_the_byte() {
         assert_eq!(response.header("content-length"), expected.header("content-length"), "{name}");
         assert_eq!(response.text(), expected.text(), "{name}");
     }
-    let text = mock.log.text();
-    assert!(text.contains(
+    let log = mock.log.clone();
+    let rows = mock.stop().await;
+    assert!(log.text().contains(
         "[serving.py:274] Error with model error=ErrorInfo(message='The model `nope` does not exist. Valid aliases: \
          tiny.', type='NotFoundError', param='model', code=404)"
     ));
-    let rows = mock.stop().await;
     assert_eq!(rows.iter().map(|r| r.status).collect::<Vec<_>>(), [400, 404, 400]);
 }
 

@@ -315,8 +315,7 @@ pub struct ReportArgs {
     /// A log of the server that was not followed during the run: added to the folder, then joined
     #[arg(long, value_name = "PATH")]
     pub server_log: Option<PathBuf>,
-    /// Which requests to report: all, those that started in the steady state, or those that started
-    /// between A and B, in seconds since the first start
+    /// Report only requests that started in the steady state, or from A to B seconds into the run
     #[arg(long, value_name = "all|steady|A..B", default_value_t)]
     pub window: Selection,
     /// A stat log of the server that was not followed: added to the folder, then joined

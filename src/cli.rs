@@ -8,6 +8,7 @@
 #![allow(clippy::doc_markdown, rustdoc::bare_urls)]
 
 mod correlate;
+mod explain;
 mod serve;
 
 use std::ffi::OsString;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use self::correlate::CorrelateArgs;
+pub use self::explain::{ExplainArgs, SlowestBy};
 pub use self::serve::{ClockArgs, EngineArgs, LogFormatName, SaysArgs, ServeArgs};
 
 use crate::record::selection::Selection;
@@ -58,6 +60,8 @@ pub enum Command {
     Report(ReportArgs),
     /// Join what other tools recorded: a client's records with a server's log, metrics, spans
     Correlate(Box<CorrelateArgs>),
+    /// Show one request of a run folder: every stamp of both sides, and where its time went
+    Explain(ExplainArgs),
     /// Find out how large the tool's own error is, at a load and at a ladder of others
     Calibrate(Box<CalibrateArgs>),
     /// Start the embedded vLLM look-alike alone

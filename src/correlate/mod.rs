@@ -15,6 +15,7 @@
 //! - `gaps`: what happened between a request's tokens: scrapes, others' prefill
 //! - [`headline`]: logged by tool, logged by server, tare; [`within`]: the figures of some
 //!   requests
+//! - [`waterfall`]: one request, every stamp and part of it
 
 pub mod access_join;
 pub mod aggregate_join;
@@ -26,6 +27,7 @@ pub mod headline;
 pub mod ids;
 mod keys;
 pub mod log_join;
+mod log_lines;
 pub mod log_stats;
 pub mod over_window;
 pub mod parts;
@@ -39,6 +41,7 @@ pub mod stat_join;
 #[allow(clippy::unwrap_used, clippy::float_cmp)]
 mod tests;
 mod within;
+pub mod waterfall;
 
 use anyhow::{Context as _, Result};
 

@@ -17,6 +17,7 @@ mod tables;
 mod terminal;
 mod vllm_json;
 mod window;
+mod waterfall;
 
 use anyhow::Context;
 
@@ -24,6 +25,7 @@ pub use self::distributions::MetricSummary;
 pub use self::summary::{Counts, Summary};
 pub use self::terminal::{print, print_calibration};
 pub use self::window::View;
+pub use self::waterfall::print as print_waterfall;
 
 use crate::record::correlated::Correlated;
 use crate::store::Manifest;

@@ -8,6 +8,7 @@
 #![allow(clippy::doc_markdown, rustdoc::bare_urls)]
 
 mod correlate;
+mod doctor;
 mod explain;
 mod serve;
 
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use self::correlate::CorrelateArgs;
+pub use self::doctor::DoctorArgs;
 pub use self::explain::{ExplainArgs, SlowestBy};
 pub use self::serve::{ClockArgs, EngineArgs, LogFormatName, SaysArgs, ServeArgs};
 
@@ -62,6 +64,8 @@ pub enum Command {
     Correlate(Box<CorrelateArgs>),
     /// Show one request of a run folder: every stamp of both sides, and where its time went
     Explain(ExplainArgs),
+    /// Find out with a few requests what a server or gateway can prove, and which flag proves more
+    Doctor(Box<DoctorArgs>),
     /// Find out how large the tool's own error is, at a load and at a ladder of others
     Calibrate(Box<CalibrateArgs>),
     /// Start the embedded vLLM look-alike alone

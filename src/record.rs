@@ -8,6 +8,7 @@ mod any_float;
 pub mod calibration;
 pub mod clocks;
 pub mod correlated;
+pub mod diagnosis;
 #[cfg(test)]
 pub mod fixture;
 pub mod own;

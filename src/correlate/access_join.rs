@@ -27,7 +27,8 @@ pub struct AccessSide {
 }
 
 const BEFORE: &str = "before the window (warm-up)";
-const FOREIGN: &str = "from a port that no request of this run used: others, or a gateway in between";
+/// The reason of lines that are of no connection of this client.
+pub const FOREIGN: &str = "from a port that no request of this run used: others, or a gateway in between";
 const UNCLEAR: &str = "from a port with other requests than lines";
 
 /// Joins the lines of inference endpoints.

@@ -5,6 +5,7 @@ mod breakdown;
 mod calibration;
 mod causes;
 mod clocks;
+mod diagnosis;
 mod distributions;
 mod gaps;
 mod inexact;
@@ -16,11 +17,12 @@ mod summary;
 mod tables;
 mod terminal;
 mod vllm_json;
-mod window;
 mod waterfall;
+mod window;
 
 use anyhow::Context;
 
+pub use self::diagnosis::print as print_diagnosis;
 pub use self::distributions::MetricSummary;
 pub use self::summary::{Counts, Summary};
 pub use self::terminal::{print, print_calibration};

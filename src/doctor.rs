@@ -83,7 +83,7 @@ pub fn examine(config: &Config, kind_given: bool, options: &Options) -> anyhow::
         clocks: read.correlated.clocks.clone(),
         next: next::step(&seen, &levels),
         notes: seen.notes(),
-        unstreamed: asked.map(drop),
+        unstreamed_error: asked.err(),
         url,
         levels,
     };

@@ -383,11 +383,11 @@ pub struct JoinedRow {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct LogLine {
     pub says: LogSays,
-    /// On the server's clock, as [`written`, `written` + resolution).
-    pub written_unix_ns: UnixNs,
-    pub resolution_ns: i64,
-    /// On the client's clock, between what caused it and what it caused; null where the clocks cannot be
-    /// compared.
+    /// On the server's clock, as [`written`, `written` + resolution); null for a line without a stamp.
+    pub written_unix_ns: Option<UnixNs>,
+    pub resolution_ns: Option<i64>,
+    /// On the client's clock, between what caused it and what it caused (a line without a stamp: and when
+    /// it was read); null where the clocks cannot be compared.
     pub here: Option<correlated::Within>,
     /// No instant of its stamp lies between these: `here` is then its stamp alone.
     pub contradicts: bool,

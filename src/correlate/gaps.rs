@@ -20,7 +20,7 @@ use crate::stats::{bootstrap, quantile};
 use crate::store::Events;
 
 /// A gap beyond so many medians is a stall.
-const STALL: f64 = 2.0;
+pub const STALL: f64 = 2.0;
 
 /// One gap between two events of a request, on the client's clock.
 #[derive(Clone, Copy)]

@@ -12,7 +12,6 @@ use crate::record::{LogLine, LogSays, RequestRow};
 /// What the log says of `client`, in the order of its stamps.
 pub fn of(client: &RequestRow, told: &Told, map: &Map) -> Vec<LogLine> {
     let log = told.log.as_ref();
-    let access = told.access.and_then(|a| Some((LogSays::Access(a.status), a.written?)));
     let lines = [
         (LogSays::Received, log.and_then(|l| l.received)),
         (LogSays::Added, log.and_then(|l| l.added)),
@@ -20,15 +19,37 @@ pub fn of(client: &RequestRow, told: &Told, map: &Map) -> Vec<LogLine> {
         (LogSays::Complete, log.and_then(|l| l.complete)),
         (LogSays::Aborted, log.and_then(|l| l.aborted)),
     ];
-    let lines = lines.into_iter().filter_map(|(says, written)| Some((says, written?)));
-    let mut lines: Vec<LogLine> =
-        lines.chain(access).map(|(says, written)| line(client, says, written, map)).collect();
-    lines.sort_by_key(|line| line.written_unix_ns);
+    let stamped = lines.into_iter().filter_map(|(says, written)| Some(line(client, says, written?, map)));
+    let access = told.access.map(|access| {
+        let says = LogSays::Access(access.status);
+        access.written.map_or_else(
+            || unstamped(client, says, access.read_unix_ns),
+            |written| line(client, says, written, map),
+        )
+    });
+    let mut lines: Vec<LogLine> = stamped.chain(access).collect();
+    lines.sort_by_key(|line| (line.written_unix_ns, line.here.map(|here| here.lo_unix_ns)));
     lines
 }
 
+/// A line of which only is known that it was read: uvicorn's have no stamps by default.
+fn unstamped(client: &RequestRow, says: LogSays, read: UnixNs) -> LogLine {
+    let from = begin(client);
+    LogLine {
+        says,
+        written_unix_ns: None,
+        resolution_ns: None,
+        here: (from <= read).then_some(Within { lo_unix_ns: from, hi_unix_ns: read }),
+        contradicts: false,
+    }
+}
+
+fn begin(client: &RequestRow) -> UnixNs {
+    client.send_begin_unix_ns.unwrap_or(client.started_unix_ns)
+}
+
 fn line(client: &RequestRow, says: LogSays, written: Written, map: &Map) -> LogLine {
-    let from = client.send_begin_unix_ns.unwrap_or(client.started_unix_ns);
+    let from = begin(client);
     // Received before the first token is here; of the other lines only what comes before is certain.
     let to = match says {
         LogSays::Received => client.first_token_unix_ns.unwrap_or(client.done_unix_ns),
@@ -39,8 +60,8 @@ fn line(client: &RequestRow, says: LogSays, written: Written, map: &Map) -> LogL
     let cut = whole.map(|whole| whole.cut_to(from, to)).filter(|w: &Within| w.lo_unix_ns <= w.hi_unix_ns);
     LogLine {
         says,
-        written_unix_ns: written.time_unix_ns,
-        resolution_ns: written.resolution_ns,
+        written_unix_ns: Some(written.time_unix_ns),
+        resolution_ns: Some(written.resolution_ns),
         here: cut.or(whole),
         contradicts: whole.is_some() && cut.is_none(),
     }

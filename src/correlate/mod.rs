@@ -40,8 +40,8 @@ pub mod stat_join;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::float_cmp)]
 mod tests;
-mod within;
 pub mod waterfall;
+mod within;
 
 use anyhow::{Context as _, Result};
 

@@ -14,8 +14,8 @@ pub struct Diagnosis {
     pub streamed: usize,
     pub streamed_ok: usize,
     pub error: Option<String>,
-    /// The one request that was not streamed: well, or why not.
-    pub unstreamed: Result<(), String>,
+    /// Why the one request that was not streamed failed, if it did.
+    pub unstreamed_error: Option<String>,
     /// The best evidence first.
     pub levels: Vec<Level>,
     pub between: Between,
@@ -51,6 +51,8 @@ pub struct Level {
     pub adds: &'static str,
     /// The flag or setting that turns it on, or that makes it finer; `None`: nothing that is known.
     pub unlock: Option<String>,
+    /// What else to know of that setting.
+    pub advice: Option<&'static str>,
     /// What must be given to this program for it.
     pub give: Option<String>,
 }

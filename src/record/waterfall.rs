@@ -100,7 +100,7 @@ pub struct Decode {
     pub exact_gaps: usize,
     pub gaps: Vec<Gap>,
     pub median_s: f64,
-    /// A longer gap is a stall: over three times the median, and over 10 ms more than it.
+    /// A longer gap is a stall: over twice the median gap of the run, as in the report.
     pub stall_over_s: f64,
     pub stalls: Vec<Stall>,
 }

@@ -19,9 +19,9 @@ pub fn text(d: &Diagnosis) -> String {
         line(&mut out, &format!("note: {note}"));
     }
     line(&mut out, &format!("{}: {}", d.url, server(d)));
-    let unstreamed = match &d.unstreamed {
-        Ok(()) => "one not streamed answered".to_owned(),
-        Err(error) => format!("one not streamed failed: {error}"),
+    let unstreamed = match &d.unstreamed_error {
+        None => "one not streamed answered".to_owned(),
+        Some(error) => format!("one not streamed failed: {error}"),
     };
     line(&mut out, &format!("{} of {} streamed requests answered, {unstreamed}", d.streamed_ok, d.streamed));
     if let Some(error) = &d.error {
@@ -55,10 +55,7 @@ pub fn text(d: &Diagnosis) -> String {
     out.push('\n');
     line(
         &mut out,
-        &format!(
-            "next: {}",
-            d.next.as_deref().unwrap_or("nothing: every part of a request is told, with instants")
-        ),
+        &format!("next: {}", d.next.as_deref().unwrap_or("nothing: spans tell every part of a request")),
     );
     out
 }
@@ -87,6 +84,9 @@ fn one_level(out: &mut String, level: &Level) {
     }
     if let Some(unlock) = &level.unlock {
         more(out, if level.state == State::On { "finer" } else { "unlock" }, unlock);
+        if let Some(advice) = level.advice {
+            more(out, "note", advice);
+        }
     }
     if let Some(give) = level.give.as_ref().filter(|_| level.state == State::Unknown) {
         more(out, "look", &format!("tare doctor … {give}"));
@@ -113,8 +113,8 @@ fn clocks(same_host: bool, c: &Clocks) -> Vec<String> {
                 .map(|s| {
                     format!(
                         "{host}server − client lies within {} … {} (±{}), by {} pairs out and {} back",
-                        units::seconds(s.offset_lo_s),
-                        units::seconds(s.offset_hi_s),
+                        units::microsecond_fine(s.offset_lo_s),
+                        units::microsecond_fine(s.offset_hi_s),
                         units::seconds(s.reach_s()),
                         c.pairs_out,
                         c.pairs_back

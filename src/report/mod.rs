@@ -26,8 +26,8 @@ pub use self::diagnosis::print as print_diagnosis;
 pub use self::distributions::MetricSummary;
 pub use self::summary::{Counts, Summary};
 pub use self::terminal::{print, print_calibration};
-pub use self::window::View;
 pub use self::waterfall::print as print_waterfall;
+pub use self::window::View;
 
 use crate::record::correlated::Correlated;
 use crate::store::Manifest;

@@ -61,7 +61,10 @@ fn head(w: &Waterfall) -> String {
     if let Some(error) = &c.error {
         line(&mut out, &format!("  error: {error}"));
     }
-    line(&mut out, &format!("  client  {}", figures(&client_figures(c))));
+    let measured = figures(&client_figures(c));
+    if !measured.is_empty() {
+        line(&mut out, &format!("  client  {measured}"));
+    }
     let r = &w.row;
     let server = [
         ("TTFT", r.server_ttft_s),
@@ -208,7 +211,7 @@ fn gaps(out: &mut String, decode: &Decode) {
     line(
         out,
         &format!(
-            "  a stall is a gap over {}: over three times the median, and over 10 ms more than it",
+            "  a stall is a gap over {}: twice the median of all gaps of the run",
             units::seconds(decode.stall_over_s)
         ),
     );

@@ -49,7 +49,7 @@ impl ReadBack {
     /// One request of it, explained.
     pub fn waterfall(&self, row: &JoinedRow) -> Waterfall {
         let events = self.events_of(&row.client.request_id);
-        waterfall::waterfall(row, &events, &self.correlated.clocks, self.own.as_ref())
+        waterfall::waterfall(row, &events, &self.correlated, self.own.as_ref())
     }
 
     /// A request's events.

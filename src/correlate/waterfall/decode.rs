@@ -1,19 +1,21 @@
 //! The gaps between the token-bearing events of one answer, and which of them are stalls.
 
 use crate::clock::UnixNs;
+use crate::correlate::gaps::STALL;
 use crate::record::correlated::Bounds;
 use crate::record::own::OwnLag;
 use crate::record::waterfall::{Decode, Gap, Stall};
 use crate::record::{EventRow, JoinedRow};
 use crate::stats::quantile;
 
-/// A stall is over so many times the median gap …
-const TIMES_MEDIAN: f64 = 3.0;
-/// … and over so much more than it: a median of some microseconds makes no stall.
-const MORE_THAN_MEDIAN_S: f64 = 0.010;
-
-/// `None` without two events.
-pub fn of(row: &JoinedRow, events: &[EventRow], own: Option<&OwnLag>) -> Option<Decode> {
+/// `None` without two events. `run_median_s`: the median gap of the whole run, against which the report
+/// tells stalls; without one, that of this request.
+pub fn of(
+    row: &JoinedRow,
+    events: &[EventRow],
+    run_median_s: Option<f64>,
+    own: Option<&OwnLag>,
+) -> Option<Decode> {
     let begin = row.client.started_unix_ns;
     let pairs = || (2..).zip(events.windows(2));
     let gaps: Vec<(Gap, u32, (UnixNs, UnixNs))> = pairs()
@@ -33,7 +35,7 @@ pub fn of(row: &JoinedRow, events: &[EventRow], own: Option<&OwnLag>) -> Option<
         .collect();
     let lengths: Vec<f64> = gaps.iter().map(|(gap, ..)| gap.gap_s).collect();
     let median_s = quantile::quantile(&quantile::sorted(&lengths), 0.5)?;
-    let stall_over_s = (TIMES_MEDIAN * median_s).max(median_s + MORE_THAN_MEDIAN_S);
+    let stall_over_s = STALL * run_median_s.unwrap_or(median_s);
     let stalls = gaps.iter().filter(|(gap, ..)| gap.gap_s > stall_over_s);
     Some(Decode {
         events: events.len(),

@@ -9,18 +9,20 @@ mod stamps;
 mod tests;
 mod unknown;
 
-use crate::record::clocks::Clocks;
+use crate::record::correlated::Correlated;
 use crate::record::own::OwnLag;
 use crate::record::waterfall::Waterfall;
 use crate::record::{EventRow, JoinedRow};
 
-/// The waterfall of `row`. `events` are its own, in order; `own` is what this program saw of itself.
-pub fn waterfall(row: &JoinedRow, events: &[EventRow], clocks: &Clocks, own: Option<&OwnLag>) -> Waterfall {
+/// The waterfall of `row`, one of `run`. `events` are its own, in order; `own` is what this program saw
+/// of itself.
+pub fn waterfall(row: &JoinedRow, events: &[EventRow], run: &Correlated, own: Option<&OwnLag>) -> Waterfall {
+    let median_s = run.stalls.as_ref().map(|stalls| stalls.median_s);
     Waterfall {
         stamps: stamps::of(row),
         parts: bars::of(row),
-        decode: decode::of(row, events, own),
-        unknown: unknown::of(row, events, clocks),
+        decode: decode::of(row, events, median_s, own),
+        unknown: unknown::of(row, events, &run.clocks),
         row: row.clone(),
     }
 }

@@ -98,8 +98,9 @@ impl Stamps {
         }
         self.within(&what, by, line.here);
         let written = match line.resolution_ns {
-            0 => "a stamp without a stated resolution".to_owned(),
-            ns => format!("stamps of {}", resolution(ns)),
+            None => "no stamp: read by then".to_owned(),
+            Some(0) => "a stamp without a stated resolution".to_owned(),
+            Some(ns) => format!("stamps of {}", resolution(ns)),
         };
         self.note(&if line.contradicts {
             format!("{written}; lies outside the request: late stamp, or a clock that differs")

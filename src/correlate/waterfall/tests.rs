@@ -2,29 +2,34 @@
 //! only, nothing; and streams with a stall.
 
 use super::waterfall;
-use crate::clock::UnixNs;
 use crate::correlate::{Inputs, correlate};
-use crate::record::correlated::{Bounds, PartRow};
+use crate::record::correlated::{Bounds, Correlated, PartRow};
 use crate::record::fixture::{finished, log, request, span};
 use crate::record::own::{self, OwnLag, Stalled};
 use crate::record::waterfall::{By, Extent, Waterfall};
 use crate::record::{EventRow, LogEvent, LogRow, RequestRow, SpanRow};
 use crate::server::vllm::VLLM;
+use crate::store::Events;
 
-/// The waterfall of the first of these requests.
-fn first(requests: &[RequestRow], spans: &[SpanRow], log: &[LogRow], one_host: bool) -> Waterfall {
+fn correlated(requests: &[RequestRow], spans: &[SpanRow], log: &[LogRow], one_host: bool) -> Correlated {
     let inputs = Inputs {
         scrapes: &[],
         log,
         spans,
         stat_log: &[],
+        events: &Events::default(),
         server: &VLLM,
         same_host: one_host,
         clock_bound_s: None,
         seed: 1,
     };
-    let out = correlate(requests.to_vec(), &inputs).unwrap();
-    waterfall(&out.rows[0], &finished(0).events, &out.clocks, None)
+    correlate(requests.to_vec(), &inputs).unwrap()
+}
+
+/// The waterfall of the first of these requests.
+fn first(requests: &[RequestRow], spans: &[SpanRow], log: &[LogRow], one_host: bool) -> Waterfall {
+    let out = correlated(requests, spans, log, one_host);
+    waterfall(&out.rows[0], &finished(0).events, &out, None)
 }
 
 /// What, by whom and when, in milliseconds.
@@ -206,17 +211,7 @@ fn stalled() -> Vec<EventRow> {
 
 #[test]
 fn a_gap_far_over_the_others_is_a_stall_and_the_clients_own_are_named() {
-    let inputs = Inputs {
-        scrapes: &[],
-        log: &[],
-        spans: &[],
-        stat_log: &[],
-        server: &VLLM,
-        same_host: true,
-        clock_bound_s: None,
-        seed: 1,
-    };
-    let out = correlate(vec![request(0)], &inputs).unwrap();
+    let out = correlated(&[request(0)], &[], &[], true);
     let stall = |after: f64, length_s: f64| own::Stall {
         what: Stalled::Process,
         begin_unix_ns: out.rows[0].client.started_unix_ns.plus_seconds(after),
@@ -228,32 +223,19 @@ fn a_gap_far_over_the_others_is_a_stall_and_the_clients_own_are_named() {
     // 0.3 of the half second, twice told, and one stall that lies elsewhere.
     let own =
         OwnLag { stalls: vec![stall(0.2, 0.3), stall(0.25, 0.1), stall(5.0, 1.0)], ..OwnLag::default() };
-    let w = waterfall(&out.rows[0], &stalled(), &out.clocks, Some(&own));
+    let w = waterfall(&out.rows[0], &stalled(), &out, Some(&own));
     let decode = w.decode.unwrap();
     assert_eq!((decode.events, decode.gaps.len()), (11, 10));
     let [stall] = decode.stalls.as_slice() else { panic!("{:?}", decode.stalls) };
     assert_eq!((stall.gap.event, stall.events_in_read), (7, 3));
     assert!((stall.gap.gap_s - 0.510).abs() < 1e-9 && (stall.gap.bounds.lo_s - 0.506).abs() < 1e-9);
     assert!((stall.client_stood_still_s.unwrap() - 0.3).abs() < 1e-9, "{stall:?}");
-    let _ = UnixNs(0);
 }
 
 #[test]
 fn an_answer_without_events_has_no_gaps() {
-    let w = {
-        let inputs = Inputs {
-            scrapes: &[],
-            log: &[],
-            spans: &[],
-            stat_log: &[],
-            server: &VLLM,
-            same_host: true,
-            clock_bound_s: None,
-            seed: 1,
-        };
-        let out = correlate(vec![request(0)], &inputs).unwrap();
-        waterfall(&out.rows[0], &[], &out.clocks, None)
-    };
+    let out = correlated(&[request(0)], &[], &[], true);
+    let w = waterfall(&out.rows[0], &[], &out, None);
     assert!(w.decode.is_none());
     assert!(w.unknown.iter().any(|s| s.starts_with("11 of 11 events")), "{:?}", w.unknown);
 }

@@ -1,7 +1,7 @@
 //! Whether connections are kept, and whether the server sees those of this client.
 
 use super::Told;
-use crate::correlate::access_join::FOREIGN;
+use crate::correlate::access_join::{FOREIGN, UNCLEAR};
 use crate::doctor::seen::Seen;
 use crate::record::Connection;
 use crate::record::diagnosis::Sure;
@@ -20,10 +20,11 @@ pub fn sign(seen: &Seen<'_>, told: &mut Told) {
         );
     }
     let coverage = &seen.read.correlated.coverage;
-    let foreign = coverage.access_leftovers.get(FOREIGN).copied().unwrap_or(0);
+    let left = |reason: &str| coverage.access_leftovers.get(reason).copied().unwrap_or(0);
+    let foreign = left(FOREIGN);
     if coverage.access_lines > 0 {
         told.clear(format!("the server's access lines name this client's ports ({})", coverage.access_lines));
-    } else if foreign > 0 {
+    } else if foreign > 0 && left(UNCLEAR) == 0 {
         told.gateway(
             Sure::Likely,
             format!("{foreign} access lines came meanwhile and none names a port of this client: the server's connections are another's (or addresses are translated)"),

@@ -30,7 +30,7 @@ pub fn sign(seen: &Seen<'_>, told: &mut Told) {
         );
     } else if after < TOGETHER_S && before + after > WAIT_S {
         let what = format!(
-            "the head came with the first token, {} after sending: held back until then. Tokens are not delayed by that; time to the head is TTFT",
+            "the head came with the first token, {} after sending: held back until then, so that time to the head is TTFT",
             units::seconds(before)
         );
         // vLLM sends it as soon as the request is accepted.

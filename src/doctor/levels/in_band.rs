@@ -20,6 +20,7 @@ pub fn level(seen: &Seen<'_>) -> Level {
         unlock: seen
             .vllm("start the server with `--enable-per-request-metrics` (0.25 or newer)")
             .filter(|_| state == State::Off),
+        advice: None,
         give: None,
     }
 }

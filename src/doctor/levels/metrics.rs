@@ -1,30 +1,34 @@
 //! The metrics endpoint: which histograms, and what their buckets cannot tell.
 
+use std::fmt::Write as _;
+
 use crate::doctor::seen::Seen;
-use crate::metric::Metric;
 use crate::record::diagnosis::{Level, State};
 use crate::record::{SampleRow, ScrapeRow};
 use crate::units;
 
 /// Queueing is told from none by some milliseconds: a first bucket beyond this hides it.
 const USEFUL_S: f64 = 0.05;
+const QUEUE: &str = "queue";
+const PREFILL: &str = "prefill";
+const DECODE: &str = "decode";
 
 pub fn level(seen: &Seen<'_>) -> Level {
     let page = seen.read.scrapes.iter().rev().find(|scrape| has_buckets(scrape));
     let samples: &[SampleRow] = page.map_or(&[], |page| &page.samples);
     let names = &seen.kind.metrics;
     let histograms = [
-        (Metric::Ttft, names.ttft),
-        (Metric::Itl, names.itl),
-        (Metric::Tpot, names.tpot),
-        (Metric::E2e, names.e2e),
-        (Metric::Queue, names.queue),
-        (Metric::Prefill, names.prefill),
-        (Metric::Decode, names.decode),
+        ("TTFT", names.ttft),
+        ("ITL", names.itl),
+        ("TPOT", names.tpot),
+        ("E2E", names.e2e),
+        (QUEUE, names.queue),
+        (PREFILL, names.prefill),
+        (DECODE, names.decode),
     ];
-    let found: Vec<(Metric, f64)> = histograms
+    let found: Vec<(&str, f64)> = histograms
         .into_iter()
-        .filter_map(|(metric, spellings)| Some((metric, first_bucket(samples, spellings)?)))
+        .filter_map(|(name, spellings)| Some((name, first_bucket(samples, spellings)?)))
         .collect();
     let (state, said) = match (page, seen.config.observe.no_metrics) {
         (_, true) => (State::Unknown, "not asked for (--no-server-metrics)".to_owned()),
@@ -44,6 +48,7 @@ pub fn level(seen: &Seen<'_>) -> Level {
         seen: said,
         adds: "exact means of TTFT, ITL, E2E, queue, prefill and decode over a run, of all its requests together; counts to check with",
         unlock,
+        advice: None,
         give: None,
     }
 }
@@ -63,22 +68,24 @@ fn first_bucket(samples: &[SampleRow], spellings: &[&str]) -> Option<f64> {
     })
 }
 
-fn on(page: &ScrapeRow, found: &[(Metric, f64)]) -> String {
+fn on(page: &ScrapeRow, found: &[(&str, f64)]) -> String {
     if found.is_empty() {
         return format!("{} samples, and no histogram that is known", page.samples.len());
     }
-    let named: Vec<&str> = found.iter().map(|(metric, _)| metric.name()).collect();
-    let mut said = format!("histograms of {}", named.join(", "));
-    let blind = |metric: &Metric| matches!(metric, Metric::Queue | Metric::Prefill | Metric::Decode);
-    let coarse: Vec<&(Metric, f64)> =
-        found.iter().filter(|(metric, end)| blind(metric) && *end > USEFUL_S).collect();
+    let listed = |all: &[(&str, f64)]| all.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    let mut said = format!("histograms of {}", listed(found));
+    let coarse: Vec<(&str, f64)> = found
+        .iter()
+        .filter(|(name, end)| [QUEUE, PREFILL, DECODE].contains(name) && *end > USEFUL_S)
+        .copied()
+        .collect();
     if let Some((_, end)) = coarse.first() {
-        let names: Vec<String> = coarse.iter().map(|(metric, _)| metric.name().to_lowercase()).collect();
-        said.push_str(&format!(
+        let _ = write!(
+            said,
             "; the first bucket of {} ends at {}: below it only means are known",
-            names.join(", "),
+            listed(&coarse),
             units::seconds(*end)
-        ));
+        );
     }
     said
 }

@@ -24,6 +24,7 @@ pub fn level(seen: &Seen<'_>) -> Level {
         unlock: seen
             .vllm("vLLM honours it: let the gateway pass the header on (LiteLLM: `forward_client_headers_to_llm_api: true`; Envoy: `preserve_external_request_id: true`)")
             .filter(|_| state != State::On),
+        advice: None,
         give: None,
     }
 }

@@ -6,6 +6,10 @@ use crate::units;
 
 pub const NAME: &str = "OTLP spans";
 
+const ADVICE: &str = "gRPC; with OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=http/protobuf it is port 4318 and path /v1/traces. \
+     OTEL_BSP_SCHEDULE_DELAY=500 sends every half second, not every five; OTEL_BSP_MAX_QUEUE_SIZE (2048) \
+     must hold the requests of that time, or spans are lost";
+
 pub fn level(seen: &Seen<'_>) -> Level {
     let listened = seen.config.observe.otlp.as_ref();
     let (joined, of) = seen.share(|row| row.span_fits_client.is_some());
@@ -31,17 +35,18 @@ pub fn level(seen: &Seen<'_>) -> Level {
         }
     };
     let host = seen.this_host();
-    let unlock = seen.kind.spans_flag.map(|flag| {
-        format!(
-            "start the server with `{flag} http://{host}:4317` (gRPC; with OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=http/protobuf: `http://{host}:4318/v1/traces`). OTEL_BSP_SCHEDULE_DELAY=500 sends every half second, not every five; OTEL_BSP_MAX_QUEUE_SIZE must hold the requests of that time, 2048 by default, or spans are lost"
-        )
-    });
+    let unlock = seen
+        .kind
+        .spans_flag
+        .filter(|_| state != State::On)
+        .map(|flag| format!("start the server with `{flag} http://{host}:4317`"));
     Level {
         name: NAME,
         state,
         seen: said,
         adds: "arrival, TTFT, queue, prefill, decode and E2E of each request, with instants: the whole breakdown, and a bound of the clocks",
-        unlock: unlock.filter(|_| state != State::On),
+        advice: unlock.as_ref().map(|_| ADVICE),
+        unlock,
         give: Some(if host == "127.0.0.1" { "--otlp".to_owned() } else { "--otlp=0.0.0.0".to_owned() }),
     }
 }

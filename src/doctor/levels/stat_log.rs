@@ -21,6 +21,7 @@ pub fn level(seen: &Seen<'_>) -> Level {
         unlock: seen
             .vllm("install the plugin assets/vllm_tare_logger beside vLLM and start it with TARE_STAT_LOG=FILE in its environment (0.20 or newer)")
             .filter(|_| state != State::On),
+        advice: None,
         give: Some("--stat-log FILE".to_owned()),
     }
 }

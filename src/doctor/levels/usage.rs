@@ -24,6 +24,7 @@ pub fn level(seen: &Seen<'_>) -> Level {
         unlock: seen
             .vllm("vLLM sends it when asked, as tare does: something between drops `stream_options`; `--enable-force-include-usage` sends it unasked")
             .filter(|_| state == State::Off),
+        advice: None,
         give: None,
     }
 }

@@ -8,6 +8,8 @@
 #![allow(clippy::doc_markdown, rustdoc::bare_urls)]
 
 mod correlate;
+mod doctor;
+mod explain;
 mod serve;
 
 use std::ffi::OsString;
@@ -16,6 +18,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use self::correlate::CorrelateArgs;
+pub use self::doctor::DoctorArgs;
+pub use self::explain::{ExplainArgs, SlowestBy};
 pub use self::serve::{ClockArgs, EngineArgs, LogFormatName, SaysArgs, ServeArgs};
 
 use crate::record::selection::Selection;
@@ -58,6 +62,10 @@ pub enum Command {
     Report(ReportArgs),
     /// Join what other tools recorded: a client's records with a server's log, metrics, spans
     Correlate(Box<CorrelateArgs>),
+    /// Show one request of a run folder: every stamp of both sides, and where its time went
+    Explain(ExplainArgs),
+    /// Find out with a few requests what a server or gateway can prove, and which flag proves more
+    Doctor(Box<DoctorArgs>),
     /// Find out how large the tool's own error is, at a load and at a ladder of others
     Calibrate(Box<CalibrateArgs>),
     /// Start the embedded vLLM look-alike alone

@@ -18,7 +18,7 @@
 //! - [`server`]: what differs between inference servers, as data
 //! - [`mock`]: the embedded vLLM look-alike with a known truth
 //! - [`run`]: the pipeline, the only file that sees all stages; [`calibrate`]: runs against the mock,
-//!   compared with its truth; [`verbs`]: one file per verb; [`cli`]: the command line;
+//!   compared with its truth; [`doctor`]: what a server can prove; [`verbs`]: one file per verb; [`cli`]: the command line;
 //!   [`error`]: errors, hints, exit codes
 
 pub mod calibrate;
@@ -26,6 +26,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod correlate;
+pub mod doctor;
 pub mod error;
 pub mod import;
 pub mod ingest;

@@ -8,11 +8,13 @@ mod any_float;
 pub mod calibration;
 pub mod clocks;
 pub mod correlated;
+pub mod diagnosis;
 #[cfg(test)]
 pub mod fixture;
 pub mod own;
 pub mod selection;
 mod server_side;
+pub mod waterfall;
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -368,11 +370,40 @@ pub struct JoinedRow {
     pub log_resolution_ns: Option<i64>,
     /// The HTTP status of its access line, found by the client's port.
     pub log_access_status: Option<u16>,
+    /// All of these lines, in the order of their stamps, also on the client's clock.
+    pub log_lines: Vec<LogLine>,
     /// Whether the span lies inside the client's stamps (false: joined by trace id, but flagged);
     /// null without a span.
     pub span_fits_client: Option<bool>,
     /// Where the time to first token went.
     pub parts: correlated::Parts,
+}
+
+/// A line of the server's log that is about one request.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct LogLine {
+    pub says: LogSays,
+    /// On the server's clock, as [`written`, `written` + resolution); null for a line without a stamp.
+    pub written_unix_ns: Option<UnixNs>,
+    pub resolution_ns: Option<i64>,
+    /// On the client's clock, between what caused it and what it caused (a line without a stamp: and when
+    /// it was read); null where the clocks cannot be compared.
+    pub here: Option<correlated::Within>,
+    /// No instant of its stamp lies between these: `here` is then its stamp alone.
+    pub contradicts: bool,
+}
+
+/// What such a line says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogSays {
+    Received,
+    Added,
+    FirstOutput,
+    Complete,
+    Aborted,
+    /// An access line, with its HTTP status.
+    Access(u16),
 }
 
 /// Where a request's server-side numbers come from, best first.

@@ -7,6 +7,7 @@ mod embedded;
 mod facts;
 mod import;
 mod progress;
+mod read_back;
 mod recompute;
 mod recorded;
 mod stamps;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::add_log::{add_log, add_stat_log};
 pub use self::import::{Import, import};
+pub use self::read_back::{ReadBack, read_back};
 pub use self::recompute::{Recomputed, recompute, recompute_within};
 pub use self::recorded::Recorded;
 

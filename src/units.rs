@@ -17,6 +17,11 @@ pub fn seconds(value: f64) -> String {
     }
 }
 
+/// `5.000123 s`: to the microsecond whatever its size, for differences of clocks.
+pub fn microsecond_fine(value_s: f64) -> String {
+    if value_s.is_finite() { format!("{value_s:.6} s") } else { "–".to_owned() }
+}
+
 /// Milliseconds without the unit, for table columns headed `ms`.
 pub fn milliseconds(value_s: f64) -> String {
     if value_s.is_finite() { significant(value_s * 1e3) } else { "–".to_owned() }
@@ -133,6 +138,14 @@ mod tests {
         assert_eq!(
             shown,
             ["0.000 ms", "12.30 µs", "1.50 ms", "334.0 ms", "1,234 ms", "12.50 s", "-20.00 ms"]
+        );
+    }
+
+    #[test]
+    fn differences_of_clocks_keep_their_microseconds() {
+        assert_eq!(
+            [5.000_123_4, -0.000_05, f64::NAN].map(microsecond_fine),
+            ["5.000123 s", "-0.000050 s", "–"]
         );
     }
 

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 pub use self::args::normalise_args;
 pub use self::cpus::CpuList;
 pub use self::embedded::{from_flags as embedded_from_flags, to_flags as embedded_to_flags};
+pub use self::suggest::nearest;
 use crate::cli::RunArgs;
 use crate::record::Endpoint;
 

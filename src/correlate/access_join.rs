@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::clocks::Map;
 use super::log_join::Written;
+use crate::clock::UnixNs;
 use crate::record::correlated::Window;
 use crate::record::{Endpoint, LogEvent, LogRow, RequestRow};
 
@@ -24,11 +25,15 @@ pub struct AccessSide {
     pub status: u16,
     /// Written when the head of the answer went out.
     pub written: Option<Written>,
+    /// When it was read: no earlier than it was written.
+    pub read_unix_ns: UnixNs,
 }
 
 const BEFORE: &str = "before the window (warm-up)";
-const FOREIGN: &str = "from a port that no request of this run used: others, or a gateway in between";
-const UNCLEAR: &str = "from a port with other requests than lines";
+/// The reason of lines that are of no connection of this client.
+pub const FOREIGN: &str = "from a port that no request of this run used: others, or a gateway in between";
+/// The reason of lines that are of this client, and of no request for certain.
+pub const UNCLEAR: &str = "from a port with other requests than lines";
 
 /// Joins the lines of inference endpoints.
 pub fn join(requests: &[RequestRow], log: &[LogRow], map: &Map, window: Option<Window>) -> AccessJoin {
@@ -53,7 +58,11 @@ pub fn join(requests: &[RequestRow], log: &[LogRow], map: &Map, window: Option<W
         match window {
             Some(w) if here < w.begin_unix_ns => leave(BEFORE, 1),
             _ if !by_port.contains_key(port) => leave(FOREIGN, 1),
-            _ => lines.entry(*port).or_default().push(AccessSide { status: *status, written }),
+            _ => lines.entry(*port).or_default().push(AccessSide {
+                status: *status,
+                written,
+                read_unix_ns: row.read_unix_ns,
+            }),
         }
     }
     let mut sides = vec![None; requests.len()];

@@ -20,7 +20,7 @@ use crate::stats::{bootstrap, quantile};
 use crate::store::Events;
 
 /// A gap beyond so many medians is a stall.
-const STALL: f64 = 2.0;
+pub const STALL: f64 = 2.0;
 /// So many median gaps lie between a scrape and what it is compared with.
 const APART: f64 = 3.0;
 

@@ -15,6 +15,7 @@
 //! - `gaps`: what happened between a request's tokens: scrapes, others' prefill
 //! - [`headline`]: logged by tool, logged by server, tare; [`within`]: the figures of some
 //!   requests
+//! - [`waterfall`]: one request, every stamp and part of it
 
 pub mod access_join;
 pub mod aggregate_join;
@@ -26,6 +27,7 @@ pub mod headline;
 pub mod ids;
 mod keys;
 pub mod log_join;
+mod log_lines;
 pub mod log_stats;
 pub mod over_window;
 pub mod parts;
@@ -38,6 +40,7 @@ pub mod stat_join;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::float_cmp)]
 mod tests;
+pub mod waterfall;
 mod within;
 
 use anyhow::{Context as _, Result};

@@ -9,6 +9,7 @@ use super::access_join::{self, AccessSide};
 use super::clocks::{self, Map, Pairs};
 use super::keys::Keys;
 use super::log_join::{self, LogSide, Written};
+use super::log_lines;
 use super::span_join::{self, ServerSide, Side};
 use super::stat_join;
 use crate::clock::UnixNs;
@@ -204,6 +205,7 @@ fn joined(
         log_aborted_unix_ns: time(|l| l.aborted),
         log_resolution_ns: log.and_then(LogSide::resolution_ns),
         log_access_status: told.access.map(|a| a.status),
+        log_lines: log_lines::of(&client, told, map),
         span_fits_client: span.map(|s| s.fits),
         parts: Parts::default(),
         client,

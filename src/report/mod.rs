@@ -5,6 +5,7 @@ mod breakdown;
 mod calibration;
 mod causes;
 mod clocks;
+mod diagnosis;
 mod distributions;
 mod gaps;
 mod inexact;
@@ -17,13 +18,16 @@ mod summary;
 mod tables;
 mod terminal;
 mod vllm_json;
+mod waterfall;
 mod window;
 
 use anyhow::Context;
 
+pub use self::diagnosis::print as print_diagnosis;
 pub use self::distributions::MetricSummary;
 pub use self::summary::{Counts, Summary};
 pub use self::terminal::{print, print_calibration};
+pub use self::waterfall::print as print_waterfall;
 pub use self::window::View;
 
 use crate::record::correlated::Correlated;

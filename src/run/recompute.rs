@@ -53,21 +53,7 @@ pub fn recompute_within(folder: &Path, selection: Selection) -> anyhow::Result<R
     let mut data = RunData::read(&folder)?;
     let notes = data.complaints();
     write_tables(&folder, &data)?;
-    if data.manifest.target.same_host {
-        undo_steps(&mut data);
-    }
-    let inputs = correlate::Inputs {
-        scrapes: &data.scrapes.rows,
-        log: &data.log.rows,
-        spans: &data.spans.rows,
-        stat_log: &data.stat_log.rows,
-        events: &data.events,
-        server: super::server_kind(&data.manifest.target.server)?,
-        same_host: data.manifest.target.same_host,
-        clock_bound_s: clock_bound_s(&data.manifest),
-        seed: SEED,
-    };
-    let mut correlated = correlate::correlate(data.requests.rows, &inputs)?;
+    let mut correlated = correlated(&mut data)?;
     table::write_joined(&folder.file(JOINED), &correlated.rows)?;
     let clients: Vec<&RequestRow> = correlated.rows.iter().map(|j| &j.client).collect();
     let view = View::of(&clients, selection)?;
@@ -85,6 +71,26 @@ pub fn recompute_within(folder: &Path, selection: Selection) -> anyhow::Result<R
     report::write_all(folder.path(), &report)?;
     plot::write(&folder.plots()?, &plot_data(&report))?;
     Ok(recomputed)
+}
+
+/// Both sides of what was read as one; the requests are taken out of it.
+pub(super) fn correlated(data: &mut RunData) -> anyhow::Result<Correlated> {
+    if data.manifest.target.same_host {
+        undo_steps(data);
+    }
+    let requests = std::mem::take(&mut data.requests.rows);
+    let inputs = correlate::Inputs {
+        scrapes: &data.scrapes.rows,
+        log: &data.log.rows,
+        spans: &data.spans.rows,
+        stat_log: &data.stat_log.rows,
+        events: &data.events,
+        server: super::server_kind(&data.manifest.target.server)?,
+        same_host: data.manifest.target.same_host,
+        clock_bound_s: clock_bound_s(&data.manifest),
+        seed: SEED,
+    };
+    correlate::correlate(requests, &inputs)
 }
 
 /// What the configuration says of the two hosts' clocks.

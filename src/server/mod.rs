@@ -2,6 +2,7 @@
 //! things that tare compares, how they log, what their spans carry. One file each; a new server is
 //! one file and one line in [`SERVERS`]. This module must not know who asks, and does no I/O.
 
+pub mod ask;
 pub mod llama_cpp;
 pub mod probe;
 pub mod sglang;

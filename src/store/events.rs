@@ -17,7 +17,8 @@ use polars_arrow::io::ipc::write::{
 };
 use polars_arrow::record_batch::RecordBatchT;
 
-use crate::record::Finished;
+use crate::clock::UnixNs;
+use crate::record::{EventRow, Finished};
 
 /// The columns, in their order, everywhere.
 pub const COLUMNS: [(&str, Kind); 7] = [
@@ -86,6 +87,18 @@ impl Events {
             kept.claim(id, begin..kept.len());
         }
         kept
+    }
+
+    /// One event by its row.
+    pub fn row(&self, n: usize) -> Option<EventRow> {
+        Some(EventRow {
+            stamp_lo_unix_ns: UnixNs(*self.stamp_lo_unix_ns.get(n)?),
+            stamp_hi_unix_ns: UnixNs(*self.stamp_hi_unix_ns.get(n)?),
+            user_unix_ns: UnixNs(*self.user_unix_ns.get(n)?),
+            events_in_read: *self.events_in_read.get(n)?,
+            tokens: *self.tokens.get(n)?,
+            bytes: *self.bytes.get(n)?,
+        })
     }
 
     /// Appends a request's events.

@@ -2,6 +2,8 @@
 
 pub mod calibrate;
 pub mod correlate;
+pub mod doctor;
+pub mod explain;
 pub mod report;
 pub mod run;
 pub mod serve;

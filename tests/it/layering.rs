@@ -53,7 +53,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("calibrate", &["config", "mock", "run", "server", "store"]),
-    ("verbs", &["calibrate", "cli", "config", "mock", "report", "run", "server", "workload"]),
+    ("doctor", &["config", "correlate", "load", "run", "server"]),
+    ("verbs", &["calibrate", "cli", "config", "doctor", "mock", "report", "run", "server", "workload"]),
     ("main", &["cli", "tare", "verbs"]),
     ("lib", &[]),
 ];

@@ -144,7 +144,10 @@ impl LookAlike {
     /// Starts it, and waits until it says that it serves.
     pub fn start(args: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tare"));
-        command.args(["serve", "--port", "0", "--decode-base-ms", "2"]).args(args);
+        command.args(["serve", "--port", "0"]).args(args);
+        if !args.contains(&"--decode-base-ms") {
+            command.args(["--decode-base-ms", "2"]);
+        }
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         let said = lines.find(|line| line.contains("Starting vLLM server on "));

@@ -1,0 +1,26 @@
+//! Metrics in the answers themselves: queue, prefill and decode, without instants.
+
+use crate::doctor::seen::Seen;
+use crate::record::diagnosis::{Level, State};
+
+pub fn level(seen: &Seen<'_>) -> Level {
+    let (n, of) = seen.share(|row| row.client.in_band_prefill_s.or(row.client.in_band_queue_s).is_some());
+    let whole = seen.body.get("metrics").is_some_and(serde_json::Value::is_object);
+    let state = if n > 0 || whole { State::On } else { State::Off };
+    let unstreamed = match (seen.asked.is_some(), whole) {
+        (false, _) => "",
+        (true, true) => ", and in the one that was not streamed",
+        (true, false) => ", and not in the one that was not streamed",
+    };
+    Level {
+        name: "in-band metrics",
+        state,
+        seen: format!("in {of} streamed answers{unstreamed}"),
+        adds: "queue, prefill and decode of each request, in its answer: also through a gateway; no instants, no TTFT",
+        unlock: seen
+            .vllm("start the server with `--enable-per-request-metrics` (0.25 or newer)")
+            .filter(|_| state == State::Off),
+        advice: None,
+        give: None,
+    }
+}

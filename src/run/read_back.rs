@@ -1,0 +1,60 @@
+//! A run folder read and correlated again, with nothing written: for verbs that only look. This file
+//! must not know what they look for.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::recompute;
+use crate::correlate::waterfall;
+use crate::record::correlated::Correlated;
+use crate::record::own::{self, OwnLag};
+use crate::record::waterfall::Waterfall;
+use crate::record::{EventRow, JoinedRow, LogRow, ScrapeRow, SpanRow};
+use crate::store::{Events, Manifest, RunData, RunFolder};
+
+/// A run, looked at.
+pub struct ReadBack {
+    pub manifest: Manifest,
+    pub correlated: Correlated,
+    pub events: Events,
+    pub scrapes: Vec<ScrapeRow>,
+    pub log: Vec<LogRow>,
+    pub spans: Vec<SpanRow>,
+    /// What could not be read.
+    pub notes: Vec<String>,
+    own: Option<OwnLag>,
+}
+
+/// Reads and correlates the raw records of `folder`; changes nothing in it.
+pub fn read_back(folder: &Path) -> anyhow::Result<ReadBack> {
+    let folder = RunFolder::open(folder).map_err(super::unusable)?;
+    let mut data = RunData::read(&folder)?;
+    let notes = data.complaints();
+    let correlated = recompute::correlated(&mut data)?;
+    let own = data.manifest.extra.get(own::KEY).and_then(|value| OwnLag::deserialize(value).ok());
+    Ok(ReadBack {
+        manifest: data.manifest,
+        correlated,
+        events: data.events,
+        scrapes: data.scrapes.rows,
+        log: data.log.rows,
+        spans: data.spans.rows,
+        notes,
+        own,
+    })
+}
+
+impl ReadBack {
+    /// One request of it, explained.
+    pub fn waterfall(&self, row: &JoinedRow) -> Waterfall {
+        let events = self.events_of(&row.client.request_id);
+        waterfall::waterfall(row, &events, &self.correlated, self.own.as_ref())
+    }
+
+    /// A request's events.
+    pub fn events_of(&self, request_id: &str) -> Vec<EventRow> {
+        let rows = self.events.of(request_id).unwrap_or_default();
+        rows.filter_map(|n| self.events.row(n)).collect()
+    }
+}

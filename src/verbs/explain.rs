@@ -1,0 +1,125 @@
+//! `tare explain RUN`: single requests of a run folder, each as a waterfall of both sides. Reads the raw
+//! records and writes nothing into the folder.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use crate::cli::{ExplainArgs, SlowestBy};
+use crate::config;
+use crate::error::{Exit, usage};
+use crate::record::JoinedRow;
+use crate::run::{self, ReadBack};
+use crate::{report, units};
+
+/// So many ids are named as examples.
+const EXAMPLES: usize = 3;
+
+/// Runs the verb.
+pub fn explain(args: &ExplainArgs) -> anyhow::Result<Exit> {
+    if args.slowest == Some(0) {
+        return Err(usage("`--slowest`: expected a whole number from 1, found 0").into());
+    }
+    let read = run::read_back(&args.folder)?;
+    let chosen = choose(args, &read)?;
+    let waterfalls: Vec<_> = chosen.iter().map(|row| read.waterfall(row)).collect();
+    let mut out = io::stdout().lock();
+    if args.json {
+        super::unless_closed(serde_json::to_writer_pretty(&mut out, &waterfalls).map_err(io::Error::from))?;
+        super::unless_closed(writeln!(out))?;
+        return Ok(Exit::Finished);
+    }
+    for note in &read.notes {
+        super::unless_closed(writeln!(out, "note: {note}"))?;
+    }
+    for (n, waterfall) in waterfalls.iter().enumerate() {
+        if n > 0 {
+            super::unless_closed(writeln!(out))?;
+        }
+        super::unless_closed(report::print_waterfall(&mut out, waterfall))?;
+    }
+    Ok(Exit::Finished)
+}
+
+/// The requests asked for.
+fn choose<'a>(args: &ExplainArgs, read: &'a ReadBack) -> anyhow::Result<Vec<&'a JoinedRow>> {
+    let rows = &read.correlated.rows;
+    if rows.is_empty() {
+        return Err(usage(format!("{} holds no request that ended", args.folder.display())).into());
+    }
+    let ids = args.ids.iter().chain(&args.id);
+    let named: Vec<&JoinedRow> = ids.map(|id| find(id, rows)).collect::<anyhow::Result<_>>()?;
+    if !named.is_empty() {
+        return Ok(named);
+    }
+    let by = args.by.unwrap_or_default();
+    let mut valued: Vec<(f64, &JoinedRow)> =
+        rows.iter().filter_map(|row| Some((value(row, by)?, row))).collect();
+    if valued.is_empty() {
+        return Err(nothing_to_rank(by, rows.len()));
+    }
+    valued.sort_by(|a, b| b.0.total_cmp(&a.0));
+    Ok(valued.into_iter().take(args.slowest.unwrap_or(1)).map(|(_, row)| row).collect())
+}
+
+fn value(row: &JoinedRow, by: SlowestBy) -> Option<f64> {
+    let c = &row.client;
+    match by {
+        SlowestBy::Ttft => c.ttft_s,
+        SlowestBy::E2e => c.e2e_s,
+        SlowestBy::Itl => c.itl_mean_s,
+        SlowestBy::Tare => Some(c.ttft_s? - row.server_ttft_s?),
+    }
+}
+
+fn nothing_to_rank(by: SlowestBy, n: usize) -> anyhow::Error {
+    let (what, hint) = match by {
+        SlowestBy::Ttft => ("a TTFT", "answers that were not streamed have none: --by e2e"),
+        SlowestBy::E2e => ("a duration", "only answers that came whole have one: --by ttft"),
+        SlowestBy::Itl => {
+            ("a mean gap between tokens", "it needs a stream of two events, and usage: --by e2e")
+        }
+        SlowestBy::Tare => ("a TTFT of both sides", "the server's comes with OTLP spans only: --by ttft"),
+    };
+    usage(format!("expected a request with {what}, found {} without", units::count(n as u64)))
+        .hint(hint)
+        .into()
+}
+
+/// The request of an id: of the one sent first, then of the answer's, then of the trace's.
+fn find<'a>(id: &str, rows: &'a [JoinedRow]) -> anyhow::Result<&'a JoinedRow> {
+    let kinds: [fn(&JoinedRow) -> Option<&str>; 3] = [
+        |row| Some(&row.client.request_id),
+        |row| row.client.response_id.as_deref(),
+        |row| Some(&row.client.trace_id),
+    ];
+    for kind in kinds {
+        if let Some(row) = rows.iter().find(|row| kind(row) == Some(id)) {
+            return Ok(row);
+        }
+    }
+    let failure = usage(format!("no request of this run has the id `{id}`"));
+    Err(failure.hint(like(id, rows)).into())
+}
+
+/// Ids that were perhaps meant: such as hold what was given, else the nearest, else some.
+fn like(id: &str, rows: &[JoinedRow]) -> String {
+    let sent = || rows.iter().map(|row| row.client.request_id.as_str());
+    let holding: Vec<&str> = sent().filter(|known| !id.is_empty() && known.contains(id)).collect();
+    let listed = |ids: &[&str]| {
+        let mut text = String::new();
+        for known in ids.iter().take(EXAMPLES) {
+            let _ = write!(text, "{}`{known}`", if text.is_empty() { "" } else { ", " });
+        }
+        match ids.len().saturating_sub(EXAMPLES) {
+            0 => text,
+            more => format!("{text} and {} more", units::count(more as u64)),
+        }
+    };
+    if !holding.is_empty() {
+        return format!("these hold it: {}", listed(&holding));
+    }
+    match config::nearest(id, sent()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("there are {}", listed(&sent().collect::<Vec<_>>())),
+    }
+}

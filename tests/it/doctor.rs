@@ -1,0 +1,186 @@
+//! `tare doctor` as its users meet it: against the look-alike with more or less of its evidence on, and
+//! against servers that behave as gateways do.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use insta::{Settings, assert_snapshot};
+use serde_json::Value;
+
+use crate::program::{LookAlike, Place, filters};
+use crate::support::{closed_port, serve};
+
+/// Steps long enough that a busy machine does not make their tokens come together.
+const STEADY: [&str; 2] = ["--decode-base-ms", "20"];
+
+/// Numbers that the machine's speed decides.
+#[must_use]
+fn doctor_filters() -> impl Sized {
+    let outer = filters();
+    let mut settings = Settings::clone_current();
+    settings.add_filter(r"\b\d+ events came at \d+ moments", "N events came at N moments");
+    settings.add_filter(r"`vllm-0\.32\.0-[0-9a-f]{8}`", "`FINGERPRINT`");
+    (settings.bind_to_scope(), outer)
+}
+
+#[test]
+fn a_server_with_its_usual_evidence() {
+    let _names = doctor_filters();
+    let server = LookAlike::start(&STEADY);
+    assert_snapshot!(Place::new().tare(&format!("doctor {}", server.url)).shown(), @"");
+}
+
+#[test]
+fn a_server_that_tells_nothing() {
+    let _names = doctor_filters();
+    let quiet = ["--no-enable-per-request-metrics", "--no-enable-log-requests", "--fault", "metrics_404"];
+    let server = LookAlike::start(&[STEADY.as_slice(), &quiet].concat());
+    let said = Place::new()
+        .tare(&format!("doctor {} --otlp --otlp-grpc-port 0 --otlp-http-port 0 --span-wait 0.2", server.url));
+    let levels: Vec<&str> =
+        said.out.lines().filter(|l| l.starts_with("  o") || l.starts_with("  unknown")).collect();
+    let names: Vec<String> =
+        levels.iter().map(|l| l.chars().take(29).collect::<String>().trim().to_owned()).collect();
+    assert_eq!(
+        names,
+        [
+            "off      OTLP spans",
+            "unknown  stat log",
+            "off      in-band metrics",
+            "unknown  request log lines",
+            "off      metrics endpoint",
+            "on       usage",
+            "on       X-Request-Id",
+        ],
+        "{}",
+        said.out
+    );
+    assert!(said.out.contains("no span came within"), "{}", said.out);
+    assert!(said.out.contains("status 404"), "{}", said.out);
+    assert!(said.out.contains(
+        "\nnext: OTLP spans: start the server with `--otlp-traces-endpoint http://127.0.0.1:4317`"
+    ));
+    assert_eq!(said.code, Some(0));
+}
+
+#[test]
+fn spans_that_come_leave_nothing_to_do() {
+    let place = Place::new();
+    let port = closed_port().port();
+    let endpoint = format!("http://127.0.0.1:{port}");
+    let server = LookAlike::start(&[STEADY.as_slice(), &["--otlp-endpoint", &endpoint]].concat());
+    let args = format!(
+        "doctor {} --otlp --otlp-grpc-port 0 --otlp-http-port {port} --span-wait 60 --json",
+        server.url
+    );
+    let said = place.tare(&args);
+    let found: Value =
+        serde_json::from_str(&said.out).unwrap_or_else(|e| panic!("{e}: {}{}", said.out, said.err));
+    assert_eq!(
+        (&found["levels"][0]["name"], &found["levels"][0]["state"]),
+        (&"OTLP spans".into(), &"on".into())
+    );
+    assert_eq!(found["next"], Value::Null);
+    // Five requests: five pairs out, a first and a last token each back.
+    assert_eq!((&found["clocks"]["pairs_out"], &found["clocks"]["pairs_back"]), (&5.into(), &10.into()));
+    assert_eq!(found["clocks"]["relation"], "one_clock");
+    assert_eq!((&found["streamed_ok"], &found["unstreamed_error"]), (&5.into(), &Value::Null));
+    assert_eq!(found["between"]["gateway"], Value::Null, "{}", found["between"]);
+}
+
+/// Twenty events, each with a token, told as the server would at one every 20 ms.
+fn whole_answer() -> String {
+    use std::fmt::Write as _;
+    let mut body = String::new();
+    for n in 1..=20 {
+        let reason = if n == 20 { "\"stop\"" } else { "null" };
+        let _ = write!(
+            body,
+            "data: {{\"id\":\"chatcmpl-other\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"w\"}},\"finish_reason\":{reason}}}],\"usage\":{{\"prompt_tokens\":9,\"completion_tokens\":{n}}}}}\n\n"
+        );
+    }
+    let metrics =
+        "\"metrics\":{\"time_to_first_token_ms\":10.0,\"generation_time_ms\":380.0,\"queue_time_ms\":0.1}";
+    let _ = write!(body, "data: {{\"id\":\"chatcmpl-other\",\"choices\":[],{metrics}}}\n\ndata: [DONE]\n\n");
+    body
+}
+
+/// Answers a stream in one piece, when all of it is there.
+async fn buffer(headers: HeaderMap) -> impl IntoResponse {
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    let streamed = headers.get("accept").is_some_and(|accept| accept == "text/event-stream");
+    let named = [("via", "1.1 edge"), ("connection", "close"), ("x-request-id", "made-here")];
+    if streamed {
+        (StatusCode::OK, named, [("content-type", "text/event-stream")], whole_answer())
+    } else {
+        let body = r#"{"id":"chatcmpl-other","choices":[{"index":0,"message":{"content":"yes"},"finish_reason":"stop"}]}"#;
+        (StatusCode::OK, named, [("content-type", "application/json")], body.to_owned())
+    }
+}
+
+#[test]
+fn a_gateway_that_buffers_replaces_ids_and_closes() {
+    let _names = doctor_filters();
+    let models = r#"{"object":"list","data":[{"id":"m"}]}"#;
+    let gateway = serve(
+        Router::new()
+            .route("/v1/models", get(move || async move { models }))
+            .route("/v1/chat/completions", post(buffer)),
+    );
+    let said = Place::new().tare(&format!("doctor {} --no-server-metrics", gateway.url("")));
+    let between =
+        said.out.split("\nBetween client and server\n").nth(1).unwrap_or_else(|| panic!("{}", said.shown()));
+    assert_snapshot!(between.split("\nnext:").next().unwrap(), @"");
+}
+
+#[test]
+fn a_log_tells_whether_this_client_is_the_servers_own() {
+    let place = Place::new();
+    place.file("server.log", "");
+    let server = LookAlike::start(&STEADY);
+    // Lines of somebody else's connections.
+    let log = place.path("server.log");
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let (path, until) = (log.clone(), stop.clone());
+    let writer = std::thread::spawn(move || {
+        use std::io::Write;
+        while !until.load(std::sync::atomic::Ordering::Relaxed) {
+            let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+            writeln!(file, "INFO:     10.0.0.1:9 - \"POST /v1/chat/completions HTTP/1.1\" 200 OK").unwrap();
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let said = place.tare(&format!("doctor {} --server-log server.log", server.url));
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    writer.join().unwrap();
+    assert!(
+        said.out.contains("access lines came meanwhile and none names a port of this client"),
+        "{}",
+        said.out
+    );
+    assert!(said.out.contains("a gateway, by what was seen: likely"), "{}", said.out);
+    assert!(said.out.contains("off      request log lines"), "{}", said.out);
+}
+
+#[test]
+fn without_an_answer_it_is_an_error() {
+    let _names = doctor_filters();
+    assert_snapshot!(Place::new().tare(&format!("doctor http://{}", closed_port())).shown(), @"");
+    let server = LookAlike::start(&["--fault", "http_500"]);
+    assert_snapshot!(Place::new().tare(&format!("doctor {}", server.url)).shown(), @"");
+    assert_snapshot!(Place::new().tare("doctor").shown(), @"");
+}
+
+#[test]
+fn a_key_is_not_repeated() {
+    let server = LookAlike::start(&STEADY);
+    let place = Place::new().env("OPENAI_API_KEY", "sk-very-secret");
+    for args in ["", "--json"] {
+        let said = place.tare(&format!("doctor {} --header X-Other=other-secret {args}", server.url));
+        assert_eq!(said.code, Some(0), "{}", said.err);
+        assert!(!said.shown().contains("very-secret") && !said.shown().contains("other-secret"));
+    }
+}

@@ -8,8 +8,6 @@ mod connections;
 mod doctor;
 mod embedded_says;
 mod end_to_end;
-mod end_to_end;
-mod evidence;
 mod evidence;
 mod explain;
 mod import;

@@ -103,7 +103,7 @@ struct Group<'a> {
     shape: Shape,
 }
 
-impl<'a> Group<'a> {
+impl Group<'_> {
     fn total(&self, row: &JoinedRow) -> f64 {
         let total = if self.of == Metric::E2e { row.client.e2e_s } else { row.client.ttft_s };
         total.unwrap_or(0.0)
@@ -336,7 +336,9 @@ fn means(by_rank: &[(usize, Vec<f64>)], drawn: &[u32], groups: &[Range<usize>], 
         rank = next;
     }
     for (group, sums) in groups.iter().zip(&mut sums) {
-        sums.iter_mut().for_each(|sum| *sum /= group.len() as f64);
+        for sum in sums {
+            *sum /= group.len() as f64;
+        }
     }
     sums
 }

@@ -306,4 +306,5 @@ fn last_true(least: usize, most: usize, holds: impl Fn(usize) -> bool) -> usize 
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;

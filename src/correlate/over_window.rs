@@ -44,7 +44,7 @@ fn row(hist: &WindowMean, joined: &[JoinedRow], seed: u64) -> Option<WindowRow> 
         server_n: hist.count,
         ours_n: ours,
         server_mean,
-        ours_mean: (others > 0.0 && ours > 0).then(|| own_mean(hist, buckets, ours as f64, others, &values)),
+        ours_mean: (others > 0.0 && ours > 0).then(|| own_mean(hist, buckets, ours, others, &values)),
         client_mean: client.and_then(|_| bootstrap::mean(&values, Blocks::Rows, seed)),
         quantiles,
         unresolved_below: all_in_it.then_some(first),
@@ -101,10 +101,11 @@ fn beside(q: f64, lo: f64, hi: f64, client: Option<Estimate>) -> WindowQuantile 
 /// Where the mean of this run's own requests lies, when so many others are in the sum: the others' sum
 /// is at least that of the smallest observations and at most that of the largest; and a request takes
 /// no longer at the server than at the client.
-fn own_mean(hist: &WindowMean, buckets: &Buckets, ours: f64, others: f64, client: &[f64]) -> Bounds {
+fn own_mean(hist: &WindowMean, buckets: &Buckets, ours: usize, others: f64, client: &[f64]) -> Bounds {
+    let at_client = if client.len() == ours { client.iter().sum() } else { f64::INFINITY };
+    let ours = ours as f64;
     let (least, most) = buckets.sum_of_some(others);
     let (own_least, own_most) = buckets.sum_of_some(ours);
-    let at_client = if client.len() as f64 == ours { client.iter().sum() } else { f64::INFINITY };
     Bounds {
         lo_s: (hist.sum - most).max(own_least) / ours,
         hi_s: (hist.sum - least).min(own_most).min(at_client) / ours,

@@ -51,7 +51,8 @@ fn cells(row: &WindowRow) -> Vec<String> {
         let off = |bound: f64| units::seconds(bound - row.server_mean);
         format!("{} [{}, {}]", off(client.value), off(client.lo), off(client.hi))
     }));
-    let shown = row.quantiles.iter().filter(|q| q.q != 0.9);
+    // The first and the last: the table is wide enough.
+    let shown = row.quantiles.first().into_iter().chain(row.quantiles.last());
     cells.extend(shown.map(|q| match (q.client, q.difference_lo, q.difference_hi) {
         (None, _, _) => dash(),
         (_, None, None) => "?".to_owned(),

@@ -33,8 +33,9 @@ pub const STREAMS: u64 = 5;
 pub const STREAM_TOKENS: u32 = 48;
 /// Of the request that is not streamed.
 const UNSTREAMED_TOKENS: u32 = 4;
-/// A control call may take so long.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// An answer that is not streamed may take so long, and a page of metrics.
+const ANSWER: Duration = Duration::from_secs(120);
+const PAGE: Duration = Duration::from_secs(10);
 
 /// Examines the server of `config`, whose load is the requests to send. `kind_given`: the user has said
 /// which kind of server it is.
@@ -104,7 +105,7 @@ async fn kind(config: &Config, url: &str, given: bool) -> anyhow::Result<(&'stat
         config.observe.metrics_urls.clone()
     };
     for page in pages {
-        if let Ok(answer) = ask(&page, None, &headers(config, None), PATIENCE, &trust(config)).await {
+        if let Ok(answer) = ask(&page, None, &headers(config, None), PAGE, &trust(config)).await {
             let names = answer
                 .body
                 .lines()
@@ -138,7 +139,7 @@ async fn unstreamed(config: &Config, url: &str, model: String, id: &str) -> Resu
     let body = options.body(&prompt, false).map_err(|error| error.to_string())?;
     let path = config.target.path.clone().unwrap_or_else(|| config.target.endpoint.path().to_owned());
     let url = format!("{}{path}", url.trim_end_matches('/'));
-    let answer = ask(&url, Some(body), &headers(config, Some(id)), PATIENCE, &trust(config)).await?;
+    let answer = ask(&url, Some(body), &headers(config, Some(id)), ANSWER, &trust(config)).await?;
     if answer.status >= 300 {
         let said: String =
             answer.body.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect();

@@ -52,6 +52,9 @@ pub fn text(d: &Diagnosis) -> String {
     for sentence in clocks(d.same_host, &d.clocks) {
         line(&mut out, &format!("  {sentence}"));
     }
+    if d.clocks.relation == ClockRelation::OneClock && d.between.gateway.is_some() {
+        line(&mut out, "  the address is the gateway's: the server behind it may be on another host");
+    }
     out.push('\n');
     line(
         &mut out,

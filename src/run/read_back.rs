@@ -23,7 +23,8 @@ pub struct ReadBack {
     pub spans: Vec<SpanRow>,
     /// What could not be read.
     pub notes: Vec<String>,
-    own: Option<OwnLag>,
+    /// What the program saw of itself while it ran; `None` of a run that was killed.
+    pub own: Option<OwnLag>,
 }
 
 /// Reads and correlates the raw records of `folder`; changes nothing in it.

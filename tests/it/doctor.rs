@@ -30,7 +30,46 @@ fn doctor_filters() -> impl Sized {
 fn a_server_with_its_usual_evidence() {
     let _names = doctor_filters();
     let server = LookAlike::start(&STEADY);
-    assert_snapshot!(Place::new().tare(&format!("doctor {}", server.url)).shown(), @"");
+    assert_snapshot!(Place::new().tare(&format!("doctor {}", server.url)).shown(), @r"
+    exit code: 0
+    ----- stdout
+    http://127.0.0.1:PORT: vllm 0.32.0 (by the names of its metrics), model `tare-mock`, fingerprint `FINGERPRINT`
+    5 of 5 streamed requests answered, one not streamed answered
+
+    Evidence, the best first
+      unknown  OTLP spans         not listened for
+                                  adds: arrival, TTFT, queue, prefill, decode and E2E of each request, with instants: the whole breakdown, and a bound of the clocks
+                                  unlock: start the server with `--otlp-traces-endpoint http://127.0.0.1:PORT`
+                                  note: gRPC; with OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=http/protobuf it is port 4318 and path /v1/traces. OTEL_BSP_SCHEDULE_DELAY=500 sends every half second, not every five; OTEL_BSP_MAX_QUEUE_SIZE (2048) must hold the requests of that time, or spans are lost
+                                  look: tare doctor … --otlp
+      unknown  stat log           not given
+                                  adds: arrival, queue, prefill, decode, E2E, cached tokens and preemptions of each request; no TTFT
+                                  unlock: install the plugin assets/vllm_tare_logger beside vLLM and start it with TARE_STAT_LOG=FILE in its environment (0.20 or newer)
+                                  look: tare doctor … --stat-log FILE
+      on       in-band metrics    in 5 of 5 streamed answers, and in the one that was not streamed
+      unknown  request log lines  no log was given
+                                  adds: when each request was received and added: an instant as fine as the log's stamps; refusals and aborts
+                                  unlock: start the server with `--enable-log-requests`
+                                  note: `--enable-log-outputs` adds when each answer's first output and end came; VLLM_LOGGING_CONFIG_PATH=configs/vllm-logging-us.json gives stamps of a microsecond, not of a second
+                                  look: tare doctor … --server-log FILE
+      on       metrics endpoint   histograms of TTFT, ITL, TPOT, E2E, queue, prefill, decode; the first bucket of queue, prefill, decode ends at TIME: below it only means are known
+      on       usage              tokens counted in 5 of 5 streamed answers, and with each event of 5
+      on       X-Request-Id       the id sent is in the id of 5 of 5 answers
+
+    Between client and server
+      no sign of a gateway
+      - no gateway names itself in the headers (`server: uvicorn`)
+      - X-Request-Id came through (5 of 5)
+      - connections are kept (4 of 4)
+      - the head came TIME after sending, TIME before the first token (medians)
+      - events came one by one (N events came at N moments)
+
+    Clocks
+      one clock, by its address: this host. No stamp of the server was there to check it
+
+    next: OTLP spans: start the server with `--otlp-traces-endpoint http://127.0.0.1:PORT`; then `tare doctor http://127.0.0.1:PORT --otlp`
+    ----- stderr
+    ");
 }
 
 #[test]
@@ -40,10 +79,12 @@ fn a_server_that_tells_nothing() {
     let server = LookAlike::start(&[STEADY.as_slice(), &quiet].concat());
     let said = Place::new()
         .tare(&format!("doctor {} --otlp --otlp-grpc-port 0 --otlp-http-port 0 --span-wait 0.2", server.url));
-    let levels: Vec<&str> =
-        said.out.lines().filter(|l| l.starts_with("  o") || l.starts_with("  unknown")).collect();
-    let names: Vec<String> =
-        levels.iter().map(|l| l.chars().take(29).collect::<String>().trim().to_owned()).collect();
+    let evidence = said.out.split("\nBetween client").next().unwrap();
+    let names: Vec<String> = evidence
+        .lines()
+        .filter(|l| l.starts_with("  o") || l.starts_with("  unknown"))
+        .map(|l| l.chars().take(29).collect::<String>().trim().to_owned())
+        .collect();
     assert_eq!(
         names,
         [
@@ -91,6 +132,22 @@ fn spans_that_come_leave_nothing_to_do() {
     assert_eq!(found["between"]["gateway"], Value::Null, "{}", found["between"]);
 }
 
+#[test]
+fn a_stat_log_tells_of_these_requests() {
+    let place = Place::new();
+    let stat_log = place.path("stat.jsonl").display().to_string();
+    let server = LookAlike::start(&[STEADY.as_slice(), &["--stat-log", &stat_log]].concat());
+    let said = place.tare(&format!("doctor {} --stat-log {stat_log} --json", server.url));
+    let found: Value =
+        serde_json::from_str(&said.out).unwrap_or_else(|e| panic!("{e}: {}{}", said.out, said.err));
+    let level = &found["levels"][1];
+    assert_eq!((&level["name"], &level["state"]), (&"stat log".into(), &"on".into()), "{level}");
+    assert!(level["seen"].as_str().unwrap().starts_with("5 lines are of these requests"), "{level}");
+    // An arrival and an end of each, and no first token.
+    assert_eq!((&found["clocks"]["pairs_out"], &found["clocks"]["pairs_back"]), (&5.into(), &5.into()));
+    assert!(found["next"].as_str().unwrap().starts_with("OTLP spans: "), "{}", found["next"]);
+}
+
 /// Twenty events, each with a token, told as the server would at one every 20 ms.
 fn whole_answer() -> String {
     use std::fmt::Write as _;
@@ -133,7 +190,19 @@ fn a_gateway_that_buffers_replaces_ids_and_closes() {
     let said = Place::new().tare(&format!("doctor {} --no-server-metrics", gateway.url("")));
     let between =
         said.out.split("\nBetween client and server\n").nth(1).unwrap_or_else(|| panic!("{}", said.shown()));
-    assert_snapshot!(between.split("\nnext:").next().unwrap(), @"");
+    assert_snapshot!(between.split("\nnext:").next().unwrap(), @r"
+      a gateway, by what was seen: certain
+      ! a proxy names itself: `via: 1.1 edge` (certain)
+      ! X-Request-Id came through in 0 of 5 requests, and vLLM always makes its id of it: it was dropped or replaced on the way (likely)
+      ! the header `x-request-id` of the answer is another than was sent: a gateway made its own (likely)
+      ! the connection was closed after an answer (4 of 4): a client that keeps none pays for a new one in each TTFT (certain)
+      ! the head came with the first token, TIME after sending: held back until then, so that time to the head is TTFT (likely)
+      ! the whole body was held back and came at once: N events came at N moments; the server's step takes TIME (likely)
+
+    Clocks
+      one clock, by its address: this host. No stamp of the server was there to check it
+      the address is the gateway's: the server behind it may be on another host
+    ");
 }
 
 #[test]
@@ -168,10 +237,32 @@ fn a_log_tells_whether_this_client_is_the_servers_own() {
 #[test]
 fn without_an_answer_it_is_an_error() {
     let _names = doctor_filters();
-    assert_snapshot!(Place::new().tare(&format!("doctor http://{}", closed_port())).shown(), @"");
+    assert_snapshot!(Place::new().tare(&format!("doctor http://{}", closed_port())).shown(), @r"
+    exit code: 3
+    ----- stdout
+    ----- stderr
+    error: no server answers at http://127.0.0.1:PORT: Connection refused (os error N)
+    hint: start the server first, wait for it with --ready-check-timeout-sec, or leave --base-url out to use the embedded server
+    ");
     let server = LookAlike::start(&["--fault", "http_500"]);
-    assert_snapshot!(Place::new().tare(&format!("doctor {}", server.url)).shown(), @"");
-    assert_snapshot!(Place::new().tare("doctor").shown(), @"");
+    assert_snapshot!(Place::new().tare(&format!("doctor {}", server.url)).shown(), @r"
+    exit code: 3
+    ----- stdout
+    ----- stderr
+    error: expected answers from http://127.0.0.1:PORT, found none to 5 requests: HTTP 500: Internal Server Error
+    hint: `tare run` with the same flags keeps every record; --model, --endpoint and --backend say what is asked for
+    ");
+    assert_snapshot!(Place::new().tare("doctor").shown(), @r"
+    exit code: 2
+    ----- stdout
+    ----- stderr
+    error: the following required arguments were not provided:
+      <URL>
+
+    Usage: tare doctor <URL>
+
+    For more information, try '--help'.
+    ");
 }
 
 #[test]

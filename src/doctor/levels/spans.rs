@@ -17,21 +17,13 @@ pub fn level(seen: &Seen<'_>) -> Level {
     let (state, said) = match listened {
         None => (State::Unknown, "not listened for".to_owned()),
         Some(_) if joined > 0 => (State::On, format!("came for {of} requests{}", delay(seen))),
-        Some(otlp) => {
+        Some(_) => {
             let waited = units::seconds(seen.config.observe.span_wait_s);
             let others = match all {
                 0 => "no span came".to_owned(),
                 n => format!("{n} spans came and none is of these requests"),
             };
-            (
-                State::Off,
-                format!(
-                    "{others} within {waited} at {host}:{} (gRPC) and :{} (HTTP)",
-                    otlp.grpc_port,
-                    otlp.http_port,
-                    host = otlp.host
-                ),
-            )
+            (State::Off, format!("{others} within {waited} of the last answer, at {}", listener(seen)))
         }
     };
     let host = seen.this_host();
@@ -49,6 +41,12 @@ pub fn level(seen: &Seen<'_>) -> Level {
         unlock,
         give: Some(if host == "127.0.0.1" { "--otlp".to_owned() } else { "--otlp=0.0.0.0".to_owned() }),
     }
+}
+
+/// Where spans were waited for.
+fn listener(seen: &Seen<'_>) -> &str {
+    let source = seen.read.manifest.sources.iter().find(|source| source.kind == "otlp");
+    source.map_or("this host", |source| &source.location)
 }
 
 /// How long after their answers the spans came: this host's clock on both ends.

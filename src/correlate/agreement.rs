@@ -57,6 +57,10 @@ fn in_band(row: &JoinedRow, side: Option<&ServerSide>) -> Vec<(f64, f64)> {
 
 fn span_and_stat(told: &Told) -> Vec<(f64, f64)> {
     let (Some(span), Some(stat)) = (&told.span, &told.stat) else { return Vec::new() };
+    // Of several choices the first by TTFT stands for all, and a stat log has no TTFT.
+    if span.sequences > 1 || stat.sequences > 1 {
+        return Vec::new();
+    }
     let both = [
         (span.e2e_s, stat.e2e_s),
         (span.queue_s, stat.queue_s),

@@ -239,7 +239,7 @@ mod tests {
         // Each request's fifth gap has 30 ms more, from 140 to 180 ms after its start.
         let (rows, events) = run(5, 0.030);
         let gaps = Gaps::new(rows.iter(), &events);
-        let log = [step(0.175, 1, 0.030), step(1.175, 0, 0.030), step(3.142, 1, 0.030)];
+        let log = [step(0.175, 1, 0.030), step(1.175, 0, 0.030), step(3.139, 1, 0.030)];
         let stalls = gaps.stalls(&log, &Map::One).unwrap();
         assert_eq!((stalls.gaps, stalls.stalls, stalls.steps_with_prefill), (100, 10, 2));
         assert!((stalls.beyond_s - 0.3).abs() < 1e-9);

@@ -44,7 +44,7 @@ pub fn level(seen: &Seen<'_>) -> Level {
 }
 
 /// Where spans were waited for.
-fn listener(seen: &Seen<'_>) -> &str {
+fn listener<'a>(seen: &'a Seen<'_>) -> &'a str {
     let source = seen.read.manifest.sources.iter().find(|source| source.kind == "otlp");
     source.map_or("this host", |source| &source.location)
 }

@@ -109,7 +109,7 @@ pub fn correlate(mut requests: Vec<RequestRow>, inputs: &Inputs<'_>) -> Result<C
         clocks: join.clocks,
         probe: gaps.probe(inputs.scrapes, inputs.seed),
         stalls: gaps.stalls(inputs.log, &join.map),
-        over_window: over_window::rows(&join.rows, &aggregate, inputs.seed),
+        over_window: over_window::rows(&join.rows, &aggregate, &rounds, inputs.seed),
         rows: join.rows,
         aggregate,
         window,

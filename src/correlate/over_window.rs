@@ -7,24 +7,27 @@ use crate::record::correlated::{Aggregate, Bounds, WindowMean, WindowQuantile, W
 use crate::record::{JoinedRow, RequestRow, Status};
 use crate::stats::blocks::Blocks;
 use crate::stats::histogram::Buckets;
+use crate::stats::rounds::Rounds;
 use crate::stats::{Estimate, bootstrap, quantile};
 
 const QUANTILES: [f64; 3] = [0.5, 0.9, 0.99];
 
 /// One row for each histogram with observations in the window.
-pub fn rows(joined: &[JoinedRow], aggregate: &Aggregate, seed: u64) -> Vec<WindowRow> {
+pub fn rows(joined: &[JoinedRow], aggregate: &Aggregate, rounds: &Rounds, seed: u64) -> Vec<WindowRow> {
     if aggregate.unusable.is_some() {
         return Vec::new();
     }
-    aggregate.histograms.iter().filter_map(|h| row(h, joined, seed)).collect()
+    aggregate.histograms.iter().filter_map(|h| row(h, joined, rounds, seed)).collect()
 }
 
-fn row(hist: &WindowMean, joined: &[JoinedRow], seed: u64) -> Option<WindowRow> {
+fn row(hist: &WindowMean, joined: &[JoinedRow], rounds: &Rounds, seed: u64) -> Option<WindowRow> {
     let buckets = hist.buckets.as_ref()?;
     let server_mean = hist.mean?;
     let client = client(hist.metric, joined);
-    let values: Vec<f64> = client.iter().flatten().flatten().copied().collect();
-    let levels = quantile::estimates(&values, &QUANTILES, Blocks::Rows);
+    let (indices, values): (Vec<u64>, Vec<f64>) = client.iter().flatten().copied().unzip();
+    let labels = rounds.labels(indices.into_iter());
+    let blocks = Blocks::known(labels.as_deref());
+    let levels = quantile::estimates(&values, &QUANTILES, blocks);
     let ours = ours(hist.metric, joined);
     // Fewer observations than requests: some are missing, and nothing is known of which.
     let others = hist.count - ours as f64;
@@ -45,17 +48,17 @@ fn row(hist: &WindowMean, joined: &[JoinedRow], seed: u64) -> Option<WindowRow> 
         ours_n: ours,
         server_mean,
         ours_mean: (others > 0.0 && ours > 0).then(|| own_mean(hist, buckets, ours, others, &values)),
-        client_mean: client.and_then(|_| bootstrap::mean(&values, Blocks::Rows, seed)),
+        client_mean: client.and_then(|_| bootstrap::mean(&values, blocks, seed)),
         quantiles,
         unresolved_below: all_in_it.then_some(first),
     })
 }
 
-/// The client's figure that means the same, of every request that the server can have observed.
-fn client(metric: Metric, joined: &[JoinedRow]) -> Option<Vec<Option<f64>>> {
+/// The client's figure that means the same, of every request that the server can have observed, by number.
+fn client(metric: Metric, joined: &[JoinedRow]) -> Option<Vec<(u64, f64)>> {
     let of = |value: fn(&RequestRow) -> Option<f64>| {
         let told = joined.iter().filter(|r| counts(metric, r));
-        Some(told.map(|r| value(&r.client)).collect())
+        Some(told.filter_map(|r| Some((r.client.index, value(&r.client)?))).collect())
     };
     match metric {
         Metric::Ttft => of(|r| r.ttft_s),

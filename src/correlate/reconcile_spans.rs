@@ -101,6 +101,7 @@ fn why_counts_differ(metric: Metric, told: usize, seen: usize, join: &RequestJoi
         .filter(|r| !matches!(r.client.status, Status::Ok | Status::ConnectError | Status::HttpError))
         .count();
     match seen.checked_sub(told) {
+        _ if told == 0 => "none came".to_owned(),
         Some(more) if metric == Metric::Ttft && aborted > 0 && more <= aborted => {
             format!("the {more} more are of {aborted} aborted requests, which count here and nowhere else")
         }

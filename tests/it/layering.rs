@@ -30,7 +30,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // What is read the same way from a file and from a server is read by the same code.
     ("import", &["ingest", "load", "parsers", "server", "store"]),
     ("correlate", &["server", "stats", "store"]),
-    ("report", &["stats", "store"]),
+    ("report", &["server", "stats", "store"]),
     ("plot", &["stats"]),
     ("mock", &["config"]),
     (

@@ -77,10 +77,15 @@ fn a_capture_dates_every_event_by_its_segment() {
     assert_eq!((run.exit, run.ok().count()), (Exit::Finished, 60));
     let capture = &run.manifest.extra["stamps"]["capture"];
     assert_eq!((capture["missing"].as_u64(), capture["packets"]["dropped"].as_u64()), (Some(0), Some(0)));
-    assert_eq!(capture["dated"].as_u64(), Some(run.events.len() as u64), "{capture}");
+    // On loopback a segment is captured as it is sent. Where the client looked between that and its arrival,
+    // and found the socket empty, the segment lies before the event's interval, which then stays.
+    let count = |what: &str| capture[what].as_u64().unwrap();
+    assert_eq!(count("dated") + count("outside"), run.events.len() as u64, "{capture}");
+    assert!(count("outside") * 100 <= run.events.len() as u64, "{capture}");
+    let exact: u64 = run.ok().map(|row| u64::from(row.n_exact_events)).sum();
+    assert!(exact >= count("dated"), "{exact} exact, {capture}");
     for row in run.ok() {
-        assert_eq!((row.stamps, row.n_exact_events), (StampSource::Packet, row.n_events));
-        assert_eq!(row.first_token_unix_ns, row.first_token_lo_unix_ns);
+        assert_eq!(row.stamps, StampSource::Packet);
         let ttft = row.first_token_unix_ns.unwrap().seconds_since(row.started_unix_ns);
         assert_eq!(row.ttft_s, Some(ttft));
     }

@@ -17,7 +17,7 @@ const SAME: f64 = 1e-9;
 const SAME_INSTANT_NS: i64 = 1_000;
 
 /// The checks, in the order of printing.
-pub fn checks(join: &RequestJoin) -> Vec<Check> {
+pub fn checks(join: &RequestJoin<'_>) -> Vec<Check> {
     let both = || join.rows.iter().zip(&join.told);
     let spans = both().flat_map(|(row, told)| in_band(row, told.span.as_ref()));
     let mut out = vec![times("spans and in-band metrics agree", spans)];
@@ -72,7 +72,7 @@ fn span_and_stat(told: &Told) -> Vec<(f64, f64)> {
 }
 
 /// The arrival by the span against the stat log's.
-fn arrivals(join: &RequestJoin) -> Check {
+fn arrivals(join: &RequestJoin<'_>) -> Check {
     let name = "arrival: span and stat log agree";
     let pairs: Vec<i64> = join
         .told
@@ -89,7 +89,7 @@ fn arrivals(join: &RequestJoin) -> Check {
 }
 
 /// Arrival ≤ `Received` ≤ `Added` ≤ first output ≤ complete, each line to the resolution of its stamp.
-fn order(join: &RequestJoin) -> Check {
+fn order(join: &RequestJoin<'_>) -> Check {
     let name = "the log's lines come in order";
     let (mut steps, mut wrong) = (0_usize, 0_usize);
     let mut coarsest = 0;

@@ -44,6 +44,16 @@ impl Pairs {
         self.bounds.push(Bound { at: sent, ahead_ns: seen.0.saturating_sub(sent.0) + SLACK_NS, out: true });
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.bounds.is_empty()
+    }
+
+    /// How far the clock is ahead at least and at most, if it neither drifts nor was stepped.
+    pub fn ahead_ns(&self) -> Option<(i64, i64)> {
+        let of = |out: bool| self.bounds.iter().filter(move |b| b.out == out).map(|b| b.ahead_ns);
+        Some((of(false).max()?, of(true).min()?))
+    }
+
     /// The server's clock showed at least `said` when it sent something, which was here by `received`.
     pub fn back(&mut self, said: UnixNs, received: UnixNs) {
         let ahead_ns = said.0.saturating_sub(received.0) - SLACK_NS;

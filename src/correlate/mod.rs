@@ -6,6 +6,7 @@
 //! - [`ids`]: client ids inside the ids that servers make of them; `keys`: the joins in polars
 //! - [`span_join`], [`stat_join`], [`log_join`] and [`access_join`], put together by [`request_join`]:
 //!   each request with its best evidence, or the reason why it has none
+//! - `log_zone`: a log of another time zone, by its requests
 //! - [`clocks`]: the server's clock on the client's axis, from what the joins show
 //! - [`aggregate_join`] and [`log_stats`]: what can be said of the window as a whole
 //! - [`over_window`]: what its histograms say beside the client's figures, and what they cannot tell
@@ -29,6 +30,7 @@ mod keys;
 pub mod log_join;
 mod log_lines;
 pub mod log_stats;
+mod log_zone;
 pub mod over_window;
 pub mod parts;
 pub mod reconcile;
@@ -108,7 +110,7 @@ pub fn correlate(mut requests: Vec<RequestRow>, inputs: &Inputs<'_>) -> Result<C
         coverage: join.coverage,
         clocks: join.clocks,
         probe: gaps.probe(inputs.scrapes, inputs.seed),
-        stalls: gaps.stalls(inputs.log, &join.map),
+        stalls: gaps.stalls(&join.log, &join.map),
         over_window: over_window::rows(&join.rows, &aggregate, &rounds, inputs.seed),
         rows: join.rows,
         aggregate,

@@ -11,7 +11,7 @@ use crate::record::{JoinedRow, SpanRow, Status};
 
 /// Every check, in the order of printing.
 pub fn checks(
-    join: &RequestJoin,
+    join: &RequestJoin<'_>,
     spans: &[SpanRow],
     aggregate: &Aggregate,
     window: Option<Window>,
@@ -29,6 +29,7 @@ pub fn checks(
     out.push(tokens("prompt tokens", rows, aggregate.prompt_tokens, |r| r.client.input_tokens, |_| None));
     out.push(duplicates(join));
     out.push(clock(join));
+    out.extend(zone(join));
     out.push(statuses(join));
     out.extend(reconcile_spans::checks(join, spans, aggregate, window));
     out.extend(agreement::checks(join));
@@ -50,7 +51,7 @@ pub(super) fn agree_if(agrees: bool) -> Verdict {
 }
 
 /// Rows in = rows joined + rows not joined, each with its reason.
-fn every_row(join: &RequestJoin) -> Check {
+fn every_row(join: &RequestJoin<'_>) -> Check {
     let c = &join.coverage;
     let unjoined: usize = c.unjoined.values().sum();
     let detail = format!("{} requests = {} joined + {unjoined} not joined", c.requests, c.joined);
@@ -98,7 +99,7 @@ struct Ended {
     perhaps: usize,
 }
 
-fn ended(join: &RequestJoin) -> Ended {
+fn ended(join: &RequestJoin<'_>) -> Ended {
     let rows = &join.rows;
     let count = |test: fn(Status) -> bool| rows.iter().filter(|r| test(r.client.status)).count();
     Ended {
@@ -107,7 +108,7 @@ fn ended(join: &RequestJoin) -> Ended {
     }
 }
 
-fn requests(join: &RequestJoin, aggregate: &Aggregate) -> Check {
+fn requests(join: &RequestJoin<'_>, aggregate: &Aggregate) -> Check {
     let name = "requests";
     let Ended { ok, perhaps } = ended(join);
     let Some(server) = usable(aggregate).and_then(|a| finished_well(&a.finished)) else {
@@ -133,7 +134,7 @@ fn requests(join: &RequestJoin, aggregate: &Aggregate) -> Check {
     check(name, Some(lo), Some(server), agree_if((lo..=hi).contains(&server)), detail)
 }
 
-fn foreign(join: &RequestJoin, aggregate: &Aggregate) -> Check {
+fn foreign(join: &RequestJoin<'_>, aggregate: &Aggregate) -> Check {
     let name = "no foreign traffic";
     let Ended { ok, perhaps } = ended(join);
     let counted = usable(aggregate).and_then(|a| finished_well(&a.finished));
@@ -193,14 +194,14 @@ fn tokens(
     check(name, Some(sum), Some(server), agree_if((sum..=hi).contains(&server)), detail)
 }
 
-fn duplicates(join: &RequestJoin) -> Check {
+fn duplicates(join: &RequestJoin<'_>) -> Check {
     let n = join.coverage.ambiguous;
     let detail = format!("{n} requests could not be told apart by id");
     check("ids are unique", Some(n as f64), None, agree_if(n == 0), detail)
 }
 
 /// Whether the clocks are as their addresses say, and one offset and drift explain every pair.
-fn clock(join: &RequestJoin) -> Check {
+fn clock(join: &RequestJoin<'_>) -> Check {
     let name = "clocks are consistent";
     let c = &join.clocks;
     let pairs = c.pairs_out + c.pairs_back;
@@ -237,8 +238,20 @@ fn clock(join: &RequestJoin) -> Check {
     check(name, None, None, verdict, detail)
 }
 
+/// A log of another time zone is used all the same, and said.
+fn zone(join: &RequestJoin<'_>) -> Option<Check> {
+    let shift_s = join.log_zone_ns? as f64 / 1e9;
+    let (sign, minutes) = (if shift_s < 0.0 { '-' } else { '+' }, (shift_s.abs() / 60.0).round() as i64);
+    let detail = format!(
+        "its stamps are {sign}{}:{:02} h off by the requests it names, a whole time zone: they were moved",
+        minutes / 60,
+        minutes % 60
+    );
+    Some(check("the log is of this time zone", None, None, Verdict::Differ, detail))
+}
+
 /// The client's HTTP statuses against the access lines of its connections.
-fn statuses(join: &RequestJoin) -> Check {
+fn statuses(join: &RequestJoin<'_>) -> Check {
     let name = "HTTP status, by access line";
     let lines = join.coverage.access_lines;
     if lines == 0 {

@@ -12,7 +12,7 @@ const SUM_TOLERANCE: f64 = 1e-9;
 
 /// The checks that need spans, in the order of printing.
 pub fn checks(
-    join: &RequestJoin,
+    join: &RequestJoin<'_>,
     spans: &[SpanRow],
     aggregate: &Aggregate,
     window: Option<Window>,
@@ -26,7 +26,7 @@ pub fn checks(
     out
 }
 
-fn times(join: &RequestJoin) -> Check {
+fn times(join: &RequestJoin<'_>) -> Check {
     let name = "spans lie inside the client's stamps";
     let spans = join.coverage.by_source.get("span").copied().unwrap_or(0);
     let n = join.coverage.disagree_in_time;
@@ -61,7 +61,7 @@ fn sums(
     of: &[(&'static str, Metric, Of)],
     indices: &[u32],
     spans: &[SpanRow],
-    join: &RequestJoin,
+    join: &RequestJoin<'_>,
     aggregate: &Aggregate,
     window: Option<Window>,
 ) -> Vec<Check> {
@@ -94,7 +94,7 @@ fn sums(
 
 /// Aborted requests are observed when their first token came, and told nowhere; whatever else is
 /// missing was lost on its way here.
-fn why_counts_differ(metric: Metric, told: usize, seen: usize, join: &RequestJoin) -> String {
+fn why_counts_differ(metric: Metric, told: usize, seen: usize, join: &RequestJoin<'_>) -> String {
     let aborted = join
         .rows
         .iter()

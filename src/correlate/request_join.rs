@@ -2,6 +2,8 @@
 //! Rows in = rows joined + rows not joined, always. This file must not know how a figure is made
 //! from the rows.
 
+use std::borrow::Cow;
+
 use anyhow::Result;
 
 use super::Inputs;
@@ -11,19 +13,22 @@ use super::keys::Keys;
 use super::log_join::{self, LogSide, Written};
 use super::log_lines;
 use super::span_join::{self, ServerSide, Side};
-use super::stat_join;
+use super::{log_zone, stat_join};
 use crate::clock::UnixNs;
 use crate::record::clocks::Clocks;
 use crate::record::correlated::{Coverage, Parts, Window};
-use crate::record::{JoinedRow, RequestRow, Source, SpanRow, Status};
+use crate::record::{JoinedRow, LogRow, RequestRow, Source, SpanRow, Status};
 
 /// All requests, joined.
-pub struct RequestJoin {
+pub struct RequestJoin<'a> {
     pub rows: Vec<JoinedRow>,
     pub coverage: Coverage,
     pub clocks: Clocks,
     /// From the server's clock to the client's.
     pub map: Map,
+    /// The log's lines; moved by `log_zone_ns` where they were written in another time zone.
+    pub log: Cow<'a, [LogRow]>,
+    pub log_zone_ns: Option<i64>,
     /// The stat log's lines as spans.
     pub stat_spans: Vec<SpanRow>,
     /// Indices of the spans and of the stat log's lines that stand for requests, each once.
@@ -46,7 +51,11 @@ pub struct Told {
 
 /// Joins spans, stat log, in-band metrics and log lines to the requests: by ids first, which bounds the
 /// clocks, then by times.
-pub fn join(requests: Vec<RequestRow>, inputs: &Inputs<'_>, window: Option<Window>) -> Result<RequestJoin> {
+pub fn join<'a>(
+    requests: Vec<RequestRow>,
+    inputs: &Inputs<'a>,
+    window: Option<Window>,
+) -> Result<RequestJoin<'a>> {
     // The server may have used the id that was sent, or its own and told it in the answer.
     let ids = Keys::new((0..).zip(&requests).flat_map(|(i, r)| {
         let answered = r.response_id.as_deref().unwrap_or_default();
@@ -55,16 +64,23 @@ pub fn join(requests: Vec<RequestRow>, inputs: &Inputs<'_>, window: Option<Windo
     let stat_spans = stat_join::as_spans(inputs.stat_log, inputs.server);
     let spans = span_join::claims(&requests, &ids, inputs.spans, inputs.server)?;
     let stats = span_join::claims(&requests, &ids, &stat_spans, inputs.server)?;
-    let log = log_join::claims(&requests, &ids, inputs.log)?;
-    let mut pairs = Pairs::default();
+    let align = |pairs: &Pairs| clocks::align(pairs, inputs.same_host, inputs.clock_bound_s);
+    let (mut pairs, mut by_log) = (Pairs::default(), Pairs::default());
     spans.pairs(&mut pairs);
     stats.pairs(&mut pairs);
-    log.pairs(&mut pairs);
-    let (map, clocks) = clocks::align(&pairs, inputs.same_host, inputs.clock_bound_s);
+    log_join::claims(&requests, &ids, inputs.log)?.pairs(&mut by_log);
+    let zone_ns = log_zone::shift_ns(&by_log, &align(&pairs).1);
+    let lines = zone_ns.map_or(Cow::Borrowed(inputs.log), |by| log_zone::shifted(inputs.log, by).into());
+    let log = log_join::claims(&requests, &ids, &lines)?;
+    // Stamps of a log are the coarsest: they bound the clocks only where nothing else does.
+    if pairs.is_empty() {
+        log.pairs(&mut pairs);
+    }
+    let (map, clocks) = align(&pairs);
     let spans = spans.resolve(&map, window);
     let stats = stats.resolve(&map, window);
     let log = log.resolve(&map, window);
-    let access = access_join::join(&requests, inputs.log, &map, window);
+    let access = access_join::join(&requests, &lines, &map, window);
 
     let available = Available {
         spans: !spans.request_spans.is_empty(),
@@ -119,6 +135,8 @@ pub fn join(requests: Vec<RequestRow>, inputs: &Inputs<'_>, window: Option<Windo
         coverage,
         clocks,
         map,
+        log: lines,
+        log_zone_ns: zone_ns,
         stat_spans,
         request_spans: spans.request_spans,
         request_stats: stats.request_spans,

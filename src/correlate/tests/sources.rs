@@ -234,3 +234,36 @@ fn others_requests_in_the_endpoint_widen_what_it_says() {
     let queue = out.over_window.iter().find(|r| r.metric == Metric::Queue).unwrap();
     assert_eq!(queue.unresolved_below, Some(0.05));
 }
+
+#[test]
+fn a_log_of_another_zone_is_recognised_and_used() {
+    let mut run = with_log();
+    run.spans = run.requests.iter().map(span).collect();
+    for line in &mut run.log {
+        // Read as if it were ours, five and a half hours off.
+        line.time_unix_ns = line.time_unix_ns.map(|t| t.plus_seconds(5.5 * 3600.0));
+    }
+    let out = run.correlate();
+    assert_eq!(out.rows[3].log_received_unix_ns, Some(BEGIN.plus_seconds(3.009)));
+    let zone = check(&out, "the log is of this time zone");
+    assert_eq!(zone.verdict, Verdict::Differ);
+    assert!(zone.detail.starts_with("its stamps are +5:30 h off"), "{}", zone.detail);
+    assert_eq!(check(&out, "the log's lines come in order").verdict, Verdict::Agree);
+    assert_eq!(check(&out, "clocks are consistent").verdict, Verdict::Agree);
+    // The log alone tells it as well, on one host.
+    run.spans.clear();
+    assert_eq!(run.correlate().rows[3].log_received_unix_ns, Some(BEGIN.plus_seconds(3.009)));
+}
+
+#[test]
+fn a_log_that_no_zone_explains_is_of_another_time() {
+    let mut run = with_log();
+    run.spans = run.requests.iter().map(span).collect();
+    for line in &mut run.log {
+        line.time_unix_ns = line.time_unix_ns.map(|t| t.plus_seconds(1234.0));
+    }
+    let out = run.correlate();
+    assert!(out.checks.iter().all(|c| c.name != "the log is of this time zone"));
+    assert_eq!(reasons(&out.coverage.log_leftovers), [("the id of a request, at another time", 10)]);
+    assert_eq!(check(&out, "clocks are consistent").verdict, Verdict::Agree, "the spans' clock is not its");
+}

@@ -16,7 +16,7 @@ use crate::record::correlated::{
 use crate::stats::blocks::{Blocks, Cells};
 use crate::stats::dependence::Dependence;
 use crate::stats::rounds::Rounds;
-use crate::stats::{Estimate, LEVEL, bootstrap, quantile};
+use crate::stats::{LEVEL, bootstrap, quantile};
 
 /// The percentiles shown beside the mean.
 const PERCENTILES: [(&str, f64); 3] = [("p50", 0.50), ("p90", 0.90), ("p99", 0.99)];
@@ -91,7 +91,7 @@ pub fn breakdown(
         breakdown.columns = vec![split];
         return breakdown;
     }
-    breakdown.by = group.by(all);
+    breakdown.by = group.by(all, rounds, seed);
     breakdown
 }
 
@@ -137,14 +137,7 @@ impl Group<'_> {
         let labels = rounds.labels(self.rows.iter().map(|r| r.client.index));
         let blocks = Blocks::known(labels.as_deref());
         let order: Vec<usize> = (0..self.rows.len()).collect();
-        let mut mean = self.column("mean", &order);
-        for part in &mut mean.parts {
-            let values: Vec<f64> =
-                self.rows.iter().filter_map(|r| value(&r.parts, part.row, self.of)).collect();
-            let estimate = bootstrap::mean(&values, blocks, seed).filter(|_| values.len() == self.rows.len());
-            part.interval = estimate.filter(Estimate::is_bounded).map(|e| Bounds { lo_s: e.lo, hi_s: e.hi });
-        }
-        let mut columns = vec![mean];
+        let mut columns = vec![self.column_of("mean", &order, rounds, seed)];
         let ranked = self.ranked(&order);
         let resampled = self.resampled(&ranked, blocks, seed);
         for (i, (name, q)) in PERCENTILES.iter().enumerate() {
@@ -157,6 +150,20 @@ impl Group<'_> {
             columns.push(column);
         }
         columns
+    }
+
+    /// A column of these requests, in the order of scheduling, each part with the interval of its mean.
+    fn column_of(&self, at: &str, indices: &[usize], rounds: &Rounds, seed: u64) -> BreakdownColumn {
+        let mut column = self.column(at, indices);
+        let rows: Vec<&JoinedRow> = indices.iter().filter_map(|i| self.rows.get(*i).copied()).collect();
+        let labels = rounds.labels(rows.iter().map(|r| r.client.index));
+        for part in &mut column.parts {
+            let values: Vec<f64> = rows.iter().filter_map(|r| value(&r.parts, part.row, self.of)).collect();
+            let estimate = bootstrap::mean(&values, Blocks::known(labels.as_deref()), seed);
+            let estimate = estimate.filter(|e| e.is_bounded() && values.len() == rows.len());
+            part.interval = estimate.map(|e| Bounds { lo_s: e.lo, hi_s: e.hi });
+        }
+        column
     }
 
     /// Indices by rising total.
@@ -250,7 +257,7 @@ impl Group<'_> {
 
     /// By what requests have in common, a quarter of the requests each. `all`: every request of the run,
     /// for what was under way.
-    fn by(&self, all: &[JoinedRow]) -> Vec<BrokenDownBy> {
+    fn by(&self, all: &[JoinedRow], rounds: &Rounds, seed: u64) -> Vec<BrokenDownBy> {
         let begin = all.iter().map(|r| r.client.started_unix_ns).min();
         let under_way = concurrency(all);
         let beside = |r: &JoinedRow| under_way.get(&r.client.index).map(|n| *n as f64);
@@ -260,38 +267,45 @@ impl Group<'_> {
             |lo: f64, hi: f64| if lo < hi { format!("{lo:.0}–{hi:.0}") } else { format!("{lo:.0}") };
         let seconds = |lo: f64, hi: f64| format!("{lo:.1}–{hi:.1} s");
         let all = [
-            self.quarters("prompt tokens", &tokens, &whole),
-            self.quarters("concurrency", &beside, &whole),
-            self.quarters("time of the run", &since, &seconds),
+            ("prompt tokens", self.quarters(&tokens, &whole)),
+            ("concurrency", self.quarters(&beside, &whole)),
+            ("time of the run", self.quarters(&since, &seconds)),
         ];
-        all.into_iter().flatten().collect()
+        let several = all.into_iter().filter(|(_, groups)| groups.len() > 1);
+        several
+            .map(|(what, groups)| {
+                let columns = groups.iter().map(|(name, of)| self.column_of(name, of, rounds, seed));
+                BrokenDownBy { what, columns: columns.collect() }
+            })
+            .collect()
     }
 
-    /// Four groups of about equal size; requests that are equal are never parted.
+    /// Four groups of about equal size, each named and in the order of scheduling; requests that are
+    /// equal are never parted.
     fn quarters(
         &self,
-        what: &'static str,
         key: &dyn Fn(&JoinedRow) -> Option<f64>,
         name: &dyn Fn(f64, f64) -> String,
-    ) -> Option<BrokenDownBy> {
+    ) -> Vec<(String, Vec<usize>)> {
         let mut keyed: Vec<(f64, usize)> =
             self.rows.iter().enumerate().filter_map(|(i, r)| Some((key(r)?, i))).collect();
         keyed.sort_by(|a, b| a.0.total_cmp(&b.0));
         let size = keyed.len().div_ceil(GROUPS).max(GROUP_AT_LEAST);
-        let mut columns = Vec::new();
+        let mut groups = Vec::new();
         let mut rest = keyed.as_slice();
-        while !rest.is_empty() {
-            let last = rest.get(size.min(rest.len()) - 1)?.0;
-            let mut cut = rest.partition_point(|(k, _)| *k <= last);
+        while let (Some(first), Some(last)) = (rest.first(), rest.get(size.min(rest.len()).saturating_sub(1)))
+        {
+            let mut cut = rest.partition_point(|(k, _)| *k <= last.0);
             if rest.len() - cut < GROUP_AT_LEAST {
                 cut = rest.len();
             }
             let (group, left) = rest.split_at(cut);
-            let indices: Vec<usize> = group.iter().map(|(_, i)| *i).collect();
-            columns.push(self.column(&name(group.first()?.0, group.last()?.0), &indices));
+            let mut indices: Vec<usize> = group.iter().map(|(_, i)| *i).collect();
+            indices.sort_unstable();
+            groups.push((name(first.0, group.last().map_or(last.0, |l| l.0)), indices));
             rest = left;
         }
-        (columns.len() > 1).then_some(BrokenDownBy { what, columns })
+        groups
     }
 }
 

@@ -28,10 +28,10 @@ pub fn shift_ns(log: &Pairs, clocks: &Clocks) -> Option<i64> {
         ClockRelation::Contradict | ClockRelation::Unknown => return None,
     };
     let (lo, hi) = (least - clock_most - SLACK_NS, most - clock_least + SLACK_NS);
-    let first = lo.div_euclid(GRID_NS) + i64::from(lo.rem_euclid(GRID_NS) > 0);
-    let last = hi.div_euclid(GRID_NS);
-    // One zone and no other explains it, and none does not.
-    (first == last && first != 0 && (first * GRID_NS).abs() <= WIDEST_NS).then_some(first * GRID_NS)
+    let zones = lo.div_euclid(GRID_NS) + i64::from(lo.rem_euclid(GRID_NS) > 0)..=hi.div_euclid(GRID_NS);
+    // One zone and no other explains it, and it is not ours.
+    let zone = *zones.start();
+    (zones.count() == 1 && zone != 0 && (zone * GRID_NS).abs() <= WIDEST_NS).then_some(zone * GRID_NS)
 }
 
 /// The lines with their stamps moved back by so much.

@@ -34,7 +34,7 @@ pub const STREAM_TOKENS: u32 = 48;
 /// Of the request that is not streamed.
 const UNSTREAMED_TOKENS: u32 = 4;
 /// An answer that is not streamed may take so long, and a page of metrics.
-const ANSWER: Duration = Duration::from_secs(120);
+const ANSWER: Duration = Duration::from_mins(2);
 const PAGE: Duration = Duration::from_secs(10);
 
 /// Examines the server of `config`, whose load is the requests to send. `kind_given`: the user has said
@@ -94,13 +94,13 @@ pub fn examine(config: &Config, kind_given: bool, options: &Options) -> anyhow::
 
 /// Which kind of server it is: as said, else by the names on its page of metrics, else the usual one.
 async fn kind(config: &Config, url: &str, given: bool) -> anyhow::Result<(&'static Server, &'static str)> {
-    let named = server::find(&config.target.server)
+    let usual = server::find(&config.target.server)
         .ok_or_else(|| broken(format!("`{}` is no kind of server that is known", config.target.server)))?;
     if given {
-        return Ok((named, "as given"));
+        return Ok((usual, "as given"));
     }
     let pages = if config.observe.metrics_urls.is_empty() {
-        vec![named.metrics_url(url)]
+        vec![usual.metrics_url(url)]
     } else {
         config.observe.metrics_urls.clone()
     };
@@ -116,7 +116,7 @@ async fn kind(config: &Config, url: &str, given: bool) -> anyhow::Result<(&'stat
             }
         }
     }
-    Ok((named, "assumed: its metrics do not tell; --server says it"))
+    Ok((usual, "assumed: its metrics do not tell; --server says it"))
 }
 
 /// One short answer that is not streamed.

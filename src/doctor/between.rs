@@ -41,7 +41,9 @@ pub const SIGNS: [fn(&Seen<'_>, &mut Told); 5] =
 /// All of them, of one examination.
 pub fn of(seen: &Seen<'_>) -> Between {
     let mut told = Told::default();
-    SIGNS.iter().for_each(|sign| sign(seen, &mut told));
+    for sign in SIGNS {
+        sign(seen, &mut told);
+    }
     Between {
         gateway: told.findings.iter().filter(|f| f.gateway).map(|f| f.sure).max(),
         findings: told.findings,

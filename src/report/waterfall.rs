@@ -101,18 +101,15 @@ fn sources(w: &Waterfall) -> String {
 }
 
 fn stamp_line(s: &Stamp) -> String {
-    let when = if s.lo_s == s.hi_s {
-        milliseconds(s.lo_s)
-    } else {
-        format!("{} … {}", milliseconds(s.lo_s), milliseconds(s.hi_s))
+    let (lo, hi) = (milliseconds(s.lo_s), milliseconds(s.hi_s));
+    // An interval too narrow to be seen is a point to whoever reads it.
+    let is_point = lo == hi;
+    let how = match &s.note {
+        Some(note) if is_point => format!(" ({note})"),
+        Some(note) => format!(" (within {}: {note})", units::seconds(s.hi_s - s.lo_s)),
+        None => String::new(),
     };
-    let how = match (&s.note, s.lo_s == s.hi_s) {
-        (Some(note), true) => format!(" ({note})"),
-        (Some(note), false) => {
-            format!(" (within {}: {note})", units::seconds(s.hi_s - s.lo_s))
-        }
-        (None, _) => String::new(),
-    };
+    let when = if is_point { lo } else { format!("{lo} … {hi}") };
     format!("  {when:>24}           {:<38}  {}{how}", s.what, s.by.name())
 }
 

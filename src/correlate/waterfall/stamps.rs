@@ -48,7 +48,7 @@ pub fn of(row: &JoinedRow) -> Vec<Stamp> {
     all.found
 }
 
-const READ: &str = "came in a read with others";
+const READ: &str = "since the read before";
 const CLOCKS: &str = "two clocks";
 
 struct Stamps {

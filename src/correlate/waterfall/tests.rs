@@ -169,7 +169,9 @@ fn of_log_lines_the_resolution_is_the_bound() {
         ..log(&requests[0], 0.010, LogEvent::Other)
     });
     let mut requests = requests;
-    requests.iter_mut().skip(1).for_each(|r| r.local_port = Some(50_000));
+    for request in requests.iter_mut().skip(1) {
+        request.local_port = Some(50_000);
+    }
     let w = first(&requests, &[], &lines, true);
     let of_server: Vec<String> = stamps(&w).into_iter().filter(|s| s.contains("log:")).collect();
     assert_eq!(

@@ -28,7 +28,7 @@ fn client(row: &JoinedRow, events: &[EventRow]) -> Vec<String> {
     let interval = c.first_token_lo_unix_ns.zip(c.first_token_unix_ns).map(|(lo, hi)| hi.seconds_since(lo));
     if let Some(width) = interval.filter(|width| *width > 0.0) {
         said.push(format!(
-            "when the first token came, to the nanosecond: it came in a read with other events, somewhere within {}; TTFT is to the end of that",
+            "when the first token came, more closely: somewhere within {}, since the read before. TTFT, and the part that ends with it, are to the end of that",
             units::seconds(width)
         ));
     }

@@ -196,7 +196,9 @@ mod tests {
         assert!(held_by(&[bursts(&held(2))]).contains("about 40 ms"));
         // 20 events of 205 bytes: a buffer of 4096 is full.
         let mut buffered = held(20);
-        buffered.iter_mut().for_each(|e| e.bytes = 205);
+        for event in &mut buffered {
+            event.bytes = 205;
+        }
         assert!(held_by(&[bursts(&buffered)]).contains("4,100 bytes at a time"));
         let other = held_by(&[bursts(&held(5))]);
         assert!(other.starts_with(", every ") && other.ends_with(" and 1,000 bytes (medians)"), "{other}");

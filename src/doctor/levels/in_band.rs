@@ -18,8 +18,10 @@ pub fn level(seen: &Seen<'_>) -> Level {
         seen: format!("in {of} streamed answers{unstreamed}"),
         adds: "queue, prefill and decode of each request, in its answer: also through a gateway; no instants, no TTFT",
         unlock: seen
-            .vllm("start the server with `--enable-per-request-metrics` (0.25 or newer)")
-            .filter(|_| state == State::Off),
+            .kind
+            .in_band_flag
+            .filter(|_| state == State::Off)
+            .map(|flag| format!("start the server with `{flag}`")),
         advice: None,
         give: None,
     }

@@ -5,6 +5,7 @@
 //! Field names are column names: they end in their unit; instants are `_unix_ns`.
 
 mod any_float;
+pub mod breakdown;
 pub mod calibration;
 pub mod clocks;
 pub mod correlated;

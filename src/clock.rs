@@ -41,15 +41,16 @@ impl UnixNs {
         Self((seconds * NANOS_PER_SECOND as f64).round() as i64)
     }
 
-    /// Seconds from `earlier` to `self`; negative if `self` is the earlier one.
+    /// Seconds from `earlier` to `self`; negative if `self` is the earlier one. Instants read from a
+    /// server's records can be any number: what lies beyond the range stays at its end.
     pub fn seconds_since(self, earlier: Self) -> f64 {
-        (self.0 - earlier.0) as f64 / NANOS_PER_SECOND as f64
+        self.0.saturating_sub(earlier.0) as f64 / NANOS_PER_SECOND as f64
     }
 
     /// The instant `seconds` later.
     #[must_use]
     pub fn plus_seconds(self, seconds: f64) -> Self {
-        Self(self.0 + (seconds * NANOS_PER_SECOND as f64).round() as i64)
+        Self(self.0.saturating_add((seconds * NANOS_PER_SECOND as f64).round() as i64))
     }
 
     /// Time left from now until `self`; zero when it has passed.
@@ -198,6 +199,13 @@ fn read(clock: ClockId) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn instants_beyond_the_range_stay_at_its_end() {
+        assert_eq!(UnixNs(i64::MAX).plus_seconds(1e300), UnixNs(i64::MAX));
+        assert_eq!(UnixNs(-5).plus_seconds(-1e300), UnixNs(i64::MIN));
+        assert!(UnixNs(i64::MAX).seconds_since(UnixNs(i64::MIN)) > 9e9);
+    }
 
     #[test]
     fn an_instant_keeps_its_nanoseconds() {

@@ -74,15 +74,15 @@ fn span_and_stat(told: &Told) -> Vec<(f64, f64)> {
 /// The arrival by the span against the stat log's.
 fn arrivals(join: &RequestJoin<'_>) -> Check {
     let name = "arrival: span and stat log agree";
-    let pairs: Vec<i64> = join
+    let pairs: Vec<u64> = join
         .told
         .iter()
-        .filter_map(|t| Some(t.stat.as_ref()?.arrival_unix_ns.0 - t.span.as_ref()?.arrival_unix_ns.0))
+        .filter_map(|t| Some(t.stat.as_ref()?.arrival_unix_ns.0.abs_diff(t.span.as_ref()?.arrival_unix_ns.0)))
         .collect();
-    let Some(most) = pairs.iter().map(|d| d.abs()).max() else {
+    let Some(most) = pairs.iter().max() else {
         return check(name, None, None, Verdict::NotAvailable, "not both are there");
     };
-    let differ = pairs.iter().filter(|d| d.abs() > SAME_INSTANT_NS).count();
+    let differ = pairs.iter().filter(|d| **d > SAME_INSTANT_NS.unsigned_abs()).count();
     let detail =
         format!("{differ} of {} differ by more than a microsecond, the most by {most} ns", pairs.len());
     check(name, Some(pairs.len() as f64), Some((pairs.len() - differ) as f64), agree_if(differ == 0), detail)
@@ -104,7 +104,8 @@ fn order(join: &RequestJoin<'_>) -> Check {
             let [earlier, later] = pair else { continue };
             steps += 1;
             // Two lines of one task at the same microsecond may be stamped either way round.
-            wrong += usize::from(later.end_unix_ns().0 + SAME_INSTANT_NS < earlier.time_unix_ns.0);
+            wrong +=
+                usize::from(later.end_unix_ns().0.saturating_add(SAME_INSTANT_NS) < earlier.time_unix_ns.0);
         }
     }
     if steps == 0 {

@@ -41,7 +41,11 @@ struct Bound {
 impl Pairs {
     /// Something left the client at `sent`, and the server's clock showed at most `seen` when it saw it.
     pub fn out(&mut self, sent: UnixNs, seen: UnixNs) {
-        self.bounds.push(Bound { at: sent, ahead_ns: seen.0.saturating_sub(sent.0) + SLACK_NS, out: true });
+        self.bounds.push(Bound {
+            at: sent,
+            ahead_ns: seen.0.saturating_sub(sent.0).saturating_add(SLACK_NS),
+            out: true,
+        });
     }
 
     pub fn is_empty(&self) -> bool {
@@ -56,7 +60,7 @@ impl Pairs {
 
     /// The server's clock showed at least `said` when it sent something, which was here by `received`.
     pub fn back(&mut self, said: UnixNs, received: UnixNs) {
-        let ahead_ns = said.0.saturating_sub(received.0) - SLACK_NS;
+        let ahead_ns = said.0.saturating_sub(received.0).saturating_sub(SLACK_NS);
         self.bounds.push(Bound { at: received, ahead_ns, out: false });
     }
 }
@@ -124,6 +128,13 @@ impl Map {
         self.within(server, UnixNs(i64::MIN), UnixNs(i64::MAX))
     }
 
+    /// Whether the server's clock may have been stepped between two instants of the client's: then a
+    /// duration that the server took from it between them may hold the step.
+    pub fn may_step(&self, from: UnixNs, to: UnixNs) -> bool {
+        let Map::Two(pieces) = self else { return false };
+        pieces.windows(2).any(|w| matches!(w, [before, after] if from < after.begin && before.end < to))
+    }
+
     /// Whether instants of both sides can be compared.
     pub fn compares(&self) -> bool {
         !matches!(self, Map::Unknown)
@@ -135,7 +146,9 @@ impl Piece {
         // S(x) = x + offset + drift · x, solved for x.
         let shown = UnixNs(server.0.saturating_sub(self.offset_ns)).seconds_since(self.origin);
         let (lo, hi) = self.band.extremes(|offset, drift| (shown - offset) / (1.0 + drift));
-        let at = |seconds: f64, round: fn(f64) -> f64| UnixNs(self.origin.0 + round(seconds * 1e9) as i64);
+        let at = |seconds: f64, round: fn(f64) -> f64| {
+            UnixNs(self.origin.0.saturating_add(round(seconds * 1e9) as i64))
+        };
         Within { lo_unix_ns: at(lo, f64::floor), hi_unix_ns: at(hi, f64::ceil) }
     }
 
@@ -233,7 +246,9 @@ impl Frame {
     }
 
     fn band(&self, bounds: &[Bound]) -> Option<Band> {
-        let point = |b: &Bound| (b.at.seconds_since(self.origin), (b.ahead_ns - self.offset_ns) as f64 / 1e9);
+        let point = |b: &Bound| {
+            (b.at.seconds_since(self.origin), b.ahead_ns.saturating_sub(self.offset_ns) as f64 / 1e9)
+        };
         let mut uppers: Vec<(f64, f64)> = bounds.iter().filter(|b| b.out).map(point).collect();
         let mut lowers: Vec<(f64, f64)> = bounds.iter().filter(|b| !b.out).map(point).collect();
         if let (Some(most), Some(first), Some(last)) = (self.stated_bound_s, bounds.first(), bounds.last()) {

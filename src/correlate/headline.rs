@@ -5,6 +5,7 @@
 
 use super::aggregate_join::finished_well;
 use crate::metric::Metric;
+use crate::record::clocks::Clocks;
 use crate::record::correlated::{Aggregate, Evidence, HeadlineRow};
 use crate::record::{JoinedRow, Source, Status};
 use crate::stats::Estimate;
@@ -18,6 +19,18 @@ pub fn headline(rows: &[JoinedRow], aggregate: &Aggregate, rounds: &Rounds, seed
     let recipes = [ttft(), throughput(), itl(), duration()];
     let draw = |i| Draw { rounds, seed: seed.wrapping_add(i) };
     recipes.iter().zip(1..).map(|(recipe, i)| recipe.estimate(&ok, aggregate, &draw(i))).collect()
+}
+
+/// Says where a figure of the endpoint holds the step of a clock: durations are differences of the
+/// server's wall clock, and its sums cannot be taken apart.
+pub fn tell_of_steps(rows: &mut [HeadlineRow], clocks: &Clocks) {
+    let of_the_wall_clock = |row: &&mut HeadlineRow| {
+        row.source == Evidence::Metrics && row.metric != Metric::ItlMean && clocks.stretches.len() > 1
+    };
+    for row in rows.iter_mut().filter(of_the_wall_clock) {
+        let said = "a clock was stepped while requests were under way: the server's figure holds the step";
+        row.note = Some(row.note.take().map_or_else(|| said.to_owned(), |note| format!("{said}; {note}")));
+    }
 }
 
 /// The rounds of the requests, where their users moved in lockstep.

@@ -81,24 +81,29 @@ impl Claims<'_> {
     /// What the lines say about the clocks, each to the resolution of its stamp: a request is received
     /// after it was sent, and before its first token is here.
     pub fn pairs(&self, pairs: &mut Pairs) {
-        let mut last = None;
+        let mut received: BTreeMap<u32, Vec<&LogRow>> = BTreeMap::new();
         for found in &self.found {
             let line = self.naming.get(found.asker as usize).map(|(row, _)| *row);
-            let request = found.row.and_then(|r| self.requests.get(r as usize));
-            // An id that comes twice may be another request's.
-            let again = found.row.is_some() && last == found.row;
-            if let (Some(row), Some(request), false) = (line, request, again)
-                && let (LogEvent::Received { .. }, Some(written)) = (&row.event, Written::of(row))
-                && request.connection != Connection::Retried
+            if let (Some(request), Some(row)) = (found.row, line)
+                && matches!(row.event, LogEvent::Received { .. })
             {
-                last = found.row;
-                if let Some(sent) = request.send_begin_unix_ns {
-                    pairs.out(sent, written.end_unix_ns());
-                }
-                let whole = (request.status == Status::Ok).then_some(request.done_unix_ns);
-                if let Some(here) = request.first_token_unix_ns.or(whole) {
-                    pairs.back(written.time_unix_ns, here);
-                }
+                received.entry(request).or_default().push(row);
+            }
+        }
+        for (request, lines) in received {
+            // An id that comes twice is another request's once: it is not known which.
+            let ([row], Some(request)) = (lines.as_slice(), self.requests.get(request as usize)) else {
+                continue;
+            };
+            let Some(written) = Written::of(row).filter(|_| request.connection != Connection::Retried) else {
+                continue;
+            };
+            if let Some(sent) = request.send_begin_unix_ns {
+                pairs.out(sent, written.end_unix_ns());
+            }
+            let whole = (request.status == Status::Ok).then_some(request.done_unix_ns);
+            if let Some(here) = request.first_token_unix_ns.or(whole) {
+                pairs.back(written.time_unix_ns, here);
             }
         }
     }

@@ -88,8 +88,10 @@ pub fn correlate(mut requests: Vec<RequestRow>, inputs: &Inputs<'_>) -> Result<C
     let rounds = headline::rounds(&join.rows);
     let gaps = gaps::Gaps::new(join.rows.iter().map(|r| &r.client), inputs.events);
     let checks = reconcile::checks(&join, inputs.spans, &aggregate, window);
+    let mut headline = headline::headline(&join.rows, &aggregate, &rounds, inputs.seed);
+    headline::tell_of_steps(&mut headline, &join.clocks);
     Ok(Correlated {
-        headline: headline::headline(&join.rows, &aggregate, &rounds, inputs.seed),
+        headline,
         breakdown: breakdown::breakdown(
             &join.rows,
             &join.rows,

@@ -220,6 +220,12 @@ fn clock(join: &RequestJoin<'_>) -> Check {
             let n = c.against_one_clock;
             (agree_if(n == 0), format!("one clock: {n} of {pairs} pairs contradict it"))
         }
+        ClockRelation::Bounded if steps > 0 => (
+            Verdict::Differ,
+            format!(
+                "{steps} step(s) of a clock in {pairs} pairs: bounded on each side. TTFT and E2E of requests under way then hold it at the server: not used one by one, but in the endpoint's sums"
+            ),
+        ),
         ClockRelation::Bounded if c.against_one_clock > 0 => (
             Verdict::Differ,
             format!(
@@ -229,9 +235,6 @@ fn clock(join: &RequestJoin<'_>) -> Check {
         ),
         ClockRelation::Bounded if c.stated_bound_fits == Some(false) => {
             (Verdict::Differ, format!("the bound given does not fit the {pairs} pairs and is not used"))
-        }
-        ClockRelation::Bounded if steps > 0 => {
-            (Verdict::Differ, format!("{steps} step(s) of a clock in {pairs} pairs: bounded on each side"))
         }
         ClockRelation::Bounded => (Verdict::Agree, format!("one offset and drift satisfy all {pairs} pairs")),
     };

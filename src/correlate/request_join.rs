@@ -197,6 +197,17 @@ fn joined(
         map.placed(arrival?.plus_seconds(after), from, until.unwrap_or(client.done_unix_ns))
     };
     let first = client.first_token_unix_ns;
+    let (arrival_here, first_here, last_here) = (
+        here(0.0, first),
+        ttft.and_then(|(ttft, _)| here(ttft, first)),
+        e2e.and_then(|(e2e, _)| here(e2e, client.last_token_unix_ns)),
+    );
+    // Both are differences of the server's wall clock: across a step they are no durations.
+    let across = |to: Option<UnixNs>| {
+        let from = client.send_begin_unix_ns.unwrap_or(client.started_unix_ns);
+        map.may_step(from, to.unwrap_or(client.done_unix_ns))
+    };
+    let (ttft, e2e) = (ttft.filter(|_| !across(first)), e2e.filter(|_| !across(client.last_token_unix_ns)));
     let time = |of: fn(&LogSide) -> Option<Written>| log.and_then(of).map(|w| w.time_unix_ns);
     JoinedRow {
         source,
@@ -206,9 +217,9 @@ fn joined(
         engine_source: queue.or(prefill).or(decode).map(|t| t.1),
         unmatched,
         server_arrival_unix_ns: arrival,
-        arrival_here: here(0.0, first),
-        first_here: ttft.and_then(|(ttft, _)| here(ttft, first)),
-        last_here: e2e.and_then(|(e2e, _)| here(e2e, client.last_token_unix_ns)),
+        arrival_here,
+        first_here,
+        last_here,
         server_ttft_s: ttft.map(|t| t.0),
         server_e2e_s: e2e.map(|t| t.0),
         server_queue_s: queue.map(|t| t.0),

@@ -28,7 +28,7 @@ use crate::server::Server;
 /// Stamps of one host may disagree by so much: rounding (256 ns in vLLM) and slewing, no more.
 pub const SLACK_S: f64 = 0.001;
 /// Instants in seconds of the epoch are doubles, 0.24 µs apart; an arrival may be made of two.
-const ARRIVAL_GRAIN_NS: i64 = 1_000;
+const ARRIVAL_GRAIN_NS: u64 = 1_000;
 
 /// What the spans say about each request.
 pub struct SpanJoin {
@@ -138,29 +138,31 @@ impl Claims<'_> {
     pub fn pairs(&self, pairs: &mut Pairs) {
         let traced = self.claims.iter().any(|c| c.by_trace);
         for (request, of_one) in self.by_request() {
-            let mut spans = of_one.iter().filter(|(_, by_trace)| *by_trace == traced).map(|(span, _)| *span);
-            let Some(first) = spans.next() else { continue };
+            let taken = of_one.iter().filter(|(_, by_trace)| *by_trace == traced);
+            let spans: Vec<&SpanRow> = taken.map(|(span, _)| *span).collect();
+            let Some(first) = spans.first() else { continue };
             // Of a request that was sent twice it is not known which time the server speaks of.
-            if request.connection == Connection::Retried || spans.any(|other| !same_arrival(first, other)) {
+            if request.connection == Connection::Retried || spans.iter().any(|s| !same_arrival(first, s)) {
                 continue;
             }
+            // What comes first here is the first token of any choice, not of the one named first.
+            let Some(first) = combine(&spans, true) else { continue };
             // Longer at the server than at the client: not this request's, whatever its id.
             let sent = request.send_begin_unix_ns.unwrap_or(request.started_unix_ns);
             if first.e2e_s.is_some_and(|e2e| e2e > request.done_unix_ns.seconds_since(sent) + SLACK_S) {
                 continue;
             }
             if let Some(sent) = request.send_begin_unix_ns {
-                pairs.out(sent, first.start_unix_ns);
+                pairs.out(sent, first.arrival_unix_ns);
             }
-            let arrival = first.start_unix_ns;
+            let arrival = first.arrival_unix_ns;
             let mut back = |after: Option<f64>, here: Option<UnixNs>| {
                 if let (Some(after), Some(here)) = (after, here) {
                     pairs.back(arrival.plus_seconds(after), here);
                 }
             };
-            let whole = (request.status == Status::Ok).then_some(request.done_unix_ns);
             back(first.ttft_s, request.first_token_unix_ns);
-            back(first.e2e_s, request.last_token_unix_ns.or(whole));
+            back(first.e2e_s, all_here(request));
         }
     }
 
@@ -196,7 +198,16 @@ impl Claims<'_> {
 /// Sequences of one request share its arrival; where that is computed (a stat log's), to the grain of a
 /// double.
 fn same_arrival(a: &SpanRow, b: &SpanRow) -> bool {
-    (a.start_unix_ns.0 - b.start_unix_ns.0).abs() <= ARRIVAL_GRAIN_NS
+    a.start_unix_ns.0.abs_diff(b.start_unix_ns.0) <= ARRIVAL_GRAIN_NS
+}
+
+/// When everything that the server made was surely here. A last token without text (an end-of-text
+/// token) has no event of its own where the stream does not count tokens: then the last event is of
+/// the token before it, and came before the server's last.
+fn all_here(request: &RequestRow) -> Option<UnixNs> {
+    let each_seen = request.output_tokens.is_some_and(|n| n <= request.n_events);
+    let whole = (request.status == Status::Ok).then_some(request.done_unix_ns);
+    request.last_token_unix_ns.filter(|_| each_seen).or(whole)
 }
 
 const NOT_A_REQUEST: &str = "not a request's span (start-up, middleware)";

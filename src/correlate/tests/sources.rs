@@ -81,6 +81,78 @@ fn a_clock_that_was_stepped_is_said() {
     assert!(clock.detail.starts_with("1 step(s) of a clock in 180 pairs"), "{}", clock.detail);
 }
 
+/// TTFT and E2E are differences of the server's wall clock: of a request under way at the step they
+/// are no durations, and a tare of -700 ms is no finding.
+#[test]
+fn a_duration_across_a_step_is_not_used() {
+    let mut run = on_two_clocks(60);
+    for s in run.spans.iter_mut().skip(31) {
+        s.start_unix_ns = s.start_unix_ns.plus_seconds(0.7);
+    }
+    let across = &mut run.spans[30];
+    across.ttft_s = across.ttft_s.map(|ttft| ttft + 0.7);
+    across.e2e_s = across.e2e_s.map(|e2e| e2e + 0.7);
+    let out = run.correlate();
+    let told: Vec<u64> = out
+        .rows
+        .iter()
+        .filter(|r| r.server_ttft_s.is_none() || r.server_e2e_s.is_none())
+        .map(|r| r.client.index)
+        .collect();
+    // Neither neighbour shows on which side of the step all of it was.
+    assert_eq!(told, [29, 30, 31]);
+    assert!(out.rows[30].server_queue_s.is_some(), "these are of the monotonic clock");
+    let ttft = &out.headline[0];
+    assert!((0.0..0.01).contains(&ttft.tare.unwrap().value), "{ttft:?}");
+    let note = ttft.note.as_deref().unwrap();
+    assert_eq!(note, "3 of 60 requests lack the server's figure and are left out of both");
+}
+
+/// Two choices share their arrival; the first token here is that of the quicker, whichever span came first.
+#[test]
+fn choices_that_came_later_do_not_contradict_one_clock() {
+    let requests: Vec<RequestRow> = (0..10).map(request).collect();
+    let both = requests.iter().flat_map(|r| {
+        let (mut late, quick) = (span(r), span(r));
+        late.span_id = format!("{:016x}", 0xf00 + r.index);
+        late.ttft_s = Some(0.150);
+        [late, quick]
+    });
+    let run = Run { spans: both.collect(), requests, ..Run::default() };
+    let out = run.correlate();
+    assert_eq!((out.clocks.relation, out.clocks.against_one_clock), (ClockRelation::OneClock, 0));
+}
+
+/// The end-of-text token of an answer has no text, so no event where the stream counts no tokens: the
+/// last event came before the server's last token, and the clocks are one all the same.
+#[test]
+fn a_last_token_without_an_event_does_not_contradict_one_clock() {
+    let mut requests: Vec<RequestRow> = (0..10).map(request).collect();
+    let mut spans: Vec<SpanRow> = requests.iter().map(span).collect();
+    for (r, s) in requests.iter_mut().zip(&mut spans) {
+        (r.finish_reason, r.output_tokens) = (Some("stop".to_owned()), Some(12));
+        s.e2e_s = Some(0.1955);
+    }
+    let out = Run { requests, spans, ..Run::default() }.correlate();
+    assert_eq!((out.clocks.relation, out.clocks.against_one_clock), (ClockRelation::OneClock, 0));
+}
+
+/// A log that holds an earlier run with the same ids: which line is whose, ids do not tell.
+#[test]
+fn ids_that_a_log_names_twice_bound_no_clock() {
+    let requests: Vec<RequestRow> = (0..10).map(request).collect();
+    let received = |r: &RequestRow, at_s: f64| {
+        log(r, at_s, LogEvent::Received { request_id: format!("chatcmpl-{}", r.request_id) })
+    };
+    let yesterday = requests.iter().map(|r| received(r, 0.004 - 86_400.0));
+    let today = requests.iter().map(|r| received(r, 0.004));
+    let run = Run { log: yesterday.chain(today).collect(), requests: requests.clone(), ..Run::default() };
+    let out = run.correlate();
+    assert_eq!((out.clocks.relation, out.clocks.pairs_out), (ClockRelation::OneClock, 0));
+    assert_eq!(out.rows[3].log_received_unix_ns, Some(BEGIN.plus_seconds(3.004)));
+    assert_eq!(reasons(&out.coverage.log_leftovers), [("the id of a request, at another time", 10)]);
+}
+
 #[test]
 fn a_host_whose_server_reads_another_clock_is_recognised() {
     let mut run = on_two_clocks(40);

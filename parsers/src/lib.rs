@@ -18,11 +18,17 @@ pub mod error;
 pub mod event;
 pub mod exposition;
 mod exposition_sample;
+pub mod haproxy;
+mod haproxy_pairs;
 mod head;
+pub mod hop;
+mod hop_text;
 mod json_line;
 mod line;
+pub mod nginx;
 mod read;
 pub mod sse;
+mod syslog_frame;
 pub mod tare_stat_log;
 pub mod time;
 mod tracing_line;
@@ -32,6 +38,7 @@ mod vllm_stats;
 
 pub use error::ParseError;
 pub use event::{Event, GeneratedPhase, LogLine, Parsed, split_ids};
+pub use hop::{Completeness, Hop, HopTime, Phases, Product, Try};
 pub use tare_stat_log::RequestStats;
 pub use time::LogTime;
 
@@ -66,6 +73,18 @@ pub static FORMATS: &[Format] = &[
         description: "finished requests by tare's own stat logger for vLLM, one JSON object a line",
         recognises: tare_stat_log::recognises,
         parse: tare_stat_log::parse,
+    },
+    Format {
+        name: "nginx",
+        description: "nginx access log with timers and ids, as key=value pairs or JSON",
+        recognises: nginx::recognises,
+        parse: nginx::parse,
+    },
+    Format {
+        name: "haproxy",
+        description: "HAProxy HTTP log: httplog with captures, or key=value pairs; bare or in syslog's framings",
+        recognises: haproxy::recognises,
+        parse: haproxy::parse,
     },
 ];
 

@@ -119,9 +119,11 @@ impl<'a> Timers<'a> {
         let [request_head, queue, connect, head] =
             [ms(self.request_head)?, ms(self.queue)?, ms(self.connect)?, ms(self.head)?];
         let mut hop = Hop::new(Product::Haproxy);
-        let then = |before: Option<i64>, next: Option<i64>| before.zip(next).map(|(a, b)| a.saturating_add(b));
+        let then =
+            |before: Option<i64>, next: Option<i64>| before.zip(next).map(|(a, b)| a.saturating_add(b));
         let queued = then(request_head, queue);
         let connected = then(queued, connect);
+        hop.timer_resolution_ns = Some(MS_NS);
         hop.phases.request_head_s = request_head.map(seconds);
         hop.phases.queue_s = queued.map(seconds);
         hop.phases.connected_s = connected.map(seconds);

@@ -25,6 +25,9 @@ pub struct Hop<'a> {
     pub start: Option<HopTime>,
     pub end: Option<HopTime>,
     pub phases: Phases,
+    /// What each of the product's timers is cut down to; a sum of several is early by as many of
+    /// these at most. Where only the total is coarser, `end` has its resolution.
+    pub timer_resolution_ns: Option<i64>,
     /// The upstreams that were asked, in order, as far as the log names them.
     pub tries: Vec<Try<'a>>,
     /// How often an upstream was asked.
@@ -167,6 +170,7 @@ impl<'a> Hop<'a> {
             start: None,
             end: None,
             phases: Phases::default(),
+            timer_resolution_ns: None,
             tries: Vec::new(),
             attempts: None,
             status: None,

@@ -175,8 +175,11 @@ impl<'a> Value<'a> {
     }
 }
 
-/// Hands every field of the JSON object, which must be all of `text`, to `take`.
+/// Hands every field of the JSON object, which must be all of `text` and may be empty, to `take`.
 pub(crate) fn fields<'a>(text: &'a str, mut take: impl FnMut(&'a str, Value<'a>)) -> Reading<'a, ()> {
+    if text == "{}" {
+        return Ok(());
+    }
     each_field(text, |key, at: Range<usize>| {
         let quoted = at.start > 0 && text.as_bytes().get(at.start - 1) == Some(&b'"');
         take(key, Value { raw: text.get(at).unwrap_or_default(), quoted });
@@ -230,7 +233,20 @@ mod tests {
         assert_eq!(ns::<MICROSECONDS>("1e-1"), Some(100));
         assert_eq!(ns::<SECONDS>("9.5e-05"), Some(95_000));
         assert_eq!(ns::<NANOSECONDS>("210955222"), Some(210_955_222));
-        for text in ["", "-", ".", "1.", ".5", "1.2.3", "1.2345678901x", "x", "nan", "1e", "1e40", "99999999999999999999"] {
+        for text in [
+            "",
+            "-",
+            ".",
+            "1.",
+            ".5",
+            "1.2.3",
+            "1.2345678901x",
+            "x",
+            "nan",
+            "1e",
+            "1e40",
+            "99999999999999999999",
+        ] {
             assert_eq!(ns::<SECONDS>(text), None, "{text}");
         }
     }

@@ -14,6 +14,8 @@
 //! assert_eq!(line.event, Event::Added { request_id: "chatcmpl-7" });
 //! ```
 
+pub mod caddy;
+pub mod envoy;
 pub mod error;
 pub mod event;
 pub mod exposition;
@@ -25,13 +27,16 @@ pub mod hop;
 mod hop_text;
 mod json_line;
 mod line;
+pub mod litellm;
 pub mod nginx;
 mod read;
+pub mod sglang_router;
 pub mod sse;
 mod syslog_frame;
 pub mod tare_stat_log;
 pub mod time;
 mod tracing_line;
+pub mod traefik;
 pub mod uvicorn;
 pub mod vllm;
 mod vllm_stats;
@@ -85,6 +90,36 @@ pub static FORMATS: &[Format] = &[
         description: "HAProxy HTTP log: httplog with captures, or key=value pairs; bare or in syslog's framings",
         recognises: haproxy::recognises,
         parse: haproxy::parse,
+    },
+    Format {
+        name: "envoy",
+        description: "Envoy access log: the default text, or JSON with every moment of a request",
+        recognises: envoy::recognises,
+        parse: envoy::parse,
+    },
+    Format {
+        name: "caddy",
+        description: "Caddy JSON log, access lines with log_append",
+        recognises: caddy::recognises,
+        parse: caddy::parse,
+    },
+    Format {
+        name: "traefik",
+        description: "Traefik access log, JSON or its common log format",
+        recognises: traefik::recognises,
+        parse: traefik::parse,
+    },
+    Format {
+        name: "litellm",
+        description: "LiteLLM's standard logging payload, one JSON object a line",
+        recognises: litellm::recognises,
+        parse: litellm::parse,
+    },
+    Format {
+        name: "sglang_router",
+        description: "SGLang's router (smg): when each answer began",
+        recognises: sglang_router::recognises,
+        parse: sglang_router::parse,
     },
 ];
 

@@ -5,7 +5,9 @@
 
 use crate::event::{LogLine, Parsed};
 use crate::hop::{Completeness, Hop, Product, Try};
-use crate::hop_text::{self, Reading, SECONDS, Value, at, decoded, fields, given, ns, pairs, seconds, unix_ns};
+use crate::hop_text::{
+    self, Reading, SECONDS, Value, at, decoded, fields, given, ns, pairs, seconds, unix_ns,
+};
 
 const NAME: &str = "nginx";
 const MS_NS: i64 = 1_000_000;
@@ -92,13 +94,15 @@ impl<'a> Found<'a> {
         let total = ns::<SECONDS>(request_time).ok_or((request_time, "seconds ($request_time)"))?;
         let mut hop = Hop::new(Product::Nginx);
         hop.status = hop_text::status(status)?;
-        hop.request_id = if self.is_json { decoded(self.request_id) } else { given(self.request_id).map(Into::into) };
+        hop.request_id =
+            if self.is_json { decoded(self.request_id) } else { given(self.request_id).map(Into::into) };
         hop.own_id = given(self.own_id).map(Into::into);
         hop.trace_id = hop_text::trace_id(self.traceparent);
         hop.client = given(self.client).map(Into::into);
         hop.path = if self.is_json { decoded(self.path) } else { given(self.path).map(Into::into) };
         hop.end = Some(at(end, MS_NS, SLACK_NS));
         hop.start = Some(at(end.saturating_sub(total), MS_NS, SLACK_NS));
+        hop.timer_resolution_ns = Some(MS_NS);
         hop.phases.total_s = Some(seconds(total));
         hop.tries = self.tries()?;
         hop.attempts = u32::try_from(hop.tries.len()).ok();
@@ -202,9 +206,13 @@ mod tests {
 
     #[test]
     fn the_default_format_is_known() {
-        assert!(is_combined("127.0.0.1 - - [24/Nov/2026:14:50:32 +0000] \"POST / HTTP/1.1\" 200 6855 \"-\" \"a\"\n"));
+        assert!(is_combined(
+            "127.0.0.1 - - [24/Nov/2026:14:50:32 +0000] \"POST / HTTP/1.1\" 200 6855 \"-\" \"a\"\n"
+        ));
         assert!(is_combined("::1 - bob [24/Nov/2026:14:50:32 +0000] \"GET / HTTP/1.1\" 200 6855"));
-        assert!(!is_combined("1.1.1.1 - - [24/Nov/2026:14:50:32 +0000] \"GET / HTTP/1.1\" 200 5 \"-\" \"a\" 7 \"r\" \"u\" 5ms"));
+        assert!(!is_combined(
+            "1.1.1.1 - - [24/Nov/2026:14:50:32 +0000] \"GET / HTTP/1.1\" 200 5 \"-\" \"a\" 7 \"r\" \"u\" 5ms"
+        ));
         assert!(!is_combined("INFO: 127.0.0.1:1 - \"GET / HTTP/1.1\" 200 OK"));
     }
 }

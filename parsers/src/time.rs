@@ -294,7 +294,10 @@ mod tests {
         let at = |offset_s| time.at_offset(offset_s);
         assert_eq!(at(0), LogTime::Unix { unix_ns: 1_795_533_127_216_000_000, resolution_ns: 1_000_000 });
         assert_eq!(at(7200), LogTime::Unix { unix_ns: 1_795_525_927_216_000_000, resolution_ns: 1_000_000 });
-        assert_eq!(clf("24/Nov/2026:17:12:07 +0200]").unwrap(), ("]", iso("2026-11-24T15:12:07Z").unwrap().1));
+        assert_eq!(
+            clf("24/Nov/2026:17:12:07 +0200]").unwrap(),
+            ("]", iso("2026-11-24T15:12:07Z").unwrap().1)
+        );
         assert!(matches!(syslog("Nov  4 14:50:49 x"), Ok((" x", LogTime::Local { year: None, day: 4, .. }))));
         assert!(syslog("Nov 32 14:50:49").is_err() && clf("24/Foo/2026:17:12:07").is_err());
         assert_eq!(offset_of("2026-11-24T14:50:49.592962-05:30"), Some(-19_800));

@@ -6,7 +6,7 @@
 //! Timers: HAProxy configuration manual, 8.4 "Timing events". They follow each other: TR (request
 //! head), Tw (queue), Tc (connect), Tr (response head); Ta runs from the request to the end.
 
-use crate::event::{LogLine, Parsed};
+use crate::event::{Event, LogLine, Parsed};
 use crate::haproxy_pairs;
 use crate::hop::{Completeness, Hop, HopTime, Product, Try};
 use crate::hop_text::{self, Reading, given, hex32, key_len, seconds, trace_id};
@@ -30,6 +30,10 @@ pub fn parse<'a>(line: &'a str, scratch: &'a mut String) -> Parsed<'a> {
 
 fn message(text: &str) -> Reading<'_, LogLine<'_>> {
     let (frame, body) = syslog_frame::split(text);
+    if says_no_request(body) {
+        let (pid, time) = (frame.pid, frame.time);
+        return Ok(LogLine { process: None, pid, level: None, time, event: Event::Other });
+    }
     let mut hop = if key_len(body).is_some() { haproxy_pairs::hop(body)? } else { httplog(body)? };
     hop.start = hop.start.map(|start| frame.absolute(start));
     // syslog's stamp is made when the line is sent, which is when the hop is over,
@@ -37,6 +41,15 @@ fn message(text: &str) -> Reading<'_, LogLine<'_>> {
     let ended = frame.fine_stamp().filter(|_| hop.phases.total_s.is_some());
     hop.end = ended.map(|time| HopTime { time, slack_ns: SLACK_NS });
     Ok(LogLine { pid: frame.pid, ..hop_text::line_of(hop, frame.time) })
+}
+
+/// Servers that come and go, and connections that carried no request
+/// (`client:port [date] frontend/1: SSL handshake failure`).
+fn says_no_request(body: &str) -> bool {
+    const STATES: [&str; 5] = ["Server ", "Backup Server ", "Proxy ", "backend ", "Health check "];
+    let front_end = || body.split_once("] ").and_then(|(_, rest)| rest.split(' ').next());
+    STATES.iter().any(|state| body.starts_with(state))
+        || is_httplog(body) && front_end().is_some_and(|word| word.ends_with(':'))
 }
 
 impl Frame<'_> {

@@ -103,8 +103,8 @@ impl<'a> Found<'a> {
         let mut start = Some(accepted);
         for waited in [self.handshake, self.idle] {
             let waited_ms: Option<i64> = if waited.is_empty() { Some(0) } else { waited.parse().ok() };
-            let waited_ns = waited_ms.filter(|ms| *ms >= 0).and_then(|ms| ms.checked_mul(MS_NS));
-            start = start.zip(waited_ns).and_then(|(start, waited)| start.checked_add(waited));
+            let later = waited_ms.filter(|ms| *ms >= 0).and_then(|ms| ms.checked_mul(MS_NS));
+            start = start.zip(later).and_then(|(start, later)| start.checked_add(later));
         }
         let start = start.ok_or((stamp, "whole milliseconds for `Th` and `Ti`"))?;
         Ok(Some(at(start, MS_NS, SLACK_NS)))

@@ -157,7 +157,7 @@ impl Product {
     }
 }
 
-impl<'a> Hop<'a> {
+impl Hop<'_> {
     pub(crate) fn new(product: Product) -> Self {
         Self {
             product,

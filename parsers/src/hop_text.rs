@@ -38,7 +38,7 @@ pub(crate) fn read<'a>(
 }
 
 /// A line that a gateway wrote at `time` about this hop.
-pub(crate) fn line_of<'a>(hop: Hop<'a>, time: Option<LogTime>) -> LogLine<'a> {
+pub(crate) fn line_of(hop: Hop<'_>, time: Option<LogTime>) -> LogLine<'_> {
     LogLine { process: None, pid: None, level: None, time, event: Event::Hop(Box::new(hop)) }
 }
 

@@ -110,9 +110,8 @@ impl<'a> Found<'a> {
         hop.sent_bytes = bytes(self.sent)?;
         // `OK` is logged for answers that the upstream cut, too.
         hop.completeness = match self.completion {
-            Some("" | "-") => Completeness::Aborted,
             Some("OK") | None if hop.status != Some(499) => Completeness::Unknown,
-            Some("OK") | None => Completeness::Aborted,
+            Some("OK" | "" | "-") | None => Completeness::Aborted,
             Some(other) => return Err((other, "`OK` or nothing ($request_completion)")),
         };
         hop.end_reason = self.completion.and_then(given).map(Into::into);

@@ -12,6 +12,10 @@ use crate::tracing_line::field;
 const NAME: &str = "sglang_router";
 const LEVELS: [&str; 5] = ["INFO", "WARN", "ERROR", "DEBUG", "TRACE"];
 
+/// By the status: 5xx, 4xx, any other.
+const ENDS: [&str; 3] =
+    ["request failed with server error", "request failed with client error", "finished processing request"];
+
 pub fn recognises(line: &str) -> bool {
     line.contains("smg") && matches!(parse(line, &mut String::new()), Parsed::Line(_))
 }
@@ -37,10 +41,12 @@ fn message(text: &str) -> Reading<'_, LogLine<'_>> {
     }
     let line = |event| LogLine { process: None, pid: None, level: Some(level), time: Some(time), event };
     if body.starts_with("smg::response: ") {
-        if !body.ends_with(": finished processing request") {
-            return Err(("", "`finished processing request` at the end of the line"));
+        let said = after_place(body);
+        if !ENDS.contains(&said) {
+            return Err((said, "what the router says of a request whose answer has begun"));
         }
-        return Ok(LogLine { level: Some(level), ..hop_text::line_of(hop(span)?, Some(time)) });
+        let hop = Hop { end_reason: Some(said.into()), ..hop(span)? };
+        return Ok(LogLine { level: Some(level), ..hop_text::line_of(hop, Some(time)) });
     }
     Ok(line(match field(span, "request_id") {
         Some(request_id) if level == "ERROR" => {
@@ -65,5 +71,5 @@ fn hop(span: &str) -> Reading<'_, Hop<'_>> {
 
 /// The text behind `module: file:line: `.
 fn after_place(body: &str) -> &str {
-    body.splitn(3, ": ").nth(2).unwrap_or(body)
+    body.splitn(3, ": ").nth(2).unwrap_or_default()
 }

@@ -146,9 +146,8 @@ pub(crate) fn syslog(input: &str) -> Read<'_, LogTime> {
         Some(rest) => digits::<1>(rest)?,
         None => digits::<2>(rest)?,
     };
-    let day = match u8::try_from(day) {
-        Ok(day @ 1..=31) => day,
-        _ => return fail(input, "a day of the month"),
+    let Ok(day @ 1..=31) = u8::try_from(day) else {
+        return fail(input, "a day of the month");
     };
     let (rest, ()) = byte(b' ', "a blank after the day").parse(rest)?;
     let (rest, (hour, minute, second)) = time_of_day(rest)?;

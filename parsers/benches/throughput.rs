@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tare_parsers::sse::SseDecoder;
-use tare_parsers::{exposition, uvicorn, vllm};
+use tare_parsers::{Event, FORMATS, Parsed, exposition, uvicorn, vllm};
 
 fn main() {
     let logs: Vec<String> = ["vllm", "uvicorn"].into_iter().flat_map(samples).collect();
@@ -19,6 +19,18 @@ fn main() {
         let name = format!("vllm/{kind}");
         let text = one(&name);
         report(&format!("log lines, {name}"), &text.repeat(1 + (1 << 20) / text.len()), read_log);
+    }
+    let gateways = ["nginx", "haproxy", "envoy", "caddy", "traefik", "litellm", "sglang_router"];
+    for format in FORMATS.iter().filter(|format| gateways.contains(&format.name)) {
+        let hops: String = samples(format.name)
+            .concat()
+            .lines()
+            .filter(|line| is_hop(format.parse, line))
+            .fold(String::new(), |text, line| text + line + "\n");
+        report(&format!("access log lines, {}", format.name), &mixed(&hops), |text| {
+            let mut scratch = String::new();
+            lines(text, |line| matches!(black_box((format.parse)(line, &mut scratch)), Parsed::Line(_)))
+        });
     }
     let access: String = all
         .lines()
@@ -37,6 +49,10 @@ fn main() {
         }
         bytes
     });
+}
+
+fn is_hop(parse: for<'a> fn(&'a str, &'a mut String) -> Parsed<'a>, line: &str) -> bool {
+    matches!(parse(line, &mut String::new()), Parsed::Line(line) if matches!(line.event, Event::Hop(_)))
 }
 
 fn read_log(text: &str) -> usize {

@@ -2,6 +2,7 @@
 //! format spells them, nor what a reader makes of them.
 
 use crate::error::ParseError;
+use crate::hop::Hop;
 use crate::tare_stat_log::RequestStats;
 use crate::time::LogTime;
 
@@ -97,6 +98,8 @@ pub enum Event<'a> {
     Serving {
         url: &'a str,
     },
+    /// A request that a gateway has finished with. Its ids are in it, not in [`Event::ids`].
+    Hop(Box<Hop<'a>>),
     /// A line of this format that says nothing a report uses.
     Other,
 }

@@ -199,8 +199,11 @@ fn nested(input: &str) -> Read<'_, &str> {
                     b'}' | b']' => depth -= 1,
                     _ => {}
                 }
-                let width = rest.chars().next().map_or(1, char::len_utf8);
-                rest.get(width..).unwrap_or_default()
+                let is_mark = |byte: &u8| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']');
+                let after = rest.as_bytes().get(1..).unwrap_or_default();
+                let to_mark =
+                    if depth == 0 { 0 } else { after.iter().position(is_mark).unwrap_or(after.len()) };
+                rest.get(1 + to_mark..).unwrap_or_default()
             }
         };
         if depth == 0 {

@@ -14,24 +14,36 @@
 //! assert_eq!(line.event, Event::Added { request_id: "chatcmpl-7" });
 //! ```
 
+pub mod caddy;
+pub mod envoy;
 pub mod error;
 pub mod event;
 pub mod exposition;
 mod exposition_sample;
+pub mod haproxy;
+mod haproxy_pairs;
 mod head;
+pub mod hop;
+mod hop_text;
 mod json_line;
 mod line;
+pub mod litellm;
+pub mod nginx;
 mod read;
+pub mod sglang_router;
 pub mod sse;
+mod syslog_frame;
 pub mod tare_stat_log;
 pub mod time;
 mod tracing_line;
+pub mod traefik;
 pub mod uvicorn;
 pub mod vllm;
 mod vllm_stats;
 
 pub use error::ParseError;
 pub use event::{Event, GeneratedPhase, LogLine, Parsed, split_ids};
+pub use hop::{Completeness, Hop, HopTime, Phases, Product, Try};
 pub use tare_stat_log::RequestStats;
 pub use time::LogTime;
 
@@ -66,6 +78,48 @@ pub static FORMATS: &[Format] = &[
         description: "finished requests by tare's own stat logger for vLLM, one JSON object a line",
         recognises: tare_stat_log::recognises,
         parse: tare_stat_log::parse,
+    },
+    Format {
+        name: "nginx",
+        description: "nginx access log with timers and ids, as key=value pairs or JSON",
+        recognises: nginx::recognises,
+        parse: nginx::parse,
+    },
+    Format {
+        name: "haproxy",
+        description: "HAProxy HTTP log: httplog with captures, or key=value pairs; bare or in syslog's framings",
+        recognises: haproxy::recognises,
+        parse: haproxy::parse,
+    },
+    Format {
+        name: "envoy",
+        description: "Envoy access log: the default text, or JSON with every moment of a request",
+        recognises: envoy::recognises,
+        parse: envoy::parse,
+    },
+    Format {
+        name: "caddy",
+        description: "Caddy JSON log, access lines with log_append",
+        recognises: caddy::recognises,
+        parse: caddy::parse,
+    },
+    Format {
+        name: "traefik",
+        description: "Traefik access log, JSON or its common log format",
+        recognises: traefik::recognises,
+        parse: traefik::parse,
+    },
+    Format {
+        name: "litellm",
+        description: "LiteLLM's standard logging payload, one JSON object a line",
+        recognises: litellm::recognises,
+        parse: litellm::parse,
+    },
+    Format {
+        name: "sglang_router",
+        description: "SGLang's router (smg): when each answer began",
+        recognises: sglang_router::recognises,
+        parse: sglang_router::parse,
     },
 ];
 

@@ -87,18 +87,93 @@ pub(crate) fn iso(input: &str) -> Read<'_, LogTime> {
             resolution_ns,
         },
         Some(offset_s) => {
-            let in_day = (i64::from(hour) * 60 + i64::from(minute)) * 60 + i64::from(second);
-            let days = days_from_civil(i64::from(year), i64::from(month), i64::from(day));
-            let seconds = days * 86_400 + in_day - offset_s;
-            let Some(unix_ns) =
-                seconds.checked_mul(SECOND_NS).and_then(|ns| ns.checked_add(i64::from(nanos)))
-            else {
-                return fail(input, "a year between 1678 and 2261");
-            };
-            LogTime::Unix { unix_ns, resolution_ns }
+            match unix_ns(i64::from(year), (month, day), (hour, minute, second), offset_s, nanos) {
+                Some(unix_ns) => LogTime::Unix { unix_ns, resolution_ns },
+                None => return fail(input, "a year between 1678 and 2261"),
+            }
         }
     };
     Ok((rest, time))
+}
+
+fn unix_ns(
+    year: i64,
+    (month, day): (u8, u8),
+    (hour, minute, second): (u8, u8, u8),
+    offset_s: i64,
+    nanos: u32,
+) -> Option<i64> {
+    let in_day = (i64::from(hour) * 60 + i64::from(minute)) * 60 + i64::from(second);
+    let days = days_from_civil(year, i64::from(month), i64::from(day));
+    (days * 86_400 + in_day - offset_s).checked_mul(SECOND_NS)?.checked_add(i64::from(nanos))
+}
+
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+fn month_name(input: &str) -> Read<'_, u8> {
+    let name = input.get(..3).unwrap_or_default();
+    match MONTHS.iter().zip(1..).find(|(month, _)| **month == name) {
+        Some((_, number)) => Ok((input.get(3..).unwrap_or_default(), number)),
+        None => fail(input, "the name of a month"),
+    }
+}
+
+/// `24/Nov/2026:14:50:50.356`, `24/Nov/2026:14:50:32 +0000`: access logs; absolute with an offset.
+pub(crate) fn clf(input: &str) -> Read<'_, LogTime> {
+    let (rest, day) = in_range(input, 1, 31, "a day of the month")?;
+    let (rest, ()) = byte(b'/', "`/` after the day").parse(rest)?;
+    let (rest, month) = month_name(rest)?;
+    let (rest, ()) = byte(b'/', "`/` after the month").parse(rest)?;
+    let (rest, year) = digits::<4>(rest).or_else(|_| fail(rest, "a year of four digits"))?;
+    let (rest, ()) = byte(b':', "`:` after the year").parse(rest)?;
+    let (rest, (hour, minute, second)) = time_of_day(rest)?;
+    let (rest, fraction) = fraction(rest);
+    let (nanos, resolution_ns) = fraction.unwrap_or((0, SECOND_NS));
+    let year = i32::try_from(year).ok();
+    let time = LogTime::Local { year, month, day, hour, minute, second, nanos, resolution_ns };
+    match rest.strip_prefix(' ').map(utc_offset) {
+        Some(Ok((rest, Some(offset_s)))) => Ok((rest, time.at_offset(offset_s))),
+        _ => Ok((rest, time)),
+    }
+}
+
+/// `Nov 24 14:50:49`: syslog's, without a year. The day is padded with a blank.
+pub(crate) fn syslog(input: &str) -> Read<'_, LogTime> {
+    let (rest, month) = month_name(input)?;
+    let (rest, ()) = byte(b' ', "a blank after the month").parse(rest)?;
+    let (rest, day) = match rest.strip_prefix(' ') {
+        Some(rest) => digits::<1>(rest)?,
+        None => digits::<2>(rest)?,
+    };
+    let Ok(day @ 1..=31) = u8::try_from(day) else {
+        return fail(input, "a day of the month");
+    };
+    let (rest, ()) = byte(b' ', "a blank after the day").parse(rest)?;
+    let (rest, (hour, minute, second)) = time_of_day(rest)?;
+    let resolution_ns = SECOND_NS;
+    let time = LogTime::Local { year: None, month, day, hour, minute, second, nanos: 0, resolution_ns };
+    Ok((rest, time))
+}
+
+/// Seconds that the stamp, written as [`iso`] reads it, is ahead of UTC; none where it does not say.
+pub(crate) fn offset_of(stamp: &str) -> Option<i64> {
+    let from_seconds = stamp.get("2026-11-24T14:50:49".len()..)?;
+    let at = from_seconds.find(['Z', '+', '-'])?;
+    utc_offset(from_seconds.get(at..)?).ok()?.1
+}
+
+impl LogTime {
+    /// A civil time in a zone that is so far ahead of UTC; as it was where the year is not known.
+    pub(crate) fn at_offset(self, offset_s: i64) -> Self {
+        match self {
+            LogTime::Local { year: Some(year), month, day, hour, minute, second, nanos, resolution_ns } => {
+                unix_ns(i64::from(year), (month, day), (hour, minute, second), offset_s, nanos)
+                    .map_or(self, |unix_ns| LogTime::Unix { unix_ns, resolution_ns })
+            }
+            known => known,
+        }
+    }
 }
 
 fn month_day(input: &str) -> Read<'_, (u8, u8)> {
@@ -209,6 +284,23 @@ mod tests {
             unix_seconds("1795533127.216578 INFO").unwrap(),
             (" INFO", LogTime::Unix { unix_ns: utc, resolution_ns: 1000 })
         );
+    }
+
+    #[test]
+    fn access_logs_and_syslog_have_stamps_of_their_own() {
+        let (rest, time) = clf("24/Nov/2026:15:12:07.216] x").unwrap();
+        assert_eq!(rest, "] x");
+        let at = |offset_s| time.at_offset(offset_s);
+        assert_eq!(at(0), LogTime::Unix { unix_ns: 1_795_533_127_216_000_000, resolution_ns: 1_000_000 });
+        assert_eq!(at(7200), LogTime::Unix { unix_ns: 1_795_525_927_216_000_000, resolution_ns: 1_000_000 });
+        assert_eq!(
+            clf("24/Nov/2026:17:12:07 +0200]").unwrap(),
+            ("]", iso("2026-11-24T15:12:07Z").unwrap().1)
+        );
+        assert!(matches!(syslog("Nov  4 14:50:49 x"), Ok((" x", LogTime::Local { year: None, day: 4, .. }))));
+        assert!(syslog("Nov 32 14:50:49").is_err() && clf("24/Foo/2026:17:12:07").is_err());
+        assert_eq!(offset_of("2026-11-24T14:50:49.592962-05:30"), Some(-19_800));
+        assert_eq!(offset_of("2026-11-24T14:50:49.592962"), None);
     }
 
     #[test]

@@ -81,6 +81,7 @@ pub fn log_event(event: &Event<'_>) -> LogEvent {
             elapsed_s: *elapsed_s,
         },
         Event::Version { version } => LogEvent::Version { version: owned(version) },
-        Event::Serving { .. } | Event::Other => LogEvent::Other,
+        // A gateway's line in a server's log says nothing of the server.
+        Event::Hop(_) | Event::Serving { .. } | Event::Other => LogEvent::Other,
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use tare_parsers::exposition::{self, Sample};
 use tare_parsers::sse::SseDecoder;
-use tare_parsers::{FORMATS, Parsed};
+use tare_parsers::{Event as LogEvent, FORMATS, Hop, Parsed};
 
 /// Any text, line by line, by every log format: no panic, a place and a reason for every line that
 /// is not understood, and no trace of an earlier line in the reused buffer.
@@ -19,7 +19,13 @@ pub fn log_line(data: &[u8]) {
             let again = (format.parse)(line, &mut used);
             assert_eq!(first, format!("{again:?}"));
             match &again {
-                Parsed::Line(line) => assert!(line.event.ids().all(|id| !id.is_empty())),
+                Parsed::Line(line) => {
+                    assert!(line.event.ids().all(|id| !id.is_empty()));
+                    if let LogEvent::Hop(hop) = &line.event {
+                        assert_eq!(hop.product.name(), format.name);
+                        check(hop);
+                    }
+                }
                 Parsed::Blank => assert!(!(format.recognises)(line)),
                 Parsed::Unknown(error) => {
                     assert_eq!(error.format, format.name);
@@ -29,6 +35,19 @@ pub fn log_line(data: &[u8]) {
             }
         }
     }
+}
+
+/// What holds of every hop, however wrong the line: what is not known is absent, not empty.
+fn check(hop: &Hop<'_>) {
+    let ids = [&hop.request_id, &hop.own_id, &hop.response_id, &hop.client, &hop.path, &hop.end_reason];
+    assert!(ids.into_iter().flatten().all(|text| !text.is_empty()));
+    assert!(hop.trace_id.is_none_or(|id| id.len() == 32));
+    assert!(hop.status.is_none_or(|status| (100..1000).contains(&status)));
+    let p = hop.phases;
+    let times = [p.request_head_s, p.request_received_s, p.queue_s, p.connected_s, p.upstream_sent_s];
+    let later = [p.upstream_head_s, p.upstream_first_body_s, p.upstream_end_s, p.head_sent_s, p.total_s];
+    assert!(times.into_iter().chain(later).flatten().all(f64::is_finite));
+    assert!(hop.tries.iter().all(|one| one.address.as_ref().is_none_or(|address| !address.is_empty())));
 }
 
 /// Any text as a page: every line is a sample, a remark or an error, and the samples survive being

@@ -6,6 +6,7 @@
 mod bodies;
 mod files;
 mod fuzz_bodies;
+mod hops;
 mod oracle;
 mod properties;
 mod registration;

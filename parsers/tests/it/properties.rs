@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use tare_parsers::exposition::{self, Sample};
-use tare_parsers::{Event, FORMATS, Parsed, RequestStats, tare_stat_log, vllm};
+use tare_parsers::{Event, FORMATS, Hop, LogTime, Parsed, RequestStats, haproxy, nginx, tare_stat_log, vllm};
 
 use crate::{bodies, files};
 
@@ -110,6 +110,93 @@ proptest! {
             prop_assert_eq!(part.event, Event::Other);
         }
         prop_assert_eq!(whole.time, part.time);
+    }
+
+    #[test]
+    fn a_cut_line_gives_no_other_hop(line in select(plain_lines()), at in any::<Index>()) {
+        let cut = &line[..boundary(&line, at)];
+        for format in FORMATS {
+            let (mut a, mut b) = (String::new(), String::new());
+            let (Parsed::Line(whole), Parsed::Line(part)) = ((format.parse)(&line, &mut a), (format.parse)(cut, &mut b)) else {
+                continue;
+            };
+            // nginx writes `rc=` and nothing where the client left: there a cut cannot be seen.
+            if let (Event::Hop(whole), Event::Hop(part)) = (whole.event, part.event) && !cut.ends_with("rc=") {
+                // HAProxy's lines end with the request, which syslog may cut.
+                prop_assert_eq!(Hop { path: None, ..*whole }, Hop { path: None, ..*part });
+            }
+        }
+    }
+
+    #[test]
+    fn a_written_hop_reads_back(
+        start_ms in 1_700_000_000_000..4_000_000_000_000_i64,
+        timers_ms in proptest::array::uniform5(proptest::option::of(0..100_000_i64)),
+        id in "[a-zA-Z0-9_./:-]{2,40}",
+        retries in 0..9_u32,
+        bytes in any::<u64>(),
+        framing in select(vec!["", "<134>Nov 24 14:50:50 haproxy[7]: ", "<134>1 2026-11-24T14:51:12.643098+00:00 - haproxy 7 - - "]),
+    ) {
+        let [head, queue, connect, answer, total] = timers_ms.map(|ms| ms.unwrap_or(-1));
+        let stamp = format!("{}.{:03}", start_ms / 1000, start_ms % 1000);
+        let line = format!(
+            "{framing}ts={stamp} ci=[::1]:7 be=b/s Th=0 Ti=0 TR={head} Tw={queue} Tc={connect} Tr={answer} Ta={total} st=200 B={bytes} tsc=---- rc={retries} rid={id} req=\"GET / HTTP/1.1\""
+        );
+        let mut scratch = String::new();
+        let Parsed::Line(read) = haproxy::parse(&line, &mut scratch) else { panic!("{line}") };
+        let Event::Hop(hop) = read.event else { panic!("{line}") };
+        prop_assert_eq!(hop.request_id.as_deref(), Some(&*id));
+        prop_assert_eq!(hop.start.unwrap().time, LogTime::Unix { unix_ns: start_ms * 1_000_000, resolution_ns: 1_000_000 });
+        prop_assert_eq!((hop.sent_bytes, hop.attempts), (Some(bytes), Some(retries + 1)));
+        let mut so_far = Some(0);
+        let expected = timers_ms[..4].iter().map(|ms| {
+            so_far = so_far.zip(*ms).map(|(sum, ms)| sum + ms);
+            so_far.map(|ms| ms as f64 / 1e3)
+        });
+        let phases = hop.phases;
+        prop_assert_eq!(
+            expected.collect::<Vec<_>>(),
+            [phases.request_head_s, phases.queue_s, phases.connected_s, phases.upstream_head_s]
+        );
+        prop_assert_eq!(phases.total_s, timers_ms[4].map(|ms| ms as f64 / 1e3));
+    }
+
+    #[test]
+    fn nginx_lists_read_back(
+        tries in proptest::collection::vec(
+            (proptest::array::uniform3(proptest::option::of(0..100_000_u32)), proptest::option::of(100..600_u16), any::<bool>()),
+            1..5,
+        ),
+        escaped in any::<bool>(),
+    ) {
+        let joined = |text: &dyn Fn(usize) -> String| {
+            (0..tries.len()).fold(String::new(), |out, at| {
+                let between = if at == 0 { "" } else if tries[at].2 { " : " } else { ", " };
+                out + between + &text(at)
+            })
+        };
+        let seconds = |ms: Option<u32>| ms.map_or("-".to_owned(), |ms| format!("{}.{:03}", ms / 1000, ms % 1000));
+        let status = |at: usize| tries[at].1.map_or("-".to_owned(), |status| status.to_string());
+        let (addresses, statuses) = (joined(&|at| format!("[::1]:{at}")), joined(&status));
+        let times = [0, 1, 2].map(|which| joined(&|at| seconds(tries[at].0[which])));
+        let line = if escaped {
+            format!(
+                r#"{{"msec":1795531667.762,"status":200,"request_time":9.000,"upstream_addr":"{addresses}","upstream_status":"{statuses}","upstream_connect_time":"{}","upstream_header_time":"{}","upstream_response_time":"{}","completion":"OK"}}"#,
+                times[0], times[1], times[2],
+            )
+        } else {
+            format!("msec=1795531667.762 st=200 rt=9.000 ua={addresses} ust={statuses} uct={} uht={} urt={} rc=OK", times[0], times[1], times[2])
+        };
+        let mut scratch = String::new();
+        let Parsed::Line(read) = nginx::parse(&line, &mut scratch) else { panic!("{line}") };
+        let Event::Hop(hop) = read.event else { panic!("{line}") };
+        prop_assert_eq!(hop.tries.len(), tries.len());
+        for (at, (one, (times_ms, status, _))) in hop.tries.iter().zip(&tries).enumerate() {
+            prop_assert_eq!(one.address.as_deref(), Some(&*format!("[::1]:{at}")));
+            prop_assert_eq!(one.status, *status);
+            let expected = times_ms.map(|ms| ms.map(|ms| f64::from(ms) / 1e3));
+            prop_assert_eq!([one.connect_s, one.head_s, one.end_s], expected);
+        }
     }
 
     #[test]

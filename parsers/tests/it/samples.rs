@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::fs;
 
 use tare_parsers::sse::SseDecoder;
-use tare_parsers::{FORMATS, Format, LogLine, LogTime, Parsed, exposition};
+use tare_parsers::{Event, FORMATS, Format, Hop, LogLine, LogTime, Parsed, exposition};
 
 use crate::files::{self, Sample};
 
@@ -39,12 +39,28 @@ fn log(format: &Format, text: &str) -> String {
     for (at, line) in files::lines(text).enumerate() {
         write!(out, "{:3} ", at + 1).unwrap();
         match (format.parse)(line, &mut scratch) {
-            Parsed::Line(line) => writeln!(out, "{} {:?}", head(&line), line.event).unwrap(),
+            Parsed::Line(line) => match &line.event {
+                Event::Hop(hop) => writeln!(out, "{} {}", head(&line), what_is_there(hop)).unwrap(),
+                event => writeln!(out, "{} {event:?}", head(&line)).unwrap(),
+            },
             Parsed::Blank => writeln!(out, "blank").unwrap(),
             Parsed::Unknown(error) => writeln!(out, "? {error}").unwrap(),
         }
     }
     out
+}
+
+/// A hop without the many fields that are `None`.
+fn what_is_there(hop: &Hop<'_>) -> String {
+    let all = format!("{hop:#?}");
+    let there = all.lines().map(str::trim).filter(|line| !line.ends_with(": None,"));
+    let mut out = String::new();
+    for line in there {
+        let is_inside = out.ends_with(['(', '[']) || line.starts_with([')', ']']);
+        out.push_str(if out.is_empty() || is_inside { "" } else { " " });
+        out.push_str(line);
+    }
+    out.replace(",)", ")").replace(",]", "]").replace(", }", " }")
 }
 
 fn head(line: &LogLine<'_>) -> String {

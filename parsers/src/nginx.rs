@@ -1,0 +1,217 @@
+//! nginx's access log in the two `log_format`s that carry timers and ids: `key=value` pairs that begin
+//! with `msec=` and end with `rc=`, and the same as JSON. `combined` is known, and refused. Times per
+//! try come as lists, `0.001, 0.200`, with ` : ` between the groups of internal redirects. It must not
+//! know what a reader makes of them.
+
+use crate::event::{LogLine, Parsed};
+use crate::hop::{Completeness, Hop, Product, Try};
+use crate::hop_text::{
+    self, Reading, SECONDS, Value, at, decoded, fields, given, ns, pairs, seconds, unix_ns,
+};
+
+const NAME: &str = "nginx";
+const MS_NS: i64 = 1_000_000;
+/// nginx stamps with the time at which its event loop last looked.
+const SLACK_NS: i64 = 2 * MS_NS;
+
+pub fn recognises(line: &str) -> bool {
+    let is_json = line.starts_with('{') && line.contains("\"request_time\":") && line.contains("\"msec\":");
+    let is_pairs = line.starts_with("msec=");
+    is_json || is_pairs || is_combined(line) || matches!(parse(line, &mut String::new()), Parsed::Line(_))
+}
+
+pub fn parse<'a>(line: &'a str, scratch: &'a mut String) -> Parsed<'a> {
+    hop_text::read(NAME, line, scratch, message)
+}
+
+fn message(text: &str) -> Reading<'_, LogLine<'_>> {
+    let mut found = Found::default();
+    if text.starts_with('{') {
+        found.is_json = true;
+        fields(text, |key, value: Value<'_>| found.take(key, value.raw))?;
+    } else {
+        for (key, value) in pairs(text) {
+            found.take(key, value);
+        }
+        if found.msec.is_some() && found.completion.is_none() {
+            return Err(("", "`rc=` ($request_completion) at the end of the line"));
+        }
+    }
+    found.line(text)
+}
+
+/// The values as written.
+#[derive(Default)]
+struct Found<'a> {
+    is_json: bool,
+    msec: Option<&'a str>,
+    request_time: Option<&'a str>,
+    status: Option<&'a str>,
+    request_id: &'a str,
+    own_id: &'a str,
+    traceparent: &'a str,
+    client: &'a str,
+    path: &'a str,
+    addresses: &'a str,
+    statuses: &'a str,
+    connects: &'a str,
+    heads: &'a str,
+    ends: &'a str,
+    received: &'a str,
+    sent: &'a str,
+    completion: Option<&'a str>,
+}
+
+impl<'a> Found<'a> {
+    fn take(&mut self, key: &str, value: &'a str) {
+        match (self.is_json, key) {
+            (_, "msec") => self.msec = Some(value),
+            (false, "rt") | (true, "request_time") => self.request_time = Some(value),
+            (false, "st") | (true, "status") => self.status = Some(value),
+            (false, "rid") | (true, "x_request_id") => self.request_id = value,
+            (false, "nrid") | (true, "request_id") => self.own_id = value,
+            (false, "tp") | (true, "traceparent") => self.traceparent = value,
+            (false, "raddr") | (true, "remote") => self.client = value,
+            (_, "uri") => self.path = value,
+            (false, "ua") | (true, "upstream_addr") => self.addresses = value,
+            (false, "ust") | (true, "upstream_status") => self.statuses = value,
+            (false, "uct") | (true, "upstream_connect_time") => self.connects = value,
+            (false, "uht") | (true, "upstream_header_time") => self.heads = value,
+            (false, "urt") | (true, "upstream_response_time") => self.ends = value,
+            (false, "rl") | (true, "request_length") => self.received = value,
+            (false, "bs") | (true, "bytes_sent") => self.sent = value,
+            (false, "rc") | (true, "completion") => self.completion = Some(value),
+            _ => {}
+        }
+    }
+
+    fn line(self, text: &'a str) -> Reading<'a, LogLine<'a>> {
+        let (Some(msec), Some(request_time), Some(status)) = (self.msec, self.request_time, self.status)
+        else {
+            return Err((text, Product::Nginx.turn_on()));
+        };
+        let end = unix_ns(msec).ok_or((msec, "seconds since 1970 ($msec)"))?;
+        let total = ns::<SECONDS>(request_time).ok_or((request_time, "seconds ($request_time)"))?;
+        let mut hop = Hop::new(Product::Nginx);
+        hop.status = hop_text::status(status)?;
+        hop.request_id =
+            if self.is_json { decoded(self.request_id) } else { given(self.request_id).map(Into::into) };
+        hop.own_id = given(self.own_id).map(Into::into);
+        hop.trace_id = hop_text::trace_id(self.traceparent);
+        hop.client = given(self.client).map(Into::into);
+        hop.path = if self.is_json { decoded(self.path) } else { given(self.path).map(Into::into) };
+        hop.end = Some(at(end, MS_NS, SLACK_NS));
+        hop.start = Some(at(end.saturating_sub(total), MS_NS, SLACK_NS));
+        hop.timer_resolution_ns = Some(MS_NS);
+        hop.phases.total_s = Some(seconds(total));
+        hop.tries = self.tries()?;
+        hop.attempts = u32::try_from(hop.tries.len()).ok();
+        hop.received_bytes = bytes(self.received)?;
+        hop.sent_bytes = bytes(self.sent)?;
+        // `OK` is logged for answers that the upstream cut, too.
+        hop.completeness = match self.completion {
+            Some("OK") | None if hop.status != Some(499) => Completeness::Unknown,
+            Some("OK" | "" | "-") | None => Completeness::Aborted,
+            Some(other) => return Err((other, "`OK` or nothing ($request_completion)")),
+        };
+        hop.end_reason = self.completion.and_then(given).map(Into::into);
+        let time = hop.end.map(|end| end.time);
+        Ok(hop_text::line_of(hop, time))
+    }
+
+    fn tries(&self) -> Reading<'a, Vec<Try<'a>>> {
+        let mut tries = Vec::new();
+        if given(self.addresses).is_none() {
+            return Ok(tries);
+        }
+        let (mut statuses, mut connects) = (list(self.statuses), list(self.connects));
+        let (mut heads, mut ends) = (list(self.heads), list(self.ends));
+        for address in list(self.addresses) {
+            tries.push(Try {
+                address: given(address).map(Into::into),
+                status: hop_text::status(statuses.next().unwrap_or_default())?,
+                connect_s: timer(connects.next())?,
+                head_s: timer(heads.next())?,
+                end_s: timer(ends.next())?,
+            });
+        }
+        Ok(tries)
+    }
+}
+
+/// The elements of `a, b : c`. Addresses hold colons of their own, without blanks.
+fn list(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let all = rest.take()?;
+        let mut blanks = memchr::memchr_iter(b' ', all.as_bytes());
+        let cut = blanks.find_map(|blank| {
+            let before = all.get(..blank)?;
+            match before.strip_suffix(',') {
+                Some(one) => Some((one, blank + 1)),
+                None => all.get(blank..)?.starts_with(" : ").then_some((before, blank + 3)),
+            }
+        });
+        let (one, after) = cut.unwrap_or((all, all.len()));
+        rest = all.get(after..).filter(|_| cut.is_some());
+        Some(one)
+    })
+}
+
+fn timer(text: Option<&str>) -> Reading<'_, Option<f64>> {
+    match text.and_then(given) {
+        None => Ok(None),
+        Some(text) => match ns::<SECONDS>(text) {
+            Some(ns) => Ok(Some(seconds(ns))),
+            None => Err((text, "seconds or `-` for each try")),
+        },
+    }
+}
+
+fn bytes(text: &str) -> Reading<'_, Option<u64>> {
+    match given(text) {
+        None => Ok(None),
+        Some(text) => text.parse().map(Some).map_err(|_| (text, "a number of bytes")),
+    }
+}
+
+/// `127.0.0.1 - - [24/Nov/2026:14:50:32 +0000] "POST / HTTP/1.1" 200 6855 "-" "agent"`
+fn is_combined(line: &str) -> bool {
+    let Some((head, rest)) = line.split_once("] \"") else { return false };
+    let is_head = head.split_once(" [").is_some_and(|(client, date)| {
+        client.split(' ').count() == 3 && date.len() == 26 && date.as_bytes().get(2) == Some(&b'/')
+    });
+    let status = rest.split_once("\" ").map(|(_, after)| after.split(' ').next().unwrap_or_default());
+    let ends_with_agent = without_end(line).ends_with('"') || rest.matches('"').count() == 1;
+    is_head && ends_with_agent && status.is_some_and(|status| hop_text::status(status).is_ok())
+}
+
+fn without_end(line: &str) -> &str {
+    line.trim_end_matches(['\n', '\r'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_split_at_commas_and_at_groups() {
+        let split = |text| list(text).collect::<Vec<_>>();
+        assert_eq!(split("0.001, 0.200 : -"), ["0.001", "0.200", "-"]);
+        assert_eq!(split("[::1]:80, unix:/a.sock"), ["[::1]:80", "unix:/a.sock"]);
+        assert_eq!(split("127.0.0.1:21000"), ["127.0.0.1:21000"]);
+        assert_eq!(split(""), [""]);
+    }
+
+    #[test]
+    fn the_default_format_is_known() {
+        assert!(is_combined(
+            "127.0.0.1 - - [24/Nov/2026:14:50:32 +0000] \"POST / HTTP/1.1\" 200 6855 \"-\" \"a\"\n"
+        ));
+        assert!(is_combined("::1 - bob [24/Nov/2026:14:50:32 +0000] \"GET / HTTP/1.1\" 200 6855"));
+        assert!(!is_combined(
+            "1.1.1.1 - - [24/Nov/2026:14:50:32 +0000] \"GET / HTTP/1.1\" 200 5 \"-\" \"a\" 7 \"r\" \"u\" 5ms"
+        ));
+        assert!(!is_combined("INFO: 127.0.0.1:1 - \"GET / HTTP/1.1\" 200 OK"));
+    }
+}

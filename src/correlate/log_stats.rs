@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::clocks::Map;
 use crate::clock::UnixNs;
 use crate::record::correlated::{LogStats, Window};
 use crate::record::{LogEvent, LogRow};
@@ -20,13 +21,16 @@ struct Line {
 /// Where lines of one engine come from: source, process, name.
 type Engine<'a> = (&'a str, Option<&'a str>, Option<&'a str>);
 
-/// Adds up the stats lines whose interval lies in the window (its middle does).
-pub fn estimate(log: &[LogRow], window: Window) -> Option<LogStats> {
+/// Adds up the stats lines whose interval lies in the window (its middle does), which is on the client's
+/// clock. Where nothing relates the clocks, the line's own stamp is taken for one of it.
+pub fn estimate(log: &[LogRow], window: Window, map: &Map) -> Option<LogStats> {
     let mut engines: BTreeMap<Engine<'_>, Vec<Line>> = BTreeMap::new();
     for row in log {
         if let LogEvent::Stats { engine, generation_throughput_tps, running, .. } = &row.event {
             let key = (row.source.as_str(), row.process.as_deref(), engine.as_deref());
-            let time = row.time_unix_ns.unwrap_or(row.read_unix_ns);
+            let here =
+                |time| map.anywhere(time).map_or(time, |w| UnixNs(w.lo_unix_ns.0.midpoint(w.hi_unix_ns.0)));
+            let time = row.time_unix_ns.map_or(row.read_unix_ns, here);
             engines.entry(key).or_default().push(Line {
                 time,
                 generation_tps: *generation_throughput_tps,
@@ -94,7 +98,7 @@ mod tests {
     #[test]
     fn tokens_over_request_seconds() {
         let lines = [stats(0.0, "000", 0.0, 0), stats(10.0, "000", 100.0, 4), stats(20.0, "000", 50.0, 2)];
-        let found = estimate(&lines, window(0.0, 20.0)).unwrap();
+        let found = estimate(&lines, window(0.0, 20.0), &Map::One).unwrap();
         assert_eq!((found.lines, found.generated_tokens, found.running_request_s), (2, 1500.0, 60.0));
         assert_eq!(found.user_throughput_tps(), Some(25.0));
     }
@@ -107,7 +111,7 @@ mod tests {
             stats(10.0, "000", 100.0, 4),
             stats(10.1, "001", 60.0, 4),
         ];
-        let found = estimate(&lines, window(0.0, 20.0)).unwrap();
+        let found = estimate(&lines, window(0.0, 20.0), &Map::One).unwrap();
         assert_eq!((found.lines, found.generated_tokens, found.running_request_s), (2, 1600.0, 80.0));
     }
 
@@ -115,15 +119,15 @@ mod tests {
     fn lines_outside_the_window_and_gaps_left_by_an_idle_server_do_not_count() {
         let mut lines: Vec<LogRow> = (0..6).map(|i| stats(f64::from(i) * 10.0, "000", 10.0, 1)).collect();
         lines.push(stats(500.0, "000", 10.0, 1)); // idle in between
-        let found = estimate(&lines, window(10.0, 500.0)).unwrap();
+        let found = estimate(&lines, window(10.0, 500.0), &Map::One).unwrap();
         assert_eq!((found.lines, found.covered_s), (5, 50.0));
-        assert_eq!(estimate(&lines, window(900.0, 950.0)), None);
+        assert_eq!(estimate(&lines, window(900.0, 950.0), &Map::One), None);
     }
 
     #[test]
     fn nothing_running_gives_no_throughput() {
         let lines = [stats(0.0, "000", 0.0, 0), stats(10.0, "000", 0.0, 0)];
-        assert_eq!(estimate(&lines, window(0.0, 10.0)).unwrap().user_throughput_tps(), None);
-        assert_eq!(estimate(&[], window(0.0, 10.0)), None);
+        assert_eq!(estimate(&lines, window(0.0, 10.0), &Map::One).unwrap().user_throughput_tps(), None);
+        assert_eq!(estimate(&[], window(0.0, 10.0), &Map::One), None);
     }
 }

@@ -78,10 +78,10 @@ pub fn correlate(mut requests: Vec<RequestRow>, inputs: &Inputs<'_>) -> Result<C
     requests.sort_by_key(|r| r.index);
     let (mut aggregate, between) = aggregate_join::join(inputs.scrapes, inputs.server);
     let window = between.or_else(|| aggregate_join::window_of(&requests));
-    if let Some(window) = window {
-        aggregate.log_stats = log_stats::estimate(inputs.log, window);
-    }
     let mut join = request_join::join(requests, inputs, window).context("cannot join the two sides")?;
+    if let Some(window) = window {
+        aggregate.log_stats = log_stats::estimate(&join.log, window, &join.map);
+    }
     for (row, told) in join.rows.iter_mut().zip(&join.told) {
         row.parts = parts::parts(row, told, &join.map);
     }

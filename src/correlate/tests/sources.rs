@@ -137,6 +137,24 @@ fn a_last_token_without_an_event_does_not_contradict_one_clock() {
     assert_eq!((out.clocks.relation, out.clocks.against_one_clock), (ClockRelation::OneClock, 0));
 }
 
+/// The window is on the client's clock; lines of a server an hour ahead lie in it all the same.
+#[test]
+fn stats_lines_of_a_clock_that_is_ahead_are_of_the_window() {
+    let mut run = on_two_clocks(40);
+    let line = || LogEvent::Stats {
+        engine: Some("000".to_owned()),
+        prompt_throughput_tps: 0.0,
+        generation_throughput_tps: 100.0,
+        running: 4,
+        waiting: 0,
+        kv_cache_usage: None,
+        prefix_cache_hit_rate: None,
+    };
+    run.log = (0..5).map(|i| log(&run.requests[0], 3600.0 + 10.0 * f64::from(i), line())).collect();
+    let found = run.correlate().aggregate.log_stats.unwrap();
+    assert_eq!((found.lines, found.generated_tokens.round()), (4, 4000.0));
+}
+
 /// A log that holds an earlier run with the same ids: which line is whose, ids do not tell.
 #[test]
 fn ids_that_a_log_names_twice_bound_no_clock() {

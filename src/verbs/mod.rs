@@ -7,6 +7,7 @@ pub mod explain;
 pub mod report;
 pub mod run;
 pub mod serve;
+pub mod tap;
 
 use std::io::{self, Write};
 
@@ -37,12 +38,17 @@ fn unless_closed(printed: io::Result<()>) -> io::Result<()> {
 
 /// What a run needs of the program.
 fn options(quiet: bool) -> anyhow::Result<Options> {
-    Ok(Options { exe: std::env::current_exe()?, quiet, interrupt: interrupt()?, truth: None })
+    Ok(Options {
+        exe: std::env::current_exe()?,
+        quiet,
+        interrupt: interrupt("stopping: the report follows (again to end at once)")?,
+        truth: None,
+    })
 }
 
-/// The first Ctrl-C (or SIGTERM) stops the load; what was measured is reported. The second ends the
+/// The first Ctrl-C (or SIGTERM) stops what is done, which is `said`; what was measured is reported. The second ends the
 /// program at once; what was written stays.
-fn interrupt() -> anyhow::Result<CancellationToken> {
+fn interrupt(said: &'static str) -> anyhow::Result<CancellationToken> {
     let token = CancellationToken::new();
     let cancel = token.clone();
     std::thread::Builder::new().name("tare-signals".to_owned()).spawn(move || {
@@ -64,7 +70,7 @@ fn interrupt() -> anyhow::Result<CancellationToken> {
                 if count > 1 {
                     std::process::exit(Exit::Interrupted as i32);
                 }
-                let _ = writeln!(std::io::stderr(), "stopping: the report follows (again to end at once)");
+                let _ = writeln!(std::io::stderr(), "{said}");
                 cancel.cancel();
             }
         });

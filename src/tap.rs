@@ -20,6 +20,7 @@ pub mod summary;
 mod tests;
 mod writer;
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -57,6 +58,8 @@ pub struct Options {
     pub upstream: Vec<SocketAddr>,
     /// Where rows are appended; to standard output without one.
     pub output: Option<PathBuf>,
+    /// That pass bytes on; one per CPU, within reason, if it is not said.
+    pub threads: Option<u16>,
 }
 
 /// What a tap says when it is ready.
@@ -85,7 +88,8 @@ pub fn run(
     // As far as it goes: where it does not suffice, accepting will say so.
     let _ = raise_files(Demand { at_once: 2 * CONNECTIONS, certain: false });
     let armed = arm();
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MOST_THREADS);
+    let cpus = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MOST_THREADS);
+    let threads = options.threads.map_or_else(cpus, usize::from).max(1);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
         .thread_name("tare-tap")
@@ -134,7 +138,7 @@ async fn serve(mut listener: StampedListener, shared: Arc<Shared>) {
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut said, true) {
-                        tracing::warn!("a connection could not be accepted, others will be tried: {error}");
+                        warn(&format!("a connection could not be accepted, others will be tried: {error}"));
                     }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
@@ -158,7 +162,7 @@ async fn tap(mut client: StampedStream, peer: SocketAddr, shared: Arc<Shared>) {
         Ok(connected) => connected,
         Err(error) => {
             if !shared.refusal_said.swap(true, Ordering::Relaxed) {
-                tracing::warn!("the upstream takes no connection, so the client's is closed: {error}");
+                warn(&format!("the upstream takes no connection, so the client's is closed: {error}"));
             }
             let _ = shared.messages.send(Message::Refused);
             client.reset();
@@ -181,6 +185,11 @@ async fn tap(mut client: StampedStream, peer: SocketAddr, shared: Arc<Shared>) {
         upstream.reset();
     }
     state.finish(outcome == Outcome::Stopped);
+}
+
+/// Said once, while all goes on. A closed terminal changes nothing about that.
+fn warn(text: &str) {
+    let _ = writeln!(std::io::stderr(), "warning: {text}");
 }
 
 /// The first address that takes a connection; the last one's error.

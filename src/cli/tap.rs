@@ -16,6 +16,9 @@ pub struct TapArgs {
     /// Append a JSON line for each exchange to this file [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Threads that pass bytes on [default: one per CPU, at most 4]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
     /// Let other hosts connect: --listen may name an address that is not loopback
     #[arg(long)]
     pub any_host: bool,

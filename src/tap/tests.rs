@@ -18,9 +18,9 @@ const REQUEST: &[u8] =
     Transfer-Encoding: chunked\r\n\r\n5\r\n{\"a\":\r\n9\r\n\"geheim\"}\r\n0\r\n\r\n";
 const STREAM: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nx-request-id: s-1\r\ntransfer-encoding: chunked\r\n\r\n\
-    34\r\ndata: {\"id\":\"c-1\",\"choices\":[{\"delta\":{\"role\":\"x\"}}]}\n\n\r\n\
-    35\r\ndata: {\"id\":\"c-1\",\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n\r\n\
-    35\r\ndata: {\"id\":\"c-1\",\"choices\":[{\"delta\":{\"content\":\"b\"}}]}\n\n\r\n\
+    37\r\ndata: {\"id\":\"c-1\",\"choices\":[{\"delta\":{\"role\":\"x\"}}]}\n\n\r\n\
+    3a\r\ndata: {\"id\":\"c-1\",\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n\r\n\
+    3a\r\ndata: {\"id\":\"c-1\",\"choices\":[{\"delta\":{\"content\":\"b\"}}]}\n\n\r\n\
     e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n";
 const GET: &[u8] = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
 const NO_CONTENT: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
@@ -116,9 +116,9 @@ fn an_exchange_has_the_stamps_of_the_pieces_that_ended_its_parts() {
     for piece in cut(
         STREAM,
         &[
-            "34\r\n",
-            "35\r\n",
-            "35\r\ndata: {\"id\":\"c-1\",\"choices\":[{\"delta\":{\"content\":\"b",
+            "37\r\n",
+            "3a\r\n",
+            "3a\r\ndata: {\"id\":\"c-1\",\"choices\":[{\"delta\":{\"content\":\"b",
             "e\r\n",
         ],
     ) {

@@ -64,7 +64,7 @@ pub(super) fn start(path: Option<&Path>, messages: Receiver<Message>) -> anyhow:
                     if let Err(error) = sink.append(&row) {
                         summary.unwritten += 1;
                         if summary.unwritten == 1 {
-                            tracing::warn!("rows are lost, the traffic goes on: {error:#}");
+                            super::warn(&format!("rows are lost, the traffic goes on: {error:#}"));
                         }
                     }
                 }

@@ -51,6 +51,8 @@ fn options(quiet: bool) -> anyhow::Result<Options> {
 fn interrupt(said: &'static str) -> anyhow::Result<CancellationToken> {
     let token = CancellationToken::new();
     let cancel = token.clone();
+    // Signals are listened for before this returns: what is said to be ready can be stopped.
+    let (listening, listens) = std::sync::mpsc::channel::<()>();
     std::thread::Builder::new().name("tare-signals".to_owned()).spawn(move || {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
         runtime.block_on(async {
@@ -60,6 +62,7 @@ fn interrupt(said: &'static str) -> anyhow::Result<CancellationToken> {
             else {
                 return;
             };
+            drop(listening);
             let mut count = 0;
             loop {
                 tokio::select! {
@@ -75,5 +78,6 @@ fn interrupt(said: &'static str) -> anyhow::Result<CancellationToken> {
             }
         });
     })?;
+    let _ = listens.recv();
     Ok(token)
 }

@@ -18,6 +18,7 @@ pub fn tap(args: &TapArgs, quiet: bool) -> anyhow::Result<Exit> {
         listen: listen_address(&args.listen, args.any_host)?,
         upstream: upstream_addresses(&args.upstream)?,
         output: args.output.clone(),
+        threads: args.threads,
     };
     if options.listen.port() != 0 && options.upstream.contains(&options.listen) {
         return Err(usage(format!(

@@ -195,7 +195,17 @@ fn what_passes_is_what_was_sent_both_ways() {
     assert_eq!((row.end, row.unread), (End::Unread, Some(Unread::Request)));
     assert_eq!((row.request_bytes, row.response_bytes), (sent.len() as u64, sent.len() as u64));
     let _names = tap_filters();
-    assert_snapshot!(tap.stop(), @"");
+    assert_snapshot!(tap.stop(), @r"
+    exit code: Some(0)
+    ----- stdout
+    connections 1, not taken by the upstream 0
+    exchanges 1: complete 0, cut by the upstream 0, aborted by the client 0, in flight 0, unread 1
+    unread, but passed on: 1 (what the client sent is no HTTP/1.1 request)
+    added to the upstream (after the write − the kernel's stamp of the read): p50 TIME, p99 TIME, max TIME (n N reads; N more had no stamp)
+    added to the client (after the write − the kernel's stamp of the read): p50 TIME, p99 TIME, max TIME (n N reads; N more had no stamp)
+    ----- stderr
+    stopping: exchanges in flight are written (again to end at once)
+    ");
 }
 
 #[test]
@@ -379,7 +389,16 @@ fn what_is_in_flight_at_the_end_is_written() {
     client.write_all(ASK).unwrap();
     client.read_exact(&mut [0; 250]).unwrap();
     let _names = tap_filters();
-    assert_snapshot!(tap.stop(), @"");
+    assert_snapshot!(tap.stop(), @r"
+    exit code: Some(0)
+    ----- stdout
+    connections 1, not taken by the upstream 0
+    exchanges 1: complete 0, cut by the upstream 0, aborted by the client 0, in flight 1, unread 0
+    added to the upstream (after the write − the kernel's stamp of the read): p50 TIME, p99 TIME, max TIME (n N reads; N more had no stamp)
+    added to the client (after the write − the kernel's stamp of the read): p50 TIME, p99 TIME, max TIME (n N reads; N more had no stamp)
+    ----- stderr
+    stopping: exchanges in flight are written (again to end at once)
+    ");
     let rows = tap.rows();
     assert_eq!((rows.len(), rows[0].end, rows[0].closed_first), (1, End::InFlight, None));
     assert!(rows[0].first_token.is_some(), "{rows:?}");
@@ -395,9 +414,17 @@ fn an_upstream_that_takes_no_connection_is_said_once_and_counted() {
         assert!(!matches!(client.read(&mut [0]), Ok(1..)));
     }
     let _names = tap_filters();
-    let mut settings = insta::Settings::clone_current();
-    settings.add_filter(r"\S+Z +WARN tare::tap: ", "WARN ");
-    settings.bind(|| assert_snapshot!(tap.stop(), @""));
+    assert_snapshot!(tap.stop(), @r"
+    exit code: Some(3)
+    ----- stdout
+    connections 0, not taken by the upstream 3
+    exchanges 0: complete 0, cut by the upstream 0, aborted by the client 0, in flight 0, unread 0
+    added to the upstream: not known, no read had a kernel stamp
+    added to the client: not known, no read had a kernel stamp
+    ----- stderr
+    warning: the upstream takes no connection, so the client's is closed: 127.0.0.1:PORT: Connection refused (os error N)
+    stopping: exchanges in flight are written (again to end at once)
+    ");
     assert!(tap.rows().is_empty());
 }
 
@@ -423,5 +450,31 @@ fn wrong_addresses_and_files_are_refused() {
         said.err
     })
     .collect();
-    assert_snapshot!(said.join("\n"), @"");
+    assert_snapshot!(said.join("\n"), @r"
+    error: cannot listen on 127.0.0.1:PORT
+    caused by: Address already in use (os error N)
+    hint: another program listens there; port 0 takes any free one
+
+    error: --listen: expected a loopback address, found 0.0.0.0:0
+    hint: a tap passes on whatever it is sent, whoever connects: --any-host lets other hosts connect
+
+    error: --listen: expected a port or HOST:PORT, found `here`
+    caused by: invalid socket address
+    hint: such as 9000, 127.0.0.1:PORT or [::1]:9000
+
+    error: --upstream: expected `http://`, found `https://`
+    hint: a tap passes bytes on as they are: it belongs where the traffic is plain
+    hint: HOST:PORT passes TLS on all the same, without looking into it
+
+    error: --upstream: expected no path, found `/v1`
+    hint: a tap changes no request: the client asks for the path
+
+    error: expected an upstream other than the tap itself, found 127.0.0.1:9
+    hint: --listen is where clients connect, --upstream where the server listens
+
+    error: the exchanges cannot be written
+    caused by: cannot open nowhere/tap.jsonl
+    caused by: No such file or directory (os error N)
+    hint: --output names a file in a folder that exists and can be written to
+    ");
 }

@@ -9,6 +9,7 @@
 //! - [`summary`]: counts, and what the tap itself added; `writer`: the file
 
 mod connection;
+mod ending;
 pub mod exchange;
 mod piece;
 mod relay;
@@ -18,6 +19,7 @@ pub mod summary;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
+mod tokens;
 mod writer;
 
 use std::io::Write;

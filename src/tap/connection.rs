@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::mpsc::Sender;
 
+use super::ending::{Ending, Fate};
 use super::exchange::{End, Exchange, Passed, Side, Unread};
 use super::piece::Piece;
 use super::request::RequestDecoder;
@@ -32,10 +33,7 @@ pub(super) struct Connection {
     exchanges: u64,
     /// In the order of their requests.
     open: VecDeque<Open>,
-    unread: Option<Unread>,
-    closed_first: Option<Side>,
-    upstream_closed: bool,
-    reset: bool,
+    fate: Fate,
     up: Added,
     down: Added,
 }
@@ -54,10 +52,7 @@ impl Connection {
             messages,
             exchanges: 0,
             open: VecDeque::new(),
-            unread: None,
-            closed_first: None,
-            upstream_closed: false,
-            reset: false,
+            fate: Fate::default(),
             up: Added::default(),
             down: Added::default(),
         }
@@ -71,14 +66,14 @@ impl Connection {
         }
         let mut piece = piece;
         while !piece.bytes.is_empty() {
-            let left = match (self.unread, sender) {
+            let left = match (self.fate.unread, sender) {
                 (Some(_), _) => Ok(self.pass_unread(sender, piece)),
                 (None, Side::Client) => self.take_request(piece),
                 (None, Side::Upstream) => self.take_response(piece),
             };
             match left {
                 Ok(left) => piece.bytes = left,
-                Err(unread) => self.unread = Some(unread),
+                Err(unread) => self.fate.unread = Some(unread),
             }
             self.end_whole();
         }
@@ -86,34 +81,21 @@ impl Connection {
 
     /// A side has closed its way, or its connection broke (`reset`).
     pub(super) fn closed(&mut self, side: Side, reset: bool) {
-        self.closed_first.get_or_insert(side);
-        self.upstream_closed |= side == Side::Upstream && !reset;
-        self.reset |= reset;
+        self.fate.closed_first.get_or_insert(side);
+        self.fate.upstream_closed |= side == Side::Upstream && !reset;
+        self.fate.reset |= reset;
     }
 
     /// Whether a side's connection broke.
     pub(super) fn is_reset(&self) -> bool {
-        self.reset
+        self.fate.reset
     }
 
     /// The connection is over; `stopped`: because the tap is.
     pub(super) fn finish(mut self, stopped: bool) {
-        while let Some(mut open) = self.open.pop_front() {
-            let response_whole = open.response.as_mut().is_some_and(|response| {
-                response.conclude(self.upstream_closed && !self.reset, &mut open.row);
-                response.is_done()
-            });
-            open.row.end = match (self.unread, self.closed_first) {
-                (Some(_), _) => End::Unread,
-                _ if response_whole => End::Complete,
-                _ if stopped => End::InFlight,
-                (_, Some(Side::Client)) => End::AbortedByClient,
-                (_, Some(Side::Upstream)) => End::CutByUpstream,
-                (_, None) => End::InFlight,
-            };
-            open.row.unread = self.unread;
-            (open.row.closed_first, open.row.reset) = (self.closed_first, self.reset);
-            self.send(open.row);
+        self.fate.stopped = stopped;
+        while let Some(open) = self.open.pop_front() {
+            self.end(open, self.fate);
         }
         let _ = self.messages.send(Message::Connection { up: self.up, down: self.down });
     }
@@ -144,15 +126,18 @@ impl Connection {
     }
 
     fn take_response<'a>(&mut self, piece: Piece<'a>) -> Result<&'a [u8], Unread> {
-        let connection = self.facts.connection;
         let Some(open) = self.open.front_mut() else { return Err(Unread::Unasked) };
-        let response =
-            open.response.get_or_insert_with(|| Response::new(open.row.method.as_deref(), connection));
+        let response = open.response.get_or_insert_with(|| Response::new(open.row.method.as_deref()));
         // It answered before the request had ended, and goes on.
         if response.is_done() {
             return Err(Unread::Unasked);
         }
-        response.push(piece, &mut open.row)
+        let left = response.push(piece, &mut open.row)?;
+        if let Some(batch) = response.full_batch() {
+            let message = Message::Events { of: open.row.number(), batch };
+            let _ = self.messages.send(message);
+        }
+        Ok(left)
     }
 
     /// Counts what cannot be read with the last exchange.
@@ -180,20 +165,17 @@ impl Connection {
     fn end_whole(&mut self) {
         let is_whole =
             |open: &mut Open| open.request.is_done() && open.response.as_ref().is_some_and(Response::is_done);
-        while self.unread.is_none()
-            && let Some(mut open) = self.open.pop_front_if(is_whole)
+        while self.fate.unread.is_none()
+            && let Some(open) = self.open.pop_front_if(is_whole)
         {
-            if let Some(response) = &mut open.response {
-                response.conclude(false, &mut open.row);
-            }
-            open.row.end = End::Complete;
-            self.send(open.row);
+            self.end(open, Fate::default());
         }
     }
 
-    fn send(&self, row: Exchange) {
+    fn end(&self, open: Open, fate: Fate) {
+        let Open { row, response, .. } = open;
         // The writer ends when this connection's sender does, not before.
-        let _ = self.messages.send(Message::Exchange(Box::new(row)));
+        let _ = self.messages.send(Message::Ending(Box::new(Ending { row, response, fate })));
     }
 
     fn begin(&mut self, request_first: Option<Passed>) {

@@ -113,3 +113,10 @@ pub struct Exchange {
     pub reset: bool,
     pub unread: Option<Unread>,
 }
+
+impl Exchange {
+    /// Which exchange of which connection.
+    pub fn number(&self) -> (u64, u64) {
+        (self.connection, self.exchange)
+    }
+}

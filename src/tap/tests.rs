@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::connection::{Connection, Facts};
 use super::exchange::{End, Exchange, Passed, Side, Unread};
 use super::piece::Piece;
+use super::tokens::Tokens;
 use super::writer::Message;
 use crate::clock::UnixNs;
 use crate::net::ReadStamp;
@@ -77,8 +78,16 @@ impl Wire {
 
     fn rows(self) -> Vec<Exchange> {
         self.connection.finish(false);
-        let exchange = |message| if let Message::Exchange(row) = message { Some(*row) } else { None };
-        self.messages.into_iter().filter_map(exchange).collect()
+        let mut tokens = Tokens::default();
+        let row = |message| match message {
+            Message::Events { batch, .. } => {
+                tokens.read(&batch);
+                None
+            }
+            Message::Ending(ending) => Some(ending.into_row(std::mem::take(&mut tokens))),
+            _ => None,
+        };
+        self.messages.into_iter().filter_map(row).collect()
     }
 }
 
@@ -146,6 +155,25 @@ fn what_does_not_end_a_read_is_an_interval() {
     let row = wire.rows().remove(0);
     assert_eq!((row.head, row.first_token, row.last_token), (interval(200), interval(200), interval(200)));
     assert_eq!((row.request_last, row.response_last), (exact(100), exact(200)));
+}
+
+/// Its events are read in several batches while it goes on.
+#[test]
+fn a_long_stream_has_all_its_tokens() {
+    let mut wire = Wire::new();
+    wire.up(REQUEST).down(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n");
+    for n in 0..1_000 {
+        wire.down(
+            format!("data: {{\"id\":\"c-1\",\"choices\":[{{\"delta\":{{\"content\":\"t{n}\"}}}}]}}\n\n")
+                .as_bytes(),
+        );
+    }
+    let finish = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+    wire.down(finish.as_bytes()).closed(Side::Upstream);
+    let row = wire.rows().remove(0);
+    assert_eq!((row.token_events, row.answer_whole, row.end), (1_000, Some(true), End::Complete));
+    assert_eq!((row.first_token, row.last_token), (exact(300), exact(100_200)));
+    assert_eq!(row.response_id.as_deref(), Some("c-1"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! Rows to a file or to standard output, each in one write by a thread of its own: what was written
-//! before a kill is whole lines. This file must not know what the rows mean.
+//! Rows to a file or to standard output, each in one write by a thread of its own, which reads
+//! what events say as well: what was written before a kill is whole lines. This file must not know what the rows mean.
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
 use std::sync::mpsc::Receiver;
@@ -8,14 +9,21 @@ use std::thread::JoinHandle;
 
 use anyhow::Context;
 
+use super::ending::Ending;
 use super::exchange::Exchange;
 use super::summary::{Added, Summary};
+use super::tokens::{Batch, Tokens};
 use crate::error::Explain;
 use crate::store::append::JsonLines;
 
 /// What connections tell the writer.
 pub(super) enum Message {
-    Exchange(Box<Exchange>),
+    /// Events of an exchange that goes on, by its number.
+    Events {
+        of: (u64, u64),
+        batch: Batch,
+    },
+    Ending(Box<Ending>),
     /// One is over, and what the tap added to its reads.
     Connection {
         up: Added,
@@ -57,9 +65,13 @@ pub(super) fn start(path: Option<&Path>, messages: Receiver<Message>) -> anyhow:
     };
     let thread = std::thread::Builder::new().name("tare-tap-rows".to_owned()).spawn(move || {
         let mut summary = Summary::default();
+        let mut open: HashMap<(u64, u64), Tokens> = HashMap::new();
         for message in messages {
             match message {
-                Message::Exchange(row) => {
+                Message::Events { of, batch } => open.entry(of).or_default().read(&batch),
+                Message::Ending(ending) => {
+                    let tokens = open.remove(&ending.row.number()).unwrap_or_default();
+                    let row = ending.into_row(tokens);
                     summary.count(&row);
                     if let Err(error) = sink.append(&row) {
                         summary.unwritten += 1;

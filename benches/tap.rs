@@ -3,7 +3,11 @@
 //! difference, and what the tap says of itself. Asserts nothing; say with the numbers what else the
 //! machine was doing.
 //!
-//! `cargo bench --bench tap [-- STREAMS TOKENS_PER_SECOND ROUNDS]`
+//! `cargo bench --bench tap [-- STREAMS TOKENS_PER_SECOND ROUNDS [LATE_FIRST_MS [THREADS]]]`
+//!
+//! LATE_FIRST_MS: the server holds each first token back by up to so much, so that it does not come in one
+//! burst with the other streams' tokens. THREADS: the tap's.
+
 //!
 //! Outside the server: TTFT by kernel stamps − (first write − request read), by the server's own truth.
 //! The TTFTs themselves would not tell: an engine works in steps, and a request that comes a little
@@ -59,13 +63,15 @@ fn main() -> anyhow::Result<()> {
     let streams = numbers.next().unwrap_or(50.0) as u32;
     let tokens_per_second = numbers.next().unwrap_or(20.0);
     let rounds = numbers.next().unwrap_or(10.0) as u32;
+    let late_first_ms = numbers.next().unwrap_or(0.0) as u32;
+    let threads = numbers.next().map(|n| n as u16);
     println!(
-        "{streams} streams, {tokens_per_second} tokens/s each, {rounds} rounds of {OUTPUT_TOKENS} tokens each way; {} CPUs",
+        "{streams} streams, {tokens_per_second} tokens/s each, {rounds} rounds of {OUTPUT_TOKENS} tokens each way, first tokens held back by 0 to {late_first_ms} ms; {} CPUs",
         std::thread::available_parallelism()?
     );
     let dir = tempfile::tempdir()?;
-    let server = Server::start(dir.path(), Load { tokens_per_second, late_first_ms: 0 })?;
-    let tap = Tap::start(dir.path(), &server.authority)?;
+    let server = Server::start(dir.path(), Load { tokens_per_second, late_first_ms })?;
+    let tap = Tap::start(dir.path(), &server.authority, threads)?;
     let direct: SocketAddr = server.authority.parse()?;
     let ways = [direct, tap.address];
     let _armed = arm().context("no kernel stamps here")?;
@@ -229,7 +235,7 @@ struct Tap {
 }
 
 impl Tap {
-    fn start(dir: &std::path::Path, upstream: &str) -> anyhow::Result<Self> {
+    fn start(dir: &std::path::Path, upstream: &str, threads: Option<u16>) -> anyhow::Result<Self> {
         let program = env!("CARGO_BIN_EXE_tare");
         let allowed =
             Command::new("chrt").args(["-f", "10", "true"]).output().is_ok_and(|o| o.status.success());
@@ -238,6 +244,7 @@ impl Tap {
             command.args(["-f", "10", program]);
         }
         command.args(["tap", "--listen", "0", "--upstream", upstream, "--output"]).arg(dir.join("tap.jsonl"));
+        command.args(threads.map(|n| format!("--threads={n}")));
         let mut child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn()?;
         let mut out = BufReader::new(child.stdout.take().context("its output")?);
         let mut said = String::new();

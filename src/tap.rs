@@ -46,7 +46,7 @@ use crate::net::{StampedListener, StampedStream, arm};
 /// One thread passes on the tokens of thousands of streams; a few more go on when one is held up.
 const MOST_THREADS: usize = 4;
 /// An upstream that does not take a connection within this has refused it.
-const CONNECT_LIMIT: Duration = Duration::from_secs(60);
+const CONNECT_LIMIT: Duration = Duration::from_mins(1);
 /// Until the next try when no connection could be accepted (too many open files).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Open files are raised for so many connections, as far as the hard limit lets them.

@@ -74,10 +74,11 @@ pub(super) async fn run(
             () = stop.cancelled() => return Outcome::Stopped,
         }
         match (up_end, down_end) {
-            (Some(Ended::SenderBroke), _) | (_, Some(Ended::SenderBroke)) => return Outcome::Reset,
             (Some(Ended::Closed), Some(Ended::Closed)) => return Outcome::Closed,
-            (Some(_), Some(_)) => return Outcome::Reset,
-            _ => {}
+            // What a receiver that broke had sent before is still read.
+            (None | Some(Ended::Closed | Ended::ReceiverBroke), None)
+            | (None, Some(Ended::Closed | Ended::ReceiverBroke)) => {}
+            _ => return Outcome::Reset,
         }
     }
 }

@@ -95,6 +95,7 @@ fn ended(wire: Wire) -> Vec<(End, Option<Side>)> {
     wire.rows().iter().map(|row| (row.end, row.closed_first)).collect()
 }
 
+#[allow(clippy::unnecessary_wraps)] // as rows have it
 fn exact(at: i64) -> Option<Passed> {
     Some(Passed { lo_unix_ns: UnixNs(at), hi_unix_ns: UnixNs(at), written_unix_ns: UnixNs(at + 10) })
 }
@@ -291,8 +292,12 @@ proptest! {
     ) {
         let (asked, answered) = ([REQUEST, GET].concat(), [STREAM, NO_CONTENT].concat());
         let mut wire = Wire::new();
-        pieces(&asked, up).into_iter().for_each(|piece| { wire.up(piece); });
-        pieces(&answered, down).into_iter().for_each(|piece| { wire.down(piece); });
+        for piece in pieces(&asked, up) {
+            wire.up(piece);
+        }
+        for piece in pieces(&answered, down) {
+            wire.down(piece);
+        }
         let rows = wire.rows();
         prop_assert_eq!(rows.len(), 2);
         prop_assert_eq!((rows[0].end, rows[1].end), (End::Complete, End::Complete));

@@ -11,6 +11,7 @@ mod correlate;
 mod doctor;
 mod explain;
 mod serve;
+mod tap;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub use self::correlate::CorrelateArgs;
 pub use self::doctor::DoctorArgs;
 pub use self::explain::{ExplainArgs, SlowestBy};
 pub use self::serve::{ClockArgs, EngineArgs, LogFormatName, SaysArgs, ServeArgs};
+pub use self::tap::TapArgs;
 
 use crate::record::selection::Selection;
 
@@ -68,6 +70,8 @@ pub enum Command {
     Doctor(Box<DoctorArgs>),
     /// Find out how large the tool's own error is, at a load and at a ladder of others
     Calibrate(Box<CalibrateArgs>),
+    /// Pass everything on between a client and a server, and write down when it passed
+    Tap(TapArgs),
     /// Start the embedded vLLM look-alike alone
     Serve(Box<ServeArgs>),
 }

@@ -9,6 +9,7 @@
 //! - [`workload`]: what to send
 //! - [`load`]: when and how; over [`net`], sockets and stamps
 //! - [`watch`]: this process itself, meanwhile: was it late, what did it wait for
+//! - [`tap`]: a hop of our own that only stamps, between client and server
 //! - [`ingest`]: what the server says while the load runs: scrapes, log, spans
 //! - [`import`]: what other tools recorded of both sides
 //! - [`store`]: rows to append-only streams and Parquet, and back
@@ -42,6 +43,7 @@ pub mod secrets;
 pub mod server;
 pub mod stats;
 pub mod store;
+pub mod tap;
 pub mod units;
 pub mod verbs;
 pub mod watch;

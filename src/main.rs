@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         Command::Explain(args) => verbs::explain::explain(args),
         Command::Doctor(args) => verbs::doctor::doctor(args),
         Command::Calibrate(args) => verbs::calibrate::calibrate(args, cli.quiet),
+        Command::Tap(args) => verbs::tap::tap(args, cli.quiet),
         Command::Serve(args) => verbs::serve::serve(args),
     };
     let exit: Exit = done.unwrap_or_else(|error| {

@@ -1,12 +1,16 @@
 //! HTTP/1.1 response framing, sans-IO: bytes in, head and body pieces out. Heads are read by
-//! `httparse`; chunked, length-delimited and close-delimited bodies are taken apart here, without
-//! copying. This file must not know sockets, stamps or what a body means.
+//! `httparse`, bodies taken apart in `body`, without copying. This file must not know sockets, stamps
+//! or what a body means.
+
+mod body;
+
+pub use self::body::BodyDecoder;
+use self::body::MAX_LINE_BYTES;
 
 /// A head larger than this is refused.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
-/// A chunk-size line (with extensions) or a trailer line longer than this is refused.
-const MAX_LINE_BYTES: usize = 8 * 1024;
-const MAX_HEADERS: usize = 128;
+pub const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// A head with more headers than this is refused.
+pub const MAX_HEADERS: usize = 128;
 
 /// What a response says before its body.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -43,36 +47,24 @@ pub enum HttpError {
     Excess,
 }
 
-#[derive(Debug)]
-enum State {
-    Head,
-    Length { left: u64 },
-    UntilClose,
-    ChunkSize,
-    Chunk { left: u64 },
-    ChunkCr,
-    ChunkLf,
-    Trailer,
-    Done,
-}
-
 /// Decodes one response. Feed it every byte read from the connection, in order.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ResponseDecoder {
-    state: State,
     head: Option<Head>,
-    /// Head bytes, then the unfinished chunk-size or trailer line.
+    /// Set with the head.
+    body: Option<BodyDecoder>,
+    /// Bytes of an unfinished head.
     pending: Vec<u8>,
     received: bool,
-}
-
-impl Default for ResponseDecoder {
-    fn default() -> Self {
-        Self { state: State::Head, head: None, pending: Vec::new(), received: false }
-    }
+    bodyless: bool,
 }
 
 impl ResponseDecoder {
+    /// For the answer to a `HEAD` request, which has no body whatever its head says.
+    pub fn without_body() -> Self {
+        Self { bodyless: true, ..Self::default() }
+    }
+
     /// The head, once it is complete.
     pub fn head(&self) -> Option<&Head> {
         self.head.as_ref()
@@ -85,50 +77,34 @@ impl ResponseDecoder {
 
     /// Whether the response is complete.
     pub fn is_done(&self) -> bool {
-        matches!(self.state, State::Done)
+        self.body.as_ref().is_some_and(BodyDecoder::is_done)
     }
 
     /// Takes the next bytes; body bytes are handed to `body`, with the head, as they lie in `input`.
-    pub fn push(&mut self, mut input: &[u8], mut body: impl FnMut(&Head, &[u8])) -> Result<(), HttpError> {
+    pub fn push(&mut self, input: &[u8], body: impl FnMut(&Head, &[u8])) -> Result<(), HttpError> {
+        if self.push_some(input, body)?.is_empty() { Ok(()) } else { Err(HttpError::Excess) }
+    }
+
+    /// The same, up to the end of the response at most; returns what is left of `input`.
+    pub fn push_some<'a>(
+        &mut self,
+        mut input: &'a [u8],
+        mut body: impl FnMut(&Head, &[u8]),
+    ) -> Result<&'a [u8], HttpError> {
         self.received |= !input.is_empty();
-        while !input.is_empty() {
-            input = match &mut self.state {
-                State::Head => self.take_head(input)?,
-                State::Length { left } | State::Chunk { left } => {
-                    let n = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
-                    let (piece, rest) = input.split_at(n);
-                    if let Some(head) = &self.head {
-                        body(head, piece);
-                    }
-                    *left -= n as u64;
-                    if *left == 0 {
-                        self.state = if matches!(self.state, State::Chunk { .. }) {
-                            State::ChunkCr
-                        } else {
-                            State::Done
-                        };
-                    }
-                    rest
-                }
-                State::UntilClose => {
-                    if let Some(head) = &self.head {
-                        body(head, input);
-                    }
-                    &[]
-                }
-                State::ChunkCr => self.expect(input, b'\r', State::ChunkLf)?,
-                State::ChunkLf => self.expect(input, b'\n', State::ChunkSize)?,
-                State::ChunkSize | State::Trailer => self.take_line(input)?,
-                State::Done => return Err(HttpError::Excess),
-            };
+        while self.head.is_none() && !input.is_empty() {
+            input = self.take_head(input)?;
         }
-        Ok(())
+        match (&self.head, &mut self.body) {
+            (Some(head), Some(decoder)) => decoder.push(input, |piece| body(head, piece)),
+            _ => Ok(input),
+        }
     }
 
     /// The peer closed: completes a close-delimited body. Whether the response is whole.
     pub fn close(&mut self) -> bool {
-        if matches!(self.state, State::UntilClose) {
-            self.state = State::Done;
+        if let Some(body) = &mut self.body {
+            body.close();
         }
         self.is_done()
     }
@@ -170,82 +146,20 @@ impl ResponseDecoder {
             let connection = head.header("connection").unwrap_or("").to_ascii_lowercase();
             head.keep_alive =
                 if http10 { connection.contains("keep-alive") } else { !connection.contains("close") };
-            self.state = body_state(&head)?;
-            if matches!(self.state, State::UntilClose) {
-                head.keep_alive = false;
-            }
-            self.head = Some(head);
+            let body = if self.bodyless { BodyDecoder::none() } else { body_of(&head)? };
+            head.keep_alive &= !body.is_until_close();
+            (self.head, self.body) = (Some(head), Some(body));
         }
         Ok(input.get(length.saturating_sub(before)..).unwrap_or_default())
     }
-
-    fn expect<'a>(&mut self, input: &'a [u8], byte: u8, next: State) -> Result<&'a [u8], HttpError> {
-        match input.split_first() {
-            Some((&found, rest)) if found == byte => {
-                self.state = next;
-                Ok(rest)
-            }
-            Some((&found, _)) => Err(HttpError::ChunkEnd(found)),
-            None => Ok(input),
-        }
-    }
-
-    /// A chunk-size line or a trailer line, perhaps over several reads.
-    fn take_line<'a>(&mut self, input: &'a [u8]) -> Result<&'a [u8], HttpError> {
-        let end = input.iter().position(|&b| b == b'\n');
-        let part = input.get(..end.unwrap_or(input.len())).unwrap_or_default();
-        if self.pending.len() + part.len() > MAX_LINE_BYTES {
-            return Err(HttpError::LineTooLong);
-        }
-        let Some(end) = end else {
-            self.pending.extend_from_slice(part);
-            return Ok(&[]);
-        };
-        let is_trailer = matches!(self.state, State::Trailer);
-        self.state = if self.pending.is_empty() {
-            after_line(part, is_trailer)?
-        } else {
-            self.pending.extend_from_slice(part);
-            let line = std::mem::take(&mut self.pending);
-            after_line(&line, is_trailer)?
-        };
-        Ok(input.get(end + 1..).unwrap_or_default())
-    }
 }
 
-fn body_state(head: &Head) -> Result<State, HttpError> {
+fn body_of(head: &Head) -> Result<BodyDecoder, HttpError> {
     if head.status == 204 || head.status == 304 {
-        return Ok(State::Done);
+        return Ok(BodyDecoder::none());
     }
-    if head.header("transfer-encoding").is_some_and(|v| v.to_ascii_lowercase().contains("chunked")) {
-        return Ok(State::ChunkSize);
-    }
-    match head.header("content-length") {
-        None => Ok(State::UntilClose),
-        Some(text) => match text.parse() {
-            Ok(0) => Ok(State::Done),
-            Ok(left) => Ok(State::Length { left }),
-            Err(_) => Err(HttpError::Head(format!("`content-length: {text}`"))),
-        },
-    }
-}
-
-/// The state after a complete line: a chunk of that size, or more trailers, or the end.
-fn after_line(line: &[u8], is_trailer: bool) -> Result<State, HttpError> {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    if is_trailer {
-        return Ok(if line.is_empty() { State::Done } else { State::Trailer });
-    }
-    let digits = line.split(|&b| b == b';').next().unwrap_or_default().trim_ascii();
-    std::str::from_utf8(digits)
-        .ok()
-        .filter(|d| !d.is_empty() && d.len() <= 15 && d.bytes().all(|b| b.is_ascii_hexdigit()))
-        .and_then(|d| u64::from_str_radix(d, 16).ok())
-        .map(|size| if size == 0 { State::Trailer } else { State::Chunk { left: size } })
-        .ok_or_else(|| {
-            let shown = line.get(..line.len().min(40)).unwrap_or_default();
-            HttpError::ChunkSize(String::from_utf8_lossy(shown).escape_debug().to_string())
-        })
+    let framed = BodyDecoder::framed(head.header("transfer-encoding"), head.header("content-length"))?;
+    Ok(framed.unwrap_or_else(BodyDecoder::until_close))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ mod client;
 mod closed_loop;
 mod connections;
 mod ended;
-mod http1;
+pub mod http1;
 mod live;
 pub mod needs;
 mod open_loop;

@@ -1,14 +1,6 @@
 //! A TCP connection, perhaps under TLS, whose every read comes with the kernel's receive stamp and
-//! the program's own.
-//!
-//! Linux stamps a read with the time of the *last* segment it touches, and queued segments are
-//! coalesced under the newest stamp. A stamp is therefore the time of the read's last byte, and only
-//! if the read emptied the socket is that byte the last one that had arrived. `ReadStamp` carries
-//! what a caller needs to tell exact from bounded: the stamp, whether the read drained the socket,
-//! and the last moment before it at which the socket was seen empty. `Received` tells in addition
-//! where in the TCP stream a byte lay, by which its segment can be found in a packet capture.
+//! the program's own. This file must not know HTTP.
 
-use std::cell::RefCell;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
@@ -16,99 +8,21 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
-use tokio::io::Interest;
 use tokio::net::TcpStream;
 
+use super::halves::{Incoming, Outgoing};
+use super::receiving::{BUFFER, ReadStamp, Received, Receiving};
 use super::source::socket;
 use super::stamps;
 use super::tls::{self, Tls};
-use crate::clock::{Moment, UnixNs};
-
-/// Bytes one read takes at most. One buffer per worker thread, so it can be generous.
-const READ_BYTES: usize = 256 * 1024;
-
-thread_local! {
-    /// Lent to the closure of one read at a time: reading and decoding happen without a suspension
-    /// between them, so connections need no buffer of their own.
-    static BUFFER: RefCell<(Vec<u8>, Vec<u8>)> = RefCell::new((vec![0; READ_BYTES], stamps::control_space()));
-}
-
-/// When the bytes of one read arrived.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct ReadStamp {
-    /// The kernel's stamp of the read's last byte; `None` when it gave none.
-    pub kernel: Option<UnixNs>,
-    /// When the program had the bytes.
-    pub user: UnixNs,
-    /// The read took everything that had arrived.
-    pub drained: bool,
-    /// The last moment before this read at which the socket was seen empty: nothing in this read
-    /// arrived earlier.
-    pub empty_before: UnixNs,
-}
-
-impl ReadStamp {
-    /// `kernel` is the stamp as the kernel gave it, on the wall clock; `now` is the moment after the
-    /// read.
-    ///
-    /// A segment stamped before the socket was last seen empty had waited elsewhere: in another queue
-    /// of the kernel for a moment, or behind a lost one for long; or the wall clock was set forward
-    /// since. Its stamp is no arrival here, but bounds it. A stamp from the future tells that the
-    /// wall clock was set back since: it says nothing.
-    fn new(kernel: Option<UnixNs>, now: Moment, drained: bool, empty_before: UnixNs) -> Self {
-        let user = now.axis;
-        match kernel.map(|wall| now.place(wall)) {
-            Some(early) if early < empty_before => Self { kernel: None, user, drained, empty_before: early },
-            Some(late) if late > user => Self { kernel: None, user, drained, empty_before },
-            kernel => Self { kernel, user, drained, empty_before },
-        }
-    }
-
-    /// The best single stamp: the kernel's, else the program's.
-    pub fn best(&self) -> UnixNs {
-        self.kernel.unwrap_or(self.user)
-    }
-}
-
-/// The bytes of one read, with their stamp.
-#[derive(Clone, Copy, Debug)]
-pub struct Received<'a> {
-    /// As the peer's program wrote them (under TLS: decrypted). Empty at the peer's end.
-    pub bytes: &'a [u8],
-    pub stamp: ReadStamp,
-    /// Where the read began in the TCP stream.
-    begin: u64,
-    /// Under TLS: for each record, where it ends in `bytes` and in the TCP stream.
-    records: &'a [(usize, u64)],
-}
-
-impl<'a> Received<'a> {
-    /// A read without TLS that began at byte `begin` of the connection's stream.
-    pub fn plain(bytes: &'a [u8], stamp: ReadStamp, begin: u64) -> Self {
-        Self { bytes, stamp, begin, records: &[] }
-    }
-
-    /// Where in the TCP stream the segment lies that made byte `at - 1` of `bytes` readable: the
-    /// offset after that byte, under TLS after its record.
-    pub fn offset_after(&self, at: usize) -> u64 {
-        if self.records.is_empty() {
-            return self.begin + at as u64;
-        }
-        let record = self.records.partition_point(|&(end, _)| end < at);
-        self.records.get(record).or(self.records.last()).map_or(self.begin, |&(_, offset)| offset)
-    }
-}
+use crate::clock::UnixNs;
 
 /// One TCP connection.
 pub struct StampedStream {
     socket: TcpStream,
     tls: Option<Box<Tls>>,
-    empty_at: UnixNs,
+    receiving: Receiving,
     local: Option<SocketAddr>,
-    /// Bytes read from the TCP stream since its beginning.
-    offset: u64,
-    /// Bytes read since this connection last let others run.
-    since_pause: usize,
 }
 
 impl StampedStream {
@@ -128,8 +42,24 @@ impl StampedStream {
         let socket = tokio::time::timeout(time_limit, socket.connect(address))
             .await
             .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no connection within the time limit"))??;
+        Ok(Self::new(socket, UnixNs::now()))
+    }
+
+    /// Over an open connection, into which nothing had come at `empty_at`.
+    pub(super) fn new(socket: TcpStream, empty_at: UnixNs) -> Self {
         let local = socket.local_addr().ok();
-        Ok(Self { socket, tls: None, empty_at: UnixNs::now(), local, offset: 0, since_pause: 0 })
+        Self { socket, tls: None, receiving: Receiving::new(empty_at), local }
+    }
+
+    /// Both ways of a connection without TLS, each for itself.
+    pub fn halves(&mut self) -> (Incoming<'_>, Outgoing<'_>) {
+        (Incoming::new(&self.socket, &mut self.receiving), Outgoing::new(&self.socket))
+    }
+
+    /// Closes with a reset: what is still to be sent is thrown away, and the peer is told so.
+    pub fn reset(self) {
+        // Where this is not taken, dropping closes in the usual way: all that can be done.
+        let _ = socket2::SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
     }
 
     /// Puts TLS over the connection: from here on it reads and writes what is under it.
@@ -187,18 +117,8 @@ impl StampedStream {
         }
     }
 
-    async fn write_raw(&self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            // The socket is writable nearly always: try first, wait only when told to.
-            match self.socket.try_write(bytes) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(n) => bytes = bytes.get(n..).unwrap_or_default(),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.socket.writable().await?,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(())
+    async fn write_raw(&self, bytes: &[u8]) -> io::Result<()> {
+        Outgoing::new(&self.socket).write_all(bytes).await
     }
 
     /// Waits for bytes and hands them, with their stamps, to `take`; an empty slice is the peer's
@@ -240,46 +160,7 @@ impl StampedStream {
     }
 
     async fn read_raw<T>(&mut self, take: impl FnOnce(&[u8], ReadStamp, u64) -> T) -> io::Result<T> {
-        // A peer that always has more must not keep this thread from other connections and time limits.
-        if self.since_pause >= READ_BYTES {
-            self.since_pause = 0;
-            tokio::task::yield_now().await;
-        }
-        loop {
-            self.socket.readable().await?;
-            let before = UnixNs::now();
-            let (mut looked, mut got) = (false, None);
-            let tried = self.socket.try_io(Interest::READABLE, || {
-                looked = true;
-                let (length, kernel) = BUFFER.with_borrow_mut(|(buffer, control)| {
-                    stamps::receive(self.socket.as_raw_fd(), buffer, control)
-                })?;
-                let drained = length < READ_BYTES;
-                got = Some((length, ReadStamp::new(kernel, Moment::now(), drained, self.empty_at)));
-                // A short read emptied the socket (epoll(7) says so for streams): the readiness is
-                // taken back here, without a second read that would only be told so.
-                if drained && length > 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
-            });
-            if looked && matches!(&tried, Err(e) if e.kind() == io::ErrorKind::WouldBlock) {
-                self.empty_at = before;
-            }
-            match (got, tried) {
-                (Some((length, stamp)), _) => {
-                    let begin = self.offset;
-                    self.offset += length as u64;
-                    self.since_pause += length;
-                    return Ok(BUFFER.with_borrow(|(buffer, _)| {
-                        take(buffer.get(..length).unwrap_or_default(), stamp, begin)
-                    }));
-                }
-                (None, Err(e))
-                    if !matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) =>
-                {
-                    return Err(e);
-                }
-                (None, _) => {}
-            }
-        }
+        self.receiving.read(&self.socket, take).await
     }
 
     /// Whether the peer has closed or sent something unasked: such a kept connection is not reused.
@@ -291,7 +172,7 @@ impl StampedStream {
             let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
             match recv(self.socket.as_raw_fd(), &mut probe, flags) {
                 Err(Errno::EAGAIN) => {
-                    self.empty_at = before;
+                    self.receiving.empty_at = before;
                     return false;
                 }
                 // Under TLS the peer may have had something to say that is no data: session tickets.
@@ -307,14 +188,14 @@ impl StampedStream {
     /// Takes what is there, if it is TLS's own.
     fn take_protocol_messages(&mut self) -> bool {
         let Some(tls) = &mut self.tls else { return false };
-        let begin = self.offset;
+        let begin = self.receiving.offset;
         let taken = BUFFER.with_borrow_mut(|(buffer, control)| {
             let (length, _) = stamps::receive(self.socket.as_raw_fd(), buffer, control)?;
             let opened = tls.take(buffer.get(..length).unwrap_or_default(), begin)?;
             io::Result::Ok((length, opened.bytes.is_empty() && !opened.closed))
         });
         let Ok((length, is_protocol)) = taken else { return false };
-        self.offset += length as u64;
+        self.receiving.offset += length as u64;
         length > 0 && is_protocol
     }
 }
@@ -325,7 +206,9 @@ mod tests {
     use std::io::Write;
     use std::net::{Shutdown, TcpListener};
 
+    use super::super::receiving::READ_BYTES;
     use super::*;
+    use crate::clock::Moment;
 
     fn on_a_runtime<T>(work: impl Future<Output = T>) -> T {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)

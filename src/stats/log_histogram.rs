@@ -27,6 +27,17 @@ impl LogHistogram {
         }
     }
 
+    /// Counts what `other` has counted too.
+    pub fn add(&mut self, other: &Self) {
+        if self.counts.len() < other.counts.len() {
+            self.counts.resize(other.counts.len(), 0);
+        }
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += more;
+        }
+        self.total += other.total;
+    }
+
     /// How many values were counted.
     pub fn total(&self) -> u64 {
         self.total
@@ -57,6 +68,20 @@ mod tests {
         for q in [0.01, 0.5, 0.9, 0.99, 1.0] {
             assert!((histogram.quantile(q).unwrap() / q - 1.0).abs() < 0.026, "{q}");
         }
+    }
+
+    #[test]
+    fn counts_of_parts_are_those_of_the_whole() {
+        let (mut whole, mut parts) = (LogHistogram::default(), LogHistogram::default());
+        for values in [[1e-5, 3e-4, 0.2], [1e-6, 1e-5, 7.0]] {
+            let mut part = LogHistogram::default();
+            for value in values {
+                whole.record(value);
+                part.record(value);
+            }
+            parts.add(&part);
+        }
+        assert_eq!((parts.total(), &parts), (6, &whole));
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod explain;
 pub mod report;
 pub mod run;
 pub mod serve;
+pub mod tap;
 
 use std::io::{self, Write};
 
@@ -37,14 +38,21 @@ fn unless_closed(printed: io::Result<()>) -> io::Result<()> {
 
 /// What a run needs of the program.
 fn options(quiet: bool) -> anyhow::Result<Options> {
-    Ok(Options { exe: std::env::current_exe()?, quiet, interrupt: interrupt()?, truth: None })
+    Ok(Options {
+        exe: std::env::current_exe()?,
+        quiet,
+        interrupt: interrupt("stopping: the report follows (again to end at once)")?,
+        truth: None,
+    })
 }
 
-/// The first Ctrl-C (or SIGTERM) stops the load; what was measured is reported. The second ends the
+/// The first Ctrl-C (or SIGTERM) stops what is done, which is `said`; what was measured is reported. The second ends the
 /// program at once; what was written stays.
-fn interrupt() -> anyhow::Result<CancellationToken> {
+fn interrupt(said: &'static str) -> anyhow::Result<CancellationToken> {
     let token = CancellationToken::new();
     let cancel = token.clone();
+    // Signals are listened for before this returns: what is said to be ready can be stopped.
+    let (listening, listens) = std::sync::mpsc::channel::<()>();
     std::thread::Builder::new().name("tare-signals".to_owned()).spawn(move || {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
         runtime.block_on(async {
@@ -54,6 +62,7 @@ fn interrupt() -> anyhow::Result<CancellationToken> {
             else {
                 return;
             };
+            drop(listening);
             let mut count = 0;
             loop {
                 tokio::select! {
@@ -64,10 +73,11 @@ fn interrupt() -> anyhow::Result<CancellationToken> {
                 if count > 1 {
                     std::process::exit(Exit::Interrupted as i32);
                 }
-                let _ = writeln!(std::io::stderr(), "stopping: the report follows (again to end at once)");
+                let _ = writeln!(std::io::stderr(), "{said}");
                 cancel.cancel();
             }
         });
     })?;
+    let _ = listens.recv();
     Ok(token)
 }

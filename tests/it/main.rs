@@ -29,5 +29,6 @@ mod secrets;
 mod source;
 mod stamps;
 mod support;
+mod tap;
 mod window;
 mod wire;

@@ -201,7 +201,18 @@ pub fn align(pairs: &Pairs, one_host: bool, stated_bound_s: Option<f64>) -> (Map
     let Some(mut frame) = Frame::new(&bounds) else {
         return (Map::Unknown, clocks);
     };
-    let Some(stretches) = stretches(&bounds, &frame) else {
+    let mut found = stretches(&bounds, &frame);
+    if found.is_none()
+        && let Some(rest) = without_strays(&bounds)
+    {
+        clocks.strays = bounds.len() - rest.len();
+        bounds = rest;
+        found = Frame::new(&bounds).and_then(|without| {
+            frame = without;
+            stretches(&bounds, &frame)
+        });
+    }
+    let Some(stretches) = found else {
         clocks.relation = ClockRelation::Contradict;
         return (Map::Unknown, clocks);
     };
@@ -276,6 +287,28 @@ impl Frame {
             band: self.band(bounds)?,
         })
     }
+}
+
+/// The bounds without the few that contradict most of the other side: pairs of something else, such as a
+/// span under a wrong id. `None` where there are none, or too many to be few.
+fn without_strays(bounds: &[Bound]) -> Option<Vec<Bound>> {
+    let side = |out: bool| {
+        let mut ahead: Vec<i64> = bounds.iter().filter(|b| b.out == out).map(|b| b.ahead_ns).collect();
+        ahead.sort_unstable();
+        ahead
+    };
+    let (most, least) = (side(true), side(false));
+    let is_stray = |b: &Bound| {
+        let (against, of) = if b.out {
+            (least.len() - least.partition_point(|l| *l <= b.ahead_ns), least.len())
+        } else {
+            (most.partition_point(|m| *m < b.ahead_ns), most.len())
+        };
+        against * 2 > of
+    };
+    let rest: Vec<Bound> = bounds.iter().copied().filter(|b| !is_stray(b)).collect();
+    let strays = bounds.len() - rest.len();
+    (strays > 0 && strays as f64 <= (MOST_STRAYS * bounds.len() as f64).max(1.0)).then_some(rest)
 }
 
 /// The fewest runs of bounds, as `[first, end)`, that one line each can satisfy, without those that lie

@@ -236,6 +236,13 @@ fn clock(join: &RequestJoin<'_>) -> Check {
         ClockRelation::Bounded if c.stated_bound_fits == Some(false) => {
             (Verdict::Differ, format!("the bound given does not fit the {pairs} pairs and is not used"))
         }
+        ClockRelation::Bounded if c.strays > 0 => (
+            Verdict::Differ,
+            format!(
+                "one offset and drift satisfy {pairs} pairs but for {}, which are of something else",
+                c.strays
+            ),
+        ),
         ClockRelation::Bounded => (Verdict::Agree, format!("one offset and drift satisfy all {pairs} pairs")),
     };
     check(name, None, None, verdict, detail)

@@ -32,6 +32,8 @@ pub struct Clocks {
     pub pairs_back: usize,
     /// Pairs that contradict one clock, where one host was given.
     pub against_one_clock: usize,
+    /// Pairs left out because they contradict most of the others: of something else.
+    pub strays: usize,
     /// Stretches without a step, in the order of time; one where no clock was stepped.
     pub stretches: Vec<Stretch>,
     /// The bound that the user gave for the difference of the clocks, s.

@@ -287,11 +287,12 @@ fn percentile(e: &Estimate, unit: Unit) -> String {
 
 /// `334.0 ms [320.1, 349.4]`.
 fn show(e: &Estimate, unit: Unit) -> String {
-    let scale = Scale::of(unit, e.value.abs());
     if e.is_bounded() {
+        // One unit for all three: that of the largest.
+        let scale = Scale::of(unit, e.value.abs().max(e.lo.abs()).max(e.hi.abs()));
         format!("{} [{}, {}]", scale.show(e.value), scale.number(e.lo), scale.number(e.hi))
     } else {
-        scale.show(e.value)
+        Scale::of(unit, e.value.abs()).show(e.value)
     }
 }
 

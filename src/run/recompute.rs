@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::clock::on_axis;
+use crate::clock::{Step, UnixNs, on_axis};
 use crate::correlate;
 use crate::metric::Metric;
 use crate::plot::{self, PlotData, Sample, Side};
@@ -107,14 +107,30 @@ fn undo_steps(data: &mut RunData) {
             row.time_unix_ns = row.time_unix_ns.map(|time| on_axis(&steps, time, row.read_unix_ns));
         }
         for row in &mut data.spans.rows {
+            let began = row.start_unix_ns;
             row.end_unix_ns = on_axis(&steps, row.end_unix_ns, row.recv_unix_ns);
-            row.start_unix_ns = on_axis(&steps, row.start_unix_ns, row.end_unix_ns);
+            row.start_unix_ns = on_axis(&steps, began, row.end_unix_ns);
+            let lasted = |s: f64| duration_s(&steps, (began, row.start_unix_ns), s, row.end_unix_ns);
+            (row.ttft_s, row.e2e_s) = (row.ttft_s.map(lasted), row.e2e_s.map(lasted));
         }
         for row in &mut data.stat_log.rows {
-            row.iteration_unix_ns = row.iteration_unix_ns.map(|time| on_axis(&steps, time, row.read_unix_ns));
+            let Some((ended, e2e)) = row.iteration_unix_ns.zip(row.e2e_s) else { continue };
+            let here = on_axis(&steps, ended, row.read_unix_ns);
+            let began = ended.plus_seconds(-e2e);
+            row.iteration_unix_ns = Some(here);
+            row.e2e_s = Some(duration_s(&steps, (began, on_axis(&steps, began, here)), e2e, here));
         }
     }
     data.manifest.clock.steps = steps;
+}
+
+/// TTFT and E2E are differences of the wall clock: what a step put into one is taken out. `began`: the
+/// begin as the wall clock had it, and on the axis. A duration without a step stays as it was, to the bit.
+fn duration_s(steps: &[Step], began: (UnixNs, UnixNs), lasted_s: f64, ended: UnixNs) -> f64 {
+    let (wall, axis) = began;
+    let end = wall.plus_seconds(lasted_s);
+    let here = on_axis(steps, end, ended.plus_seconds(0.001));
+    if here.0 - end.0 == axis.0 - wall.0 { lasted_s } else { here.seconds_since(axis) }
 }
 
 /// The raw records as Parquet.
@@ -172,5 +188,23 @@ fn plot_data(report: &Report<'_>) -> PlotData {
             .filter(|row| !row.whole_run)
             .filter_map(|row| Some((row.metric, row.tare?)))
             .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The wall clock was set forward by 0.7 s half way through the second of three requests.
+    #[test]
+    fn a_step_of_this_hosts_clock_is_taken_out_of_durations() {
+        let at = |s: f64| UnixNs(1_795_533_160_000_000_000).plus_seconds(s);
+        let steps = [Step { at_unix_ns: at(10.1), by_ns: 700_000_000 }];
+        let lasted = |wall: f64, axis: f64, said: f64, ended: f64| {
+            duration_s(&steps, (at(wall), at(axis)), said, at(ended))
+        };
+        assert!((lasted(5.0, 5.0, 0.2, 5.2) - 0.2).abs() < 1e-15, "before it");
+        assert!((lasted(10.0, 10.0, 0.9, 10.2) - 0.2).abs() < 1e-9, "across it");
+        assert!((lasted(20.7, 20.0, 0.2, 20.2) - 0.2).abs() < 1e-15, "after it");
     }
 }

@@ -32,9 +32,17 @@ pub const MIN_ROWS: usize = 5;
 const ROUNDING: f64 = 1e-13;
 
 /// The mean.
+///
+/// Where no value is negative the mean is none, and so is no bound of it.
 pub fn mean(values: &[f64], blocks: Blocks<'_>, seed: u64) -> Option<Estimate> {
     let rows: Vec<[f64; 1]> = values.iter().map(|v| [*v]).collect();
-    of_sums(&rows, blocks, |sums, n| sums[0] / n, seed)
+    let estimate = of_sums(&rows, blocks, |sums, n| sums[0] / n, seed)?;
+    let positive = values.iter().all(|v| *v >= 0.0);
+    Some(if positive && estimate.lo.is_finite() {
+        Estimate { lo: estimate.lo.max(0.0), ..estimate }
+    } else {
+        estimate
+    })
 }
 
 /// Σ numerator / Σ denominator over `(numerator, denominator)` pairs: the ratio of sums, as servers'

@@ -92,10 +92,21 @@ fn a_step_is_found_and_each_side_of_it_bounded() {
 }
 
 #[test]
-fn pairs_of_something_else_are_no_steps() {
+fn a_few_pairs_of_something_else_are_left_out_and_counted() {
     let mut odd = pairs(steady(0.1234, 0.0));
     // One span of another request: an hour off.
     odd.out(client(50.0), steady(-3600.0, 0.0).shows(50.0));
+    let (_, clocks) = align(&odd, false, None);
+    assert_eq!((clocks.relation, clocks.strays), (ClockRelation::Bounded, 1));
+    assert!(clocks.stretches[0].offset_lo_s < 0.1234 && 0.1234 < clocks.stretches[0].offset_hi_s);
+}
+
+#[test]
+fn many_pairs_of_something_else_leave_nothing_to_be_believed() {
+    let mut odd = pairs(steady(0.1234, 0.0));
+    for i in 0..20 {
+        odd.out(client(f64::from(i) * 5.0 + 0.01), steady(-3600.0, 0.0).shows(f64::from(i) * 5.0));
+    }
     let (map, clocks) = align(&odd, false, None);
     assert!(matches!(map, Map::Unknown));
     assert_eq!(clocks.relation, ClockRelation::Contradict);

@@ -1,10 +1,26 @@
-//! Caddy's JSON log: access lines with the fields that `log_append` adds, named as in tare's
-//! configuration for it, and the proxy's warning about an answer that it could not finish. Keys may
-//! come twice; the last one counts, as with most JSON readers. It must not know what a reader makes
-//! of them.
+//! Caddy's JSON log: access lines with the fields that `log_append` adds, and the proxy's warning
+//! about an answer that it could not finish. Keys may come twice; the last one counts, as with most
+//! JSON readers. It must not know what a reader makes of them.
 //!
 //! An access line with `duration` 0 is of an answer that did not end as it should: its time was not
 //! taken, it is not 0.
+//!
+//! To turn on, in the site:
+//!
+//! ```text
+//! log {
+//!     format json {
+//!         time_format unix_seconds_float
+//!         duration_format seconds
+//!     }
+//! }
+//! log_append x_request_id {http.request.header.X-Request-Id}
+//! log_append up_latency_ms {http.reverse_proxy.upstream.latency_ms}
+//! log_append up_duration_ms {http.reverse_proxy.upstream.duration_ms}
+//! log_append up_hostport {http.reverse_proxy.upstream.hostport}
+//! log_append retries {http.reverse_proxy.retries}
+//! log_append uuid {http.request.uuid}
+//! ```
 
 use crate::event::{Event, LogLine, Parsed};
 use crate::hop::{Completeness, Hop, Product, Try};

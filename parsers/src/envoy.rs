@@ -1,6 +1,20 @@
 //! Envoy's access log: the default text format, and JSON whose fields are the operators that place
-//! every moment of a request (`COMMON_DURATION`), named as in tare's configuration for it. It must
-//! not know what a reader makes of them.
+//! every moment of a request (`COMMON_DURATION`). It must not know what a reader makes of them.
+//!
+//! To turn on, as `json_format` of an access log (keys may be left out, but for `start` and, to be
+//! recognised, `details`, `flags` and `duration`; each `…_us` is `%COMMON_DURATION(DS_RX_BEG:…:us)%`
+//! to the moment that its name says, `DS_RX_END` to `DS_TX_END`):
+//!
+//! ```text
+//! start: "%START_TIME(%s.%9f)%"      emit: "%EMIT_TIME(%s.%9f)%"      rid: "%REQ(X-REQUEST-ID)%"
+//! traceparent: "%REQ(TRACEPARENT)%"  stream_id: "%STREAM_ID%"         path: "%REQ(:PATH)%"
+//! code: "%RESPONSE_CODE%"            details: "%RESPONSE_CODE_DETAILS%" flags: "%RESPONSE_FLAGS%"
+//! attempts: "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"                        duration: "%DURATION%"
+//! ds_rx_end_us  us_tx_beg_us  us_tx_end_us  us_rx_beg_us  us_rx_body_beg_us  us_rx_end_us
+//! ds_tx_beg_us  ds_tx_end_us         bytes_rx: "%BYTES_RECEIVED%"     bytes_tx: "%BYTES_SENT%"
+//! up_host: "%UPSTREAM_HOST%"         down_remote: "%DOWNSTREAM_REMOTE_ADDRESS%"
+//! request_duration, request_tx_duration, response_duration: milliseconds, where no `…_us` is there
+//! ```
 //!
 //! Operators: Envoy documentation, "Access logging", command operators. `US_CX_*` is not read: it
 //! repeats for every request of a pooled connection.

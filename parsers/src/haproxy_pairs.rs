@@ -1,6 +1,12 @@
 //! HAProxy's log in a `log-format` of `key=value` pairs, of which `ts=%Ts.%ms` is the first and
 //! `req=%{+Q}r` the last: it ends the line, so that a cut line is known. It must not know how lines
 //! are framed, nor what timers mean.
+//!
+//! To turn on, in the front end, with `http-request capture req.hdr(X-Request-Id) len 128`:
+//!
+//! ```text
+//! log-format "ts=%Ts.%ms ci=%ci:%cp be=%b/%s Th=%Th Ti=%Ti TR=%TR Tw=%Tw Tc=%Tc Tr=%Tr Ta=%Ta st=%ST B=%B U=%U tsc=%tsc rc=%rc uid=%ID rid=%[capture.req.hdr(0)] req=%{+Q}r"
+//! ```
 
 use crate::haproxy::{MS_NS, SLACK_NS, Timers, number, path, trace};
 use crate::hop::{Hop, HopTime, Product};

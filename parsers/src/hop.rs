@@ -22,6 +22,8 @@ pub struct Hop<'a> {
     /// `address:port` of the client; some products log no port.
     pub client: Option<Cow<'a, str>>,
     pub path: Option<Cow<'a, str>>,
+    /// When the request began by the product's account, and when it was over. The formats' files say
+    /// where an account begins late (LiteLLM).
     pub start: Option<HopTime>,
     pub end: Option<HopTime>,
     pub phases: Phases,

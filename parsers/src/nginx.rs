@@ -2,6 +2,19 @@
 //! with `msec=` and end with `rc=`, and the same as JSON. `combined` is known, and refused. Times per
 //! try come as lists, `0.001, 0.200`, with ` : ` between the groups of internal redirects. It must not
 //! know what a reader makes of them.
+//!
+//! To turn on, in `http { … }` (keys may be left out, but for `msec`, `rt`, `st` and, at the end, `rc`):
+//!
+//! ```text
+//! log_format tare 'msec=$msec rid=$http_x_request_id nrid=$request_id tp=$http_traceparent '
+//!   'raddr=$remote_addr:$remote_port uri=$request_uri st=$status rt=$request_time ua=$upstream_addr '
+//!   'ust=$upstream_status uct=$upstream_connect_time uht=$upstream_header_time '
+//!   'urt=$upstream_response_time rl=$request_length bs=$bytes_sent rc=$request_completion';
+//! ```
+//!
+//! In JSON (`escape=json`) the keys are the variables' names, but for `msec`, `uri`, `x_request_id`,
+//! `traceparent`, `remote` (address and port), `upstream_connect_time` and its like in quotes, and
+//! `completion` for `$request_completion`.
 
 use crate::event::{LogLine, Parsed};
 use crate::hop::{Completeness, Hop, Product, Try};

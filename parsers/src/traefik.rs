@@ -1,6 +1,9 @@
 //! Traefik's access log: JSON, with nanoseconds and kept headers, and its common log format, which
 //! ends with milliseconds and has no ids. It must not know what a reader makes of them.
 //!
+//! To turn on the ids: `accessLog.format: json`, `accessLog.fields.headers.names` with
+//! `X-Request-Id: keep` and `Traceparent: keep`.
+//!
 //! `OriginStatus` 0 means that the answer did not end as it should: then `OriginDuration` is 0 too,
 //! and `Overhead`, their difference, is the whole request. None of the three is taken.
 

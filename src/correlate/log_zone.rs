@@ -9,8 +9,8 @@ use crate::record::clocks::{ClockRelation, Clocks};
 
 /// Offsets between time zones are multiples of a quarter of an hour.
 const GRID_NS: i64 = 15 * 60 * 1_000_000_000;
-/// The widest pair of zones in use, UTC−12 and UTC+14.
-const WIDEST_NS: i64 = 26 * 60 * 60 * 1_000_000_000;
+/// Zones are up to 26 hours apart (UTC−12 and UTC+14), but what is a day off is more likely of another day.
+const WIDEST_NS: i64 = 24 * 60 * 60 * 1_000_000_000 - 1;
 /// What else a log's stamps may be off by.
 const SLACK_NS: i64 = 2_000_000_000;
 

@@ -65,6 +65,9 @@ pub struct LogReader {
     zone_guess: Option<(i64, UnixNs, UnixNs)>,
     scratch: String,
     recent: VecDeque<String>,
+    /// Lines of a gateway's access log, and in which format the first of them was.
+    hops: u64,
+    gateway: Option<&'static str>,
 }
 
 /// What a line said about the server as a whole, for whoever started it.
@@ -90,6 +93,8 @@ impl LogReader {
             zone_guess: None,
             scratch: String::new(),
             recent: VecDeque::new(),
+            hops: 0,
+            gateway: None,
         })
     }
 
@@ -145,6 +150,10 @@ impl LogReader {
         freshness: Freshness,
     ) -> (Option<LogRow>, Option<Sign>) {
         let event = log_event(&parsed.event);
+        if let Event::Hop(hop) = &parsed.event {
+            self.hops += 1;
+            self.gateway.get_or_insert(hop.product.name());
+        }
         if event == LogEvent::Other {
             self.counts.other += 1;
         } else {
@@ -270,6 +279,15 @@ impl LineReader for LogReader {
                 self.source
             );
             return Some(Problem::new(what).hint(format!("known formats: {}", known())));
+        }
+        if let Some(gateway) = self.gateway {
+            let what = format!(
+                "{} of the {} lines read from the log {} are a gateway's (`{gateway}`): they say nothing of the inference server",
+                self.hops,
+                seen - blank,
+                self.source
+            );
+            return Some(Problem::new(what).hint("give the inference server's own log"));
         }
         if self.counts.lossy > 0 || self.counts.cut > 0 {
             let what = format!(

@@ -369,3 +369,15 @@ fn a_piped_log_is_shifted_only_when_it_keeps_pace_with_the_clock() {
     );
     assert!(replayed.notes.all().is_empty());
 }
+
+/// nginx's access log, by the key=value format that says when and by which id.
+#[test]
+fn a_gateways_log_is_called_one() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("access.log");
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/parsers/tests/samples/nginx/key-value-1.22.log");
+    fs::copy(sample, &path).unwrap();
+    let (_, notes) = read_log(&path, &VLLM, |_| {}).unwrap();
+    let said = "are a gateway's (`nginx`): they say nothing of the inference server";
+    assert!(notes.iter().any(|note| note.contains(said)), "{notes:?}");
+}

@@ -5,8 +5,8 @@
 //!
 //! `cargo bench --bench tap [-- STREAMS TOKENS_PER_SECOND ROUNDS [LATE_FIRST_MS [THREADS]]]`
 //!
-//! LATE_FIRST_MS: the server holds each first token back by up to so much, so that it does not come in one
-//! burst with the other streams' tokens. THREADS: the tap's.
+//! `LATE_FIRST_MS`: the server holds each first token back by up to so much, so that it does not come in one
+//! burst with the other streams' tokens. `THREADS`: the tap's.
 
 //!
 //! Outside the server: TTFT by kernel stamps − (first write − request read), by the server's own truth.

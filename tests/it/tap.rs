@@ -94,9 +94,11 @@ fn before(steps: &[Step]) -> Tap {
     Tap::start(&wire::serve(vec![steps.to_vec()]).address.to_string())
 }
 
+/// Closes with a reset.
 fn reset(stream: TcpStream) {
     let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
     setsockopt(&stream, sockopt::Linger, &linger).unwrap();
+    drop(stream);
 }
 
 /// While it lives, durations and counts that the machine decides are named.
@@ -270,9 +272,9 @@ fn a_client_that_leaves_is_told_to_the_server() {
         server.write_all(&good()[..200]).unwrap();
         client.read_exact(&mut [0; 200]).unwrap();
         if abrupt {
-            reset(client)
+            reset(client);
         } else {
-            drop(client)
+            drop(client);
         }
         let ended = server.read(&mut [0]);
         if abrupt {
@@ -325,12 +327,11 @@ fn a_stalled_client_stalls_the_server_and_nothing_is_lost() {
         // Until it has not been taken for a while: all buffers on the way are full.
         let mut refused = 0;
         while refused < 20 {
-            match server.write(&block) {
-                Ok(n) => (sent, refused) = (sent + n as u64, 0),
-                Err(_) => {
-                    refused += 1;
-                    std::thread::sleep(Duration::from_millis(20));
-                }
+            if let Ok(n) = server.write(&block) {
+                (sent, refused) = (sent + n as u64, 0);
+            } else {
+                refused += 1;
+                std::thread::sleep(Duration::from_millis(20));
             }
             assert!(sent < length / 2, "everything was taken though nobody reads");
         }
@@ -364,7 +365,7 @@ fn a_kill_leaves_whole_lines_and_the_next_tap_goes_on_behind_them() {
     ));
     let mut run = run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     wait_until("some rows are there", || {
-        std::fs::read(tap.file()).is_ok_and(|bytes| bytes.iter().filter(|b| **b == b'\n').count() > 20)
+        std::fs::read_to_string(tap.file()).is_ok_and(|text| text.lines().count() > 21)
     });
     tap.signal(Signal::SIGKILL);
     tap.child.wait().unwrap();

@@ -12,6 +12,7 @@ pub mod correlated;
 pub mod diagnosis;
 #[cfg(test)]
 pub mod fixture;
+pub mod hop;
 pub mod own;
 pub mod selection;
 mod server_side;
@@ -22,6 +23,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::hop::{HopRow, HopTry, ToldBy};
 pub use self::server_side::{LogEvent, LogRow, SampleRow, ScrapePhase, ScrapeRow, SpanRow, StatRow};
 use crate::clock::UnixNs;
 

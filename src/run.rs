@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-pub use self::add_log::{add_log, add_stat_log};
+pub use self::add_log::{add_hop, add_log, add_stat_log};
 pub use self::import::{Import, import};
 pub use self::read_back::{ReadBack, read_back};
 pub use self::recompute::{Recomputed, recompute, recompute_within};
@@ -127,6 +127,7 @@ fn measure(
     let plan = ingest::Plan {
         server: kind,
         observe,
+        hops: config.hops.clone(),
         base_url: config.target.base_url.clone(),
         trust: trust(config),
         log_begin: Begin::End,

@@ -118,6 +118,16 @@ pub enum Product {
 }
 
 impl Product {
+    pub const ALL: [Product; 7] = [
+        Product::Nginx,
+        Product::Haproxy,
+        Product::Envoy,
+        Product::Caddy,
+        Product::Traefik,
+        Product::Litellm,
+        Product::SglangRouter,
+    ];
+
     /// The name of its log format.
     pub const fn name(self) -> &'static str {
         match self {

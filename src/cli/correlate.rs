@@ -28,6 +28,9 @@ pub struct CorrelateArgs {
     /// What the server's stat logger wrote, repeatable
     #[arg(long, value_name = "FILE", action = ArgAction::Append)]
     pub stat_log: Vec<PathBuf>,
+    /// Log of a gateway or proxy that was between them, in the order a request passed them
+    #[arg(long, value_name = "[NAME=][KIND:]FILE", action = ArgAction::Append)]
+    pub hop: Vec<String>,
     /// Client and server ran on one host: their clocks are one, and the way there and back two rows
     #[arg(long)]
     pub same_host: bool,

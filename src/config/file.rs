@@ -32,6 +32,8 @@ pub struct File {
     pub load: Load,
     #[serde(deserialize_with = "section")]
     pub observe: Observe,
+    #[serde(deserialize_with = "section")]
+    pub hops: Vec<Hop>,
     pub output: Option<PathBuf>,
     pub overwrite: Option<bool>,
     pub calibrate: Option<bool>,
@@ -167,6 +169,15 @@ pub struct Observe {
     pub otlp: Option<OtlpChoice>,
     pub span_wait_s: Option<f64>,
     pub clock_bound_s: Option<f64>,
+}
+
+/// `hops:` what lies between client and server, in the order a request passes it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Hop {
+    pub name: Option<String>,
+    pub kind: Option<String>,
+    pub log: Option<PathBuf>,
 }
 
 /// `observe.metrics`: `false`, `true` (found at the base URL), one URL or several.

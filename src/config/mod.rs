@@ -7,6 +7,7 @@ mod check;
 mod cpus;
 mod embedded;
 pub mod file;
+mod hops;
 mod overlay;
 mod read;
 mod suggest;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 pub use self::args::normalise_args;
 pub use self::cpus::CpuList;
 pub use self::embedded::{from_flags as embedded_from_flags, to_flags as embedded_to_flags};
+pub use self::hops::hop_of;
 pub use self::suggest::nearest;
 use crate::cli::RunArgs;
 use crate::record::Endpoint;
@@ -46,6 +48,9 @@ pub struct Config {
     pub workload: Workload,
     pub load: Load,
     pub observe: Observe,
+    /// What lies between client and server, in the order a request passes it.
+    #[serde(default)]
+    pub hops: Vec<Hop>,
     /// Seeds schedule, sampling and synthetic prompts; the same seed gives the same run.
     pub seed: u64,
     /// Free text pairs kept in the manifest and `summary.json` (`--metadata KEY=VALUE`).
@@ -316,6 +321,15 @@ pub struct Observe {
     /// `None`: only what the run itself shows.
     #[serde(default)]
     pub clock_bound_s: Option<f64>,
+}
+
+/// Something between client and server that keeps a log: a gateway, a proxy, `tare tap`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hop {
+    pub name: String,
+    /// Name in the table of log formats; `None`: found by looking.
+    pub kind: Option<String>,
+    pub log: PathBuf,
 }
 
 /// Where the OTLP receiver listens.

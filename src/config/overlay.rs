@@ -3,6 +3,7 @@
 
 use super::check::Origins;
 use super::file::{ArrivalName, DatasetName, File, Metrics, Otlp, OtlpChoice, Rate, Scalar};
+use super::hops;
 use super::{Connections, Stamps};
 use crate::cli::{self, RunArgs};
 
@@ -190,6 +191,11 @@ fn observe(flags: &cli::ObserveArgs, file: &mut File, origins: &mut Origins) {
     );
     origins.set("observe.server_log", "--server-log", flags.server_log.clone(), &mut into.server_log);
     origins.set("observe.stat_log", "--stat-log", flags.stat_log.clone(), &mut into.stat_log);
+    if !flags.hop.is_empty() {
+        file.hops = flags.hop.iter().map(|text| hops::written(text)).collect();
+        origins.came_from("hops", "--hop");
+    }
+    let into = &mut file.observe;
     origins.set("observe.span_wait_s", "--span-wait", flags.span_wait, &mut into.span_wait_s);
     origins.set("observe.clock_bound_s", "--clock-bound", flags.clock_bound, &mut into.clock_bound_s);
 

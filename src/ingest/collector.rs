@@ -16,17 +16,19 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::follower::{Follower, Signs};
+use super::hop::HopReader;
 use super::live::Live;
 use super::log::{LogCounts, LogReader};
 use super::metrics::Endpoints;
 use super::otlp::{self, Inbox, OtlpAddresses, SpansSeen};
 use super::problem::{Notes, Problem};
-use super::reader::{Kind, SERVER_LOG, STAT_LOG};
+use super::reader::{HOP_LOG, Kind, SERVER_LOG, STAT_LOG};
 use super::snapshot::{AfterOutcome, BeforeOutcome};
 use super::stat_log::StatReader;
 use super::stream::{self, Origin};
 use super::tail::{self, Begin};
 use super::{IngestReport, Ingested, Plan, log_report};
+use crate::config::Hop;
 
 /// Everything still open at the end is given up after this.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
@@ -94,6 +96,9 @@ impl Collector {
             let begin = collector.plan.log_begin;
             collector.follow_stat_log(&stat_log, begin);
         }
+        for hop in collector.plan.hops.clone() {
+            collector.follow_hop(&hop, collector.plan.log_begin);
+        }
         Ok(collector)
     }
 
@@ -134,12 +139,24 @@ impl Collector {
     /// that is not there yet is waited for.
     pub fn follow_stat_log(&mut self, path: &str, begin: Begin) {
         let follower = Follower::new(StatReader::new(path), self.sink.clone(), self.notes.clone());
+        self.follow_path(&STAT_LOG, path, begin, follower);
+    }
+
+    /// Follows the log of a hop, likewise.
+    fn follow_hop(&mut self, hop: &Hop, begin: Begin) {
+        let path = hop.log.to_string_lossy();
+        let reader = HopReader::new(&hop.name, hop.kind.as_deref(), path.as_ref(), self.notes.clone());
+        let follower = Follower::new(reader, self.sink.clone(), self.notes.clone());
+        self.follow_path(&HOP_LOG, &path, begin, follower);
+    }
+
+    fn follow_path(&mut self, kind: &'static Kind, path: &str, begin: Begin, follower: Follower) {
         if stream::is_stream(Path::new(path)) {
-            let chunks = self.open_stream(&STAT_LOG, path);
+            let chunks = self.open_stream(kind, path);
             let work = stream::follow_stream(follower, chunks, Origin::Pipe, self.stop.clone());
-            self.follow(&STAT_LOG, path, work);
+            self.follow(kind, path, work);
         } else {
-            self.follow_file(&STAT_LOG, path, begin, follower);
+            self.follow_file(kind, path, begin, follower);
         }
     }
 

@@ -3,16 +3,15 @@
 
 use std::collections::VecDeque;
 
-use chrono::Local;
 use serde::{Deserialize, Serialize};
 use tare_parsers::{Event, FORMATS, Format, LogLine, LogTime, Parsed};
 
 use super::Ingested;
 use super::lines::Line;
 use super::log_event::log_event;
-use super::log_time::{Stamp, resolve, zone_shift_ns};
 use super::problem::{Notes, Problem, excerpt};
 use super::reader::{Kind, LineReader, SERVER_LOG};
+use super::zone::Zone;
 use crate::clock::UnixNs;
 use crate::record::{LogEvent, LogRow};
 
@@ -20,8 +19,6 @@ use crate::record::{LogEvent, LogRow};
 const MAX_UNPARSED_CHARS: usize = 2_000;
 /// The last lines, kept for the message when an attached server dies.
 const RECENT_LINES: usize = 20;
-/// A piped log's zone is believed once it held for so many seconds, within so many.
-const CONFIRM_S: f64 = 2.0;
 
 /// What became of a log's lines: `seen = parsed + other + unparsed + bad + blank`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
@@ -59,10 +56,7 @@ pub struct LogReader {
     notes: Notes,
     line_no: u64,
     counts: LogCounts,
-    /// Added to civil times once the server's zone is known to differ; `None`: not yet looked at.
-    zone_shift_ns: Option<i64>,
-    /// The shift that a piped line suggested, its own time and when it was read.
-    zone_guess: Option<(i64, UnixNs, UnixNs)>,
+    zone: Zone,
     scratch: String,
     recent: VecDeque<String>,
     /// Lines of a gateway's access log, and in which format the first of them was.
@@ -89,8 +83,7 @@ impl LogReader {
             notes,
             line_no: 0,
             counts: LogCounts::default(),
-            zone_shift_ns: None,
-            zone_guess: None,
+            zone: Zone::default(),
             scratch: String::new(),
             recent: VecDeque::new(),
             hops: 0,
@@ -188,45 +181,17 @@ impl LogReader {
         }
     }
 
-    /// The line's own time. The first fresh line that carries a civil time shows whether the server
-    /// is in this host's zone; a difference is corrected from there on, and said.
+    /// The line's own time; that the log is of another zone is said once.
     fn stamp(&mut self, time: LogTime, read: UnixNs, freshness: Freshness) -> Option<(UnixNs, i64)> {
-        let stamp = resolve(time, read, &Local)?;
-        if !stamp.civil {
-            return Some((stamp.at, stamp.resolution_ns));
+        let known = self.zone.minutes_ahead().is_some();
+        let stamp = self.zone.stamp(time, read, freshness)?;
+        if let Some(minutes) = self.zone.minutes_ahead().filter(|_| !known) {
+            self.notes.add(format!(
+                "the log {} is stamped in another time zone than this host's ({minutes:+} minutes): its times were shifted from line {} on",
+                self.source, self.line_no
+            ));
         }
-        if self.zone_shift_ns.is_none() {
-            self.zone_shift_ns = match freshness {
-                Freshness::Fresh => zone_shift_ns(stamp, read),
-                Freshness::Piped => self.confirmed_shift(stamp, read),
-                Freshness::Old => None,
-            };
-            if let Some(shift) = self.zone_shift_ns.filter(|shift| *shift != 0) {
-                self.notes.add(format!(
-                    "the log {} is stamped in another time zone than this host's ({:+} minutes): its times were shifted from line {} on",
-                    self.source,
-                    -shift / 60_000_000_000,
-                    self.line_no
-                ));
-            }
-        }
-        Some((UnixNs(stamp.at.0 + self.zone_shift_ns.unwrap_or(0)), stamp.resolution_ns))
-    }
-
-    /// A replayed line can look like one of another zone. Only fresh ones go on to do so while their
-    /// times advance as fast as the clock.
-    fn confirmed_shift(&mut self, stamp: Stamp, read: UnixNs) -> Option<i64> {
-        let shift = zone_shift_ns(stamp, read);
-        let Some((guess, stamped, seen)) = self.zone_guess.filter(|(guess, ..)| Some(*guess) == shift) else {
-            self.zone_guess = shift.map(|shift| (shift, stamp.at, read));
-            return None;
-        };
-        let (by_clock, by_log) = (read.seconds_since(seen), stamp.at.seconds_since(stamped));
-        if by_clock < CONFIRM_S {
-            return None;
-        }
-        self.zone_guess = None;
-        ((by_log - by_clock).abs() < CONFIRM_S).then_some(guess)
+        Some(stamp)
     }
 
     fn remember(&mut self, text: &str) {

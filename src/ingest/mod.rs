@@ -3,6 +3,7 @@
 
 mod collector;
 pub mod follower;
+pub mod hop;
 pub mod lines;
 pub mod live;
 pub mod log;
@@ -20,6 +21,7 @@ pub mod stat_log;
 pub mod stream;
 pub mod tail;
 pub mod trouble;
+mod zone;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -27,11 +29,12 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::UnixNs;
-use crate::config::Observe;
-use crate::record::{LogRow, ScrapeRow, SpanRow, StatRow};
+use crate::config::{Hop, Observe};
+use crate::record::{HopRow, LogRow, ScrapeRow, SpanRow, StatRow};
 use crate::server::Server;
 use crate::server::trust::Trust;
 pub use collector::{Collector, LogWatch};
+use hop::HopReader;
 use log::{LogCounts, LogReader};
 use problem::{Notes, Problem};
 use reader::{Kind, LineReader};
@@ -46,6 +49,7 @@ pub enum Ingested {
     Log(LogRow),
     Span(SpanRow),
     Stat(StatRow),
+    Hop(Box<HopRow>),
 }
 
 /// What to collect.
@@ -53,6 +57,8 @@ pub enum Ingested {
 pub struct Plan {
     pub server: &'static Server,
     pub observe: Observe,
+    /// What lies between client and server.
+    pub hops: Vec<Hop>,
     /// `None` while the server is still to be started: [`Collector::set_base_url`] tells it later.
     pub base_url: Option<String>,
     /// Whose certificates are believed, of `https` endpoints.
@@ -64,7 +70,7 @@ pub struct Plan {
 /// What one source gave: `seen = parsed + rejected`, and more of it by name.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct SourceReport {
-    /// `scrape`, `log`, `stat_log` or `otlp`.
+    /// `scrape`, `log`, `stat_log`, `hop_log` or `otlp`.
     pub kind: String,
     pub source: String,
     pub seen: u64,
@@ -118,6 +124,23 @@ pub fn read_stat_log(
     read_file(path, &mut reader, None, &Notes::default(), |row| {
         if let Ingested::Stat(row) = row {
             sink(row);
+        }
+    })
+}
+
+/// Reads a whole log of a hop that was given afterwards, civil times being taken as nearest to `near`,
+/// else to the file's last change.
+pub fn read_hop_log(
+    hop: &Hop,
+    near: Option<UnixNs>,
+    mut sink: impl FnMut(HopRow),
+) -> Result<(SourceReport, Vec<String>), Problem> {
+    let notes = Notes::default();
+    let source = hop.log.display().to_string();
+    let mut reader = HopReader::new(&hop.name, hop.kind.as_deref(), source, notes.clone());
+    read_file(&hop.log, &mut reader, near, &notes, |row| {
+        if let Ingested::Hop(row) = row {
+            sink(*row);
         }
     })
 }

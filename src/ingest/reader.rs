@@ -80,6 +80,17 @@ pub static STAT_LOG: Kind = Kind {
     takes_stdin: false,
 };
 
+/// The access log of a hop between client and server.
+pub static HOP_LOG: Kind = Kind {
+    name: "hop_log",
+    words: "hop's log",
+    short: "hop's log",
+    flag: "--hop",
+    missing: "check the path given with `--hop`",
+    wanted: "give the gateway's access log with timers and ids: `tare audit --print-config PRODUCT` shows what turns it on",
+    takes_stdin: false,
+};
+
 impl Kind {
     pub fn unreadable(&self, path: &Path, error: &io::Error) -> Problem {
         let problem = Problem::new(format!("cannot read the {} {}: {error}", self.words, path.display()));

@@ -103,6 +103,18 @@ pub enum ToldBy {
     Packets,
 }
 
+impl ToldBy {
+    /// The word used in files and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ToldBy::Log => "log",
+            ToldBy::Headers => "headers",
+            ToldBy::Tap => "tap",
+            ToldBy::Packets => "packets",
+        }
+    }
+}
+
 /// One try at an upstream; its times count from its own beginning.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct HopTry {

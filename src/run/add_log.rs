@@ -1,4 +1,4 @@
-//! A log or a stat log of the server given after the run: its rows join the raw records of the run
+//! A log or a stat log of the server, or the log of a hop, given after the run: its rows join the raw records of the run
 //! folder. This file must not know what the lines say.
 
 use std::path::Path;
@@ -6,12 +6,13 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::config::Hop;
 use crate::error::usage;
-use crate::ingest::reader::{Kind, SERVER_LOG, STAT_LOG};
+use crate::ingest::reader::{HOP_LOG, Kind, SERVER_LOG, STAT_LOG};
 use crate::ingest::{self, SourceReport};
-use crate::record::{LogRow, StatRow};
+use crate::record::{HopRow, LogRow, StatRow};
 use crate::store::append::JsonLines;
-use crate::store::folder::{LOG_STREAM, STAT_LOG_STREAM};
+use crate::store::folder::{HOPS_STREAM, LOG_STREAM, STAT_LOG_STREAM};
 use crate::store::manifest::{SourceFacts, StageCounts};
 use crate::store::{Lines, Manifest, RunFolder};
 
@@ -36,6 +37,18 @@ pub fn add_stat_log(folder: &Path, log: &Path) -> anyhow::Result<()> {
     let mut rows = Vec::new();
     let (report, notes) = ingest::read_stat_log(log, |row| rows.push(row))?;
     append(&folder, STAT_LOG_STREAM, &rows)?;
+    note(&mut manifest, &report, notes);
+    manifest.write(&folder)
+}
+
+/// The same for the log of a hop, which joins the run's list of hops if it is not in it.
+pub fn add_hop(folder: &Path, hop: &Hop) -> anyhow::Result<()> {
+    let folder = RunFolder::open(folder)?;
+    is_new::<HopRow>(&folder, HOPS_STREAM, &HOP_LOG, &hop.log, |row| &row.source)?;
+    let mut manifest = Manifest::read(&folder)?;
+    let mut rows = Vec::new();
+    let (report, notes) = ingest::read_hop_log(hop, None, |row| rows.push(row))?;
+    append(&folder, HOPS_STREAM, &rows)?;
     note(&mut manifest, &report, notes);
     manifest.write(&folder)
 }

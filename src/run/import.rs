@@ -9,11 +9,13 @@ use serde::Serialize;
 
 use super::{Recomputed, recompute};
 use crate::clock::UnixNs;
+use crate::config::Hop;
 use crate::error::{Explain, Failure, usage};
 use crate::import::{self, Imported, Of, PageAt};
+use crate::ingest::problem::Problem;
 use crate::ingest::scrape::Scrape;
 use crate::ingest::{self, SourceReport};
-use crate::record::{Finished, LogEvent, LogRow, ScrapePhase, ScrapeRow, SpanRow, StatRow};
+use crate::record::{Finished, HopRow, LogEvent, LogRow, ScrapePhase, ScrapeRow, SpanRow, StatRow};
 use crate::secrets::Secrets;
 use crate::server::Server;
 use crate::store::manifest::{RunState, SourceFacts, StageCounts, TargetFacts};
@@ -36,6 +38,8 @@ pub struct Import {
     pub spans_format: Option<String>,
     pub stat_logs: Vec<PathBuf>,
     pub stat_log_format: Option<String>,
+    /// What lay between client and server, in the order a request passed it.
+    pub hops: Vec<Hop>,
     /// Name in the table of servers.
     pub server: String,
     /// Client and server read one clock.
@@ -80,6 +84,7 @@ struct Gathered {
     log: Vec<LogRow>,
     spans: Vec<SpanRow>,
     stats: Vec<StatRow>,
+    hops: Vec<HopRow>,
     sources: Vec<SourceFacts>,
     counts: Vec<(String, StageCounts)>,
     notes: Vec<String>,
@@ -106,10 +111,12 @@ impl Gathered {
             let near = Some(all.end);
             let rows = &mut all.log;
             let (report, notes) =
-                ingest::read_log_near(file, server, near, |row| rows.push(row)).map_err(|problem| {
-                    let failure = usage(&problem);
-                    problem.hint.iter().fold(failure, Failure::hint)
-                })?;
+                ingest::read_log_near(file, server, near, |row| rows.push(row)).map_err(refused)?;
+            all.note_log(&report, notes);
+        }
+        for hop in &given.hops {
+            let (near, rows) = (Some(all.end), &mut all.hops);
+            let (report, notes) = ingest::read_hop_log(hop, near, |row| rows.push(row)).map_err(refused)?;
             all.note_log(&report, notes);
         }
         Ok(all)
@@ -239,6 +246,7 @@ impl Gathered {
         self.log.iter().try_for_each(|row| writer.log(row))?;
         self.spans.iter().try_for_each(|row| writer.span(row))?;
         self.stats.iter().try_for_each(|row| writer.stat(row))?;
+        self.hops.iter().try_for_each(|row| writer.hop(row))?;
         writer.end().map(drop)
     }
 
@@ -252,6 +260,11 @@ impl Gathered {
         manifest.counts.insert("requests".to_owned(), StageCounts { rows_in: n, rows_out: n, bad: 0 });
         self.notes.into_iter().for_each(|note| manifest.note(note));
     }
+}
+
+fn refused(problem: Problem) -> Failure {
+    let failure = usage(&problem);
+    problem.hint.iter().fold(failure, Failure::hint)
 }
 
 fn scrape((send, recv): (UnixNs, UnixNs), page: PageAt, phase: ScrapePhase) -> ScrapeRow {

@@ -15,7 +15,7 @@ use crate::record::own::{self, OwnLag};
 use crate::record::selection::Selection;
 use crate::record::{JoinedRow, RequestRow, Status};
 use crate::report::{self, Report, Summary, View};
-use crate::store::folder::{EVENTS, JOINED, LOG, RESULTS, SCRAPES, SPANS, STAT_LOG};
+use crate::store::folder::{EVENTS, HOPS, JOINED, LOG, RESULTS, SCRAPES, SPANS, STAT_LOG};
 use crate::store::{Manifest, RunData, RunFolder, events_parquet, table};
 
 /// Seeds every interval: the same records give the same figures for ever.
@@ -140,7 +140,8 @@ fn write_tables(folder: &RunFolder, data: &RunData) -> anyhow::Result<()> {
     table::write_scrapes(&folder.file(SCRAPES), &data.scrapes.rows)?;
     table::write_log(&folder.file(LOG), &data.log.rows)?;
     table::write_spans(&folder.file(SPANS), &data.spans.rows)?;
-    table::write_stat_log(&folder.file(STAT_LOG), &data.stat_log.rows)
+    table::write_stat_log(&folder.file(STAT_LOG), &data.stat_log.rows)?;
+    table::write_hops(&folder.file(HOPS), &data.hops.rows)
 }
 
 /// The samples that figures are drawn from: successful requests, on both sides.

@@ -101,6 +101,7 @@ fn write_batch(writer: &mut RunWriter, batch: Vec<Item>) -> anyhow::Result<()> {
                 Ingested::Log(row) => writer.log(&row)?,
                 Ingested::Span(row) => writer.span(&row)?,
                 Ingested::Stat(row) => writer.stat(&row)?,
+                Ingested::Hop(row) => writer.hop(&row)?,
             },
         }
     }

@@ -11,9 +11,10 @@ use serde::Serialize;
 
 use super::events::EventEncoder;
 use super::folder::{
-    EVENTS_STREAM, LOG_STREAM, RESULTS_STREAM, RunFolder, SCRAPES_STREAM, SPANS_STREAM, STAT_LOG_STREAM,
+    EVENTS_STREAM, HOPS_STREAM, LOG_STREAM, RESULTS_STREAM, RunFolder, SCRAPES_STREAM, SPANS_STREAM,
+    STAT_LOG_STREAM,
 };
-use crate::record::{Finished, LogRow, RequestRow, ScrapeRow, SpanRow, StatRow};
+use crate::record::{Finished, HopRow, LogRow, RequestRow, ScrapeRow, SpanRow, StatRow};
 use crate::secrets::Secrets;
 
 /// All streams of a run.
@@ -25,6 +26,7 @@ pub struct RunWriter {
     log: JsonLines,
     spans: JsonLines,
     stat_log: JsonLines,
+    hops: JsonLines,
 }
 
 /// Rows written so far.
@@ -36,6 +38,7 @@ pub struct Written {
     pub log: u64,
     pub spans: u64,
     pub stat_log: u64,
+    pub hops: u64,
 }
 
 impl RunWriter {
@@ -53,6 +56,7 @@ impl RunWriter {
             log: JsonLines::create(&folder.file(LOG_STREAM), secrets)?,
             spans: JsonLines::create(&folder.file(SPANS_STREAM), secrets)?,
             stat_log: JsonLines::create(&folder.file(STAT_LOG_STREAM), secrets)?,
+            hops: JsonLines::create(&folder.file(HOPS_STREAM), secrets)?,
         })
     }
 
@@ -87,6 +91,10 @@ impl RunWriter {
         self.stat_log.append(row)
     }
 
+    pub fn hop(&mut self, row: &HopRow) -> Result<()> {
+        self.hops.append(row)
+    }
+
     /// Ends the event stream properly; without it, it merely ends.
     pub fn end(mut self) -> Result<Written> {
         self.events.append(self.encoder.end()?)?;
@@ -101,6 +109,7 @@ impl RunWriter {
             log: self.log.stream.rows,
             spans: self.spans.stream.rows,
             stat_log: self.stat_log.stream.rows,
+            hops: self.hops.stream.rows,
         }
     }
 }

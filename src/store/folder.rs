@@ -15,12 +15,14 @@ pub const SCRAPES_STREAM: &str = "scrapes.jsonl";
 pub const LOG_STREAM: &str = "server_log.jsonl";
 pub const SPANS_STREAM: &str = "spans.jsonl";
 pub const STAT_LOG_STREAM: &str = "stat_log.jsonl";
+pub const HOPS_STREAM: &str = "hops.jsonl";
 pub const RESULTS: &str = "results.parquet";
 pub const EVENTS: &str = "events.parquet";
 pub const SCRAPES: &str = "scrapes.parquet";
 pub const LOG: &str = "server_log.parquet";
 pub const SPANS: &str = "spans.parquet";
 pub const STAT_LOG: &str = "stat_log.parquet";
+pub const HOPS: &str = "hops.parquet";
 pub const JOINED: &str = "joined.parquet";
 /// What the embedded server wrote as the stat-logger plugin does.
 pub const EMBEDDED_STAT_LOG: &str = "embedded_stat_log.jsonl";
@@ -30,7 +32,7 @@ pub const REPORT_HTML: &str = "report.html";
 pub const PLOTS: &str = "plots";
 
 /// Every file that tare writes at the top of a run folder: what `overwrite` may remove.
-const OWN_FILES: [&str; 19] = [
+const OWN_FILES: [&str; 21] = [
     MANIFEST,
     REQUEST_SET,
     RESULTS_STREAM,
@@ -40,12 +42,14 @@ const OWN_FILES: [&str; 19] = [
     SPANS_STREAM,
     EMBEDDED_STAT_LOG,
     STAT_LOG_STREAM,
+    HOPS_STREAM,
     RESULTS,
     EVENTS,
     SCRAPES,
     LOG,
     SPANS,
     STAT_LOG,
+    HOPS,
     JOINED,
     SUMMARY,
     REPORT_MD,

@@ -11,11 +11,11 @@ use serde::de::DeserializeOwned;
 use super::events::Events;
 use super::events_parquet;
 use super::folder::{
-    EVENTS, EVENTS_STREAM, LOG_STREAM, RESULTS_STREAM, RunFolder, SCRAPES_STREAM, SPANS_STREAM,
+    EVENTS, EVENTS_STREAM, HOPS_STREAM, LOG_STREAM, RESULTS_STREAM, RunFolder, SCRAPES_STREAM, SPANS_STREAM,
     STAT_LOG_STREAM,
 };
 use super::manifest::Manifest;
-use crate::record::{LogRow, RequestRow, ScrapeRow, SpanRow, StatRow};
+use crate::record::{HopRow, LogRow, RequestRow, ScrapeRow, SpanRow, StatRow};
 
 /// The rows of a JSONL stream, and what could not be read of it.
 #[derive(Clone, Debug)]
@@ -110,6 +110,7 @@ pub struct RunData {
     pub log: Lines<LogRow>,
     pub spans: Lines<SpanRow>,
     pub stat_log: Lines<StatRow>,
+    pub hops: Lines<HopRow>,
 }
 
 impl RunData {
@@ -125,6 +126,7 @@ impl RunData {
             log: Lines::read(&folder.file(LOG_STREAM))?,
             spans: Lines::read(&folder.file(SPANS_STREAM))?,
             stat_log: Lines::read(&folder.file(STAT_LOG_STREAM))?,
+            hops: Lines::read(&folder.file(HOPS_STREAM))?,
         })
     }
 
@@ -137,6 +139,7 @@ impl RunData {
             self.log.complaint(LOG_STREAM),
             self.spans.complaint(SPANS_STREAM),
             self.stat_log.complaint(STAT_LOG_STREAM),
+            self.hops.complaint(HOPS_STREAM),
         ]
         .into_iter()
         .flatten()

@@ -9,7 +9,7 @@ use polars::prelude::{Column, DataFrame, NamedFrom, ParquetCompression, ParquetW
 use super::folder::replace_file;
 use crate::clock::UnixNs;
 use crate::record::{
-    JoinedRow, LogEvent, LogRow, RequestRow, ScrapePhase, ScrapeRow, Source, SpanRow, StatRow,
+    HopRow, JoinedRow, LogEvent, LogRow, RequestRow, ScrapePhase, ScrapeRow, Source, SpanRow, StatRow,
 };
 
 /// `results.parquet`: one row a request.
@@ -36,6 +36,11 @@ pub fn write_spans(path: &Path, rows: &[SpanRow]) -> Result<()> {
 /// `stat_log.parquet`: one row a finished request.
 pub fn write_stat_log(path: &Path, rows: &[StatRow]) -> Result<()> {
     write(path, stat_columns(rows))
+}
+
+/// `hops.parquet`: one row a request and hop.
+pub fn write_hops(path: &Path, rows: &[HopRow]) -> Result<()> {
+    write(path, hop_columns(rows))
 }
 
 /// `joined.parquet`: one row a request, both sides; the server's columns null where it said nothing.
@@ -377,5 +382,53 @@ fn stat_columns(rows: &[StatRow]) -> Vec<Column> {
         "cached_tokens": |r| r.cached_tokens,
         "preemptions": |r| r.preemptions,
         "max_tokens": |r| r.max_tokens,
+    ]
+}
+
+fn hop_columns(rows: &[HopRow]) -> Vec<Column> {
+    let json = |value: serde_json::Result<String>| value.unwrap_or_default();
+    columns![rows;
+        "hop": |r| r.hop.as_str(),
+        "product": |r| r.product.as_str(),
+        "told_by": |r| r.told_by.as_str(),
+        "source": |r| r.source.as_str(),
+        "line_no": |r| r.line_no,
+        "read_unix_ns": |r| ns(r.read_unix_ns),
+        "request_id": |r| r.request_id.as_deref(),
+        "own_id": |r| r.own_id.as_deref(),
+        "response_id": |r| r.response_id.as_deref(),
+        "trace_id": |r| r.trace_id.as_deref(),
+        "client": |r| r.client.as_deref(),
+        "outgoing": |r| r.outgoing.as_deref(),
+        "path": |r| r.path.as_deref(),
+        "start_unix_ns": |r| ns(r.start_unix_ns),
+        "start_resolution_ns": |r| r.start_resolution_ns,
+        "start_slack_ns": |r| r.start_slack_ns,
+        "end_unix_ns": |r| ns(r.end_unix_ns),
+        "end_resolution_ns": |r| r.end_resolution_ns,
+        "end_slack_ns": |r| r.end_slack_ns,
+        "timer_resolution_ns": |r| r.timer_resolution_ns,
+        "request_head_s": |r| r.request_head_s,
+        "request_received_s": |r| r.request_received_s,
+        "queue_s": |r| r.queue_s,
+        "connected_s": |r| r.connected_s,
+        "upstream_sent_s": |r| r.upstream_sent_s,
+        "upstream_head_s": |r| r.upstream_head_s,
+        "upstream_first_body_s": |r| r.upstream_first_body_s,
+        "first_token_in_s": |r| r.first_token_in_s,
+        "first_token_out_s": |r| r.first_token_out_s,
+        "last_token_in_s": |r| r.last_token_in_s,
+        "last_token_out_s": |r| r.last_token_out_s,
+        "upstream_end_s": |r| r.upstream_end_s,
+        "head_sent_s": |r| r.head_sent_s,
+        "total_s": |r| r.total_s,
+        "stated": |r| json(serde_json::to_string(&r.stated)),
+        "tries": |r| json(serde_json::to_string(&r.tries)),
+        "attempts": |r| r.attempts,
+        "status": |r| r.status.map(u32::from),
+        "completeness": |r| r.completeness.as_str(),
+        "end_reason": |r| r.end_reason.as_deref(),
+        "received_bytes": |r| r.received_bytes,
+        "sent_bytes": |r| r.sent_bytes,
     ]
 }

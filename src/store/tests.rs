@@ -2,7 +2,7 @@
 
 use super::folder::{self, RunFolder};
 use super::{Events, Lines, Manifest, RunData, RunWriter, events_parquet, table};
-use crate::record::fixture::{finished, log, request, sample, scrape, span, stat};
+use crate::record::fixture::{finished, hop, log, request, sample, scrape, span, stat};
 use crate::record::{LogEvent, RequestRow, ScrapePhase};
 use crate::secrets::Secrets;
 
@@ -20,6 +20,7 @@ fn run(n: u64) -> (tempfile::TempDir, RunFolder) {
     for f in &all {
         writer.span(&span(&f.row)).unwrap();
         writer.stat(&stat(&f.row)).unwrap();
+        writer.hop(&hop(&f.row)).unwrap();
         writer.log(&log(&f.row, 0.006, LogEvent::Received { request_id: "x".to_owned() })).unwrap();
     }
     let written = writer.end().unwrap();
@@ -44,6 +45,7 @@ fn a_run_comes_back_as_it_was_written() {
     assert_eq!(back.log.rows[2].event, LogEvent::Received { request_id: "x".to_owned() });
     assert_eq!(back.spans.rows[4].start_unix_ns, span(&request(4)).start_unix_ns);
     assert_eq!(back.stat_log.rows[3], stat(&request(3)));
+    assert_eq!(back.hops.rows[2], hop(&request(2)));
 }
 
 #[test]
@@ -158,7 +160,9 @@ fn parquet_is_the_same_bytes_every_time_and_events_can_be_read_from_it() {
         table::write_log(&at("log"), &run.log.rows).unwrap();
         table::write_spans(&at("spans"), &run.spans.rows).unwrap();
         table::write_stat_log(&at("stat"), &run.stat_log.rows).unwrap();
-        ["results", "events", "scrapes", "log", "spans", "stat"].map(|name| std::fs::read(at(name)).unwrap())
+        table::write_hops(&at("hops"), &run.hops.rows).unwrap();
+        ["results", "events", "scrapes", "log", "spans", "stat", "hops"]
+            .map(|name| std::fs::read(at(name)).unwrap())
     };
     assert!(write("1") == write("2"), "a table differs from itself");
 
@@ -176,6 +180,7 @@ fn an_empty_run_still_makes_every_table() {
     table::write_log(&folder.file(folder::LOG), &run.log.rows).unwrap();
     table::write_spans(&folder.file(folder::SPANS), &run.spans.rows).unwrap();
     table::write_stat_log(&folder.file(folder::STAT_LOG), &run.stat_log.rows).unwrap();
+    table::write_hops(&folder.file(folder::HOPS), &run.hops.rows).unwrap();
     table::write_joined(&folder.file(folder::JOINED), &[]).unwrap();
     assert!(events_parquet::read(&folder.file(folder::EVENTS)).unwrap().is_empty());
 }

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use crate::cli::CorrelateArgs;
+use crate::config::hop_of;
 use crate::error::Exit;
 use crate::report;
 use crate::run::{self, Import};
@@ -20,6 +21,7 @@ pub fn correlate(args: &CorrelateArgs, quiet: bool) -> anyhow::Result<Exit> {
         spans_format: args.spans_format.clone(),
         stat_logs: args.stat_log.clone(),
         stat_log_format: args.stat_log_format.clone(),
+        hops: args.hop.iter().map(|text| hop_of(text)).collect::<Result<_, _>>()?,
         server: args.server.clone(),
         same_host: args.same_host,
         name: args.name.clone(),

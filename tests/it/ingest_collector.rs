@@ -33,6 +33,7 @@ pub fn collect(observe: Observe, base_url: Option<&str>) -> (Collector, Receiver
     let (sender, rows) = mpsc::channel();
     let plan = Plan {
         server: &VLLM,
+        hops: Vec::new(),
         observe,
         base_url: base_url.map(str::to_owned),
         trust: Trust::default(),
@@ -261,6 +262,7 @@ fn a_port_in_use_is_an_error_that_names_port_and_flag() {
     let (sender, _rows) = mpsc::channel();
     let plan = Plan {
         server: &VLLM,
+        hops: Vec::new(),
         observe: Observe { otlp: Some(otlp), ..observe() },
         base_url: None,
         trust: Trust::default(),

@@ -31,7 +31,14 @@ fn follow(path: &Path, begin: Begin) -> (Collector, Receiver<Ingested>) {
     let (sender, rows) = mpsc::channel();
     let observe =
         Observe { no_metrics: true, server_log: Some(path.to_str().unwrap().to_owned()), ..observe() };
-    let plan = Plan { server: &VLLM, observe, base_url: None, trust: Trust::default(), log_begin: begin };
+    let plan = Plan {
+        server: &VLLM,
+        observe,
+        hops: Vec::new(),
+        base_url: None,
+        trust: Trust::default(),
+        log_begin: begin,
+    };
     (Collector::start(plan, sender).unwrap(), rows)
 }
 

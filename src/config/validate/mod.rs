@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::check::{Check, Limits, Origins};
 use super::file::File;
-use super::{Config, embedded, overlay, texts};
+use super::{Config, embedded, hops, overlay, texts};
 use crate::cli::RunArgs;
 use crate::error::Failure;
 
@@ -43,6 +43,7 @@ pub fn resolve(
         workload,
         load,
         observe,
+        hops: hops::hops(&file.hops, &mut check),
         seed,
         metadata: std::mem::take(&mut file.metadata),
         label: file.label,

@@ -13,6 +13,7 @@ pub mod diagnosis;
 #[cfg(test)]
 pub mod fixture;
 pub mod hop;
+pub mod hops;
 pub mod own;
 pub mod selection;
 mod server_side;
@@ -285,6 +286,18 @@ pub struct RequestRow {
     pub in_band_decode_s: Option<f64>,
 }
 
+impl RequestRow {
+    /// Whether it went the way on which the hops lie.
+    pub fn passes_hops(&self) -> bool {
+        true
+    }
+
+    /// Ids that the answer's head told.
+    pub fn answered_ids(&self) -> impl Iterator<Item = &str> {
+        std::iter::empty()
+    }
+}
+
 fn source_or_flag<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<StampSource, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -380,6 +393,45 @@ pub struct JoinedRow {
     pub span_fits_client: Option<bool>,
     /// Where the time to first token went.
     pub parts: correlated::Parts,
+    /// Its passage through each hop of the run's list; null where it is not known.
+    pub hops: Vec<Option<Box<hops::Passage>>>,
+}
+
+impl JoinedRow {
+    /// A request of whose server side nothing is known (yet).
+    pub fn of(client: RequestRow) -> Self {
+        Self {
+            source: Source::None,
+            arrival_source: None,
+            ttft_source: None,
+            e2e_source: None,
+            engine_source: None,
+            unmatched: None,
+            server_arrival_unix_ns: None,
+            arrival_here: None,
+            first_here: None,
+            last_here: None,
+            server_ttft_s: None,
+            server_e2e_s: None,
+            server_queue_s: None,
+            server_prefill_s: None,
+            server_decode_s: None,
+            server_input_tokens: None,
+            server_output_tokens: None,
+            log_received_unix_ns: None,
+            log_added_unix_ns: None,
+            log_first_output_unix_ns: None,
+            log_complete_unix_ns: None,
+            log_aborted_unix_ns: None,
+            log_resolution_ns: None,
+            log_access_status: None,
+            log_lines: Vec::new(),
+            span_fits_client: None,
+            parts: correlated::Parts::default(),
+            hops: Vec::new(),
+            client,
+        }
+    }
 }
 
 /// A line of the server's log that is about one request.

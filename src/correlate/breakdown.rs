@@ -2,32 +2,19 @@
 //! what requests have in common, each with its interval. In every column the parts sum to the group's
 //! mean, which is printed. This file must not know how one request's parts were found.
 
-use std::ops::Range;
-
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
-
+use super::groups::{self, PERCENTILES};
 use super::shape::{Shape, bounds, is_measured, value};
 use crate::metric::Metric;
 use crate::record::JoinedRow;
 use crate::record::correlated::{
     Aggregate, Bounds, Breakdown, BreakdownColumn, BrokenDownBy, Evidence, Part, PartRow,
 };
-use crate::stats::blocks::{Blocks, Cells};
-use crate::stats::dependence::Dependence;
+use crate::stats::blocks::Blocks;
+use crate::stats::bootstrap;
 use crate::stats::rounds::Rounds;
-use crate::stats::{LEVEL, bootstrap, quantile};
 
-/// The percentiles shown beside the mean.
-const PERCENTILES: [(&str, f64); 3] = [("p50", 0.50), ("p90", 0.90), ("p99", 0.99)];
-/// A group holds the requests ranked within this share of a percentile, and at least so many.
-const WITHIN: f64 = 0.01;
-const AT_LEAST: usize = 30;
 /// Stamps are whole nanoseconds: a part nearer to zero than this is zero.
 const GRAIN_S: f64 = 1e-9;
-/// Resamples of the intervals, and the work they may be: fewer of them for very many requests.
-const RESAMPLES: usize = 400;
-const MOST_WORK: usize = 20_000_000;
 /// Groups of alike requests, and how many requests each needs.
 const GROUPS: usize = 4;
 const GROUP_AT_LEAST: usize = 10;
@@ -73,10 +60,7 @@ pub fn breakdown(
         n_total,
         n: group.rows.len(),
         columns: Vec::new(),
-        rule: format!(
-            "mean of all; pNN: the mean of the requests ranked within ±{:.0} % of it (at least {AT_LEAST})",
-            WITHIN * 100.0
-        ),
+        rule: groups::rule(),
         by: Vec::new(),
         lacking,
     };
@@ -134,18 +118,20 @@ impl Group<'_> {
 
     /// At the mean and around the percentiles.
     fn columns(&self, rounds: &Rounds, seed: u64) -> Vec<BreakdownColumn> {
-        let labels = rounds.labels(self.rows.iter().map(|r| r.client.index));
-        let blocks = Blocks::known(labels.as_deref());
         let order: Vec<usize> = (0..self.rows.len()).collect();
         let mut columns = vec![self.column_of("mean", &order, rounds, seed)];
-        let ranked = self.ranked(&order);
-        let resampled = self.resampled(&ranked, blocks, seed);
-        for (i, (name, q)) in PERCENTILES.iter().enumerate() {
-            let mut column = self.column(name, ranked.get(around(ranked.len(), *q)).unwrap_or(&ranked));
-            for (j, part) in column.parts.iter_mut().enumerate() {
-                let replicates: Vec<f64> =
-                    resampled.iter().filter_map(|r| r.get(i)?.get(j).copied()).collect();
-                part.interval = interval(&replicates, part.mean_s);
+        let labels = rounds.labels(self.rows.iter().map(|r| r.client.index));
+        let of_row = |row: &&JoinedRow| -> Vec<f64> {
+            self.shape.rows(self.of).map(|p| value(&row.parts, p, self.of).unwrap_or(0.0)).collect()
+        };
+        let totals: Vec<f64> = self.rows.iter().map(|r| self.total(r)).collect();
+        let parts: Vec<Vec<f64>> = self.rows.iter().map(of_row).collect();
+        let table = groups::Table { totals: &totals, parts: &parts };
+        let intervals = table.intervals(Blocks::known(labels.as_deref()), seed);
+        for (((name, _), group), intervals) in PERCENTILES.iter().zip(table.groups()).zip(intervals) {
+            let mut column = self.column(name, &group);
+            for (part, interval) in column.parts.iter_mut().zip(intervals) {
+                part.interval = interval;
             }
             columns.push(column);
         }
@@ -164,55 +150,6 @@ impl Group<'_> {
             part.interval = estimate.map(|e| Bounds { lo_s: e.lo, hi_s: e.hi });
         }
         column
-    }
-
-    /// Indices by rising total.
-    fn ranked(&self, indices: &[usize]) -> Vec<usize> {
-        let mut ranked = indices.to_vec();
-        let total = |i: &usize| self.rows.get(*i).map_or(0.0, |r| self.total(r));
-        ranked.sort_by(|a, b| total(a).total_cmp(&total(b)).then(a.cmp(b)));
-        ranked
-    }
-
-    /// The parts' means around every percentile, in many resamples of the requests by blocks of
-    /// neighbours: the groups are found anew in each, so that their own uncertainty is in the intervals.
-    fn resampled(&self, ranked: &[usize], blocks: Blocks<'_>, seed: u64) -> Vec<Vec<Vec<f64>>> {
-        let n = self.rows.len();
-        if n < AT_LEAST {
-            return Vec::new();
-        }
-        let parts: Vec<PartRow> = self.shape.rows(self.of).collect();
-        // In the order of rank: requests keep their rank in every resample, only how often each was
-        // drawn changes, so that nothing is sorted again.
-        let by_rank: Vec<(usize, Vec<f64>)> = ranked
-            .iter()
-            .filter_map(|i| Some((*i, self.rows.get(*i)?)))
-            .map(|(i, r)| (i, parts.iter().map(|p| value(&r.parts, *p, self.of).unwrap_or(0.0)).collect()))
-            .collect();
-        let totals: Vec<f64> = self.rows.iter().map(|r| self.total(r)).collect();
-        let order: Vec<usize> = (0..n).collect();
-        let cells = Cells::new(n, blocks);
-        let block = Dependence::of(&totals, &cells).block;
-        let cells: Vec<&[usize]> = cells.of(&order).collect();
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let times = RESAMPLES.min(MOST_WORK / n.max(1)).max(50);
-        (0..times)
-            .map(|_| {
-                let mut drawn = vec![0_u32; n];
-                let mut size = 0;
-                while size < n {
-                    let first = (rng.next_u64() % cells.len() as u64) as usize;
-                    for row in cells.iter().cycle().skip(first).take(block).copied().flatten() {
-                        size += 1;
-                        if let Some(times) = drawn.get_mut(*row) {
-                            *times += 1;
-                        }
-                    }
-                }
-                let groups = PERCENTILES.map(|(_, q)| around(size, q));
-                means(&by_rank, &drawn, &groups, parts.len())
-            })
-            .collect()
     }
 
     fn column(&self, at: &str, indices: &[usize]) -> BreakdownColumn {
@@ -320,49 +257,6 @@ fn concurrency(rows: &[JoinedRow]) -> std::collections::HashMap<u64, usize> {
         (*index, (i + 1).saturating_sub(ended))
     };
     starts.iter().enumerate().map(under_way).collect()
-}
-
-/// The ranks around the `q`-quantile of `n` requests.
-fn around(n: usize, q: f64) -> Range<usize> {
-    let position = (n.saturating_sub(1)) as f64 * q;
-    let reach = WITHIN * n as f64;
-    let first = (position - reach).ceil().max(0.0) as usize;
-    let last = ((position + reach).floor() as usize).min(n.saturating_sub(1));
-    let size = (last + 1).saturating_sub(first).max(AT_LEAST).min(n);
-    let first = ((position - (size - 1) as f64 / 2.0).round().max(0.0) as usize).min(n - size);
-    first..first + size
-}
-
-/// The means of `k` parts in each group of ranks, if each row was drawn so many times.
-fn means(by_rank: &[(usize, Vec<f64>)], drawn: &[u32], groups: &[Range<usize>], k: usize) -> Vec<Vec<f64>> {
-    let mut sums = vec![vec![0.0; k]; groups.len()];
-    let mut rank = 0;
-    for (row, parts) in by_rank {
-        let next = rank + drawn.get(*row).copied().unwrap_or(0) as usize;
-        for (group, sums) in groups.iter().zip(&mut sums) {
-            let inside = next.min(group.end).saturating_sub(rank.max(group.start));
-            if inside > 0 {
-                for (sum, part) in sums.iter_mut().zip(parts) {
-                    *sum += inside as f64 * part;
-                }
-            }
-        }
-        rank = next;
-    }
-    for (group, sums) in groups.iter().zip(&mut sums) {
-        for sum in sums {
-            *sum /= group.len() as f64;
-        }
-    }
-    sums
-}
-
-/// The middle 95 % of the replicates, widened to hold the value itself.
-fn interval(replicates: &[f64], value: f64) -> Option<Bounds> {
-    let sorted = quantile::sorted(replicates);
-    let tail = (1.0 - LEVEL) / 2.0;
-    let (lo, hi) = (quantile::quantile(&sorted, tail)?, quantile::quantile(&sorted, 1.0 - tail)?);
-    Some(Bounds { lo_s: lo.min(value), hi_s: hi.max(value) })
 }
 
 /// The mean column with the server's exact means in it, where no request has evidence of its own.

@@ -14,6 +14,7 @@
 //! - `reconcile_spans`, `agreement`: whether the sources of one request say the same
 //! - [`parts`], [`shape`], [`breakdown`]: where the time went
 //! - `gaps`: what happened between a request's tokens: scrapes, others' prefill
+//! - [`hops`]: what lies between client and server, request by request
 //! - [`headline`]: logged by tool, logged by server, tare; [`within`]: the figures of some
 //!   requests
 //! - [`waterfall`]: one request, every stamp and part of it
@@ -24,7 +25,9 @@ mod agreement;
 pub mod breakdown;
 pub mod clocks;
 mod gaps;
+mod groups;
 pub mod headline;
+pub mod hops;
 pub mod ids;
 mod keys;
 pub mod log_join;
@@ -51,7 +54,7 @@ pub use self::within::within;
 
 use crate::metric::Metric;
 use crate::record::correlated::Correlated;
-use crate::record::{LogRow, RequestRow, ScrapeRow, SpanRow, StatRow};
+use crate::record::{HopRow, LogRow, RequestRow, ScrapeRow, SpanRow, StatRow};
 use crate::server::Server;
 use crate::store::Events;
 
@@ -61,6 +64,9 @@ pub struct Inputs<'a> {
     pub log: &'a [LogRow],
     pub spans: &'a [SpanRow],
     pub stat_log: &'a [StatRow],
+    pub hops: &'a [HopRow],
+    /// The hops' names, in the order a request passes them.
+    pub hop_names: &'a [String],
     /// Every token event, for what happened between them.
     pub events: &'a Events,
     pub server: &'a Server,
@@ -78,12 +84,17 @@ pub fn correlate(mut requests: Vec<RequestRow>, inputs: &Inputs<'_>) -> Result<C
     requests.sort_by_key(|r| r.index);
     let (mut aggregate, between) = aggregate_join::join(inputs.scrapes, inputs.server);
     let window = between.or_else(|| aggregate_join::window_of(&requests));
+    let passed = hops::join(&requests, inputs.hop_names, inputs.hops, inputs.same_host)
+        .context("cannot join the hops")?;
     let mut join = request_join::join(requests, inputs, window).context("cannot join the two sides")?;
     if let Some(window) = window {
         aggregate.log_stats = log_stats::estimate(&join.log, window, &join.map);
     }
     for (row, told) in join.rows.iter_mut().zip(&join.told) {
         row.parts = parts::parts(row, told, &join.map);
+    }
+    for (row, passages) in join.rows.iter_mut().zip(passed.passages) {
+        row.hops = passages;
     }
     let rounds = headline::rounds(&join.rows);
     let gaps = gaps::Gaps::new(join.rows.iter().map(|r| &r.client), inputs.events);
@@ -111,6 +122,7 @@ pub fn correlate(mut requests: Vec<RequestRow>, inputs: &Inputs<'_>) -> Result<C
         checks,
         coverage: join.coverage,
         clocks: join.clocks,
+        hops: hops::hops(&join.rows, &passed.list, &rounds, inputs.seed),
         probe: gaps.probe(inputs.scrapes, inputs.seed),
         stalls: gaps.stalls(&join.log, &join.map),
         over_window: over_window::rows(&join.rows, &aggregate, &rounds, inputs.seed),

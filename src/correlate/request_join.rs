@@ -16,7 +16,7 @@ use super::span_join::{self, ServerSide, Side};
 use super::{log_zone, stat_join};
 use crate::clock::UnixNs;
 use crate::record::clocks::Clocks;
-use crate::record::correlated::{Coverage, Parts, Window};
+use crate::record::correlated::{Coverage, Window};
 use crate::record::{JoinedRow, LogRow, RequestRow, Source, SpanRow, Status};
 
 /// All requests, joined.
@@ -236,8 +236,7 @@ fn joined(
         log_access_status: told.access.map(|a| a.status),
         log_lines: log_lines::of(&client, told, map),
         span_fits_client: span.map(|s| s.fits),
-        parts: Parts::default(),
-        client,
+        ..JoinedRow::of(client)
     }
 }
 

@@ -12,7 +12,7 @@ mod within;
 
 use super::{Inputs, correlate};
 use crate::record::correlated::{Check, Correlated};
-use crate::record::{LogRow, RequestRow, ScrapeRow, SpanRow, StatRow};
+use crate::record::{HopRow, LogRow, RequestRow, ScrapeRow, SpanRow, StatRow};
 use crate::server::vllm::VLLM;
 use crate::store::Events;
 
@@ -24,6 +24,7 @@ struct Run {
     log: Vec<LogRow>,
     spans: Vec<SpanRow>,
     stat_log: Vec<StatRow>,
+    hops: Vec<HopRow>,
     two_hosts: bool,
 }
 
@@ -34,6 +35,8 @@ impl Run {
             log: &self.log,
             spans: &self.spans,
             stat_log: &self.stat_log,
+            hops: &self.hops,
+            hop_names: &[],
             events: &Events::default(),
             server: &VLLM,
             same_host: !self.two_hosts,

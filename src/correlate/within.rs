@@ -2,7 +2,7 @@
 //! because a counter was read only before and after, stays that of the whole run and is marked. This
 //! file must not know how the window was chosen.
 
-use super::{breakdown, headline};
+use super::{breakdown, headline, hops};
 use crate::record::JoinedRow;
 use crate::record::correlated::{Breakdown, Correlated, Evidence, HeadlineRow};
 
@@ -21,7 +21,8 @@ pub fn within(run: Correlated, inside: &[bool], seed: u64) -> Correlated {
         }
     };
     let (breakdown, breakdown_e2e) = (broken_down(run.breakdown), broken_down(run.breakdown_e2e));
-    Correlated { rows, headline, breakdown, breakdown_e2e, ..run }
+    let hops = hops::hops(&rows, &run.hops.list, &run.rounds, seed);
+    Correlated { rows, headline, breakdown, breakdown_e2e, hops, ..run }
 }
 
 /// The figure of the window, or that of the whole run where the server's side is known only of that:

@@ -71,6 +71,19 @@ pub struct PlotData {
     /// Mean of the paired differences client − server, in the unit of the files, by the metric of
     /// the server's side ([`Metric::QueuePrefill`]: client's TTFT − queue and prefill).
     pub differences: Vec<(Metric, Estimate)>,
+    /// What each hop between them saw itself.
+    pub hops: Vec<AtHop>,
+}
+
+/// One metric of the same requests at the client and at a hop.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AtHop {
+    pub hop: String,
+    pub metric: Metric,
+    pub client: Vec<f64>,
+    pub seen: Vec<f64>,
+    /// Mean of the paired differences client − hop.
+    pub difference: Option<Estimate>,
 }
 
 impl PlotData {
@@ -180,6 +193,13 @@ mod tests {
             n_ended: values.len(),
             samples,
             differences: difference.map(|e| (Metric::Ttft, e)).into_iter().collect(),
+            hops: vec![AtHop {
+                hop: "edge".to_owned(),
+                metric: Metric::Ttft,
+                client: values.to_vec(),
+                seen: values.to_vec(),
+                difference: None,
+            }],
         }
     }
 
@@ -302,6 +322,7 @@ mod tests {
                 sample(Side::Server, &[0.30, 0.24, 0.40]),
             ],
             differences: vec![(Metric::Ttft, Estimate::unbounded(0.0133, 3))],
+            hops: Vec::new(),
         };
         insta::assert_snapshot!(svg(&split_violin::SplitViolin, &data));
     }

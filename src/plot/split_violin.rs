@@ -1,5 +1,6 @@
 //! `split_violin`: what the client measured (left) against what the server measured (right), metric
-//! by metric on one axis. This file must not know how the two sides were joined.
+//! by metric on one axis; and against what each hop between them saw. This file must not know how the
+//! sides were joined.
 //!
 //! A server without spans gives queue and prefill only. That is no TTFT (the front end is missing),
 //! so that half is called "queue + prefill", here as everywhere.
@@ -29,7 +30,7 @@ pub struct SplitViolin;
 struct Pair {
     heading: String,
     about: String,
-    server_name: &'static str,
+    server_name: String,
     metric: Metric,
     client: Vec<f64>,
     server: Vec<f64>,
@@ -42,7 +43,7 @@ impl Plot for SplitViolin {
     }
 
     fn caption(&self) -> &'static str {
-        "What the client measured (left) against what the server measured (right), successful requests"
+        "What the client measured (left) against what the server, and each hop, measured (right), successful requests"
     }
 
     fn draw(&self, data: &PlotData) -> anyhow::Result<Drawn> {
@@ -74,12 +75,12 @@ impl Plot for SplitViolin {
 
 /// The metrics that both sides have.
 fn pairs(data: &PlotData) -> Vec<Pair> {
-    let pair = |client: Metric, server: Metric, heading: String, server_name| {
+    let pair = |client: Metric, server: Metric, heading: String, server_name: &str| {
         let source = &data.sample(server, Side::Server)?.source;
         Some(Pair {
             heading,
             about: if source.is_empty() { String::new() } else { format!("{server_name}: {source}") },
-            server_name,
+            server_name: server_name.to_owned(),
             metric: client,
             client: data.ascending(client, Side::Client)?,
             server: data.ascending(server, Side::Server)?,
@@ -92,7 +93,23 @@ fn pairs(data: &PlotData) -> Vec<Pair> {
         pair(Metric::Ttft, Metric::QueuePrefill, heading, "queue + prefill")
     });
     let others = [Metric::Throughput, Metric::ItlMean, Metric::E2e].map(same);
-    [ttft].into_iter().chain(others).flatten().collect()
+    let hops = data.hops.iter().filter_map(|hop| {
+        let ascending = |values: &[f64]| -> Option<Vec<f64>> {
+            let mut values: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
+            values.sort_unstable_by(f64::total_cmp);
+            (!values.is_empty()).then_some(values)
+        };
+        Some(Pair {
+            heading: format!("{} at {}", hop.metric.name(), hop.hop),
+            about: format!("{}: its own timers", hop.hop),
+            server_name: hop.hop.clone(),
+            metric: hop.metric,
+            client: ascending(&hop.client)?,
+            server: ascending(&hop.seen)?,
+            difference: hop.difference,
+        })
+    });
+    [ttft].into_iter().chain(others).flatten().chain(hops).collect()
 }
 
 fn column(canvas: &Canvas, sides: (f64, f64), pair: &Pair) -> anyhow::Result<()> {
@@ -112,7 +129,7 @@ fn column(canvas: &Canvas, sides: (f64, f64), pair: &Pair) -> anyhow::Result<()>
     }
     let offset = (0.26 * (panel.right - panel.left)).min(70.0);
     numbers(canvas, &panel, x - offset, ("client", theme::CLIENT), &pair.client)?;
-    numbers(canvas, &panel, x + offset, (pair.server_name, theme::SERVER_TEXT), &pair.server)?;
+    numbers(canvas, &panel, x + offset, (&pair.server_name, theme::SERVER_TEXT), &pair.server)?;
     if let Some(difference) = &pair.difference {
         let text = difference_text(difference, pair.metric);
         panel.note(canvas, 4, &text, theme::INK)?;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::JoinedRow;
 pub use super::breakdown::{Bounds, Breakdown, BreakdownColumn, BrokenDownBy, Part, PartRow, Parts, Within};
 use super::clocks::Clocks;
+use super::hops::Hops;
 use crate::clock::UnixNs;
 use crate::metric::Metric;
 use crate::stats::Estimate;
@@ -33,6 +34,8 @@ pub struct Correlated {
     pub window: Option<Window>,
     /// The server's clock against the client's.
     pub clocks: Clocks,
+    /// What lies between client and server.
+    pub hops: Hops,
     /// What scrapes do to the gaps between tokens, and which of these are stalls.
     pub probe: Option<Probe>,
     pub stalls: Option<Stalls>,

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Artifact, Report, calibration, own, vllm_json};
+use super::{Artifact, Report, calibration, own, verdict, vllm_json};
 use crate::metric::Metric;
 
 pub(super) const ARTIFACT: Artifact =
@@ -22,9 +22,11 @@ fn write(report: &Report<'_>) -> anyhow::Result<String> {
         ("run", json!(report.facts().into_iter().collect::<std::collections::BTreeMap<_, _>>())),
         ("warnings", json!(report.summary.warnings(report.manifest))),
         ("notes", json!(report.notes.iter().chain(&report.manifest.notes).collect::<Vec<_>>())),
+        ("verdict", json!(verdict::line(report))),
         ("headline", serde_json::to_value(&c.headline)?),
         ("breakdown", serde_json::to_value(&c.breakdown)?),
         ("breakdown_e2e", serde_json::to_value(&c.breakdown_e2e)?),
+        ("hops", serde_json::to_value(&c.hops)?),
         ("over_window", serde_json::to_value(&c.over_window)?),
         ("probe_effect", serde_json::to_value(c.probe)?),
         ("stalls", serde_json::to_value(c.stalls)?),

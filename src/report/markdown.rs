@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::tables::{self, Table};
-use super::{Artifact, Report};
+use super::{Artifact, Report, verdict};
 
 pub(super) const ARTIFACT: Artifact = Artifact { file: "report.md", what: "the report for people", write };
 
@@ -15,6 +15,9 @@ fn write(report: &Report<'_>) -> anyhow::Result<String> {
     }
     for (label, value) in report.facts() {
         writeln!(out, "- {label}: {}", escape(&value))?;
+    }
+    if let Some(line) = verdict::line(report) {
+        writeln!(out, "\n**{}**", escape(&line))?;
     }
     writeln!(out, "\n```\n{}\n```", tables::seed_block(report))?;
     for table in tables::all(report).iter().chain(&tables::more(report)) {

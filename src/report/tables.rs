@@ -2,7 +2,7 @@
 //! This file must not know Markdown or terminals.
 
 use super::distributions::MetricSummary;
-use super::{Report, breakdown, calibration, clocks, gaps, next_level, over_window, own};
+use super::{Report, breakdown, calibration, clocks, gaps, hops, next_level, over_window, own};
 use crate::metric::{Metric, Unit};
 use crate::record::correlated::Verdict;
 use crate::stats::Estimate;
@@ -21,6 +21,8 @@ pub struct Table {
 pub fn all(report: &Report<'_>) -> Vec<Table> {
     let tables = [
         headline(report),
+        hops::path(report.correlated.hops.ttft.as_ref()),
+        hops::path(report.correlated.hops.e2e.as_ref()),
         breakdown::table(&report.correlated.breakdown, next_level::sentence(report)),
         breakdown::table(&report.correlated.breakdown_e2e, None),
         whole_run(report, gaps::table(report)),
@@ -29,6 +31,7 @@ pub fn all(report: &Report<'_>) -> Vec<Table> {
         calibration::section(report),
         whole_run(report, over_window::table(report)),
         whole_run(report, clocks::table(report)),
+        whole_run(report, hops::joins(report)),
         whole_run(report, checks(report)),
         own::table(report),
         errors(report),
@@ -49,23 +52,28 @@ pub fn more(report: &Report<'_>) -> Vec<Table> {
     breakdown::by(&report.correlated.breakdown)
 }
 
-/// The table the tool exists for: logged by tool | logged by server | tare.
+/// The table the tool exists for: logged by tool | logged by each hop | logged by server | tare.
 pub fn headline(report: &Report<'_>) -> Table {
     let figure = |e: Option<Estimate>, unit: Unit| e.map_or_else(|| "–".to_owned(), |e| show(&e, unit));
+    let hops = &report.correlated.hops.list;
     let rows = report
         .correlated
         .headline
         .iter()
         .map(|row| {
             let unit = row.metric.unit();
-            vec![
-                row.title.clone(),
-                figure(row.tool, unit),
+            let mut cells = vec![row.title.clone(), figure(row.tool, unit)];
+            cells.extend(hops.iter().map(|hop| {
+                let station = hop.stations.iter().find(|station| station.metric == row.metric);
+                figure(station.map(|station| station.seen), unit)
+            }));
+            cells.extend([
                 figure(row.server, unit),
                 figure(row.tare, unit),
                 row.tare.or(row.tool).map_or_else(|| "0".to_owned(), |f| counted(&f)),
                 row.source.name().to_owned(),
-            ]
+            ]);
+            cells
         })
         .collect();
     let mut below =
@@ -76,6 +84,7 @@ pub fn headline(report: &Report<'_>) -> Table {
             units::count(rounds as u64)
         )
     }));
+    below.extend((!hops.is_empty()).then(|| HOP_STATIONS.to_owned()));
     let figures = report.correlated.headline.iter().filter_map(|row| row.tare.or(row.tool));
     below.extend(figures.into_iter().any(|f| f.is_dependent()).then(|| EFFECTIVE.to_owned()));
     below.extend(
@@ -87,7 +96,11 @@ pub fn headline(report: &Report<'_>) -> Table {
     );
     Table {
         title: "Client and server".to_owned(),
-        head: strings(&["", "logged by tool", "logged by server", "tare", "n", "server source"]),
+        head: strings(&["", "logged by tool"])
+            .into_iter()
+            .chain(hops.iter().map(|hop| format!("logged by {}", hop.name)))
+            .chain(strings(&["logged by server", "tare", "n", "server source"]))
+            .collect(),
         rows,
         below,
     }
@@ -266,6 +279,7 @@ pub fn own_error(report: &Report<'_>) -> Vec<String> {
     said
 }
 
+const HOP_STATIONS: &str = "Of a hop by its own timers, from the request's arrival there: TTFT until the first token (or first byte of the answer's body, never its head), E2E until the last byte; – where it does not log that.";
 const EFFECTIVE: &str = "eff.: requests that shared a queue are alike; so many independent ones would tell as much about the mean.";
 const ONE_SIDED: &str = "≥: the lower 95 % bound. n too small: it has no upper bound, as the effective n is too small for the largest value seen to be one.";
 

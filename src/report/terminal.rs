@@ -7,6 +7,7 @@ use comfy_table::{ContentArrangement, LineStyle, Table as Grid, TableStyle};
 use super::Report;
 use super::calibration;
 use super::tables::{self, Table};
+use super::verdict;
 use super::window;
 use crate::record::calibration::Calibration;
 
@@ -27,6 +28,9 @@ pub fn print(out: &mut impl Write, report: &Report<'_>) -> io::Result<()> {
         writeln!(out, "{label}: {value}")?;
     }
     writeln!(out, "\n{}\n", tables::seed_block(report))?;
+    if let Some(line) = verdict::line(report) {
+        writeln!(out, "{line}\n")?;
+    }
     for table in tables::all(report) {
         print_table(out, &table)?;
     }

@@ -8,9 +8,11 @@ use serde::Deserialize;
 
 use crate::clock::{Step, UnixNs, on_axis};
 use crate::correlate;
+use crate::correlate::hops::stations;
 use crate::metric::Metric;
-use crate::plot::{self, PlotData, Sample, Side};
+use crate::plot::{self, AtHop, PlotData, Sample, Side};
 use crate::record::correlated::Correlated;
+use crate::record::hops::HopSummary;
 use crate::record::own::{self, OwnLag};
 use crate::record::selection::Selection;
 use crate::record::{JoinedRow, RequestRow, Status};
@@ -84,6 +86,8 @@ pub(super) fn correlated(data: &mut RunData) -> anyhow::Result<Correlated> {
         log: &data.log.rows,
         spans: &data.spans.rows,
         stat_log: &data.stat_log.rows,
+        hops: &data.hops.rows,
+        hop_names: &hop_names(&data.manifest),
         events: &data.events,
         server: super::server_kind(&data.manifest.target.server)?,
         same_host: data.manifest.target.same_host,
@@ -91,6 +95,13 @@ pub(super) fn correlated(data: &mut RunData) -> anyhow::Result<Correlated> {
         seed: SEED,
     };
     correlate::correlate(requests, &inputs)
+}
+
+/// The hops as they were configured, in their order.
+fn hop_names(manifest: &Manifest) -> Vec<String> {
+    let list = ["/hops", "/import/hops"].iter().find_map(|at| manifest.config.pointer(at)?.as_array());
+    let name = |hop: &serde_json::Value| Some(hop.get("name")?.as_str()?.to_owned());
+    list.into_iter().flatten().filter_map(name).collect()
 }
 
 /// What the configuration says of the two hosts' clocks.
@@ -174,6 +185,7 @@ fn plot_data(report: &Report<'_>) -> PlotData {
     if !ok.iter().any(|j| j.server_ttft_s.is_some()) {
         add(Metric::QueuePrefill, Side::Server, source, &|j| Some(j.server_queue_s? + j.server_prefill_s?));
     }
+    let hops = at_hops(&ok, &report.correlated.hops.list);
     let (counts, window) = (&report.summary.counts, &report.summary.window);
     let name = &report.manifest.name;
     PlotData {
@@ -189,7 +201,26 @@ fn plot_data(report: &Report<'_>) -> PlotData {
             .filter(|row| !row.whole_run)
             .filter_map(|row| Some((row.metric, row.tare?)))
             .collect(),
+        hops,
     }
+}
+
+/// TTFT at each hop that tells of it, else E2E, of the requests that passed it.
+fn at_hops(ok: &[&JoinedRow], list: &[HopSummary]) -> Vec<AtHop> {
+    let at_hop = |(i, hop): (usize, &HopSummary)| {
+        let station = hop.stations.first()?;
+        let of_request = |j: &&JoinedRow| {
+            let row = &j.hops.get(i)?.as_ref()?.row;
+            match station.metric {
+                Metric::Ttft => j.client.ttft_s.zip(stations::ttft_s(row)),
+                _ => j.client.e2e_s.zip(stations::e2e_s(row)),
+            }
+        };
+        let (client, seen) = ok.iter().filter_map(of_request).unzip();
+        let (hop, difference) = (hop.name.clone(), Some(station.outside));
+        Some(AtHop { hop, metric: station.metric, client, seen, difference })
+    };
+    list.iter().enumerate().filter_map(at_hop).collect()
 }
 
 #[cfg(test)]

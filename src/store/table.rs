@@ -159,6 +159,7 @@ fn joined_columns(rows: &[JoinedRow]) -> Vec<Column> {
         "log_resolution_ns": |r| r.log_resolution_ns,
         "log_access_status": |r| r.log_access_status.map(u32::from),
         "span_fits_client": |r| r.span_fits_client,
+        "hops": |r| serde_json::to_string(&r.hops).unwrap_or_default(),
         "part_schedule_s": |r| r.parts.schedule_s,
         "part_connect_s": |r| r.parts.connect_s,
         "part_send_s": |r| r.parts.send_s,

@@ -17,6 +17,7 @@ fn run() -> Run {
         log: rows(include_str!("../../../tests/samples/correlate/server_log.jsonl")),
         spans: rows(include_str!("../../../tests/samples/correlate/spans.jsonl")),
         stat_log: Vec::new(),
+        hops: Vec::new(),
         two_hosts: false,
     }
 }

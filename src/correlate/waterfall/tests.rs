@@ -17,6 +17,8 @@ fn correlated(requests: &[RequestRow], spans: &[SpanRow], log: &[LogRow], one_ho
         log,
         spans,
         stat_log: &[],
+        hops: &[],
+        hop_names: &[],
         events: &Events::default(),
         server: &VLLM,
         same_host: one_host,

@@ -1,0 +1,281 @@
+//! Which row of one hop is which request's: by the ids of both, then by the client's port; every match must
+//! agree in time as well, for ids are used again. Several rows of one request are tries. Rows in = rows
+//! joined + rows left over, each with its reason. This file must not know products.
+
+use std::collections::HashMap;
+
+use anyhow::Result;
+
+use super::place;
+use super::zone;
+use crate::clock::UnixNs;
+use crate::correlate::clocks::{self, Map, Pairs};
+use crate::correlate::ids::candidates;
+use crate::correlate::keys::Keys;
+use crate::record::hop::Completeness;
+use crate::record::hops::{FoundBy, HopSummary, Passage};
+use crate::record::{HopRow, RequestRow, Status};
+
+/// Of the rows with a request's id, those whose clock shows a time so far from the others' are of other
+/// requests: ids are used again.
+const SAME_RUN_S: f64 = 10.0;
+/// Stamps of one clock and of another host's, mapped, may disagree by so much with what caused what.
+const TOLERANCE_S: f64 = 0.005;
+
+/// Whose a row is; `Err`: its ids name several requests.
+pub type Found = Option<Result<(usize, FoundBy), ()>>;
+
+/// The requests by everything that can name them.
+pub struct RequestKeys {
+    sent: Keys,
+    answered: Keys,
+    body: Keys,
+    trace: Keys,
+}
+
+impl RequestKeys {
+    pub fn new(requests: &[RequestRow]) -> Result<Self> {
+        let of = |key: fn(&RequestRow) -> &str| Keys::new((0..).zip(requests).map(|(i, r)| (key(r), i)));
+        Ok(Self {
+            sent: of(|r| &r.request_id)?,
+            answered: Keys::new(
+                (0..).zip(requests).flat_map(|(i, r)| r.answered_ids().map(move |id| (id, i))),
+            )?,
+            body: of(|r| r.response_id.as_deref().unwrap_or_default())?,
+            trace: of(|r| &r.trace_id)?,
+        })
+    }
+
+    /// Whose each row is, by its likeliest id that names a request; `Err` where an id names several.
+    fn find(&self, rows: &[&HopRow]) -> Result<Vec<Found>> {
+        let mut found = vec![None; rows.len()];
+        let mut look = |keys: &Keys, by: FoundBy, ids: &dyn Fn(&HopRow) -> Vec<String>| -> Result<()> {
+            let asks: Vec<(u32, String)> =
+                (0..).zip(rows).flat_map(|(i, row)| ids(row).into_iter().map(move |id| (i, id))).collect();
+            for hit in keys.find(asks.iter().map(|(i, id)| (*i, id.as_str())))? {
+                let Some(slot) = found.get_mut(hit.asker as usize) else { continue };
+                match (&*slot, hit.row) {
+                    (Some(Ok(_)), _) => {}
+                    (_, Some(row)) => *slot = Some(Ok((row as usize, by))),
+                    (None, None) => *slot = Some(Err(())),
+                    (Some(Err(())), None) => {}
+                }
+            }
+            Ok(())
+        };
+        let forms = |id: &Option<String>| -> Vec<String> {
+            id.iter().flat_map(|id| candidates(id)).map(str::to_owned).collect()
+        };
+        let plain = |id: &Option<String>| -> Vec<String> { id.iter().cloned().collect() };
+        look(&self.sent, FoundBy::RequestId, &|r| plain(&r.request_id))?;
+        look(&self.answered, FoundBy::AnswerId, &|r| [plain(&r.own_id), plain(&r.request_id)].concat())?;
+        look(&self.body, FoundBy::ResponseId, &|r| [plain(&r.response_id), plain(&r.own_id)].concat())?;
+        look(&self.trace, FoundBy::TraceId, &|r| plain(&r.trace_id))?;
+        // A server makes the body's id of the one that it got.
+        look(&self.sent, FoundBy::ResponseId, &|r| forms(&r.response_id))?;
+        Ok(found)
+    }
+}
+
+/// One hop's passages, in the order of the requests, and how they were found.
+pub fn one(
+    requests: &[RequestRow],
+    keys: &RequestKeys,
+    name: &str,
+    rows: &[&HopRow],
+    same_host: bool,
+) -> Result<(Vec<Option<Passage>>, HopSummary)> {
+    let mut summary = HopSummary {
+        name: name.to_owned(),
+        product: rows.first().map(|r| r.product.clone()).unwrap_or_default(),
+        rows: rows.len(),
+        ..HopSummary::default()
+    };
+    let mut found = keys.find(rows)?;
+    by_lone_port(requests, rows, &mut found);
+    let mut own: Vec<HopRow> = rows.iter().map(|row| (*row).clone()).collect();
+    if let Some(minutes) = zone::minutes(requests, &own, &found) {
+        own.iter_mut().for_each(|row| zone::shift(row, minutes));
+        summary.zone_minutes = Some(minutes);
+    }
+    let (map, clocks) = clocks::align(&pairs(requests, &own, &found), same_host, None);
+    summary.clocks = clocks;
+    by_port_and_time(requests, &own, &map, &mut found);
+
+    let mut tries: HashMap<usize, Vec<(usize, FoundBy)>> = HashMap::new();
+    let mut other_time: HashMap<usize, usize> = HashMap::new();
+    let ends = span_of(requests);
+    for (i, row) in own.iter().enumerate() {
+        let reason = match found.get(i).copied().flatten() {
+            Some(Ok((index, by))) => match requests.get(index) {
+                Some(request) if fits(request, row, &map) => {
+                    tries.entry(index).or_default().push((i, by));
+                    continue;
+                }
+                _ => {
+                    *other_time.entry(index).or_default() += 1;
+                    "their id is a request's, their time is not"
+                }
+            },
+            Some(Err(())) => "ambiguous: several requests have their id",
+            None => why_left(row, requests, &map, ends),
+        };
+        *summary.leftovers.entry(reason.to_owned()).or_default() += 1;
+    }
+
+    let mut passages = Vec::with_capacity(requests.len());
+    for (index, request) in requests.iter().enumerate() {
+        if !request.passes_hops() {
+            passages.push(None);
+            continue;
+        }
+        summary.requests += 1;
+        let Some(of_request) = tries.get(&index) else {
+            let reason = why_not(request, other_time.contains_key(&index), rows.is_empty());
+            *summary.unjoined.entry(reason.to_owned()).or_default() += 1;
+            passages.push(None);
+            continue;
+        };
+        // The client got the answer of the last try that was not given up.
+        let last =
+            of_request.iter().filter_map(|(i, by)| Some((own.get(*i)?, *by))).max_by_key(|(row, _)| {
+                (row.status.is_some_and(|status| status < 500), row.end_unix_ns.or(row.start_unix_ns))
+            });
+        let Some((row, by)) = last else {
+            passages.push(None);
+            continue;
+        };
+        summary.joined += 1;
+        *summary.by.entry(by.name()).or_default() += 1;
+        let again = of_request.len() > 1 || row.attempts.is_some_and(|n| n > 1) || row.tries.len() > 1;
+        summary.tried_again += usize::from(again);
+        if let Some(differ) = ends_differ(request, row) {
+            *summary.ends.entry(differ).or_default() += 1;
+        }
+        passages.push(Some(place::passage(request, row, of_request.len(), by, &map)));
+    }
+    Ok((passages, summary))
+}
+
+/// What the rows show of the hop's clock.
+fn pairs(requests: &[RequestRow], rows: &[HopRow], found: &[Found]) -> Pairs {
+    let mut pairs = Pairs::default();
+    let same_run = zone::same_run(requests, rows, found, SAME_RUN_S);
+    for ((row, found), _) in rows.iter().zip(found).zip(same_run).filter(|(_, same)| *same) {
+        if let Some(Ok((request, _))) = found
+            && let Some(request) = requests.get(*request)
+        {
+            place::pairs(request, row, &mut pairs);
+        }
+    }
+    pairs
+}
+
+/// Where a port names one request and one row, they belong together, whatever the clocks show.
+fn by_lone_port(requests: &[RequestRow], rows: &[&HopRow], found: &mut [Found]) {
+    let once = |ports: &mut dyn Iterator<Item = (usize, u16)>| -> HashMap<u16, Option<usize>> {
+        let mut by_port: HashMap<u16, Option<usize>> = HashMap::new();
+        for (i, port) in ports {
+            by_port.entry(port).and_modify(|one| *one = None).or_insert(Some(i));
+        }
+        by_port
+    };
+    let passing = requests.iter().enumerate().filter(|(_, r)| r.passes_hops());
+    let ours = once(&mut passing.filter_map(|(i, r)| Some((i, r.local_port?))));
+    let theirs = once(&mut rows.iter().enumerate().filter_map(|(i, r)| Some((i, port_of(r)?))));
+    for (port, row) in theirs {
+        if let (Some(row), Some(Some(request))) = (row, ours.get(&port))
+            && let Some(slot @ (None | Some(Err(())))) = found.get_mut(row)
+        {
+            *slot = Some(Ok((*request, FoundBy::Address)));
+        }
+    }
+}
+
+/// Kept connections have one port for many requests: the time tells them apart.
+fn by_port_and_time(requests: &[RequestRow], rows: &[HopRow], map: &Map, found: &mut [Found]) {
+    let mut by_port: HashMap<u16, Vec<usize>> = HashMap::new();
+    for (i, request) in requests.iter().enumerate().filter(|(_, r)| r.passes_hops()) {
+        if let Some(port) = request.local_port {
+            by_port.entry(port).or_default().push(i);
+        }
+    }
+    for (row, slot) in rows.iter().zip(found) {
+        if matches!(slot, Some(Ok(_))) || !map.compares() {
+            continue;
+        }
+        let Some(of_port) = port_of(row).and_then(|port| by_port.get(&port)) else { continue };
+        let fitting: Vec<usize> = of_port
+            .iter()
+            .copied()
+            .filter(|i| requests.get(*i).is_some_and(|request| fits(request, row, map)))
+            .collect();
+        if let [only] = fitting.as_slice() {
+            *slot = Some(Ok((*only, FoundBy::Address)));
+        }
+    }
+}
+
+fn port_of(row: &HopRow) -> Option<u16> {
+    row.client.as_ref()?.rsplit_once(':')?.1.parse().ok()
+}
+
+/// Whether the hop can have begun with the request while the client waited for it. Where its clock cannot be
+/// compared, nothing speaks against it.
+fn fits(request: &RequestRow, row: &HopRow, map: &Map) -> bool {
+    let Some(start) = place::start(row, map) else { return true };
+    let sent = request.send_begin_unix_ns.unwrap_or(request.started_unix_ns).plus_seconds(-TOLERANCE_S);
+    let done = request.done_unix_ns.plus_seconds(TOLERANCE_S);
+    start.lo_unix_ns <= done && sent <= start.hi_unix_ns
+}
+
+/// From the first request's start to the last one's end.
+fn span_of(requests: &[RequestRow]) -> Option<(UnixNs, UnixNs)> {
+    let begin = requests.iter().map(|r| r.started_unix_ns).min()?;
+    Some((begin, requests.iter().map(|r| r.done_unix_ns).max()?))
+}
+
+fn why_left(
+    row: &HopRow,
+    requests: &[RequestRow],
+    map: &Map,
+    ends: Option<(UnixNs, UnixNs)>,
+) -> &'static str {
+    let api = |path: &str| path.contains("/completions") || requests.is_empty();
+    if row.path.as_deref().is_some_and(|path| !api(path)) {
+        return "of another path (health checks, metrics, models)";
+    }
+    if let (Some(start), Some((begin, end))) = (place::start(row, map), ends)
+        && (start.hi_unix_ns < begin || start.lo_unix_ns > end)
+    {
+        return "before or after the measured requests (warm-ups, other runs)";
+    }
+    let named = row.request_id.is_some() || row.response_id.is_some() || row.trace_id.is_some();
+    if named { "their ids are no request's" } else { "they have no id, and no port and time of a request's" }
+}
+
+fn why_not(request: &RequestRow, other_time: bool, no_rows: bool) -> &'static str {
+    if no_rows {
+        "the hop's log has no lines"
+    } else if request.status == Status::ConnectError {
+        "it never reached the hop: no connection"
+    } else if other_time {
+        "a line has its id, but lies outside the request's time"
+    } else {
+        "no line has its ids, or its port at its time"
+    }
+}
+
+/// How the client's answer ended and what the hop says, where the two differ.
+fn ends_differ(request: &RequestRow, row: &HopRow) -> Option<String> {
+    let whole = request.status == Status::Ok;
+    let says = row.completeness;
+    let well = row.status.is_none_or(|status| status < 400);
+    let differ = match says {
+        Completeness::Complete => !whole && well && request.status != Status::HttpError,
+        Completeness::Cut | Completeness::Aborted => whole,
+        Completeness::Unknown => request.status == Status::Cut && well,
+    };
+    let status = row.status.map(|status| format!(", status {status}")).unwrap_or_default();
+    differ.then(|| format!("client: {}, hop: {}{status}", request.status.as_str(), says.as_str()))
+}

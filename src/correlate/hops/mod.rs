@@ -1,0 +1,68 @@
+//! The hops between client and server: each request's passage through each of them, on the client's
+//! clock, and where the time went on the way. Ids first, times second, as everywhere in this module. It must
+//! not know how a hop's rows were read.
+//!
+//! - `join`: which row of a hop is which request's
+//! - `zone`: a hop's log of another time zone, by its requests
+//! - `place`: a passage's instants on the client's clock, and the pairs that bound its clock
+//! - `path`: the parts of the way, between the cuts that the evidence gives
+//! - `stations`: what each hop saw itself
+
+mod join;
+mod path;
+mod place;
+pub mod stations;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
+mod zone;
+
+use anyhow::Result;
+
+use crate::metric::Metric;
+use crate::record::hops::{HopSummary, Hops, Passage};
+use crate::record::{HopRow, JoinedRow, RequestRow};
+use crate::stats::rounds::Rounds;
+
+/// Every request's passages, in the order of the requests and, of each, of the hops.
+pub struct HopJoin {
+    pub passages: Vec<Vec<Option<Box<Passage>>>>,
+    pub list: Vec<HopSummary>,
+}
+
+/// Joins the hops' rows to the requests, hop by hop. `names` are the hops as they are configured, in the
+/// order a request passes them; hops that only rows name follow.
+pub fn join(requests: &[RequestRow], names: &[String], rows: &[HopRow], same_host: bool) -> Result<HopJoin> {
+    let mut all: Vec<&str> = names.iter().map(String::as_str).collect();
+    for row in rows {
+        if !all.contains(&row.hop.as_str()) {
+            all.push(&row.hop);
+        }
+    }
+    let mut joined = HopJoin { passages: vec![Vec::new(); requests.len()], list: Vec::new() };
+    if all.is_empty() {
+        return Ok(joined);
+    }
+    let keys = join::RequestKeys::new(requests)?;
+    for name in all {
+        let of_hop: Vec<&HopRow> = rows.iter().filter(|row| row.hop == name).collect();
+        let (passages, summary) = join::one(requests, &keys, name, &of_hop, same_host)?;
+        for (all, passage) in joined.passages.iter_mut().zip(passages) {
+            all.push(passage.map(Box::new));
+        }
+        joined.list.push(summary);
+    }
+    Ok(joined)
+}
+
+/// What the hops say of these requests.
+pub fn hops(rows: &[JoinedRow], list: &[HopSummary], rounds: &Rounds, seed: u64) -> Hops {
+    let list: Vec<HopSummary> = list
+        .iter()
+        .enumerate()
+        .map(|(i, hop)| HopSummary { stations: stations::of(rows, i, rounds, seed), ..hop.clone() })
+        .collect();
+    let path = |of| path::path(rows, &list, of, rounds, seed);
+    let (ttft, e2e) = (path(Metric::Ttft), path(Metric::E2e));
+    Hops { list, ttft, e2e }
+}

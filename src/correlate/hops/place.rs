@@ -1,0 +1,112 @@
+//! A passage's instants on the client's clock, each with the doubt of its stamps, and the causal pairs that
+//! bound the hop's clock: a request leaves the client before the hop has it, what the hop had of the answer
+//! was there before the client had it. This file must not know how a row was found.
+
+use crate::clock::UnixNs;
+use crate::correlate::clocks::{Map, Pairs};
+use crate::record::correlated::Within;
+use crate::record::hops::{FoundBy, Passage};
+use crate::record::{HopRow, RequestRow, Status};
+
+/// Timers cut to milliseconds are often sums of several: each can be short by one of these.
+const MOST_TIMERS: i64 = 4;
+const MILLISECOND_NS: i64 = 1_000_000;
+
+/// An instant by the hop's clock, between two.
+#[derive(Clone, Copy)]
+struct There {
+    lo: UnixNs,
+    hi: UnixNs,
+}
+
+/// When the hop began with the request, by its clock.
+fn began(row: &HopRow) -> Option<There> {
+    stamp(row.start_unix_ns?, row.start_resolution_ns, row.start_slack_ns)
+}
+
+fn stamp(at: UnixNs, resolution_ns: Option<i64>, slack_ns: Option<i64>) -> Option<There> {
+    let (resolution, slack) = (resolution_ns.unwrap_or(1), slack_ns.unwrap_or(0));
+    // Whole nanoseconds: a stamp of that resolution is the instant.
+    let after = if resolution <= 1 { 0 } else { resolution };
+    Some(There {
+        lo: UnixNs(at.0.saturating_sub(slack)),
+        hi: UnixNs(at.0.saturating_add(after).saturating_add(slack)),
+    })
+}
+
+/// So long after the hop began, by its own timer.
+fn later(row: &HopRow, after_s: Option<f64>) -> Option<There> {
+    let (began, after_s) = (began(row)?, after_s?);
+    let grain = row.timer_resolution_ns.unwrap_or(0);
+    let grain = match grain {
+        ..=1 => 0,
+        MILLISECOND_NS.. => grain.saturating_mul(MOST_TIMERS),
+        _ => grain,
+    };
+    Some(There {
+        lo: began.lo.plus_seconds(after_s),
+        hi: UnixNs(began.hi.plus_seconds(after_s).0.saturating_add(grain)),
+    })
+}
+
+/// When the hop began with the request, on the client's clock.
+pub fn start(row: &HopRow, map: &Map) -> Option<Within> {
+    here(began(row)?, map)
+}
+
+fn here(there: There, map: &Map) -> Option<Within> {
+    Some(map.anywhere(there.lo)?.over(map.anywhere(there.hi)?))
+}
+
+/// What one joined row shows of the hop's clock.
+pub fn pairs(request: &RequestRow, row: &HopRow, pairs: &mut Pairs) {
+    let Some(began) = began(row) else { return };
+    if let Some(sent) = request.send_begin_unix_ns.or(request.connect_end_unix_ns) {
+        pairs.out(sent, began.hi);
+    }
+    let mut back = |there: Option<There>, here: Option<UnixNs>| {
+        if let (Some(there), Some(here)) = (there, here) {
+            pairs.back(there.lo, here);
+        }
+    };
+    back(later(row, row.upstream_head_s), request.head_unix_ns);
+    let first = row.first_token_out_s.or(row.first_token_in_s).or(row.upstream_first_body_s);
+    back(later(row, first), request.first_token_unix_ns);
+    let last = row.last_token_out_s.or(row.last_token_in_s);
+    back(later(row, last), request.last_token_unix_ns);
+    if request.status == Status::Ok {
+        let done = Some(request.done_unix_ns);
+        back(later(row, row.upstream_end_s), done);
+        // A line is written after the last byte went out: by how much is not known, so what stands in it
+        // counts only where it is coarser than that.
+        if let Some(end) = row.end_unix_ns.filter(|_| row.end_slack_ns.unwrap_or(0) >= MILLISECOND_NS) {
+            back(stamp(end, row.end_resolution_ns, row.end_slack_ns), done);
+        }
+    }
+}
+
+/// The passage, its instants placed between what caused them and what they caused.
+pub fn passage(request: &RequestRow, row: &HopRow, rows: usize, by: FoundBy, map: &Map) -> Passage {
+    let sent = request.send_begin_unix_ns.unwrap_or(request.started_unix_ns);
+    let until = |instant: Option<UnixNs>| instant.unwrap_or(request.done_unix_ns);
+    let place = |there: Option<There>, before: UnixNs| {
+        let whole = here(there?, map)?;
+        let cut = whole.cut_to(sent, before);
+        // Where the causes contradict it, a stamp stays what it says: that is a finding.
+        Some(if cut.lo_unix_ns <= cut.hi_unix_ns { cut } else { whole })
+    };
+    let (first, last) = (until(request.first_token_unix_ns), until(request.last_token_unix_ns));
+    let first_in = row.first_token_in_s.or(row.upstream_first_body_s);
+    Passage {
+        rows,
+        found_by: by,
+        start: place(began(row), first),
+        sent_on: place(later(row, row.upstream_sent_s), first),
+        first_in: place(later(row, first_in), first),
+        first_out: place(later(row, row.first_token_out_s), first),
+        last_in: place(later(row, row.last_token_in_s), last),
+        last_out: place(later(row, row.last_token_out_s), last),
+        first_is_body: row.first_token_in_s.is_none() && row.upstream_first_body_s.is_some(),
+        row: row.clone(),
+    }
+}

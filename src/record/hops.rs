@@ -1,0 +1,171 @@
+//! What correlation says of the hops between client and server: each request's passage placed on the
+//! client's clock, how a hop's rows were joined, and where the time went on the way. This file must not
+//! know how any of it is found or shown.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::HopRow;
+use super::breakdown::{Bounds, Within};
+use super::clocks::Clocks;
+use crate::metric::Metric;
+use crate::stats::Estimate;
+
+/// One request's passage through one hop.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Passage {
+    /// Of several rows (a hop that tried again) the one whose answer the client got.
+    pub row: HopRow,
+    /// Rows of this hop that are the request's.
+    pub rows: usize,
+    pub found_by: FoundBy,
+    /// On the client's clock, somewhere within: the request came, all of it was sent on; the first and the
+    /// last token came and went on.
+    pub start: Option<Within>,
+    pub sent_on: Option<Within>,
+    pub first_in: Option<Within>,
+    pub first_out: Option<Within>,
+    pub last_in: Option<Within>,
+    pub last_out: Option<Within>,
+    /// `first_in` is the first byte of the answer's body, which may be no token yet.
+    pub first_is_body: bool,
+}
+
+/// By what a hop's row was found to be a request's.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FoundBy {
+    /// The `X-Request-Id` that was sent.
+    RequestId,
+    /// The hop's own id, which its answer told.
+    AnswerId,
+    /// The id in the answer's body.
+    ResponseId,
+    TraceId,
+    /// The client's port, at a time that fits.
+    Address,
+}
+
+impl FoundBy {
+    /// The words used in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            FoundBy::RequestId => "X-Request-Id",
+            FoundBy::AnswerId => "the id that the answer's head tells",
+            FoundBy::ResponseId => "the id in the answer's body",
+            FoundBy::TraceId => "trace id",
+            FoundBy::Address => "port and time",
+        }
+    }
+}
+
+/// All hops of a run.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Hops {
+    /// In the order a request passes them.
+    pub list: Vec<HopSummary>,
+    /// Where the time to the first, and to the last token went on the way.
+    pub ttft: Option<HopPath>,
+    pub e2e: Option<HopPath>,
+}
+
+/// One hop: how its rows were joined, its clock, and its own view.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct HopSummary {
+    pub name: String,
+    /// As its rows name it.
+    pub product: String,
+    pub rows: usize,
+    /// Requests that should have passed it = joined + unjoined.
+    pub requests: usize,
+    pub joined: usize,
+    /// By [`FoundBy::name`].
+    pub by: BTreeMap<&'static str, usize>,
+    /// Reason → requests.
+    pub unjoined: BTreeMap<String, usize>,
+    /// Reason → rows that are no request's.
+    pub leftovers: BTreeMap<String, usize>,
+    /// Requests with more than one row, or more than one try in it.
+    pub tried_again: usize,
+    /// How the client's answer ended and what the hop says of it, where these differ → requests.
+    pub ends: BTreeMap<String, usize>,
+    /// Its rows were shifted by so many minutes: they are of another time zone.
+    pub zone_minutes: Option<i64>,
+    pub clocks: Clocks,
+    /// What it saw itself, by its own timers: TTFT and E2E, as far as it tells them.
+    pub stations: Vec<Station>,
+}
+
+/// A metric as a hop saw it, over the requests that ended well and passed it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Station {
+    pub metric: Metric,
+    /// The mean.
+    pub seen: Estimate,
+    /// Client − hop, paired: what lies between the two, both ways.
+    pub outside: Estimate,
+}
+
+/// Where the time went on the way, in the order of the way: parts between the cuts that the evidence
+/// gives. In every column they sum to its total.
+#[derive(Clone, Debug, Serialize)]
+pub struct HopPath {
+    pub of: Metric,
+    /// Requests that have the metric and passed the hops, and those of them that it is made of.
+    pub n_total: usize,
+    pub n: usize,
+    pub rule: String,
+    pub columns: Vec<HopColumn>,
+    /// Cuts that were left out because they are not known well enough, and other doubts.
+    pub lacking: Vec<String>,
+}
+
+/// At the mean, or around a percentile.
+#[derive(Clone, Debug, Serialize)]
+pub struct HopColumn {
+    pub at: String,
+    pub n: usize,
+    pub total_s: f64,
+    pub parts: Vec<HopPart>,
+}
+
+/// What lies between two cuts.
+#[derive(Clone, Debug, Serialize)]
+pub struct HopPart {
+    pub name: String,
+    /// Which side of the server it is on.
+    pub side: HopSide,
+    /// Where in it a hop of the list lies: between its in and out, or before and after it as well.
+    pub hops: Vec<usize>,
+    pub mean_s: f64,
+    /// 95 % interval of the mean, over requests.
+    pub interval: Option<Bounds>,
+    /// Where the mean lies by the evidence, whatever the requests; `None`: both cuts are stamped exactly.
+    pub bounds: Option<Bounds>,
+    pub n_negative: usize,
+}
+
+/// On which side of the server a part lies.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HopSide {
+    /// The client's own: connecting and sending.
+    Client,
+    Request,
+    /// The server, or a part that holds it.
+    Server,
+    Response,
+}
+
+impl HopSide {
+    /// The word used in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            HopSide::Client => "client",
+            HopSide::Request => "request",
+            HopSide::Server => "server",
+            HopSide::Response => "response",
+        }
+    }
+}

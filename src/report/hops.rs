@@ -1,0 +1,156 @@
+//! Tables of the hops between client and server: where the time went on the way, and how sure the join of
+//! each hop's log is. This file must not know how a row was joined or placed.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::Report;
+use super::tables::Table;
+use crate::metric::Metric;
+use crate::record::clocks::{ClockRelation, Clocks};
+use crate::record::hops::{HopPart, HopPath, HopSummary};
+use crate::units::{self, milliseconds};
+
+/// The way to the first, or the last, token; without rows where no hop tells of it.
+pub fn path(path: Option<&HopPath>) -> Table {
+    let Some(path) = path else { return Table::default() };
+    let what = if path.of == Metric::E2e { "E2E" } else { "TTFT" };
+    let mut head = vec![format!("part of {what}"), "side".to_owned()];
+    head.extend(path.columns.iter().map(|c| format!("{} (ms, n {})", c.at, units::count(c.n as u64))));
+    head.push("how".to_owned());
+    let parts = path.columns.first().map_or(0, |c| c.parts.len());
+    let mut rows: Vec<Vec<String>> = (0..parts)
+        .filter_map(|j| {
+            let first = path.columns.first()?.parts.get(j)?;
+            let mut row = vec![first.name.clone(), first.side.name().to_owned()];
+            row.extend(path.columns.iter().map(|c| c.parts.get(j).map_or_else(String::new, cell)));
+            row.push(how(first));
+            Some(row)
+        })
+        .collect();
+    if !rows.is_empty() {
+        let mut sum = vec![format!("= {what}"), String::new()];
+        sum.extend(path.columns.iter().map(|c| milliseconds(c.total_s)));
+        sum.push("sum of the parts".to_owned());
+        rows.push(sum);
+    }
+    let mut below = vec![format!(
+        "{} of {} requests that ended well and passed a hop have every cut. {}. In brackets: the 95 % interval of the mean, over requests.",
+        units::count(path.n as u64),
+        units::count(path.n_total as u64),
+        path.rule
+    )];
+    if path.columns.iter().flat_map(|c| &c.parts).any(|p| p.bounds.is_some()) {
+        below.push(
+            "`a … b`: coarse stamps, or two clocks, leave the mean open between these; no request narrows it.".to_owned(),
+        );
+    }
+    below.extend(path.lacking.iter().cloned());
+    Table {
+        title: if path.of == Metric::E2e {
+            "The way of the last token, hop by hop".to_owned()
+        } else {
+            "The way to the first token, hop by hop".to_owned()
+        },
+        head,
+        rows,
+        below,
+    }
+}
+
+fn cell(part: &HopPart) -> String {
+    if let Some(b) = part.bounds.filter(|b| milliseconds(b.lo_s) != milliseconds(b.hi_s)) {
+        return format!("{} … {}", milliseconds(b.lo_s), milliseconds(b.hi_s));
+    }
+    let mut text = milliseconds(part.mean_s);
+    if let Some(i) = part.interval.filter(|i| milliseconds(i.lo_s) != milliseconds(i.hi_s)) {
+        let _ = write!(text, " [{}, {}]", milliseconds(i.lo_s), milliseconds(i.hi_s));
+    }
+    text
+}
+
+fn how(part: &HopPart) -> String {
+    let mut how = if part.bounds.is_some() { "within bounds" } else { "measured" }.to_owned();
+    if part.n_negative > 0 {
+        let _ = write!(how, ", {} negative", units::count(part.n_negative as u64));
+    }
+    how
+}
+
+/// How each hop's rows were joined, and what its clock is known to.
+pub fn joins(report: &Report<'_>) -> Table {
+    let hops = &report.correlated.hops;
+    let rows = hops.list.iter().map(|hop| {
+        vec![
+            hop.name.clone(),
+            hop.product.clone(),
+            units::count(hop.rows as u64),
+            format!("{} of {}", units::count(hop.joined as u64), units::count(hop.requests as u64)),
+            list(hop.by.iter().map(|(by, n)| (*by, *n))),
+            clock(&hop.clocks),
+        ]
+    });
+    Table {
+        title: "Hops between client and server".to_owned(),
+        head: [
+            "hop",
+            "its log's format",
+            "rows",
+            "requests joined",
+            "found by",
+            "its clock against the client's",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+        rows: rows.collect(),
+        below: hops.list.iter().flat_map(doubts).collect(),
+    }
+}
+
+fn doubts(hop: &HopSummary) -> Vec<String> {
+    let counted = |counts: &BTreeMap<String, usize>| list(counts.iter().map(|(what, n)| (what.as_str(), *n)));
+    let name = &hop.name;
+    let mut said = Vec::new();
+    if !hop.unjoined.is_empty() {
+        said.push(format!("{name}: requests not joined: {}.", counted(&hop.unjoined)));
+    }
+    if !hop.leftovers.is_empty() {
+        said.push(format!("{name}: rows without a request: {}.", counted(&hop.leftovers)));
+    }
+    if hop.tried_again > 0 {
+        said.push(format!("{name}: tried {} requests more than once.", units::count(hop.tried_again as u64)));
+    }
+    if !hop.ends.is_empty() {
+        said.push(format!("{name}: client and hop differ on how answers ended: {}.", counted(&hop.ends)));
+    }
+    if let Some(minutes) = hop.zone_minutes {
+        said.push(format!(
+            "{name}: its log is of another time zone ({minutes:+} minutes): its times were shifted by that."
+        ));
+    }
+    if hop.clocks.relation == ClockRelation::Contradict {
+        said.push(format!(
+            "{name}: its times cannot be reconciled with the client's by any offset and drift, so none of them is compared: are these the same requests?"
+        ));
+    }
+    said
+}
+
+fn clock(clocks: &Clocks) -> String {
+    match clocks.relation {
+        ClockRelation::OneClock => "one clock".to_owned(),
+        ClockRelation::Bounded => {
+            let ahead = clocks.stretches.iter().map(|s| {
+                format!("{} … {} ahead", units::seconds(s.offset_lo_s), units::seconds(s.offset_hi_s))
+            });
+            ahead.collect::<Vec<_>>().join(", then ")
+        }
+        ClockRelation::Contradict => "contradicts".to_owned(),
+        ClockRelation::Unknown => "unknown".to_owned(),
+    }
+}
+
+fn list<'a>(counts: impl Iterator<Item = (&'a str, usize)>) -> String {
+    let said: Vec<String> = counts.map(|(what, n)| format!("{} {what}", units::count(n as u64))).collect();
+    if said.is_empty() { "–".to_owned() } else { said.join(", ") }
+}

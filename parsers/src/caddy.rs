@@ -28,6 +28,7 @@ use crate::hop_text::{
     self, MILLISECONDS, Reading, SECONDS, Value, at, decoded, fields, given, ns, seconds, unix_ns,
 };
 use crate::time::LogTime;
+use crate::wrapped::{bare, unframed};
 
 const NAME: &str = "caddy";
 /// `ts` is a double: near today its steps are 238 ns wide.
@@ -37,11 +38,18 @@ const RESOLUTION_NS: i64 = 256;
 const SLACK_NS: i64 = 0;
 
 pub fn recognises(line: &str) -> bool {
+    let bare = bare(line);
+    let line = own(&bare);
     line.starts_with("{\"level\":\"") && line.contains("\"ts\":") && line.contains("\"logger\":\"http")
 }
 
 pub fn parse<'a>(line: &'a str, scratch: &'a mut String) -> Parsed<'a> {
-    hop_text::read(NAME, line, scratch, message)
+    hop_text::read(NAME, line, scratch, |text| message(own(text)))
+}
+
+/// Without syslog's framing.
+fn own(text: &str) -> &str {
+    if text.starts_with('{') { text } else { unframed(text) }
 }
 
 #[derive(Default)]
@@ -152,7 +160,7 @@ impl<'a> Found<'a> {
         hop.trace_id = hop_text::trace_id(request.traceparent);
         hop.own_id = decoded(self.own_id);
         hop.client = client(request);
-        hop.path = decoded(request.path);
+        hop.path = hop_text::path(request.path).and_then(decoded);
         hop.timer_resolution_ns = Some(1);
         hop.status = hop_text::status(self.status)?;
         hop.received_bytes = bytes(self.received)?;

@@ -13,18 +13,29 @@ use crate::hop_text::{
     self, MILLISECONDS, NANOSECONDS, Reading, Value, at, decoded, fields, given, ns, seconds,
 };
 use crate::time::{LogTime, clf, iso};
+use crate::wrapped::{bare, unframed};
 
 const NAME: &str = "traefik";
 /// Of 105 requests none was stamped out of causal order; the nearest was 0.08 ms off it.
 const SLACK_NS: i64 = 0;
 
 pub fn recognises(line: &str) -> bool {
+    let bare = bare(line);
+    let line = own(&bare);
     let is_json = line.starts_with('{') && line.contains("\"DownstreamStatus\":");
     is_json || matches!(parse(line, &mut String::new()), Parsed::Line(_))
 }
 
 pub fn parse<'a>(line: &'a str, scratch: &'a mut String) -> Parsed<'a> {
-    hop_text::read(NAME, line, scratch, |text| if text.starts_with('{') { json(text) } else { common(text) })
+    hop_text::read(NAME, line, scratch, |text| {
+        let text = own(text);
+        if text.starts_with('{') { json(text) } else { common(text) }
+    })
+}
+
+/// Without syslog's framing.
+fn own(text: &str) -> &str {
+    if text.starts_with('{') { text } else { unframed(text) }
 }
 
 #[derive(Default)]
@@ -90,7 +101,7 @@ impl<'a> Found<'a> {
         hop.request_id = decoded(self.request_id);
         hop.trace_id = hop_text::trace_id(self.traceparent);
         hop.client = decoded(self.client);
-        hop.path = decoded(self.path);
+        hop.path = hop_text::path(self.path).and_then(decoded);
         hop.status = hop_text::status(self.status)?;
         hop.received_bytes = bytes(self.received)?;
         hop.sent_bytes = bytes(self.sent)?;
@@ -108,8 +119,16 @@ impl<'a> Found<'a> {
                 hop.completeness = Completeness::Cut;
             }
         }
+        if left(hop.status) == Completeness::Aborted {
+            hop.completeness = Completeness::Aborted;
+        }
         Ok(hop)
     }
+}
+
+/// 499: the client left before the answer's head came.
+fn left(status: Option<u16>) -> Completeness {
+    if status == Some(499) { Completeness::Aborted } else { Completeness::Unknown }
 }
 
 fn bytes(text: &str) -> Reading<'_, Option<u64>> {
@@ -141,9 +160,10 @@ fn common(text: &str) -> Reading<'_, LogLine<'_>> {
     hop.phases.total_s = Some(seconds(took));
     hop.status = hop_text::status(status)?;
     hop.sent_bytes = bytes(sent)?;
-    hop.path = request.split(' ').nth(1).and_then(given).map(Into::into);
-    if let Some(address) = given(upstream.trim_matches('"')) {
-        hop.tries.push(Try { address: Some(address.into()), ..Try::default() });
+    hop.path = request.split(' ').nth(1).and_then(hop_text::path).map(Into::into);
+    if let Some(address) = hop_text::upstream(upstream.trim_matches('"')) {
+        hop.tries.push(Try { address: Some(address), ..Try::default() });
     }
+    hop.completeness = left(hop.status);
     Ok(hop_text::line_of(hop, None))
 }

@@ -25,9 +25,11 @@ use crate::hop_text::{
     self, MICROSECONDS, MILLISECONDS, Reading, Value, at, decoded, fields, given, ns, seconds, unix_ns,
 };
 use crate::time::{LogTime, iso};
-use crate::wrapped::{bare, unframed};
+use crate::wrapped::{bare, own};
 
 const NAME: &str = "envoy";
+/// How its lines begin.
+const BEGINS: [char; 2] = ['{', '['];
 /// `%s.%9f` prints nanoseconds; the clock behind them counts microseconds.
 const RESOLUTION_NS: i64 = 1_000;
 const MS_NS: i64 = 1_000_000;
@@ -36,7 +38,7 @@ const SLACK_NS: i64 = 0;
 
 pub fn recognises(line: &str) -> bool {
     let bare = bare(line);
-    let line = own(&bare);
+    let line = own(&bare, &BEGINS);
     let is_json = line.starts_with('{')
         && line.contains("\"details\":")
         && line.contains("\"flags\":")
@@ -46,14 +48,9 @@ pub fn recognises(line: &str) -> bool {
 
 pub fn parse<'a>(line: &'a str, scratch: &'a mut String) -> Parsed<'a> {
     hop_text::read(NAME, line, scratch, |text| {
-        let text = own(text);
+        let text = own(text, &BEGINS);
         if text.starts_with('{') { json(text) } else { plain(text) }
     })
-}
-
-/// Without syslog's framing.
-fn own(text: &str) -> &str {
-    if text.starts_with(['{', '[']) { text } else { unframed(text) }
 }
 
 /// `[2026-11-24T14:53:07.174Z] "`
@@ -114,8 +111,8 @@ fn plain(text: &str) -> Reading<'_, LogLine<'_>> {
     }
     hop.timer_resolution_ns = Some(MS_NS);
     hop.phases.total_s = Some(seconds(total));
-    hop.received_bytes = bytes(received)?;
-    hop.sent_bytes = bytes(sent)?;
+    hop.received_bytes = hop_text::bytes(received)?;
+    hop.sent_bytes = hop_text::bytes(sent)?;
     hop.completeness = by_flags(flags, hop.status);
     hop.end_reason = given(flags).map(Into::into);
     if let Some((details, after)) = istio {
@@ -247,8 +244,8 @@ impl<'a> Found<'a> {
             "us_rx_end_us" => hop.phases.upstream_end_s = Some(seconds(us(text)?)),
             "ds_tx_beg_us" => hop.phases.head_sent_s = Some(seconds(us(text)?)),
             "ds_tx_end_us" => self.last_byte_out = Some(us(text)?),
-            "bytes_rx" => hop.received_bytes = bytes(text)?,
-            "bytes_tx" => hop.sent_bytes = bytes(text)?,
+            "bytes_rx" => hop.received_bytes = hop_text::bytes(text)?,
+            "bytes_tx" => hop.sent_bytes = hop_text::bytes(text)?,
             "up_host" => self.upstream = Some(text),
             "down_remote" => hop.client = decoded(text),
             _ => {}
@@ -271,8 +268,4 @@ fn ms(text: &str) -> Reading<'_, i64> {
 
 fn us(text: &str) -> Reading<'_, i64> {
     ns::<MICROSECONDS>(text).ok_or((text, "microseconds"))
-}
-
-fn bytes(text: &str) -> Reading<'_, Option<u64>> {
-    given(text).map(|text| text.parse().map_err(|_| (text, "a number of bytes"))).transpose()
 }

@@ -133,6 +133,11 @@ pub(crate) fn status(text: &str) -> Reading<'_, Option<u16>> {
     }
 }
 
+/// A number of bytes; none for `-` and nothing.
+pub(crate) fn bytes(text: &str) -> Reading<'_, Option<u64>> {
+    given(text).map(|text| text.parse().map_err(|_| (text, "a number of bytes"))).transpose()
+}
+
 /// The trace id of `00-<32 digits>-<16 digits>-<2 digits>`
 /// (<https://www.w3.org/TR/trace-context/#traceparent-header>).
 pub(crate) fn trace_id(traceparent: &str) -> Option<&str> {

@@ -21,16 +21,18 @@ use crate::hop::{Completeness, Hop, Product, Try};
 use crate::hop_text::{
     self, Reading, SECONDS, Value, at, decoded, fields, given, ns, pairs, seconds, unix_ns,
 };
-use crate::wrapped::{bare, unframed};
+use crate::wrapped::{bare, own};
 
 const NAME: &str = "nginx";
+/// How its lines begin.
+const BEGINS: [char; 2] = ['{', 'm'];
 const MS_NS: i64 = 1_000_000;
 /// nginx stamps with the time at which its event loop last looked.
 const SLACK_NS: i64 = 2 * MS_NS;
 
 pub fn recognises(line: &str) -> bool {
     let bare = bare(line);
-    let line = own(&bare);
+    let line = own(&bare, &BEGINS);
     let is_json = line.starts_with('{') && line.contains("\"request_time\":") && line.contains("\"msec\":");
     let is_pairs = line.starts_with("msec=");
     is_json || is_pairs || is_combined(line) || matches!(parse(line, &mut String::new()), Parsed::Line(_))
@@ -40,13 +42,8 @@ pub fn parse<'a>(line: &'a str, scratch: &'a mut String) -> Parsed<'a> {
     hop_text::read(NAME, line, scratch, message)
 }
 
-/// Without syslog's framing (`access_log syslog:server=…`).
-fn own(text: &str) -> &str {
-    if text.starts_with(['{', 'm']) { text } else { unframed(text) }
-}
-
 fn message(text: &str) -> Reading<'_, LogLine<'_>> {
-    let text = own(text);
+    let text = own(text, &BEGINS);
     let mut found = Found::default();
     if text.starts_with('{') {
         found.is_json = true;
@@ -131,8 +128,8 @@ impl<'a> Found<'a> {
             hop.attempts = u32::try_from(tries.iter().filter(|one| was_asked(one)).count()).ok();
             hop.tries = tries;
         }
-        hop.received_bytes = bytes(self.received)?;
-        hop.sent_bytes = bytes(self.sent)?;
+        hop.received_bytes = hop_text::bytes(self.received)?;
+        hop.sent_bytes = hop_text::bytes(self.sent)?;
         // `OK` is logged for answers that the upstream cut, too.
         hop.completeness = match self.completion {
             Some("OK") | None if hop.status != Some(499) => Completeness::Unknown,
@@ -199,13 +196,6 @@ fn timer(text: Option<&str>) -> Reading<'_, Option<f64>> {
             Some(ns) => Ok(Some(seconds(ns))),
             None => Err((text, "seconds or `-` for each try")),
         },
-    }
-}
-
-fn bytes(text: &str) -> Reading<'_, Option<u64>> {
-    match given(text) {
-        None => Ok(None),
-        Some(text) => text.parse().map(Some).map_err(|_| (text, "a number of bytes")),
     }
 }
 

@@ -13,29 +13,26 @@ use crate::hop_text::{
     self, MILLISECONDS, NANOSECONDS, Reading, Value, at, decoded, fields, given, ns, seconds,
 };
 use crate::time::{LogTime, clf, iso};
-use crate::wrapped::{bare, unframed};
+use crate::wrapped::{bare, own};
 
 const NAME: &str = "traefik";
+/// How its lines begin.
+const BEGINS: [char; 1] = ['{'];
 /// Of 105 requests none was stamped out of causal order; the nearest was 0.08 ms off it.
 const SLACK_NS: i64 = 0;
 
 pub fn recognises(line: &str) -> bool {
     let bare = bare(line);
-    let line = own(&bare);
+    let line = own(&bare, &BEGINS);
     let is_json = line.starts_with('{') && line.contains("\"DownstreamStatus\":");
     is_json || matches!(parse(line, &mut String::new()), Parsed::Line(_))
 }
 
 pub fn parse<'a>(line: &'a str, scratch: &'a mut String) -> Parsed<'a> {
     hop_text::read(NAME, line, scratch, |text| {
-        let text = own(text);
+        let text = own(text, &BEGINS);
         if text.starts_with('{') { json(text) } else { common(text) }
     })
-}
-
-/// Without syslog's framing.
-fn own(text: &str) -> &str {
-    if text.starts_with('{') { text } else { unframed(text) }
 }
 
 #[derive(Default)]
@@ -103,8 +100,8 @@ impl<'a> Found<'a> {
         hop.client = decoded(self.client);
         hop.path = hop_text::path(self.path).and_then(decoded);
         hop.status = hop_text::status(self.status)?;
-        hop.received_bytes = bytes(self.received)?;
-        hop.sent_bytes = bytes(self.sent)?;
+        hop.received_bytes = hop_text::bytes(self.received)?;
+        hop.sent_bytes = hop_text::bytes(self.sent)?;
         let origin = hop_text::status(self.origin_status)?;
         if let Some(address) = decoded(self.upstream) {
             let took = given(self.origin_duration).filter(|_| origin.is_some());
@@ -131,10 +128,6 @@ fn left(status: Option<u16>) -> Completeness {
     if status == Some(499) { Completeness::Aborted } else { Completeness::Unknown }
 }
 
-fn bytes(text: &str) -> Reading<'_, Option<u64>> {
-    given(text).map(|text| text.parse().map_err(|_| (text, "a number of bytes"))).transpose()
-}
-
 /// `client - user [date] "request" status size "referer" "agent" number "router" "url" 201ms`
 /// (Traefik documentation, "Access logs", common log format).
 fn common(text: &str) -> Reading<'_, LogLine<'_>> {
@@ -159,7 +152,7 @@ fn common(text: &str) -> Reading<'_, LogLine<'_>> {
     hop.timer_resolution_ns = Some(1_000_000);
     hop.phases.total_s = Some(seconds(took));
     hop.status = hop_text::status(status)?;
-    hop.sent_bytes = bytes(sent)?;
+    hop.sent_bytes = hop_text::bytes(sent)?;
     hop.path = request.split(' ').nth(1).and_then(hop_text::path).map(Into::into);
     if let Some(address) = hop_text::upstream(upstream.trim_matches('"')) {
         hop.tries.push(Try { address: Some(address), ..Try::default() });

@@ -30,10 +30,10 @@ pub(crate) fn bare(line: &str) -> Cow<'_, str> {
     }
 }
 
-/// The message in syslog's framing; or behind a stamp alone, as `kubectl logs --timestamps` puts it. For
-/// products whose own lines begin with neither.
-pub(crate) fn unframed(text: &str) -> &str {
-    syslog_frame::split(text).1
+/// The text without syslog's framing, or a stamp alone as `kubectl logs --timestamps` puts it; as it is if
+/// it begins as the product's own lines do.
+pub(crate) fn own<'a>(text: &'a str, begins: &[char]) -> &'a str {
+    if text.starts_with(begins) { text } else { syslog_frame::split(text).1 }
 }
 
 /// `gateway-1  | `

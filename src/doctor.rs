@@ -105,7 +105,8 @@ async fn kind(config: &Config, url: &str, given: bool) -> anyhow::Result<(&'stat
         config.observe.metrics_urls.clone()
     };
     for page in pages {
-        if let Ok(answer) = ask(&page, None, &headers(config, None), PAGE, &trust(config)).await {
+        // As when scraping: the key is the inference endpoint's, and the page may be another host's.
+        if let Ok(answer) = ask(&page, None, &[], PAGE, &trust(config)).await {
             let names = answer
                 .body
                 .lines()

@@ -16,6 +16,67 @@ const SCHEMES: [&str; 4] = ["Bearer", "Basic", "Digest", "Negotiate"];
 /// Messages are cut to fit a line: this much of a secret at least is taken for it.
 const SHORTEST_PIECE: usize = 8;
 
+/// What a header, a field or a parameter is called that holds somebody's credentials.
+const NAMES: [&str; 8] =
+    ["authorization", "api-key", "api_key", "apikey", "access_token", "password", "cookie", "secret"];
+/// How keys begin that are known by it.
+const KEYS: [&str; 2] = ["sk-", "AIza"];
+/// A shorter word is no key.
+const SHORTEST_KEY: usize = 12;
+
+/// Text of others (a line of a log that could not be read) without what looks like credentials: they are
+/// not this run's, so what they are is not known, only how they are written. What follows a scheme, a
+/// telling name and `:` or `=`, or begins as keys do, is replaced up to its end.
+pub fn without_credentials(text: &str) -> Cow<'_, str> {
+    let mut out = String::new();
+    let mut from = 0;
+    let mut at = 0;
+    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+        let is_begin = text.get(..at).and_then(|t| t.chars().next_back()).is_none_or(|c| !is_of_word(c));
+        let found = if is_begin { credential(rest) } else { None };
+        if let Some((before, length)) = found {
+            out.push_str(text.get(from..at + before).unwrap_or_default());
+            out.push_str(REPLACEMENT);
+            at += before + length;
+            from = at;
+        } else {
+            at += rest.chars().next().map_or(1, char::len_utf8);
+        }
+    }
+    if from == 0 {
+        return Cow::Borrowed(text);
+    }
+    out.push_str(text.get(from..).unwrap_or_default());
+    Cow::Owned(out)
+}
+
+fn is_of_word(c: char) -> bool {
+    c.is_ascii_alphanumeric()
+}
+
+/// Of a text that begins with credentials or their name: where they begin, and their length.
+fn credential(text: &str) -> Option<(usize, usize)> {
+    let begins = |word: &str| text.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word));
+    let is_of_key = |c: char| c.is_ascii_alphanumeric() || "-._~+/=".contains(c);
+    if KEYS.iter().any(|key| text.starts_with(key)) {
+        let length = text.find(|c| !is_of_key(c)).unwrap_or(text.len());
+        return (length >= SHORTEST_KEY).then_some((0, length));
+    }
+    let (name, is_scheme) = match NAMES.iter().find(|name| begins(name)) {
+        Some(name) => (name.len(), false),
+        None => (SCHEMES.iter().find(|scheme| begins(scheme))?.len(), true),
+    };
+    let after = text.get(name..)?;
+    let value = after.trim_start_matches(|c: char| " \t:=\"'\\[".contains(c));
+    let between = after.get(..after.len() - value.len())?;
+    let is_told = if is_scheme { between.starts_with(' ') } else { between.contains([':', '=']) };
+    // Behind a name the value is all that its quotes hold: a scheme and more.
+    let ends = |c: char| if is_scheme { !is_of_key(c) } else { "\"'\\,;&|]}\r\n".contains(c) };
+    let length = value.find(ends).unwrap_or(value.len());
+    (is_told && length >= SHORTEST && !value.starts_with(REPLACEMENT.trim_start_matches('[')))
+        .then_some((name + between.len(), length))
+}
+
 /// The secrets of a run.
 #[derive(Clone, Default)]
 pub struct Secrets(Vec<Secret>);
@@ -126,6 +187,38 @@ impl Secret {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn credentials_of_others_are_known_by_how_they_are_written() {
+        for (line, clean) in [
+            (
+                r#"{"authorization":"Bearer sk-live-0123456789","rid":"a-1"}"#,
+                r#"{"authorization":"[redacted]","rid":"a-1"}"#,
+            ),
+            (
+                r#""Authorization":["Basic dXNlcjpwYXNzd29yZA=="],"X-Request-Id":["a-1"]"#,
+                r#""Authorization":["[redacted]"],"X-Request-Id":["a-1"]"#,
+            ),
+            (r#"{"log":"\"x-api-key\":\"abcdef123456\""}"#, r#"{"log":"\"x-api-key\":\"[redacted]\""}"#),
+            ("POST /v1/x?api_key=abcdef123456&a=b HTTP/1.1", "POST /v1/x?api_key=[redacted]&a=b HTTP/1.1"),
+            ("{Bearer abcdef123456|a-1}", "{Bearer [redacted]|a-1}"),
+            ("key sk-proj-0123456789abcdef was refused", "key [redacted] was refused"),
+        ] {
+            assert_eq!(without_credentials(line), clean);
+            assert_eq!(without_credentials(clean), clean, "twice");
+        }
+        for line in [
+            "the bearer of news",
+            "task-0123456789abcdef",
+            "sk-short",
+            "authorization failed",
+            "tokens=123456",
+            "é Bearer",
+            "",
+        ] {
+            assert_eq!(without_credentials(line), line);
+        }
+    }
 
     #[test]
     fn secrets_disappear_from_strings_and_numbers_stay() {

@@ -28,8 +28,11 @@ use crate::hop_text::{
     self, MILLISECONDS, Reading, SECONDS, Value, at, decoded, fields, given, ns, seconds, unix_ns,
 };
 use crate::time::LogTime;
+use crate::wrapped::{bare, own};
 
 const NAME: &str = "caddy";
+/// How its lines begin.
+const BEGINS: [char; 1] = ['{'];
 /// `ts` is a double: near today its steps are 238 ns wide.
 const RESOLUTION_NS: i64 = 256;
 /// Of 105 requests none was stamped out of causal order; the nearest was 0.06 ms off it. `ts` is
@@ -37,11 +40,13 @@ const RESOLUTION_NS: i64 = 256;
 const SLACK_NS: i64 = 0;
 
 pub fn recognises(line: &str) -> bool {
+    let bare = bare(line);
+    let line = own(&bare, &BEGINS);
     line.starts_with("{\"level\":\"") && line.contains("\"ts\":") && line.contains("\"logger\":\"http")
 }
 
 pub fn parse<'a>(line: &'a str, scratch: &'a mut String) -> Parsed<'a> {
-    hop_text::read(NAME, line, scratch, message)
+    hop_text::read(NAME, line, scratch, |text| message(own(text, &BEGINS)))
 }
 
 #[derive(Default)]
@@ -152,11 +157,11 @@ impl<'a> Found<'a> {
         hop.trace_id = hop_text::trace_id(request.traceparent);
         hop.own_id = decoded(self.own_id);
         hop.client = client(request);
-        hop.path = decoded(request.path);
+        hop.path = hop_text::path(request.path).and_then(decoded);
         hop.timer_resolution_ns = Some(1);
         hop.status = hop_text::status(self.status)?;
-        hop.received_bytes = bytes(self.received)?;
-        hop.sent_bytes = bytes(self.sent)?;
+        hop.received_bytes = hop_text::bytes(self.received)?;
+        hop.sent_bytes = hop_text::bytes(self.sent)?;
         hop.end = Some(at(written, RESOLUTION_NS, SLACK_NS));
         if took == 0 {
             hop.completeness = Completeness::Cut;
@@ -188,8 +193,4 @@ fn client<'a>(request: &Request<'a>) -> Option<std::borrow::Cow<'a, str>> {
 fn milliseconds(text: &str) -> Reading<'_, Option<f64>> {
     let Some(text) = given(text) else { return Ok(None) };
     ns::<MILLISECONDS>(text).map(|ns| Some(seconds(ns))).ok_or((text, "milliseconds"))
-}
-
-fn bytes(text: &str) -> Reading<'_, Option<u64>> {
-    given(text).map(|text| text.parse().map_err(|_| (text, "a number of bytes"))).transpose()
 }

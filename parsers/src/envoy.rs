@@ -25,8 +25,11 @@ use crate::hop_text::{
     self, MICROSECONDS, MILLISECONDS, Reading, Value, at, decoded, fields, given, ns, seconds, unix_ns,
 };
 use crate::time::{LogTime, iso};
+use crate::wrapped::{bare, own};
 
 const NAME: &str = "envoy";
+/// How its lines begin.
+const BEGINS: [char; 2] = ['{', '['];
 /// `%s.%9f` prints nanoseconds; the clock behind them counts microseconds.
 const RESOLUTION_NS: i64 = 1_000;
 const MS_NS: i64 = 1_000_000;
@@ -34,6 +37,8 @@ const MS_NS: i64 = 1_000_000;
 const SLACK_NS: i64 = 0;
 
 pub fn recognises(line: &str) -> bool {
+    let bare = bare(line);
+    let line = own(&bare, &BEGINS);
     let is_json = line.starts_with('{')
         && line.contains("\"details\":")
         && line.contains("\"flags\":")
@@ -42,7 +47,10 @@ pub fn recognises(line: &str) -> bool {
 }
 
 pub fn parse<'a>(line: &'a str, scratch: &'a mut String) -> Parsed<'a> {
-    hop_text::read(NAME, line, scratch, |text| if text.starts_with('{') { json(text) } else { plain(text) })
+    hop_text::read(NAME, line, scratch, |text| {
+        let text = own(text, &BEGINS);
+        if text.starts_with('{') { json(text) } else { plain(text) }
+    })
 }
 
 /// `[2026-11-24T14:53:07.174Z] "`
@@ -52,23 +60,39 @@ fn begins_as_text(line: &str) -> bool {
 }
 
 /// `[start] "method path protocol" status flags received sent duration service-time
-/// "x-forwarded-for" "user-agent" "x-request-id" "authority" "upstream"`
+/// "x-forwarded-for" "user-agent" "x-request-id" "authority" "upstream"`; Istio's default has `details
+/// termination "transport failure"` behind the flags, and `cluster local local remote name route` at the end.
 fn plain(text: &str) -> Reading<'_, LogLine<'_>> {
     let rest = text.strip_prefix('[').ok_or((text, "`[` and the start"))?;
     let (rest, start) = iso(rest).map_err(|_| (rest, "a start such as `2026-11-24T14:53:07.174Z`"))?;
     let rest = rest.strip_prefix("] \"").ok_or((rest, "`] ` and the request in quotes"))?;
     let (request, rest) = rest.split_once("\" ").ok_or(("", "`\"` after the request"))?;
-    let mut words = rest.splitn(7, ' ');
-    let [Some(code), Some(flags), Some(received), Some(sent), Some(duration), Some(service), Some(quoted)] =
+    let lacks = ("", Product::Envoy.turn_on());
+    let (code, rest) = rest.split_once(' ').ok_or(lacks)?;
+    let (flags, rest) = rest.split_once(' ').ok_or(lacks)?;
+    let (istio, rest) = if rest.starts_with(|c: char| c.is_ascii_digit()) {
+        (None, rest)
+    } else {
+        let wrong = (rest, "a number of bytes, or Istio's details and reasons");
+        let (details, rest) = rest.split_once(' ').ok_or(wrong)?;
+        let (_termination, rest) = rest.split_once(' ').ok_or(wrong)?;
+        let rest = rest.strip_prefix('"').ok_or(wrong)?;
+        let (_transport_failure, rest) = rest.split_once("\" ").ok_or(wrong)?;
+        let (rest, after) = rest.rsplit_once("\" ").ok_or(wrong)?;
+        (Some((details, after)), rest)
+    };
+    let mut words = rest.splitn(5, ' ');
+    let [Some(received), Some(sent), Some(duration), Some(service), Some(quoted)] =
         std::array::from_fn(|_| words.next())
     else {
-        return Err(("", Product::Envoy.turn_on()));
+        return Err(lacks);
     };
     let mut hop = Hop::new(Product::Envoy);
     hop.status = hop_text::status(code)?;
     let total = ns::<MILLISECONDS>(duration).ok_or((duration, "whole milliseconds"))?;
     let head = given(service).map(|text| ns::<MILLISECONDS>(text).ok_or((text, "milliseconds or `-`")));
-    let inside = quoted.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    let inside = quoted.strip_prefix('"');
+    let inside = inside.and_then(|text| if istio.is_some() { Some(text) } else { text.strip_suffix('"') });
     // From the end: a user agent may hold quotes.
     let mut parts = inside.ok_or((quoted, "five texts in quotes"))?.rsplitn(4, "\" \"");
     let [Some(upstream), Some(_authority), Some(request_id), Some(_agent)] =
@@ -80,17 +104,21 @@ fn plain(text: &str) -> Reading<'_, LogLine<'_>> {
         return Err((quoted, "five texts in quotes"));
     }
     hop.request_id = given(request_id).map(Into::into);
-    hop.path = request.split(' ').nth(1).and_then(given).map(Into::into);
+    hop.path = request.split(' ').nth(1).and_then(hop_text::path).map(Into::into);
     hop.start = Some(HopTime { time: start, slack_ns: SLACK_NS });
     if let LogTime::Unix { unix_ns, resolution_ns } = start {
         hop.end = Some(at(unix_ns.saturating_add(total), resolution_ns.saturating_add(MS_NS), SLACK_NS));
     }
     hop.timer_resolution_ns = Some(MS_NS);
     hop.phases.total_s = Some(seconds(total));
-    hop.received_bytes = bytes(received)?;
-    hop.sent_bytes = bytes(sent)?;
+    hop.received_bytes = hop_text::bytes(received)?;
+    hop.sent_bytes = hop_text::bytes(sent)?;
     hop.completeness = by_flags(flags, hop.status);
     hop.end_reason = given(flags).map(Into::into);
+    if let Some((details, after)) = istio {
+        hop.end_reason = given(details).map(Into::into);
+        hop.client = after.split(' ').nth(3).and_then(hop_text::client);
+    }
     if let Some(address) = given(upstream) {
         let head_s = head.transpose()?.map(seconds);
         hop.tries.push(Try { address: Some(address.into()), head_s, ..Try::default() });
@@ -99,13 +127,16 @@ fn plain(text: &str) -> Reading<'_, LogLine<'_>> {
 }
 
 /// `-` is set on answers that ended as they should; `DC`, `DR`: the client left. Other flags on an
-/// answer that had begun well mean that it was cut.
+/// answer that had begun well mean that it was cut; but for those of answers that came late (a delay was
+/// injected) or out of a cache.
 fn by_flags(flags: &str, status: Option<u16>) -> Completeness {
-    let mut all = flags.split(',');
-    if all.any(|flag| matches!(flag, "DC" | "DR")) {
+    const LEFT: [&str; 4] = ["DC", "DR", "DownstreamConnectionTermination", "DownstreamRemoteReset"];
+    const HARMLESS: [&str; 4] = ["DI", "RFCF", "DelayInjected", "ResponseFromCacheFilter"];
+    let mut all = flags.split(',').filter_map(given).filter(|flag| !HARMLESS.contains(flag));
+    if all.clone().any(|flag| LEFT.contains(&flag)) {
         return Completeness::Aborted;
     }
-    match (given(flags), status) {
+    match (all.next(), status) {
         (_, None) => Completeness::Unknown,
         (None, _) => Completeness::Complete,
         (Some(_), Some(..400)) => Completeness::Cut,
@@ -199,7 +230,7 @@ impl<'a> Found<'a> {
             "code" => hop.status = hop_text::status(text)?,
             "details" => hop.end_reason = decoded(text),
             "flags" => self.flags = text,
-            "path" => hop.path = decoded(text),
+            "path" => hop.path = hop_text::path(text).and_then(decoded),
             "attempts" => hop.attempts = Some(text.parse().map_err(|_| (text, "a number of attempts"))?),
             "duration" => self.duration = Some(ms(text)?),
             "request_duration" => self.request_duration = Some(ms(text)?),
@@ -213,8 +244,8 @@ impl<'a> Found<'a> {
             "us_rx_end_us" => hop.phases.upstream_end_s = Some(seconds(us(text)?)),
             "ds_tx_beg_us" => hop.phases.head_sent_s = Some(seconds(us(text)?)),
             "ds_tx_end_us" => self.last_byte_out = Some(us(text)?),
-            "bytes_rx" => hop.received_bytes = bytes(text)?,
-            "bytes_tx" => hop.sent_bytes = bytes(text)?,
+            "bytes_rx" => hop.received_bytes = hop_text::bytes(text)?,
+            "bytes_tx" => hop.sent_bytes = hop_text::bytes(text)?,
             "up_host" => self.upstream = Some(text),
             "down_remote" => hop.client = decoded(text),
             _ => {}
@@ -237,8 +268,4 @@ fn ms(text: &str) -> Reading<'_, i64> {
 
 fn us(text: &str) -> Reading<'_, i64> {
     ns::<MICROSECONDS>(text).ok_or((text, "microseconds"))
-}
-
-fn bytes(text: &str) -> Reading<'_, Option<u64>> {
-    given(text).map(|text| text.parse().map_err(|_| (text, "a number of bytes"))).transpose()
 }

@@ -11,15 +11,23 @@ use crate::haproxy_pairs;
 use crate::hop::{Completeness, Hop, HopTime, Product, Try};
 use crate::hop_text::{self, Reading, given, hex32, key_len, seconds, trace_id};
 use crate::syslog_frame::{self, Frame};
-use crate::time::clf;
+use crate::time::{LogTime, clf};
+use crate::wrapped::bare;
 
 pub(crate) const NAME: &str = "haproxy";
 pub(crate) const MS_NS: i64 = 1_000_000;
 /// HAProxy stamps with the time at which its event loop last looked.
 pub(crate) const SLACK_NS: i64 = 2 * MS_NS;
 
+/// Zones are a quarter of an hour apart at least.
+const NEAR_S: f64 = 450.0;
+
+/// More captured headers of a line are not looked at.
+const MOST_CAPTURES: usize = 32;
+
 pub fn recognises(line: &str) -> bool {
-    let (frame, body) = syslog_frame::split(line);
+    let bare = bare(line);
+    let (frame, body) = syslog_frame::split(&bare);
     let is_named = frame.program.is_some_and(|program| program.starts_with(NAME));
     is_named || is_httplog(body) || haproxy_pairs::is_one(body)
 }
@@ -35,10 +43,9 @@ fn message(text: &str) -> Reading<'_, LogLine<'_>> {
         return Ok(LogLine { process: None, pid, level: None, time, event: Event::Other });
     }
     let mut hop = if key_len(body).is_some() { haproxy_pairs::hop(body)? } else { httplog(body)? };
-    hop.start = hop.start.map(|start| frame.absolute(start));
-    // syslog's stamp is made when the line is sent, which is when the hop is over,
-    // but for `logasap`.
-    let ended = frame.fine_stamp().filter(|_| hop.phases.total_s.is_some());
+    hop.start = hop.start.map(|start| frame.absolute(start, hop.phases.total_s));
+    // The sender's stamp is made when the line is sent, which is when the hop is over, but for `logasap`.
+    let ended = frame.sent().filter(|_| hop.phases.total_s.is_some());
     hop.end = ended.map(|time| HopTime { time, slack_ns: SLACK_NS });
     Ok(LogLine { pid: frame.pid, ..hop_text::line_of(hop, frame.time) })
 }
@@ -53,12 +60,16 @@ fn says_no_request(body: &str) -> bool {
 }
 
 impl Frame<'_> {
-    /// An instant of the log's own, in the zone that the frame tells.
-    fn absolute(&self, instant: HopTime) -> HopTime {
-        match self.offset_s {
-            Some(offset_s) => HopTime { time: instant.time.at_offset(offset_s), ..instant },
-            None => instant,
-        }
+    /// An instant of the log's own, in the zone that the frame tells: if the hop, so placed, was over
+    /// about when the frame was made. A frame of another zone than HAProxy's tells nothing.
+    fn absolute(&self, instant: HopTime, total_s: Option<f64>) -> HopTime {
+        let (Some(offset_s), Some(LogTime::Unix { unix_ns: framed, .. })) = (self.offset_s, self.time) else {
+            return instant;
+        };
+        let time = instant.time.at_offset(offset_s);
+        let LogTime::Unix { unix_ns, .. } = time else { return instant };
+        let since_s = seconds(framed.saturating_sub(unix_ns)) - total_s.unwrap_or(0.0);
+        if since_s.abs() < NEAR_S { HopTime { time, ..instant } } else { instant }
     }
 }
 
@@ -79,6 +90,9 @@ fn httplog(body: &str) -> Reading<'_, Hop<'_>> {
         return Err(lacks);
     }
     let (client, rest) = body.split_once(" [").ok_or((body, "`client:port [date]`"))?;
+    if client.contains(' ') {
+        return Err((body, "`client:port [date]`"));
+    }
     let (rest, date) = clf(rest).map_err(|_| (rest, "a date such as `24/Nov/2026:14:50:50.356`"))?;
     let rest = rest.strip_prefix("] ").ok_or((rest, "`] ` after the date"))?;
     let (_frontend, rest) = word(rest, "a front end")?;
@@ -106,16 +120,51 @@ fn httplog(body: &str) -> Reading<'_, Hop<'_>> {
     let retries = connections.rsplit('/').next().unwrap_or_default();
     let mut hop = timers.hop(server, retries, ended)?;
     hop.status = hop_text::status(status)?;
-    hop.client = given(client).map(Into::into);
+    hop.client = hop_text::client(client);
     hop.start = Some(HopTime { time: date, slack_ns: SLACK_NS });
     hop.sent_bytes = number(sent)?;
     hop.path = path(request).map(Into::into);
-    let values = || captures.split('|').filter_map(given);
-    hop.trace_id = values().find_map(trace_id);
-    hop.request_id = values().find(|value| trace_id(value).is_none()).map(Into::into);
+    hop.trace_id = captures.split('|').find_map(trace_id);
+    hop.request_id = request_id(captures, more_captures).map(Into::into);
     let is_response_id = |value: &&str| value.starts_with("chatcmpl-") || value.starts_with("cmpl-");
     hop.response_id = more_captures.split('|').find(is_response_id).map(Into::into);
     Ok(hop)
+}
+
+/// The captured value that is the request's id. Captures have no names: it is what the answer was given
+/// back as well, or else the only one that can be an id at all. Of several none is taken.
+fn request_id<'a>(captures: &'a str, of_answer: &'a str) -> Option<&'a str> {
+    let echoed = |value: &str| of_answer.split('|').take(MOST_CAPTURES).any(|other| other == value);
+    let mut can_be =
+        captures.split('|').take(MOST_CAPTURES).filter_map(given).filter(|value| can_be_id(value));
+    if let Some(value) = can_be.clone().find(|value| echoed(value)) {
+        return Some(value);
+    }
+    let first = can_be.next();
+    first.filter(|_| can_be.next().is_none())
+}
+
+/// Neither a `traceparent`, nor what other headers hold: words, media types, hosts and addresses, numbers,
+/// keys.
+fn can_be_id(value: &str) -> bool {
+    const KEY: &str = "sk-";
+    let is_number = value.len() < 16 && value.bytes().all(|byte| byte.is_ascii_digit());
+    !is_number
+        && !is_host(value)
+        && !value.contains([' ', '/', ';', ',', '*', '='])
+        && !value.starts_with(KEY)
+        && trace_id(value).is_none()
+}
+
+/// `gateway.example.com`, `127.0.0.1:8000`, `vllm:8000`
+fn is_host(value: &str) -> bool {
+    let port = |text: &str| matches!(text.len(), 1..=5) && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (name, has_port) = match value.rsplit_once(':') {
+        Some((name, digits)) if port(digits) => (name, true),
+        _ => (value, false),
+    };
+    let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte));
+    is_name && (has_port || name.contains('.') || name == "localhost")
 }
 
 /// The timers as written.
@@ -146,7 +195,8 @@ impl<'a> Timers<'a> {
         hop.phases.total_s = ms(self.active)?.filter(|_| is_over).map(seconds);
         hop.completeness = if is_over { completeness(ended)? } else { Completeness::Unknown };
         hop.end_reason = given(ended).map(Into::into);
-        if !server.ends_with("/<NOSRV>") {
+        // `<NOSRV>`, `<STATS>`: it was answered here.
+        if !server.contains("/<") {
             let retries = retries.trim_start_matches('+');
             let retries: u32 = retries.parse().map_err(|_| (retries, "a number of retries"))?;
             hop.attempts = retries.checked_add(1);
@@ -191,7 +241,7 @@ pub(crate) fn number(text: &str) -> Reading<'_, Option<u64>> {
 /// The path of `POST /v1/chat/completions HTTP/1.1"`, if all of it is there.
 pub(crate) fn path(request: &str) -> Option<&str> {
     let (_, rest) = request.split_once(' ')?;
-    rest.split_once(" HTTP/").map(|(path, _)| path)
+    rest.split_once(" HTTP/").and_then(|(target, _)| hop_text::path(target))
 }
 
 /// A uniform id of 32 digits is a trace's; anything else is none.

@@ -86,7 +86,7 @@ impl<'a> Found<'a> {
         let mut hop = timers.hop(self.server, self.retries, ended)?;
         hop.status = hop_text::status(status)?;
         hop.start = Some(self.start()?.ok_or((body, "`ts=%Ts.%ms` or `tr=%tr`"))?);
-        hop.client = given(self.client).map(Into::into);
+        hop.client = hop_text::client(self.client);
         hop.own_id = given(self.own_id).map(Into::into);
         hop.request_id = given(self.request_id).map(Into::into);
         hop.trace_id = trace(self.traceparent);

@@ -19,8 +19,9 @@ pub struct Hop<'a> {
     pub response_id: Option<Cow<'a, str>>,
     /// 32 hexadecimal digits, out of `traceparent`.
     pub trace_id: Option<&'a str>,
-    /// `address:port` of the client; some products log no port.
+    /// `address:port` of the client, an IPv6 address in brackets; some products log no port.
     pub client: Option<Cow<'a, str>>,
+    /// Without its query, which may hold a key.
     pub path: Option<Cow<'a, str>>,
     /// When the request began by the product's account, and when it was over. The formats' files say
     /// where an account begins late (LiteLLM).

@@ -8,25 +8,25 @@ use crate::error::ParseError;
 use crate::event::{Event, LogLine, Parsed};
 use crate::hop::{Hop, HopTime};
 use crate::json_line::{each_field, unescape};
-use crate::line::{strip_colour, without_line_end};
+use crate::line::strip_colour;
 use crate::time::LogTime;
+use crate::wrapped::bare;
 
 /// A line's reading: where it stopped, a part of the text, and what it wanted there.
 pub(crate) type Reading<'a, T> = Result<T, (&'a str, &'static str)>;
 
-/// Reads one line, which `message` gets without its end and colours.
+/// Reads one line, which `message` gets without its end, its colours and what a run-time put around it.
 pub(crate) fn read<'a>(
     format: &'static str,
     line: &'a str,
     scratch: &'a mut String,
     message: impl FnOnce(&'a str) -> Reading<'a, LogLine<'a>>,
 ) -> Parsed<'a> {
-    let line = without_line_end(line);
-    let text = match memchr::memchr(0x1b, line.as_bytes()) {
-        None => line,
-        Some(first) => {
+    let text = match plain(line) {
+        Cow::Borrowed(text) => text,
+        Cow::Owned(text) => {
             scratch.clear();
-            strip_colour(line, first, scratch);
+            scratch.push_str(&text);
             scratch.as_str()
         }
     };
@@ -35,6 +35,25 @@ pub(crate) fn read<'a>(
         Err(_) if text.trim_ascii().is_empty() => Parsed::Blank,
         Err((at, what)) => Parsed::Unknown(ParseError::at(format, what, text, suffix(text, at))),
     }
+}
+
+/// The line as its program wrote it, without colours.
+fn plain(line: &str) -> Cow<'_, str> {
+    match colourless(line) {
+        Cow::Borrowed(line) => match bare(line) {
+            Cow::Borrowed(text) => Cow::Borrowed(text),
+            // An object's `log` may have held colours, escaped.
+            Cow::Owned(text) => Cow::Owned(colourless(&text).into_owned()),
+        },
+        Cow::Owned(line) => Cow::Owned(colourless(&bare(&line)).into_owned()),
+    }
+}
+
+fn colourless(line: &str) -> Cow<'_, str> {
+    let Some(first) = memchr::memchr(0x1b, line.as_bytes()) else { return Cow::Borrowed(line) };
+    let mut text = String::new();
+    strip_colour(line, first, &mut text);
+    Cow::Owned(text)
 }
 
 /// A line that a gateway wrote at `time` about this hop.
@@ -103,14 +122,20 @@ pub(crate) fn unix_ns(text: &str) -> Option<i64> {
     ns::<SECONDS>(text).filter(|ns| *ns >= 100_000_000_000_000_000)
 }
 
-/// A status; what stands for none (`-`, 0, -1) is none.
+/// A status; what stands for none (`-`, 0, -1; nginx's 009 for HTTP/0.9, which has none) is none.
 pub(crate) fn status(text: &str) -> Reading<'_, Option<u16>> {
     match text.parse() {
         Ok(status @ 100..=999) if text.len() == 3 => Ok(Some(status)),
         Ok(0) => Ok(None),
+        Ok(1..100) if text.len() == 3 => Ok(None),
         _ if matches!(text, "-" | "-1" | "") => Ok(None),
         _ => Err((text, "a status of three digits")),
     }
+}
+
+/// A number of bytes; none for `-` and nothing.
+pub(crate) fn bytes(text: &str) -> Reading<'_, Option<u64>> {
+    given(text).map(|text| text.parse().map_err(|_| (text, "a number of bytes"))).transpose()
 }
 
 /// The trace id of `00-<32 digits>-<16 digits>-<2 digits>`
@@ -132,6 +157,44 @@ pub(crate) fn hex32(text: &str) -> Option<&str> {
 /// Text that is there: neither empty nor the `-` that stands for nothing.
 pub(crate) fn given(text: &str) -> Option<&str> {
     (!matches!(text, "" | "-")).then_some(text)
+}
+
+/// A request target's path: without its query, which may hold a key, and without scheme and authority,
+/// which HTTP/2 has and which may hold a password. None for `-` and for what has no path.
+pub(crate) fn path(target: &str) -> Option<&str> {
+    let target = given(target)?.split(['?', '#']).next().unwrap_or_default();
+    let path = match target.split_once("://") {
+        Some((_, rest)) => rest.find('/').map_or("/", |at| rest.get(at..).unwrap_or_default()),
+        None => target,
+    };
+    given(path)
+}
+
+/// An upstream as it is named, without a query or a password.
+pub(crate) fn upstream(name: &str) -> Option<Cow<'_, str>> {
+    let name = given(name)?.split(['?', '#']).next().unwrap_or_default();
+    let (scheme, rest) = name.split_once("://").unwrap_or(("", name));
+    let authority = rest.split('/').next().unwrap_or_default();
+    Some(match authority.rsplit_once('@') {
+        Some((user, _)) if !scheme.is_empty() => {
+            format!("{scheme}://{}", rest.get(user.len() + 1..).unwrap_or_default()).into()
+        }
+        _ => name.into(),
+    })
+}
+
+/// `address:port` of a client, an IPv6 address in brackets whether the product writes them or not; an
+/// IPv4 address that came over an IPv6 socket is that address.
+pub(crate) fn client(text: &str) -> Option<Cow<'_, str>> {
+    let text = given(text)?;
+    let Some((address, port)) = text.rsplit_once(':').filter(|(address, _)| address.contains(':')) else {
+        return Some(text.into());
+    };
+    let address = address.strip_prefix('[').and_then(|inside| inside.strip_suffix(']')).unwrap_or(address);
+    Some(match address.strip_prefix("::ffff:").filter(|four| four.contains('.')) {
+        Some(four) => format!("{four}:{port}").into(),
+        None => format!("[{address}]:{port}").into(),
+    })
 }
 
 /// What stood between the quotes of a JSON string, escapes decoded; none where it is empty or `-`.
@@ -249,6 +312,32 @@ mod tests {
         ] {
             assert_eq!(ns::<SECONDS>(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_path_holds_no_key_and_no_password() {
+        assert_eq!(path("/v1/chat/completions?api_key=sk-1"), Some("/v1/chat/completions"));
+        assert_eq!(path("https://u:p@gw.example/v1/chat/completions?a#b"), Some("/v1/chat/completions"));
+        assert_eq!(path("https://gw.example?key=sk-1"), Some("/"));
+        for none in ["", "-", "?key=sk-1"] {
+            assert_eq!(path(none), None);
+        }
+        assert_eq!(
+            upstream("https://u:p@h:1/v1:generate?key=AIza").as_deref(),
+            Some("https://h:1/v1:generate")
+        );
+        assert_eq!(upstream("127.0.0.1:21000").as_deref(), Some("127.0.0.1:21000"));
+        assert_eq!(upstream("-"), None);
+    }
+
+    #[test]
+    fn clients_are_written_alike() {
+        assert_eq!(client("127.0.0.1:38930").as_deref(), Some("127.0.0.1:38930"));
+        assert_eq!(client("::1:38930").as_deref(), Some("[::1]:38930"));
+        assert_eq!(client("[::1]:38930").as_deref(), Some("[::1]:38930"));
+        assert_eq!(client("::ffff:127.0.0.1:38930").as_deref(), Some("127.0.0.1:38930"));
+        assert_eq!(client("127.0.0.1").as_deref(), Some("127.0.0.1"));
+        assert_eq!(client("-"), None);
     }
 
     #[test]

@@ -40,6 +40,7 @@ pub mod traefik;
 pub mod uvicorn;
 pub mod vllm;
 mod vllm_stats;
+mod wrapped;
 
 pub use error::ParseError;
 pub use event::{Event, GeneratedPhase, LogLine, Parsed, split_ids};

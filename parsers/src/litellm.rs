@@ -10,6 +10,7 @@ use crate::event::{LogLine, Parsed};
 use crate::hop::{Completeness, Hop, Product, Try};
 use crate::hop_text::{self, Reading, Value, at, decoded, fields, given, hex32, seconds, unix_ns};
 use crate::time::LogTime;
+use crate::wrapped::bare;
 
 const NAME: &str = "litellm";
 /// Python's `datetime` counts microseconds.
@@ -18,6 +19,7 @@ const RESOLUTION_NS: i64 = 1_000;
 const SLACK_NS: i64 = 0;
 
 pub fn recognises(line: &str) -> bool {
+    let line = &*bare(line);
     line.starts_with('{') && (line.contains("\"litellm_call_id\":") || is_access_log(line))
 }
 
@@ -101,6 +103,8 @@ struct Call<'a> {
     traceparent: &'a str,
     error_code: &'a str,
     error_class: &'a str,
+    stream: &'a str,
+    cache_hit: &'a str,
 }
 
 impl<'a> Call<'a> {
@@ -116,6 +120,8 @@ impl<'a> Call<'a> {
             "completionStartTime" => self.first = value.given(),
             "api_base" => self.api_base = text,
             "requester_ip_address" => self.client = text,
+            "stream" => self.stream = text,
+            "cache_hit" => self.cache_hit = text,
             "error_str" => self.error = text,
             "metadata" => self.metadata = value.given(),
             "error_information" => self.error_information = value.given(),
@@ -128,7 +134,9 @@ impl<'a> Call<'a> {
             return Err((record, "`startTime` and `endTime`"));
         };
         let [start, end] = [instant(start)?, instant(end)?];
-        let first = self.first.map(instant).transpose()?.filter(|first| *first < end);
+        // Of an answer that is not streamed the first chunk is no first token.
+        let first = self.first.map(instant).transpose()?;
+        let first = first.filter(|first| *first < end && self.stream != "false");
         let mut hop = Hop::new(Product::Litellm);
         hop.request_id = decoded(self.request_id);
         hop.own_id = decoded(self.call_id);
@@ -136,7 +144,7 @@ impl<'a> Call<'a> {
         hop.response_id = decoded(self.id).filter(|_| self.id != self.call_id);
         hop.trace_id = hex32(self.trace_id).or_else(|| hop_text::trace_id(self.traceparent));
         hop.client = decoded(self.client);
-        hop.path = self.path.and_then(decoded);
+        hop.path = self.path.and_then(hop_text::path).and_then(decoded);
         hop.start = Some(at(start, RESOLUTION_NS, SLACK_NS));
         hop.end = Some(at(end, RESOLUTION_NS, SLACK_NS));
         hop.timer_resolution_ns = Some(RESOLUTION_NS);
@@ -145,7 +153,9 @@ impl<'a> Call<'a> {
         hop.status = hop_text::status(self.error_code).unwrap_or_default();
         hop.completeness = self.completeness(first.is_some());
         hop.end_reason = decoded(self.error);
-        if let Some(address) = decoded(self.api_base) {
+        if self.cache_hit == "true" {
+            hop.attempts = Some(0);
+        } else if let Some(address) = hop_text::upstream(self.api_base) {
             hop.tries.push(Try { address: Some(address), ..Try::default() });
         }
         Ok(hop)

@@ -21,13 +21,18 @@ use crate::hop::{Completeness, Hop, Product, Try};
 use crate::hop_text::{
     self, Reading, SECONDS, Value, at, decoded, fields, given, ns, pairs, seconds, unix_ns,
 };
+use crate::wrapped::{bare, own};
 
 const NAME: &str = "nginx";
+/// How its lines begin.
+const BEGINS: [char; 2] = ['{', 'm'];
 const MS_NS: i64 = 1_000_000;
 /// nginx stamps with the time at which its event loop last looked.
 const SLACK_NS: i64 = 2 * MS_NS;
 
 pub fn recognises(line: &str) -> bool {
+    let bare = bare(line);
+    let line = own(&bare, &BEGINS);
     let is_json = line.starts_with('{') && line.contains("\"request_time\":") && line.contains("\"msec\":");
     let is_pairs = line.starts_with("msec=");
     is_json || is_pairs || is_combined(line) || matches!(parse(line, &mut String::new()), Parsed::Line(_))
@@ -38,6 +43,7 @@ pub fn parse<'a>(line: &'a str, scratch: &'a mut String) -> Parsed<'a> {
 }
 
 fn message(text: &str) -> Reading<'_, LogLine<'_>> {
+    let text = own(text, &BEGINS);
     let mut found = Found::default();
     if text.starts_with('{') {
         found.is_json = true;
@@ -65,11 +71,11 @@ struct Found<'a> {
     traceparent: &'a str,
     client: &'a str,
     path: &'a str,
-    addresses: &'a str,
-    statuses: &'a str,
-    connects: &'a str,
-    heads: &'a str,
-    ends: &'a str,
+    addresses: Option<&'a str>,
+    statuses: Option<&'a str>,
+    connects: Option<&'a str>,
+    heads: Option<&'a str>,
+    ends: Option<&'a str>,
     received: &'a str,
     sent: &'a str,
     completion: Option<&'a str>,
@@ -86,11 +92,11 @@ impl<'a> Found<'a> {
             (false, "tp") | (true, "traceparent") => self.traceparent = value,
             (false, "raddr") | (true, "remote") => self.client = value,
             (_, "uri") => self.path = value,
-            (false, "ua") | (true, "upstream_addr") => self.addresses = value,
-            (false, "ust") | (true, "upstream_status") => self.statuses = value,
-            (false, "uct") | (true, "upstream_connect_time") => self.connects = value,
-            (false, "uht") | (true, "upstream_header_time") => self.heads = value,
-            (false, "urt") | (true, "upstream_response_time") => self.ends = value,
+            (false, "ua") | (true, "upstream_addr") => self.addresses = Some(value),
+            (false, "ust") | (true, "upstream_status") => self.statuses = Some(value),
+            (false, "uct") | (true, "upstream_connect_time") => self.connects = Some(value),
+            (false, "uht") | (true, "upstream_header_time") => self.heads = Some(value),
+            (false, "urt") | (true, "upstream_response_time") => self.ends = Some(value),
             (false, "rl") | (true, "request_length") => self.received = value,
             (false, "bs") | (true, "bytes_sent") => self.sent = value,
             (false, "rc") | (true, "completion") => self.completion = Some(value),
@@ -111,16 +117,19 @@ impl<'a> Found<'a> {
             if self.is_json { decoded(self.request_id) } else { given(self.request_id).map(Into::into) };
         hop.own_id = given(self.own_id).map(Into::into);
         hop.trace_id = hop_text::trace_id(self.traceparent);
-        hop.client = given(self.client).map(Into::into);
-        hop.path = if self.is_json { decoded(self.path) } else { given(self.path).map(Into::into) };
+        hop.client = hop_text::client(self.client);
+        let path = hop_text::path(self.path);
+        hop.path = if self.is_json { path.and_then(decoded) } else { path.map(Into::into) };
         hop.end = Some(at(end, MS_NS, SLACK_NS));
         hop.start = Some(at(end.saturating_sub(total), MS_NS, SLACK_NS));
         hop.timer_resolution_ns = Some(MS_NS);
         hop.phases.total_s = Some(seconds(total));
-        hop.tries = self.tries()?;
-        hop.attempts = u32::try_from(hop.tries.len()).ok();
-        hop.received_bytes = bytes(self.received)?;
-        hop.sent_bytes = bytes(self.sent)?;
+        if let Some(tries) = self.tries()? {
+            hop.attempts = u32::try_from(tries.iter().filter(|one| was_asked(one)).count()).ok();
+            hop.tries = tries;
+        }
+        hop.received_bytes = hop_text::bytes(self.received)?;
+        hop.sent_bytes = hop_text::bytes(self.sent)?;
         // `OK` is logged for answers that the upstream cut, too.
         hop.completeness = match self.completion {
             Some("OK") | None if hop.status != Some(499) => Completeness::Unknown,
@@ -132,24 +141,33 @@ impl<'a> Found<'a> {
         Ok(hop_text::line_of(hop, time))
     }
 
-    fn tries(&self) -> Reading<'a, Vec<Try<'a>>> {
-        let mut tries = Vec::new();
-        if given(self.addresses).is_none() {
-            return Ok(tries);
+    /// As many as the longest list has; none where no list is logged.
+    fn tries(&self) -> Reading<'a, Option<Vec<Try<'a>>>> {
+        let texts = [self.addresses, self.statuses, self.connects, self.heads, self.ends];
+        if texts.iter().all(Option::is_none) {
+            return Ok(None);
         }
-        let (mut statuses, mut connects) = (list(self.statuses), list(self.connects));
-        let (mut heads, mut ends) = (list(self.heads), list(self.ends));
-        for address in list(self.addresses) {
+        let asked = texts.iter().flatten().filter_map(|text| given(text));
+        let count = asked.map(|text| list(text).count()).max().unwrap_or(0);
+        let [mut addresses, mut statuses, mut connects, mut heads, mut ends] =
+            texts.map(|text| list(text.unwrap_or_default()));
+        let mut tries = Vec::with_capacity(count);
+        for _ in 0..count {
             tries.push(Try {
-                address: given(address).map(Into::into),
+                address: addresses.next().and_then(given).map(Into::into),
                 status: hop_text::status(statuses.next().unwrap_or_default())?,
                 connect_s: timer(connects.next())?,
                 head_s: timer(heads.next())?,
                 end_s: timer(ends.next())?,
             });
         }
-        Ok(tries)
+        Ok(Some(tries))
     }
+}
+
+/// Where all upstreams were down, the name of their group stands for an address.
+fn was_asked(one: &Try<'_>) -> bool {
+    one.address.as_ref().is_none_or(|address| address.contains(':'))
 }
 
 /// The elements of `a, b : c`. Addresses hold colons of their own, without blanks.
@@ -178,13 +196,6 @@ fn timer(text: Option<&str>) -> Reading<'_, Option<f64>> {
             Some(ns) => Ok(Some(seconds(ns))),
             None => Err((text, "seconds or `-` for each try")),
         },
-    }
-}
-
-fn bytes(text: &str) -> Reading<'_, Option<u64>> {
-    match given(text) {
-        None => Ok(None),
-        Some(text) => text.parse().map(Some).map_err(|_| (text, "a number of bytes")),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::hop::{Hop, Product};
 use crate::hop_text::{self, MICROSECONDS, Reading, ns, seconds};
 use crate::time::iso;
 use crate::tracing_line::field;
+use crate::wrapped::bare;
 
 const NAME: &str = "sglang_router";
 const LEVELS: [&str; 5] = ["INFO", "WARN", "ERROR", "DEBUG", "TRACE"];
@@ -17,6 +18,7 @@ const ENDS: [&str; 3] =
     ["request failed with server error", "request failed with client error", "finished processing request"];
 
 pub fn recognises(line: &str) -> bool {
+    let line = &*bare(line);
     line.contains("smg") && matches!(parse(line, &mut String::new()), Parsed::Line(_))
 }
 
@@ -62,7 +64,7 @@ fn hop(span: &str) -> Reading<'_, Hop<'_>> {
     let status = field(span, "status_code").ok_or((span, "`status_code=`"))?;
     let mut hop = Hop::new(Product::SglangRouter);
     hop.request_id = field(span, "request_id").and_then(hop_text::given).map(Into::into);
-    hop.path = field(span, "uri").and_then(hop_text::given).map(Into::into);
+    hop.path = field(span, "uri").and_then(hop_text::path).map(Into::into);
     hop.status = hop_text::status(status)?;
     hop.timer_resolution_ns = Some(1_000);
     hop.phases.head_sent_s = Some(seconds(latency));

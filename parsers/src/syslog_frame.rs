@@ -1,6 +1,6 @@
 //! What syslog puts before a message: `<134>Nov 24 14:50:50 haproxy[28073]: ` (RFC 3164),
 //! `<134>1 2026-11-24T14:51:12.643098+00:00 - haproxy 28073 - - ` (RFC 5424), and both as daemons
-//! write them to files, without `<134>` and with a host. It must not know what the message says.
+//! write them to files, without `<134>` and with a host; or a stamp alone. It must not know what the message says.
 
 use crate::time::{LogTime, iso, offset_of, syslog};
 
@@ -12,21 +12,23 @@ pub(crate) struct Frame<'a> {
     pub(crate) offset_s: Option<i64>,
     pub(crate) program: Option<&'a str>,
     pub(crate) pid: Option<u32>,
+    /// The stamp is the sender's, not that of whoever wrote the line down.
+    pub(crate) by_sender: bool,
 }
 
 impl Frame<'_> {
-    /// The stamp, if it is absolute and finer than a second.
-    pub(crate) fn fine_stamp(&self) -> Option<LogTime> {
-        self.time.filter(
-            |time| matches!(time, LogTime::Unix { resolution_ns, .. } if *resolution_ns < 1_000_000_000),
-        )
+    /// When the sender sent it, if that is told absolutely and finer than a second.
+    pub(crate) fn sent(&self) -> Option<LogTime> {
+        let is_fine = |time: &LogTime| matches!(time, LogTime::Unix { resolution_ns, .. } if *resolution_ns < 1_000_000_000);
+        self.time.filter(|time| self.by_sender && is_fine(time))
     }
 }
 
 /// The frame and the message behind it. What is no frame is message.
 pub(crate) fn split(line: &str) -> (Frame<'_>, &str) {
     let after_priority = priority(line).unwrap_or(line);
-    let framed = rfc5424(after_priority).or_else(|| rfc3164(after_priority));
+    let framed =
+        rfc5424(after_priority).or_else(|| rfc3164(after_priority)).or_else(|| stamped(after_priority));
     framed.unwrap_or((Frame::default(), after_priority))
 }
 
@@ -46,9 +48,21 @@ fn rfc5424(text: &str) -> Option<(Frame<'_>, &str)> {
         None => rest.strip_prefix('[')?.split_once("] ")?.1,
     };
     let time = iso(stamp).ok().filter(|(rest, _)| rest.is_empty()).map(|(_, time)| time)?;
-    let frame =
-        Frame { time: Some(time), offset_s: offset_of(stamp), program: Some(program), pid: pid.parse().ok() };
+    let frame = Frame {
+        time: Some(time),
+        offset_s: offset_of(stamp),
+        program: Some(program),
+        pid: pid.parse().ok(),
+        by_sender: true,
+    };
     Some((frame, message))
+}
+
+/// An absolute stamp and nothing else: HAProxy's `log … format iso` and `timed`.
+fn stamped(text: &str) -> Option<(Frame<'_>, &str)> {
+    let (rest, time) = iso(text).ok()?;
+    let message = rest.strip_prefix(' ').filter(|_| matches!(time, LogTime::Unix { .. }))?;
+    Some((Frame { time: Some(time), offset_s: offset_of(text), ..Frame::default() }, message))
 }
 
 /// `STAMP [HOST] PROGRAM[PID]: `, the stamp in either style.
@@ -66,7 +80,7 @@ fn rfc3164(text: &str) -> Option<(Frame<'_>, &str)> {
         Some((program, pid)) => (program, pid.strip_suffix(']')?.parse().ok()),
         None => (program, None),
     };
-    Some((Frame { time: Some(time), offset_s, program: Some(program), pid }, message))
+    Some((Frame { time: Some(time), offset_s, program: Some(program), pid, by_sender: false }, message))
 }
 
 #[cfg(test)]

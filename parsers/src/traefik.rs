@@ -13,18 +13,26 @@ use crate::hop_text::{
     self, MILLISECONDS, NANOSECONDS, Reading, Value, at, decoded, fields, given, ns, seconds,
 };
 use crate::time::{LogTime, clf, iso};
+use crate::wrapped::{bare, own};
 
 const NAME: &str = "traefik";
+/// How its lines begin.
+const BEGINS: [char; 1] = ['{'];
 /// Of 105 requests none was stamped out of causal order; the nearest was 0.08 ms off it.
 const SLACK_NS: i64 = 0;
 
 pub fn recognises(line: &str) -> bool {
+    let bare = bare(line);
+    let line = own(&bare, &BEGINS);
     let is_json = line.starts_with('{') && line.contains("\"DownstreamStatus\":");
     is_json || matches!(parse(line, &mut String::new()), Parsed::Line(_))
 }
 
 pub fn parse<'a>(line: &'a str, scratch: &'a mut String) -> Parsed<'a> {
-    hop_text::read(NAME, line, scratch, |text| if text.starts_with('{') { json(text) } else { common(text) })
+    hop_text::read(NAME, line, scratch, |text| {
+        let text = own(text, &BEGINS);
+        if text.starts_with('{') { json(text) } else { common(text) }
+    })
 }
 
 #[derive(Default)]
@@ -90,10 +98,10 @@ impl<'a> Found<'a> {
         hop.request_id = decoded(self.request_id);
         hop.trace_id = hop_text::trace_id(self.traceparent);
         hop.client = decoded(self.client);
-        hop.path = decoded(self.path);
+        hop.path = hop_text::path(self.path).and_then(decoded);
         hop.status = hop_text::status(self.status)?;
-        hop.received_bytes = bytes(self.received)?;
-        hop.sent_bytes = bytes(self.sent)?;
+        hop.received_bytes = hop_text::bytes(self.received)?;
+        hop.sent_bytes = hop_text::bytes(self.sent)?;
         let origin = hop_text::status(self.origin_status)?;
         if let Some(address) = decoded(self.upstream) {
             let took = given(self.origin_duration).filter(|_| origin.is_some());
@@ -108,12 +116,16 @@ impl<'a> Found<'a> {
                 hop.completeness = Completeness::Cut;
             }
         }
+        if left(hop.status) == Completeness::Aborted {
+            hop.completeness = Completeness::Aborted;
+        }
         Ok(hop)
     }
 }
 
-fn bytes(text: &str) -> Reading<'_, Option<u64>> {
-    given(text).map(|text| text.parse().map_err(|_| (text, "a number of bytes"))).transpose()
+/// 499: the client left before the answer's head came.
+fn left(status: Option<u16>) -> Completeness {
+    if status == Some(499) { Completeness::Aborted } else { Completeness::Unknown }
 }
 
 /// `client - user [date] "request" status size "referer" "agent" number "router" "url" 201ms`
@@ -140,10 +152,11 @@ fn common(text: &str) -> Reading<'_, LogLine<'_>> {
     hop.timer_resolution_ns = Some(1_000_000);
     hop.phases.total_s = Some(seconds(took));
     hop.status = hop_text::status(status)?;
-    hop.sent_bytes = bytes(sent)?;
-    hop.path = request.split(' ').nth(1).and_then(given).map(Into::into);
-    if let Some(address) = given(upstream.trim_matches('"')) {
-        hop.tries.push(Try { address: Some(address.into()), ..Try::default() });
+    hop.sent_bytes = hop_text::bytes(sent)?;
+    hop.path = request.split(' ').nth(1).and_then(hop_text::path).map(Into::into);
+    if let Some(address) = hop_text::upstream(upstream.trim_matches('"')) {
+        hop.tries.push(Try { address: Some(address), ..Try::default() });
     }
+    hop.completeness = left(hop.status);
     Ok(hop_text::line_of(hop, None))
 }

@@ -105,10 +105,7 @@ impl Given {
             request_id: id(&self.x_request_id).or(id(&self.resp_id)).unwrap_or_else(|| place.to_owned()),
             trace_id: trace_id(self.traceparent.as_deref()),
             response_id: self.resp_id.clone(),
-            endpoint: match &self.path {
-                Some(path) if path.contains("completions") && !path.contains("chat") => Endpoint::Completions,
-                _ => Endpoint::Chat,
-            },
+            endpoint: self.endpoint(),
             streamed,
             scheduled_unix_ns: UnixNs(self.t_start_ns),
             started_unix_ns: UnixNs(self.t_start_ns),
@@ -136,6 +133,18 @@ impl Given {
         let whole = if streamed { None } else { last_read.map(UnixNs) };
         timing::date(&mut row, &events, first_content, whole);
         Finished { row, events, place: None }
+    }
+
+    fn endpoint(&self) -> Endpoint {
+        match &self.path {
+            Some(path) if path.contains("completions") && !path.contains("chat") => Endpoint::Completions,
+            _ => Endpoint::Chat,
+        }
+    }
+
+    /// Whether events that bear text tell how many tokens there are by then.
+    fn tells_usage(&self) -> bool {
+        self.events.iter().flatten().any(|event| event.n.is_some() && event.u.is_some())
     }
 
     fn http_status(&self) -> Option<u16> {
@@ -180,6 +189,9 @@ impl Given {
         let given = self.events.as_deref().unwrap_or_default();
         let mut rows: Vec<EventRow> = Vec::new();
         let mut tokens_so_far: Option<u32> = None;
+        // Half a character has no text yet. A chat's first event has none either, and no token; of text
+        // completions vLLM sends no event without a token (`serving_completion.py`), but the last.
+        let without_text_is_a_token = self.endpoint() == Endpoint::Completions && !self.tells_usage();
         for event in given {
             let Some(at) = event.t else { continue };
             let now = event.u.as_ref().and_then(|(_, completion)| *completion);
@@ -187,7 +199,9 @@ impl Given {
             let told_all_along = rows.is_empty() || tokens_so_far.is_some();
             let new = now.filter(|_| told_all_along).map(|n| n.saturating_sub(tokens_so_far.unwrap_or(0)));
             tokens_so_far = now.or(tokens_so_far);
-            let bears = event.n.is_some_and(|n| n > 0) || (event.n.is_some() && new.is_some_and(|n| n > 0));
+            let bears = event.n.is_some_and(|n| n > 0)
+                || (event.n.is_some() && new.is_some_and(|n| n > 0))
+                || (event.n == Some(0) && without_text_is_a_token && event.fin.is_none());
             if !bears {
                 continue;
             }

@@ -14,6 +14,7 @@ use super::reader::{Kind, LineReader, SERVER_LOG};
 use super::zone::Zone;
 use crate::clock::UnixNs;
 use crate::record::{LogEvent, LogRow};
+use crate::secrets::without_credentials;
 
 /// An unparsed line is kept up to this many characters.
 const MAX_UNPARSED_CHARS: usize = 2_000;
@@ -126,8 +127,10 @@ impl LogReader {
                 } else {
                     self.counts.unparsed += 1;
                 }
-                let text = line.text.chars().take(MAX_UNPARSED_CHARS).collect();
-                let event = LogEvent::Unparsed { text, reason: error.to_string() };
+                let text: String = line.text.chars().take(MAX_UNPARSED_CHARS).collect();
+                let text = without_credentials(&text).into_owned();
+                let reason = without_credentials(&error.to_string()).into_owned();
+                let event = LogEvent::Unparsed { text, reason };
                 (Some(self.row(read, event)), None)
             }
         };
@@ -198,7 +201,8 @@ impl LogReader {
         if self.recent.len() == RECENT_LINES {
             self.recent.pop_front();
         }
-        self.recent.push_back(text.chars().take(MAX_UNPARSED_CHARS).collect());
+        let text: String = text.chars().take(MAX_UNPARSED_CHARS).collect();
+        self.recent.push_back(without_credentials(&text).into_owned());
     }
 }
 

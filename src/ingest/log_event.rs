@@ -3,6 +3,7 @@
 use tare_parsers::{Event, GeneratedPhase, split_ids};
 
 use crate::record::LogEvent;
+use crate::secrets::without_credentials;
 
 /// The event to keep.
 pub fn log_event(event: &Event<'_>) -> LogEvent {
@@ -37,14 +38,16 @@ pub fn log_event(event: &Event<'_>) -> LogEvent {
         Event::Aborted { request_ids } => {
             LogEvent::Aborted { request_ids: split_ids(request_ids).map(owned).collect() }
         }
-        Event::Failed { request_id, reason } => {
-            LogEvent::Failed { request_id: request_id.map(owned), reason: owned(reason) }
-        }
+        Event::Failed { request_id, reason } => LogEvent::Failed {
+            request_id: request_id.map(owned),
+            reason: without_credentials(reason).into_owned(),
+        },
         Event::Access { client, port, method, path, status } => LogEvent::Access {
             client: owned(client),
             port: *port,
             method: owned(method),
-            path: owned(path),
+            // A query may hold a key.
+            path: owned(path.split('?').next().unwrap_or_default()),
             status: *status,
         },
         Event::Stats {

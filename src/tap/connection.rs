@@ -61,8 +61,10 @@ impl Connection {
     /// Bytes that `sender` sent have been passed on.
     pub(super) fn passed(&mut self, sender: Side, piece: Piece<'_>) {
         let added = if sender == Side::Client { &mut self.up } else { &mut self.down };
-        if piece.ends_the_read {
-            added.record(piece.stamp.kernel, piece.written);
+        match piece {
+            Piece { ends_the_read: false, .. } => {}
+            Piece { held_up: true, .. } => added.held_up += 1,
+            Piece { stamp, written, .. } => added.record(stamp.kernel, written),
         }
         let mut piece = piece;
         while !piece.bytes.is_empty() {

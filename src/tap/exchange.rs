@@ -104,7 +104,7 @@ pub struct Exchange {
     /// Bytes on the wire, heads and framing included.
     pub request_bytes: u64,
     pub response_bytes: u64,
-    /// Of a stream: `[DONE]`, or a finish reason for each choice, was seen.
+    /// Of a stream that is not packed (gzip): `[DONE]`, or a finish reason for each choice, was seen.
     pub answer_whole: Option<bool>,
     pub end: End,
     /// Which side closed while the exchange was open, the first of them.

@@ -10,6 +10,8 @@ use crate::net::ReadStamp;
 pub(super) struct Piece<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) stamp: ReadStamp,
+    /// It had to wait for room at the receiver, or came while others did.
+    pub(super) held_up: bool,
     /// The read ends with it.
     pub(super) ends_the_read: bool,
     /// After the write.

@@ -85,6 +85,8 @@ pub(super) async fn run(
 
 /// One way: what `sender` sends.
 async fn pass(sender: Side, mut from: Incoming<'_>, to: Outgoing<'_>, state: &Mutex<Connection>) -> Ended {
+    // Until then nothing was read, for the receiver had no room.
+    let mut full_until = None;
     let receiver = if sender == Side::Client { Side::Upstream } else { Side::Client };
     loop {
         let step = from.read(|received| {
@@ -95,13 +97,18 @@ async fn pass(sender: Side, mut from: Incoming<'_>, to: Outgoing<'_>, state: &Mu
             let Ok(n) = to.write_now(bytes) else { return Step::Broke };
             let written = UnixNs::now();
             let (gone, rest) = bytes.split_at(n.min(bytes.len()));
-            let piece = Piece { bytes: gone, stamp, ends_the_read: rest.is_empty(), written };
+            let held_up = stamp.kernel.zip(full_until).is_some_and(|(came, until)| came <= until);
+            let piece = Piece { bytes: gone, stamp, held_up, ends_the_read: rest.is_empty(), written };
             lock(state).passed(sender, piece);
             if rest.is_empty() { Step::Passed } else { Step::Rest(rest.to_vec(), stamp) }
         });
         let broke = match step.await {
             Ok(Step::Passed) => false,
-            Ok(Step::Rest(rest, stamp)) => !write_rest(&rest, stamp, sender, to, state).await,
+            Ok(Step::Rest(rest, stamp)) => {
+                let wrote = write_rest(&rest, stamp, sender, to, state).await;
+                full_until = Some(UnixNs::now());
+                !wrote
+            }
             Ok(Step::Broke) => true,
             Ok(Step::End) => {
                 let mut state = lock(state);
@@ -143,7 +150,8 @@ async fn write_rest(
         let (gone, after) = left.split_at(n.min(left.len()));
         left = after;
         if n > 0 {
-            lock(state).passed(sender, Piece { bytes: gone, stamp, ends_the_read: left.is_empty(), written });
+            let piece = Piece { bytes: gone, stamp, held_up: true, ends_the_read: left.is_empty(), written };
+            lock(state).passed(sender, piece);
         }
     }
     true

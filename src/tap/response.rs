@@ -6,7 +6,7 @@ use tare_parsers::sse::SseDecoder;
 use super::exchange::{Exchange, Unread};
 use super::piece::Piece;
 use super::tokens::{Batch, Tokens};
-use crate::load::http1::ResponseDecoder;
+use crate::load::http1::{Head, ResponseDecoder};
 use crate::load::openai;
 
 /// Event bytes put aside before they are handed over: bounds the memory of a stream.
@@ -59,7 +59,7 @@ impl Response {
         let left = decoder.push_some(bytes, |head, part| {
             // Where the part ends within this read; parts are slices of it.
             body_end = part.as_ptr() as usize - bytes.as_ptr() as usize + part.len();
-            if head.event_stream {
+            if is_read(head) {
                 sse.push(part, |event| {
                     *done_seen |= event.data == b"[DONE]";
                     batch.data.extend_from_slice(event.data);
@@ -99,7 +99,7 @@ impl Response {
         tokens.read(&self.batch);
         let by_close = !self.is_done() && upstream_closed && self.decoder.close();
         let Some(head) = self.decoder.head() else { return false };
-        if !head.event_stream {
+        if !is_read(head) {
             let body = self.body.filter(|_| self.decoder.is_done());
             let id = body.and_then(|body| openai::parse(&body).ok()?.id.map(Into::into));
             row.response_id = id;
@@ -118,4 +118,10 @@ impl Response {
         row.streamed = Some(head.event_stream);
         row.response_request_id = head.header("x-request-id").map(str::to_owned);
     }
+}
+
+/// Whether the body is events that can be looked into: packed ones cannot, and say nothing of their end.
+fn is_read(head: &Head) -> bool {
+    let coding = head.header("content-encoding").unwrap_or("identity");
+    head.event_stream && coding.eq_ignore_ascii_case("identity")
 }

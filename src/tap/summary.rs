@@ -15,6 +15,8 @@ pub struct Added {
     max_s: f64,
     /// Reads without a usable stamp.
     pub unstamped: u64,
+    /// Reads that waited for room at the receiver, or came while others did: that delay is the receiver's.
+    pub held_up: u64,
 }
 
 impl Added {
@@ -32,6 +34,7 @@ impl Added {
         self.histogram.add(&other.histogram);
         self.max_s = self.max_s.max(other.max_s);
         self.unstamped += other.unstamped;
+        self.held_up += other.held_up;
     }
 
     /// Reads with a stamp.

@@ -58,7 +58,8 @@ impl Wire {
             drained: true,
             empty_before: UnixNs(self.at - 50),
         };
-        let piece = Piece { bytes, stamp, ends_the_read: true, written: UnixNs(self.at + 10) };
+        let piece =
+            Piece { bytes, held_up: false, stamp, ends_the_read: true, written: UnixNs(self.at + 10) };
         self.connection.passed(side, piece);
         self
     }
@@ -254,6 +255,45 @@ fn a_stream_that_ends_with_the_connection_is_whole_only_if_it_says_so() {
         let row = wire.rows().remove(0);
         assert_eq!((row.end, row.answer_whole, row.token_events), (end, Some(!done.is_empty()), 1));
     }
+}
+
+#[test]
+fn a_packed_stream_is_passed_on_and_not_called_cut() {
+    // gzip of one event and `[DONE]`: an end by closing is its proper one.
+    let mut wire = Wire::new();
+    wire.up(GET)
+        .down(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\n\r\n\x1f\x8b\x08\x00")
+        .closed(Side::Upstream);
+    let [row] = &wire.rows()[..] else { panic!("one row") };
+    assert_eq!((row.end, row.answer_whole, row.token_events), (End::Complete, None, 0));
+}
+
+#[test]
+fn what_the_receiver_held_up_is_not_what_the_tap_added() {
+    let (sender, messages) = channel();
+    let address = "127.0.0.1:1".parse().unwrap();
+    let facts = Facts {
+        connection: 1,
+        client: address,
+        outgoing: None,
+        upstream: address,
+        accepted: UnixNs(1),
+        connected: UnixNs(2),
+    };
+    let mut connection = Connection::new(facts, sender);
+    let stamp =
+        ReadStamp { kernel: Some(UnixNs(100)), user: UnixNs(105), drained: true, empty_before: UnixNs(50) };
+    for (held_up, written) in [(false, UnixNs(110)), (true, UnixNs(2_000_000_000))] {
+        connection
+            .passed(Side::Client, Piece { bytes: b"\r\n", stamp, held_up, ends_the_read: true, written });
+    }
+    connection.finish(false);
+    let up = messages.iter().find_map(|message| match message {
+        Message::Connection { up, .. } => Some(up),
+        _ => None,
+    });
+    let up = up.unwrap();
+    assert_eq!((up.reads(), up.held_up, up.max_s()), (1, 1, 1e-8));
 }
 
 #[test]

@@ -83,12 +83,16 @@ fn show(out: &mut dyn Write, summary: &Summary) -> io::Result<()> {
 }
 
 fn show_added(out: &mut dyn Write, way: &str, added: &Added) -> io::Result<()> {
+    let held_up = match added.held_up {
+        0 => String::new(),
+        n => format!("; {} left out: there was no room at the receiver", count(n)),
+    };
     let (Some(p50), Some(p99)) = (added.quantile_s(0.5), added.quantile_s(0.99)) else {
-        return writeln!(out, "added {way}: not known, no read had a kernel stamp");
+        return writeln!(out, "added {way}: not known, no read had a kernel stamp{held_up}");
     };
     writeln!(
         out,
-        "added {way} (after the write − the kernel's stamp of the read): p50 {}, p99 {}, max {} (n {} reads; {} more had no stamp)",
+        "added {way} (after the write − the kernel's stamp of the read): p50 {}, p99 {}, max {} (n {} reads; {} more had no stamp{held_up})",
         seconds(p50),
         seconds(p99),
         seconds(added.max_s()),
@@ -101,7 +105,7 @@ fn unread(reason: Unread) -> &'static str {
     match reason {
         Unread::Tls => "TLS; put the tap where the traffic is plain",
         Unread::Http2 => "HTTP/2",
-        Unread::Request => "what the client sent is no HTTP/1.1 request",
+        Unread::Request => "what the client sent is no HTTP/1.1 request, or one with a head over 64 KiB",
         Unread::Response => "what the upstream sent is no HTTP/1.1 response",
         Unread::Unasked => "the upstream sent what no request had asked for",
     }

@@ -275,3 +275,28 @@ fn a_key_is_not_repeated() {
         assert!(!said.shown().contains("very-secret") && !said.shown().contains("other-secret"));
     }
 }
+
+/// The page of metrics may be another host's than the endpoint that the key is for.
+#[test]
+fn a_key_is_not_sent_to_the_metrics_endpoint() {
+    use std::io::{Read, Write};
+    let server = LookAlike::start(&STEADY);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let metrics = format!("http://{}/metrics", listener.local_addr().unwrap());
+    let (heads, heard) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = [0; 4096];
+            let n = stream.read(&mut head).unwrap();
+            let _ = heads.send(String::from_utf8_lossy(&head[..n]).to_ascii_lowercase());
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        }
+    });
+    let place = Place::new().env("OPENAI_API_KEY", "sk-very-secret");
+    let said = place.tare(&format!("doctor {} --server-metrics {metrics}", server.url));
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let heads: Vec<String> = heard.try_iter().collect();
+    assert!(heads.len() > 1, "the page was asked for: to know the server, and in the run");
+    assert!(heads.iter().all(|head| !head.contains("very-secret")), "{heads:?}");
+}

@@ -107,6 +107,8 @@ fn tap_filters() -> impl Sized {
     let outer = filters();
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(r"n \d+ reads; \d+ more", "n N reads; N more");
+    // Whether the receiver had room at once is the machine's doing.
+    settings.add_filter(r"; \d+ left out: there was no room at the receiver", "");
     (settings.bind_to_scope(), outer)
 }
 
@@ -202,7 +204,7 @@ fn what_passes_is_what_was_sent_both_ways() {
     ----- stdout
     connections 1, not taken by the upstream 0
     exchanges 1: complete 0, cut by the upstream 0, aborted by the client 0, in flight 0, unread 1
-    unread, but passed on: 1 (what the client sent is no HTTP/1.1 request)
+    unread, but passed on: 1 (what the client sent is no HTTP/1.1 request, or one with a head over 64 KiB)
     added to the upstream (after the write − the kernel's stamp of the read): p50 TIME, p99 TIME, max TIME (n N reads; N more had no stamp)
     added to the client (after the write − the kernel's stamp of the read): p50 TIME, p99 TIME, max TIME (n N reads; N more had no stamp)
     ----- stderr

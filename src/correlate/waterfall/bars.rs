@@ -55,6 +55,8 @@ fn lay(parts: &mut [DrawnPart], ttft: f64) {
         if surrounds(part)
             && let Some(begin) = server_begin
         {
+            // One of stamps that contradict has no place.
+            let length = length.max(0.0);
             part.extents = vec![somewhere(begin, begin + length), somewhere(ttft - length, ttft)];
             continue;
         }

@@ -1,0 +1,106 @@
+//! What stands around a line when it did not come straight from its program: a byte-order mark, docker
+//! compose's `name  | `, the `stamp stdout F ` of a container run-time's file, syslog's framing, an object
+//! whose `log` is the line (docker's json-file, fluent-bit). It must not know any product.
+
+use std::borrow::Cow;
+
+use crate::hop_text::{Value, fields};
+use crate::json_line::unescape;
+use crate::syslog_frame;
+use crate::time::iso;
+
+/// Bytes in which a compose prefix ends, its name among them.
+const LONGEST_NAME: usize = 96;
+const BYTE_ORDER_MARK: char = '\u{feff}';
+const STREAMS: [&str; 4] = ["stdout F ", "stderr F ", "stdout P ", "stderr P "];
+
+/// The line as its program wrote it, syslog's framing left on.
+pub(crate) fn bare(line: &str) -> Cow<'_, str> {
+    let line = line.trim_end_matches(['\n', '\r']);
+    let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
+    let line = without_run_time(without_compose(line));
+    match logged(line) {
+        None => Cow::Borrowed(line),
+        Some(raw) => {
+            let mut text = String::new();
+            unescape(raw, &mut text);
+            text.truncate(text.trim_end_matches(['\n', '\r']).len());
+            Cow::Owned(text)
+        }
+    }
+}
+
+/// The text without syslog's framing, or a stamp alone as `kubectl logs --timestamps` puts it; as it is if
+/// it begins as the product's own lines do.
+pub(crate) fn own<'a>(text: &'a str, begins: &[char]) -> &'a str {
+    if text.starts_with(begins) { text } else { syslog_frame::split(text).1 }
+}
+
+/// `gateway-1  | `
+fn without_compose(line: &str) -> &str {
+    let head = line.as_bytes().get(..LONGEST_NAME.min(line.len())).unwrap_or_default();
+    let Some(bar) = memchr::memmem::find(head, b" | ") else { return line };
+    let name = line.get(..bar).unwrap_or_default().trim_end_matches(' ');
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let after = line.get(bar + 3..).filter(|_| !name.is_empty() && name.bytes().all(is_name));
+    after.unwrap_or(line)
+}
+
+/// `2026-11-24T14:50:50.553123456Z stdout F ` (Kubernetes' container run-time interface).
+fn without_run_time(line: &str) -> &str {
+    if !line.as_bytes().first().is_some_and(u8::is_ascii_digit) {
+        return line;
+    }
+    let after_stamp = iso(line).ok().and_then(|(rest, _)| rest.strip_prefix(' '));
+    let message = after_stamp.and_then(|rest| STREAMS.iter().find_map(|stream| rest.strip_prefix(stream)));
+    message.unwrap_or(line)
+}
+
+/// `{"log":"…\n","stream":"stdout","time":"…"}`: what stands in `log`, still escaped.
+fn logged(line: &str) -> Option<&str> {
+    if !line.starts_with('{') || memchr::memmem::find(line.as_bytes(), b"\"log\":").is_none() {
+        return None;
+    }
+    let mut found = None;
+    let whole = fields(line, |key, value: Value<'_>| {
+        if key == "log" && value.quoted {
+            found = Some(value.raw);
+        }
+    });
+    whole.ok().and(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_stands_around_it_the_line_is_the_same() {
+        for line in [
+            "a \"b\" | c",
+            "a \"b\" | c\r\n",
+            "\u{feff}a \"b\" | c",
+            "gateway-1  | a \"b\" | c",
+            "2026-11-24T14:50:50.553123456Z stdout F a \"b\" | c",
+            "2026-11-24T14:50:50.553123456+01:00 stderr P a \"b\" | c",
+            r#"{"log":"a \"b\" | c\n","stream":"stdout","time":"2026-11-24T14:50:50.5Z"}"#,
+            r#"{"date":1795531850.1, "log": "a \"b\" | c"}"#,
+        ] {
+            assert_eq!(bare(line), "a \"b\" | c", "{line}");
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_it_stays() {
+        for line in [
+            "",
+            "| a",
+            "two words | a",
+            "2026-11-24T14:50:50Z stdout a",
+            r#"{"log":{"a":"b"}}"#,
+            r#"{"log":"a"#,
+        ] {
+            assert_eq!(bare(line), line);
+        }
+    }
+}

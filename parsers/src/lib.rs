@@ -34,6 +34,7 @@ pub mod sglang_router;
 pub mod sse;
 mod syslog_frame;
 pub mod tare_stat_log;
+pub mod tare_tap;
 pub mod time;
 mod tracing_line;
 pub mod traefik;
@@ -120,6 +121,12 @@ pub static FORMATS: &[Format] = &[
         description: "SGLang's router (smg): when each answer began",
         recognises: sglang_router::recognises,
         parse: sglang_router::parse,
+    },
+    Format {
+        name: "tare_tap",
+        description: "exchanges that passed `tare tap`, one JSON object a line",
+        recognises: tare_tap::recognises,
+        parse: tare_tap::parse,
     },
 ];
 

@@ -284,6 +284,11 @@ pub struct RequestRow {
     pub in_band_prefill_s: Option<f64>,
     pub in_band_queue_s: Option<f64>,
     pub in_band_decode_s: Option<f64>,
+
+    /// Of the answer's headers those that tell of what lay between, names in lower case
+    /// (`tare_parsers::hop_headers`): never a cookie, a key or what is not known to be harmless.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answer_headers: Vec<(String, String)>,
 }
 
 impl RequestRow {

@@ -6,12 +6,14 @@
 //! - [`exchange`]: the rows
 //! - `relay`: bytes from one side to the other; `piece`: what passed, and when
 //! - `connection`: which answer belongs to which request; `request` and `response`: what they say
+//! - [`recorded`]: the same of a connection that something else recorded
 //! - [`summary`]: counts, and what the tap itself added; `writer`: the file
 
 mod connection;
 mod ending;
 pub mod exchange;
 mod piece;
+pub mod recorded;
 mod relay;
 mod request;
 mod response;

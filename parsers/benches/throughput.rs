@@ -20,7 +20,7 @@ fn main() {
         let text = one(&name);
         report(&format!("log lines, {name}"), &text.repeat(1 + (1 << 20) / text.len()), read_log);
     }
-    let gateways = ["nginx", "haproxy", "envoy", "caddy", "traefik", "litellm", "sglang_router"];
+    let gateways = ["nginx", "haproxy", "envoy", "caddy", "traefik", "litellm", "sglang_router", "tare_tap"];
     for format in FORMATS.iter().filter(|format| gateways.contains(&format.name)) {
         let hops: String = samples(format.name)
             .concat()

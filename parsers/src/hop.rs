@@ -21,6 +21,8 @@ pub struct Hop<'a> {
     pub trace_id: Option<&'a str>,
     /// `address:port` of the client, an IPv6 address in brackets; some products log no port.
     pub client: Option<Cow<'a, str>>,
+    /// `address:port` from which the hop asked its upstream.
+    pub outgoing: Option<Cow<'a, str>>,
     /// Without its query, which may hold a key.
     pub path: Option<Cow<'a, str>>,
     /// When the request began by the product's account, and when it was over. The formats' files say
@@ -31,6 +33,8 @@ pub struct Hop<'a> {
     /// What each of the product's timers is cut down to; a sum of several is early by as many of
     /// these at most. Where only the total is coarser, `end` has its resolution.
     pub timer_resolution_ns: Option<i64>,
+    /// Seconds that the hop states without placing them; the formats' files say what each is.
+    pub stated: Vec<(&'static str, f64)>,
     /// The upstreams that were asked, in order, as far as the log names them.
     pub tries: Vec<Try<'a>>,
     /// How often an upstream was asked.
@@ -74,6 +78,12 @@ pub struct Phases {
     pub upstream_head_s: Option<f64>,
     /// … the first byte of its body came.
     pub upstream_first_body_s: Option<f64>,
+    /// … its first token came, and had gone on to the client.
+    pub first_token_in_s: Option<f64>,
+    pub first_token_out_s: Option<f64>,
+    /// … its last token came, and had gone on.
+    pub last_token_in_s: Option<f64>,
+    pub last_token_out_s: Option<f64>,
     /// … its last byte came.
     pub upstream_end_s: Option<f64>,
     /// … the answer's head went to the client.
@@ -116,6 +126,7 @@ pub enum Product {
     Traefik,
     Litellm,
     SglangRouter,
+    TareTap,
 }
 
 impl Product {
@@ -139,6 +150,7 @@ impl Product {
             Product::Traefik => "traefik",
             Product::Litellm => "litellm",
             Product::SglangRouter => "sglang_router",
+            Product::TareTap => "tare_tap",
         }
     }
 
@@ -166,6 +178,7 @@ impl Product {
             Product::SglangRouter => {
                 "a request id and a latency (turn on: log level `info`, `--request-id-headers x-request-id`)"
             }
+            Product::TareTap => "`exchange` and `accepted_unix_ns`, as `tare tap` writes them",
         }
     }
 }
@@ -179,11 +192,13 @@ impl Hop<'_> {
             response_id: None,
             trace_id: None,
             client: None,
+            outgoing: None,
             path: None,
             start: None,
             end: None,
             phases: Phases::default(),
             timer_resolution_ns: None,
+            stated: Vec::new(),
             tries: Vec::new(),
             attempts: None,
             status: None,

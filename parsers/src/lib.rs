@@ -24,16 +24,19 @@ pub mod haproxy;
 mod haproxy_pairs;
 mod head;
 pub mod hop;
+pub mod hop_headers;
 mod hop_text;
 mod json_line;
 mod line;
 pub mod litellm;
 pub mod nginx;
+pub mod pcap;
 mod read;
 pub mod sglang_router;
 pub mod sse;
 mod syslog_frame;
 pub mod tare_stat_log;
+pub mod tare_tap;
 pub mod time;
 mod tracing_line;
 pub mod traefik;
@@ -121,6 +124,12 @@ pub static FORMATS: &[Format] = &[
         description: "SGLang's router (smg): when each answer began",
         recognises: sglang_router::recognises,
         parse: sglang_router::parse,
+    },
+    Format {
+        name: "tare_tap",
+        description: "exchanges that passed `tare tap`, one JSON object a line",
+        recognises: tare_tap::recognises,
+        parse: tare_tap::parse,
     },
 ];
 

@@ -16,8 +16,8 @@ const NAMED: usize = 3;
 /// So many lines are looked at to find a format.
 const LOOKED_AT: usize = 20;
 
-/// The whole file as text, unpacked if it is gzip.
-pub(super) fn text(path: &Path) -> Result<String, Failure> {
+/// The whole file, unpacked if it is gzip.
+pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
     let unreadable = |error: std::io::Error| {
         usage(format!("cannot read {}", path.display())).caused_by(error).hint("check the path")
     };
@@ -31,6 +31,12 @@ pub(super) fn text(path: &Path) -> Result<String, Failure> {
         })?;
         bytes = unpacked;
     }
+    Ok(bytes)
+}
+
+/// The whole file as text.
+pub(super) fn text(path: &Path) -> Result<String, Failure> {
+    let bytes = bytes(path)?;
     Ok(String::from_utf8(bytes)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }

@@ -5,6 +5,7 @@
 //! - [`client_stamps`], [`vllm_bench`], [`tare_results`]: the client's side
 //! - [`prometheus`], [`metrics_lines`]: pages of metrics, single ones and many with their times
 //! - [`otlp_json`], [`span_lines`]: spans; `json_span` is what the two share
+//! - [`packets`]: captures of the packets on either side of a hop
 //! - [`tare_stat_log`], [`vllm_finished_requests`]: finished requests by a stat logger
 
 pub mod client_stamps;
@@ -12,6 +13,7 @@ mod input;
 mod json_span;
 pub mod metrics_lines;
 pub mod otlp_json;
+pub mod packets;
 pub mod prometheus;
 pub mod span_lines;
 pub mod tare_results;

@@ -4,6 +4,7 @@
 mod collector;
 pub mod follower;
 pub mod hop;
+pub mod hop_headers;
 pub mod lines;
 pub mod live;
 pub mod log;

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use anyhow::Context;
+use tare_parsers::hop_headers;
 
 use super::client::{Prepared, Sending};
 use super::connections::Counters;
@@ -14,6 +15,9 @@ use super::recording::{End, Recording};
 use super::timing;
 use crate::clock::UnixNs;
 use crate::record::{Connection, Endpoint, Finished, Place, RequestRow, StampSource, Status};
+
+/// More known headers than this no gateway sends.
+const MAX_ANSWER_HEADERS: usize = 32;
 
 /// One exchange, ended, its last chunks not yet read.
 pub(super) struct Ended {
@@ -44,6 +48,8 @@ impl Ended {
             None => recording.conclude(&end),
         };
         let in_band_s = |ms: Option<f64>| ms.map(|ms| ms / 1e3);
+        let head = recording.response.head();
+        let answer_headers = head.map(|head| answer_headers(&head.headers)).unwrap_or_default();
         let kernel = recording.head.is_some_and(|s| s.kernel.is_some());
         let mut row = RequestRow {
             request_id: request.request_id,
@@ -77,6 +83,7 @@ impl Ended {
             in_band_prefill_s: in_band_s(recording.in_band.time_to_first_token_ms),
             in_band_queue_s: in_band_s(recording.in_band.queue_time_ms),
             in_band_decode_s: in_band_s(recording.in_band.generation_time_ms),
+            answer_headers,
             ..RequestRow::default()
         };
         timing::date(&mut row, &recording.events, recording.first_content, recording.unstreamed_end());
@@ -84,6 +91,12 @@ impl Ended {
         let place = sending.local.map(|client| Place { client, offsets, first_content });
         Finished { row, events, place }
     }
+}
+
+/// Those that tell of what lay between, and of them no more than is known to be harmless.
+fn answer_headers(all: &[(String, String)]) -> Vec<(String, String)> {
+    let kept = all.iter().filter_map(|(name, value)| Some((name.clone(), hop_headers::kept(name, value)?)));
+    kept.take(MAX_ANSWER_HEADERS).collect()
 }
 
 /// The thread, and the way to it.
@@ -131,5 +144,33 @@ impl Finisher {
     pub(super) fn end(self) -> anyhow::Result<()> {
         let _ = self.ended.send(None);
         self.thread.join().map_err(|_| anyhow::anyhow!("the thread that makes rows panicked"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_an_answers_headers_only_the_harmless_and_useful_are_kept() {
+        let all = [
+            ("date", "Tue, 24 Nov 2026 14:55:26 GMT"),
+            ("set-cookie", "session=secret"),
+            ("authorization", "Bearer secret"),
+            ("x-request-id", "r-1"),
+            ("x-litellm-key-spend", "0.0"),
+            ("x-litellm-model-api-base", "http://user:secret@127.0.0.1:21000/v1?key=secret"),
+            ("server", "uvicorn"),
+            ("server", "envoy"),
+        ];
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let kept = answer_headers(&all.iter().map(owned).collect::<Vec<_>>());
+        let expected = [
+            ("x-request-id", "r-1"),
+            ("x-litellm-model-api-base", "127.0.0.1:21000"),
+            ("server", "uvicorn"),
+            ("server", "envoy"),
+        ];
+        assert_eq!(kept, expected.iter().map(owned).collect::<Vec<_>>());
     }
 }

@@ -28,6 +28,9 @@ pub struct HopRow {
     pub request_id: Option<String>,
     /// The hop's own name for the request.
     pub own_id: Option<String>,
+    /// The request id in the upstream's answer, where the hop hands it on under another name.
+    #[serde(default)]
+    pub upstream_request_id: Option<String>,
     /// `id` of the answer's body.
     pub response_id: Option<String>,
     /// 32 hexadecimal digits.
@@ -74,7 +77,8 @@ pub struct HopRow {
     /// … the hop was over.
     pub total_s: Option<f64>,
 
-    /// Durations that the hop states without saying from when: as its headers name them.
+    /// Durations that the hop states without saying from when: as its headers name them; and how early an
+    /// instant above may be at most (`…_early_by_at_most`).
     pub stated: Vec<(String, f64)>,
     /// The upstreams asked, in order, as far as they are named.
     pub tries: Vec<HopTry>,

@@ -77,6 +77,10 @@ fn ns(instant: Option<UnixNs>) -> Option<i64> {
     instant.map(|t| t.0)
 }
 
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
 fn request_columns(rows: &[&RequestRow]) -> Vec<Column> {
     columns![rows;
         "request_id": |r| r.request_id.as_str(),
@@ -126,6 +130,7 @@ fn request_columns(rows: &[&RequestRow]) -> Vec<Column> {
         "in_band_prefill_s": |r| r.in_band_prefill_s,
         "in_band_queue_s": |r| r.in_band_queue_s,
         "in_band_decode_s": |r| r.in_band_decode_s,
+        "answer_headers": |r| (!r.answer_headers.is_empty()).then(|| json(&r.answer_headers)),
     ]
 }
 

@@ -105,6 +105,11 @@ impl Response {
             row.response_id = id;
             return self.decoder.is_done();
         }
+        let coding = head.header("content-encoding").unwrap_or("identity");
+        if !["identity", "none"].iter().any(|plain| coding.eq_ignore_ascii_case(plain)) {
+            // What the events of a compressed stream say, nobody has read.
+            return self.decoder.is_done();
+        }
         let says_whole = self.done_seen || tokens.all_finished();
         row.answer_whole = Some(says_whole);
         tokens.tell(row);

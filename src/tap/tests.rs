@@ -119,6 +119,16 @@ fn cut<'a>(mut bytes: &'a [u8], parts: &[&str]) -> Vec<&'a [u8]> {
 }
 
 #[test]
+fn a_compressed_stream_is_not_called_cut() {
+    let mut wire = Wire::new();
+    wire.up(GET).down(
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\ncontent-length: 3\r\n\r\n\x1f\x8b\x08",
+    );
+    let rows = wire.rows();
+    assert_eq!((rows[0].end, rows[0].answer_whole, rows[0].token_events), (End::Complete, None, 0));
+}
+
+#[test]
 fn an_exchange_has_the_stamps_of_the_pieces_that_ended_its_parts() {
     let mut wire = Wire::new();
     for piece in cut(REQUEST, &["5\r\n{", "9\r\n"]) {

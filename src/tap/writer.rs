@@ -32,6 +32,27 @@ pub(super) enum Message {
     Refused,
 }
 
+/// What the events of exchanges that go on have said.
+#[derive(Default)]
+pub(super) struct Unended(HashMap<(u64, u64), Tokens>);
+
+impl Unended {
+    /// The row, if the message is that of an end.
+    pub(super) fn take(&mut self, message: Message) -> Option<Exchange> {
+        match message {
+            Message::Events { of, batch } => {
+                self.0.entry(of).or_default().read(&batch);
+                None
+            }
+            Message::Ending(ending) => {
+                let tokens = self.0.remove(&ending.row.number()).unwrap_or_default();
+                Some(ending.into_row(tokens))
+            }
+            Message::Connection { .. } | Message::Refused => None,
+        }
+    }
+}
+
 enum Sink {
     File(JsonLines),
     Stdout,
@@ -65,23 +86,20 @@ pub(super) fn start(path: Option<&Path>, messages: Receiver<Message>) -> anyhow:
     };
     let thread = std::thread::Builder::new().name("tare-tap-rows".to_owned()).spawn(move || {
         let mut summary = Summary::default();
-        let mut open: HashMap<(u64, u64), Tokens> = HashMap::new();
+        let mut unended = Unended::default();
         for message in messages {
-            match message {
-                Message::Events { of, batch } => open.entry(of).or_default().read(&batch),
-                Message::Ending(ending) => {
-                    let tokens = open.remove(&ending.row.number()).unwrap_or_default();
-                    let row = ending.into_row(tokens);
-                    summary.count(&row);
-                    if let Err(error) = sink.append(&row) {
-                        summary.unwritten += 1;
-                        if summary.unwritten == 1 {
-                            super::warn(&format!("rows are lost, the traffic goes on: {error:#}"));
-                        }
-                    }
-                }
-                Message::Connection { up, down } => summary.connection(&up, &down),
+            match &message {
+                Message::Connection { up, down } => summary.connection(up, down),
                 Message::Refused => summary.refused += 1,
+                Message::Events { .. } | Message::Ending(_) => {}
+            }
+            let Some(row) = unended.take(message) else { continue };
+            summary.count(&row);
+            if let Err(error) = sink.append(&row) {
+                summary.unwritten += 1;
+                if summary.unwritten == 1 {
+                    super::warn(&format!("rows are lost, the traffic goes on: {error:#}"));
+                }
             }
         }
         summary

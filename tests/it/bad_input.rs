@@ -162,7 +162,7 @@ fn a_log_of_another_format() {
     Total Requests: 6
     Successful Requests: 6
     Failed Requests: 0
-    note: none of the SOME lines read from the log server.log is in a known format, for example `2026/11/24 18:00:00 [notice] 1#1: start worker processes` (hint: known formats: vllm, uvicorn, tare_stat_log, nginx, haproxy, envoy, caddy, traefik, litellm, sglang_router)
+    note: none of the SOME lines read from the log server.log is in a known format, for example `2026/11/24 18:00:00 [notice] 1#1: start worker processes` (hint: known formats: vllm, uvicorn, tare_stat_log, nginx, haproxy, envoy, caddy, traefik, litellm, sglang_router, tare_tap)
     run
     ----- stderr
     ");

@@ -30,7 +30,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tap", &["load", "net", "parsers", "store"]),
     ("ingest", &["config", "server", "parsers"]),
     // What is read the same way from a file and from a server is read by the same code.
-    ("import", &["ingest", "load", "parsers", "server", "store"]),
+    ("import", &["ingest", "load", "parsers", "server", "store", "tap"]),
     ("correlate", &["server", "stats", "store"]),
     ("report", &["server", "stats", "store"]),
     ("plot", &["stats"]),

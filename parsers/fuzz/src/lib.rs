@@ -39,14 +39,17 @@ pub fn log_line(data: &[u8]) {
 
 /// What holds of every hop, however wrong the line: what is not known is absent, not empty.
 fn check(hop: &Hop<'_>) {
-    let ids = [&hop.request_id, &hop.own_id, &hop.response_id, &hop.client, &hop.path, &hop.end_reason];
-    assert!(ids.into_iter().flatten().all(|text| !text.is_empty()));
+    let names = [&hop.client, &hop.outgoing, &hop.path, &hop.end_reason];
+    let ids = [&hop.request_id, &hop.own_id, &hop.response_id];
+    assert!(ids.into_iter().chain(names).flatten().all(|text| !text.is_empty()));
     assert!(hop.trace_id.is_none_or(|id| id.len() == 32));
     assert!(hop.status.is_none_or(|status| (100..1000).contains(&status)));
     let p = hop.phases;
     let times = [p.request_head_s, p.request_received_s, p.queue_s, p.connected_s, p.upstream_sent_s];
     let later = [p.upstream_head_s, p.upstream_first_body_s, p.upstream_end_s, p.head_sent_s, p.total_s];
-    assert!(times.into_iter().chain(later).flatten().all(f64::is_finite));
+    let tokens = [p.first_token_in_s, p.first_token_out_s, p.last_token_in_s, p.last_token_out_s];
+    assert!(times.into_iter().chain(later).chain(tokens).flatten().all(f64::is_finite));
+    assert!(hop.stated.iter().all(|(_, seconds)| seconds.is_finite()));
     assert!(hop.tries.iter().all(|one| one.address.as_ref().is_none_or(|address| !address.is_empty())));
 }
 

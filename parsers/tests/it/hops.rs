@@ -37,9 +37,14 @@ fn moments_come_in_their_order() {
                 p.upstream_sent_s,
                 p.upstream_head_s,
                 p.upstream_first_body_s,
+                p.first_token_in_s,
+                p.last_token_in_s,
                 p.upstream_end_s,
                 p.total_s,
             ],
+            vec![p.head_sent_s, p.first_token_out_s, p.last_token_out_s, p.total_s],
+            vec![p.first_token_in_s, p.first_token_out_s],
+            vec![p.last_token_in_s, p.last_token_out_s],
             vec![p.request_received_s, p.upstream_sent_s],
             vec![p.upstream_head_s, p.head_sent_s, p.total_s],
         ];
@@ -75,7 +80,7 @@ fn start_and_total_make_the_end() {
 }
 
 /// What the server behind the gateways wrote down as cut by itself, of the requests in the samples.
-const CUT: [&str; 8] = [
+const CUT: [&str; 10] = [
     "caddy-f-0006",
     "envoy-f-0006",
     "haproxy-f-0005",
@@ -83,6 +88,8 @@ const CUT: [&str; 8] = [
     "nginx-off-f-0007",
     "nginx-on-f-0006",
     "sgl-router-f-0004",
+    "tap-f-0000",
+    "tap-f-0001",
     "traefik-head3-f-0006",
 ];
 
@@ -96,7 +103,10 @@ fn a_cut_stream_is_never_called_complete() {
         }
     });
     let products: Vec<&str> = cut.keys().copied().collect();
-    assert_eq!(products, ["caddy", "envoy", "haproxy", "litellm", "nginx", "sglang_router", "traefik"]);
+    assert_eq!(
+        products,
+        ["caddy", "envoy", "haproxy", "litellm", "nginx", "sglang_router", "tare_tap", "traefik"]
+    );
     for (product, found) in cut {
         let expected = match product {
             "nginx" | "sglang_router" => Completeness::Unknown,
@@ -150,8 +160,10 @@ fn what_a_product_leaves_out_is_not_zero() {
 #[test]
 fn only_products_that_stamp_the_body_say_when_it_began() {
     hops("", |id, hop| {
-        let stamps_bodies = matches!(hop.product.name(), "envoy" | "litellm");
+        let stamps_bodies = matches!(hop.product.name(), "envoy" | "litellm" | "tare_tap");
         assert!(stamps_bodies || hop.phases.upstream_first_body_s.is_none(), "{id}");
+        let reads_them = hop.product.name() == "tare_tap";
+        assert!(reads_them || hop.phases.first_token_in_s.is_none(), "{id}");
     });
     let mut seen = 0;
     hops("envoy/json", |id, hop| {

@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use tare_parsers::exposition::{self, Sample};
-use tare_parsers::{Event, FORMATS, Hop, LogTime, Parsed, RequestStats, haproxy, nginx, tare_stat_log, vllm};
+use tare_parsers::{
+    Event, FORMATS, Hop, LogTime, Parsed, RequestStats, haproxy, hop_headers, nginx, tare_stat_log, vllm,
+};
 
 use crate::{bodies, files};
 
@@ -197,6 +199,24 @@ proptest! {
             let expected = times_ms.map(|ms| ms.map(|ms| f64::from(ms) / 1e3));
             prop_assert_eq!([one.connect_s, one.head_s, one.end_s], expected);
         }
+    }
+
+    #[test]
+    fn no_header_stops_the_reading_of_the_others(
+        values in proptest::collection::vec((select(hop_headers::NAMES.to_vec()), any::<String>()), 0..8),
+        ms in 0..1_000_000_u32,
+    ) {
+        let known = ("x-kong-proxy-latency", ms.to_string());
+        let mut headers: Vec<(&str, String)> = values.into_iter().filter(|(name, _)| *name != known.0).collect();
+        headers.insert(headers.len() / 2, known);
+        for (name, value) in &headers {
+            let kept = hop_headers::kept(name, value);
+            prop_assert!(kept.is_none_or(|kept| !kept.is_empty() && kept.chars().count() <= 256));
+        }
+        let (told, _) = hop_headers::read(headers.iter().map(|(name, value)| (*name, value.as_str())));
+        prop_assert!(told.iter().flat_map(|told| &told.stated).all(|(_, s)| s.is_finite() && *s >= 0.0));
+        let kong = told.iter().find(|told| told.product == "kong").unwrap();
+        prop_assert!(kong.stated.contains(&("proxy_latency".into(), f64::from(ms) / 1e3)));
     }
 
     #[test]

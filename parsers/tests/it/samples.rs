@@ -50,10 +50,11 @@ fn log(format: &Format, text: &str) -> String {
     out
 }
 
-/// A hop without the many fields that are `None`.
+/// A hop without the many fields that are `None` or empty.
 fn what_is_there(hop: &Hop<'_>) -> String {
     let all = format!("{hop:#?}");
-    let there = all.lines().map(str::trim).filter(|line| !line.ends_with(": None,"));
+    let there =
+        all.lines().map(str::trim).filter(|line| !line.ends_with(": None,") && *line != "stated: [],");
     let mut out = String::new();
     for line in there {
         let is_inside = out.ends_with(['(', '[']) || line.starts_with([')', ']']);

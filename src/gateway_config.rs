@@ -47,7 +47,7 @@ pub fn snippet(name: &str) -> Result<&'static str, Failure> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use tare_parsers::{Event, FORMATS, Hop, Parsed};
+    use tare_parsers::{Event, FORMATS, Hop, Parsed, Phases};
 
     use super::*;
 
@@ -65,7 +65,10 @@ mod tests {
         let error = anyhow::Error::new(snippet("kong").unwrap_err());
         let mut said = Vec::new();
         crate::error::print(&mut said, &error).unwrap();
-        insta::assert_snapshot!(String::from_utf8(said).unwrap(), @"");
+        insta::assert_snapshot!(String::from_utf8(said).unwrap(), @r"
+        error: no configuration for `kong`
+          hint: there are nginx, haproxy, envoy, caddy, traefik, litellm
+        ");
     }
 
     /// The line that a product writes whose variables have the values given; the others have none.
@@ -121,7 +124,17 @@ mod tests {
                 ("request_completion", "OK"),
             ],
         );
-        read("nginx", &line, |hop| insta::assert_debug_snapshot!(hop, @""));
+        read("nginx", &line, |hop| {
+            assert_eq!(hop.request_id.as_deref(), Some("mine"));
+            assert_eq!(hop.own_id.as_deref(), Some("ea26d0d6a5ceabc08bf27b7bf4d4a9d6"));
+            assert_eq!(hop.trace_id, Some("39de6ef741ce667ddeaa292ab8cb8baf"));
+            assert_eq!(hop.client.as_deref(), Some("127.0.0.1:42120"));
+            assert_eq!((hop.status, hop.end_reason.as_deref()), (Some(200), Some("OK")));
+            assert_eq!((hop.received_bytes, hop.sent_bytes), (Some(423), Some(7234)));
+            assert_eq!(hop.phases.total_s, Some(0.201));
+            let tries: Vec<_> = hop.tries.iter().map(|one| (one.status, one.head_s, one.end_s)).collect();
+            assert_eq!(tries, [(Some(502), None, Some(0.001)), (Some(200), Some(0.001), Some(0.2))]);
+        });
     }
 
     #[test]
@@ -168,6 +181,26 @@ mod tests {
         let fields: Vec<String> =
             fields.map(|(key, operator)| format!("\"{key}\":{}", value(operator))).collect();
         let line = format!("{{{}}}", fields.join(","));
-        read("envoy", &line, |hop| insta::assert_debug_snapshot!(hop, @""));
+        let us = |number: u32| Some(f64::from(number) / 1e6);
+        read("envoy", &line, |hop| {
+            assert_eq!(hop.request_id.as_deref(), Some("mine"));
+            assert_eq!(hop.own_id.as_deref(), Some("own"));
+            assert_eq!(hop.trace_id, Some("39de6ef741ce667ddeaa292ab8cb8baf"));
+            assert_eq!(hop.client.as_deref(), Some("127.0.0.1:42120"));
+            assert_eq!((hop.status, hop.attempts), (Some(200), Some(1)));
+            assert_eq!((hop.received_bytes, hop.sent_bytes), (Some(162), Some(6871)));
+            let phases = Phases {
+                request_received_s: us(1),
+                connected_s: us(2),
+                upstream_sent_s: us(3),
+                upstream_head_s: us(4),
+                upstream_first_body_s: us(5),
+                upstream_end_s: us(6),
+                head_sent_s: us(7),
+                total_s: us(8),
+                ..Phases::default()
+            };
+            assert_eq!(hop.phases, phases);
+        });
     }
 }

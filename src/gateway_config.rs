@@ -67,7 +67,7 @@ mod tests {
         crate::error::print(&mut said, &error).unwrap();
         insta::assert_snapshot!(String::from_utf8(said).unwrap(), @r"
         error: no configuration for `kong`
-          hint: there are nginx, haproxy, envoy, caddy, traefik, litellm
+        hint: there are nginx, haproxy, envoy, caddy, traefik, litellm
         ");
     }
 

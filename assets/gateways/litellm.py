@@ -46,6 +46,7 @@ class TareLogger(CustomLogger):
         call = of(payload, CALL)
         # When the proxy had the request, before keys were checked and a route was chosen.
         call["arrival_time"] = request.get("arrival_time")
+        call["error_str"] = (call.get("error_str") or "")[:300]
         call["metadata"] = of(metadata, ("user_api_key_request_route",))
         call["metadata"]["requester_metadata"] = {"headers": of(headers, HEADERS)}
         call["error_information"] = of(payload.get("error_information"), ERROR)

@@ -100,8 +100,9 @@ impl Seen {
         let gateway = Gateway::start(product, variant, &server.url, place.path("gateway"));
         let said = place.tare(&format!(
             "run -q --base-url http://{} --model tare-mock --users 4 --num-prompts {requests} \
-             --random-input-len 20 --random-output-len 20 --ignore-eos --no-server-metrics --output run",
-            gateway.address
+             --random-input-len 20 --random-output-len 20 --ignore-eos --no-server-metrics --hop {product}:{} --output run",
+            gateway.address,
+            gateway.log().display()
         ));
         assert_eq!(said.code, Some(0), "{}\n{}", said.err, gateway.said());
         // Some write their lines a little later (Envoy, LiteLLM).

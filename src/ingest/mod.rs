@@ -4,6 +4,7 @@
 mod collector;
 pub mod follower;
 pub mod hop;
+pub mod hops_seen;
 pub mod lines;
 pub mod live;
 pub mod log;

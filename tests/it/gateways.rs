@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tare::mock::truth::{Outcome, TruthRow};
-use tare::record::{RequestRow, Status};
+use tare::record::{HopRow, RequestRow, Status};
 use tare::store::{RunData, RunFolder};
 use tare_parsers::{Completeness, Event, FORMATS, Hop, HopTime, LogTime, Parsed, Product};
 
@@ -61,6 +61,19 @@ impl Gateway {
         self.folder.join("access.log")
     }
 
+    /// One request of this id, which need not be answered well.
+    fn ask_for(&self, id: &str) {
+        let body = r#"{"model":"tare-mock","messages":[{"role":"user","content":"hello"}],"stream":true}"#;
+        let ask = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {KEY}\r\nX-Request-Id: {id}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.write_all(ask.as_bytes()).unwrap();
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+
     fn answers(&self) -> bool {
         let ask = format!(
             "GET /v1/models HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {KEY}\r\nConnection: close\r\n\r\n"
@@ -90,17 +103,17 @@ struct Seen {
 }
 
 impl Seen {
-    /// `faults` are the server's.
-    fn through(product: &'static str, variant: &str, faults: &[&str], requests: usize) -> Self {
+    /// `faults` are the server's, `flags` the client's.
+    fn through(product: &'static str, variant: &str, faults: &[&str], flags: &str, requests: usize) -> Self {
         let place = Place::new().env("OPENAI_API_KEY", KEY);
         let truth = place.path("truth.jsonl");
-        let mut flags = vec!["--truth", truth.to_str().unwrap()];
-        flags.extend(faults.iter().flat_map(|fault| ["--fault", *fault]));
-        let server = LookAlike::start(&flags);
+        let mut scripted = vec!["--truth", truth.to_str().unwrap()];
+        scripted.extend(faults.iter().flat_map(|fault| ["--fault", *fault]));
+        let server = LookAlike::start(&scripted);
         let gateway = Gateway::start(product, variant, &server.url, place.path("gateway"));
         let said = place.tare(&format!(
             "run -q --base-url http://{} --model tare-mock --users 4 --num-prompts {requests} \
-             --random-input-len 20 --random-output-len 20 --ignore-eos --no-server-metrics --hop {product}:{} --output run",
+             --random-input-len 20 --random-output-len 20 --ignore-eos --no-server-metrics --hop {product}:{} {flags} --output run",
             gateway.address,
             gateway.log().display()
         ));
@@ -112,9 +125,20 @@ impl Seen {
         };
         wait_until("a line about each request", || lines(&gateway.log()) >= requests);
         wait_until("the truth is written", || lines(&truth) >= requests);
+        drop(server);
+        gateway.ask_for("nobody-there");
+        wait_until("a line about the last request", || {
+            std::fs::read_to_string(gateway.log()).unwrap().contains("nobody-there")
+        });
         let read = |path: PathBuf| std::fs::read_to_string(path).unwrap();
         let truths = read(truth).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let data = RunData::read(&RunFolder::open(&place.path("run")).unwrap()).unwrap();
+        // HAProxy notices that a client has left when the server speaks again: too late for the run.
+        for request in data.requests.rows.iter().filter(|row| row.status == Status::Ok) {
+            let is_its = |hop: &&HopRow| hop.request_id.as_deref() == Some(request.request_id.as_str());
+            assert_eq!(data.hops.rows.iter().filter(is_its).count(), 1, "{request:?}\n{}", said.err);
+        }
+        assert!(data.hops.rows.iter().all(|hop| hop.product == product && hop.hop == product));
         Self { requests: data.requests.rows, truths, log: read(gateway.log()), product, _place: place }
     }
 
@@ -133,6 +157,9 @@ impl Seen {
             };
             let Event::Hop(hop) = hop else { panic!("no hop: {line}") };
             let id = hop.request_id.as_deref();
+            if id == Some("nobody-there") {
+                says_that_nobody_was_there(&hop);
+            }
             let Some(request) = self.requests.iter().find(|row| Some(row.request_id.as_str()) == id) else {
                 continue;
             };
@@ -230,14 +257,25 @@ fn agrees(request: &RequestRow, hop: &Hop<'_>, truth: &TruthRow) {
     }
 }
 
+/// The server had been stopped.
+fn says_that_nobody_was_there(hop: &Hop<'_>) {
+    assert!(hop.status.is_some_and(|status| status >= 500), "{hop:?}");
+    assert_ne!(hop.completeness, Completeness::Cut, "{hop:?}");
+    assert_eq!((hop.phases.upstream_head_s, hop.phases.upstream_first_body_s), (None, None), "{hop:?}");
+    assert!(hop.tries.iter().all(|one| one.head_s.is_none()), "{hop:?}");
+    if hop.product == Product::Haproxy {
+        assert_eq!(hop.attempts, Some(4), "three retries: {hop:?}");
+    }
+}
+
 /// Every line of every request, in both variants: the configurations differ in nothing that a log shows.
 fn says_what_was(product: &'static str, variant: &str) {
-    Seen::through(product, variant, &[], 40).each(agrees);
+    Seen::through(product, variant, &[], "", 40).each(agrees);
 }
 
 /// Answers that the server cut: the log must not call them whole.
 fn never_calls_a_cut_answer_whole(product: &'static str) {
-    let seen = Seen::through(product, "mended", &["cut after=5 every=4"], 24);
+    let seen = Seen::through(product, "mended", &["cut after=5 every=4"], "", 24);
     let mut cut = 0;
     seen.each(|request, hop, truth| {
         if truth.outcome == Outcome::Complete {
@@ -251,6 +289,25 @@ fn never_calls_a_cut_answer_whole(product: &'static str) {
         }
     });
     assert_eq!(cut, 6);
+}
+
+/// Clients that left: no log says that they got all of the answer.
+fn never_calls_a_left_answer_whole(product: &'static str) {
+    let seen = Seen::through(product, "mended", &["stall at=5 for_ms=3000 every=4"], "--timeout 1.5", 16);
+    let mut left = 0;
+    seen.each(|request, hop, truth| {
+        if request.status == Status::Ok {
+            return agrees(request, hop, truth);
+        }
+        assert_eq!(request.status, Status::Timeout, "{request:?}");
+        left += 1;
+        match hop.product {
+            // They say the same of answers that the server cut.
+            Product::Caddy | Product::Traefik => assert_eq!(hop.completeness, Completeness::Cut, "{hop:?}"),
+            _ => assert_eq!(hop.completeness, Completeness::Aborted, "{hop:?}"),
+        }
+    });
+    assert!(left >= 4, "{left}");
 }
 
 macro_rules! gateways {
@@ -272,6 +329,12 @@ macro_rules! gateways {
             #[ignore = "needs scripts/gateways/check.sh"]
             fn cut_answers_are_never_called_whole() {
                 super::never_calls_a_cut_answer_whole(stringify!($name));
+            }
+
+            #[test]
+            #[ignore = "needs scripts/gateways/check.sh"]
+            fn left_answers_are_never_called_whole() {
+                super::never_calls_a_left_answer_whole(stringify!($name));
             }
         }
     )* };

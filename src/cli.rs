@@ -288,7 +288,7 @@ pub struct ObserveArgs {
     /// Port for spans over HTTP; 0: any free one [default: 4318]
     #[arg(long, value_name = "PORT")]
     pub otlp_http_port: Option<u16>,
-    /// Wait so long for late spans after the last request [default: 10]
+    /// Wait so long for late spans and lines of hops after the last request [default: 10]
     #[arg(long, value_name = "SECONDS")]
     pub span_wait: Option<f64>,
     /// By how much the server's clock differs from this one's at most (NTP, PTP: on both hosts)

@@ -16,7 +16,7 @@
 //! - [`correlate`]: both sides become one table
 //! - [`stats`]: plain numbers in, estimates with intervals out
 //! - [`report`] and [`plot`]: tables, files and figures
-//! - [`server`]: what differs between inference servers, as data
+//! - [`server`]: what differs between inference servers, as data; [`gateway_config`]: what turns on a gateway's log
 //! - [`mock`]: the embedded vLLM look-alike with a known truth
 //! - [`run`]: the pipeline, the only file that sees all stages; [`calibrate`]: runs against the mock,
 //!   compared with its truth; [`doctor`]: what a server can prove; [`verbs`]: one file per verb; [`cli`]: the command line;
@@ -29,6 +29,7 @@ pub mod config;
 pub mod correlate;
 pub mod doctor;
 pub mod error;
+pub mod gateway_config;
 pub mod import;
 pub mod ingest;
 pub mod load;

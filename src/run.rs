@@ -241,6 +241,7 @@ fn measure(
         facts::note_after(manifest, &after, outcome.sent.saturating_sub(ok));
     }
     wait_for_spans(config, &plan, ok + warmed, &collector);
+    wait_for_hops(config, &plan, [ok + warmed, outcome.sent + warmups.len() as u64], &collector);
     if let Some(last_words) = child.as_mut().and_then(embedded::Server::stop) {
         manifest.warn(last_words);
     }
@@ -397,6 +398,17 @@ fn wait_for_spans(config: &Config, plan: &load::Plan, expected: u64, collector: 
         seen.n_request_spans >= expected
             && seen.trace_ids.iter().filter(|id| id.starts_with(&ours)).count() as u64 >= expected
     });
+}
+
+/// Until every hop's log has told of the requests that ended well, and a little longer for the others: those that
+/// never reached a hop are in no log. Lines come late where a gateway writes them in one go.
+fn wait_for_hops(config: &Config, plan: &load::Plan, [ok, sent]: [u64; 2], collector: &Collector) {
+    let Requests { id_prefix, nonce, .. } = &*plan.requests;
+    let (request_ids, trace_ids) = (format!("{id_prefix}{:08x}-", *nonce as u32), format!("{nonce:016x}"));
+    let patience = Duration::from_secs_f64(config.observe.span_wait_s);
+    if collector.wait_hops(patience, ok, &request_ids, &trace_ids) {
+        collector.wait_hops(patience.min(Duration::from_secs(1)), sent, &request_ids, &trace_ids);
+    }
 }
 
 #[cfg(test)]

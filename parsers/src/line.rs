@@ -92,7 +92,8 @@ pub(crate) fn after_carriage_return(line: &str) -> Option<&str> {
     memchr::memrchr(b'\r', line.as_bytes()).and_then(|at| line.get(at + 1..))
 }
 
-/// Appends `line` to `out` without its escape sequences, the first of which is at byte `next`.
+/// Appends `line` to `out` without its escape sequences, the first of which is at byte `next`, and without a line end
+/// that stood before the last of them.
 pub(crate) fn strip_colour(line: &str, mut next: usize, out: &mut String) {
     out.reserve(line.len());
     let mut from = 0;
@@ -106,6 +107,7 @@ pub(crate) fn strip_colour(line: &str, mut next: usize, out: &mut String) {
         }
     }
     out.push_str(line.get(from..).unwrap_or_default());
+    out.truncate(without_line_end(out).len());
 }
 
 /// Length of the escape sequence at the start of `bytes`: `ESC [ parameters final` (ECMA-48 CSI), or

@@ -2,9 +2,10 @@
 //! `slp` or `standard_logging_object` of the object that a callback writes. LiteLLM's own access log
 //! has no ids and is refused. It must not know what a reader makes of them.
 //!
-//! The hop starts where LiteLLM's call does: what it does with a request before that (accepting it,
-//! keys, routing) is not in it. `completionStartTime` is when the first chunk came; it is `endTime`
-//! where there was none.
+//! The hop starts where the proxy had the request, if the line says so (`arrival_time`, which
+//! `assets/gateways/litellm.py` adds), and its queue ends where LiteLLM's call begins: keys are checked
+//! between them, and a route is chosen. Otherwise it starts with the call, and what was before that is
+//! not in it. `completionStartTime` is when the first chunk came; it is `endTime` where there was none.
 
 use crate::event::{LogLine, Parsed};
 use crate::hop::{Completeness, Hop, Product, Try};
@@ -92,6 +93,7 @@ struct Call<'a> {
     start: Option<&'a str>,
     end: Option<&'a str>,
     first: Option<&'a str>,
+    arrival: Option<&'a str>,
     api_base: &'a str,
     client: &'a str,
     error: &'a str,
@@ -118,6 +120,7 @@ impl<'a> Call<'a> {
             "startTime" => self.start = value.given(),
             "endTime" => self.end = value.given(),
             "completionStartTime" => self.first = value.given(),
+            "arrival_time" => self.arrival = value.given(),
             "api_base" => self.api_base = text,
             "requester_ip_address" => self.client = text,
             "stream" => self.stream = text,
@@ -133,7 +136,9 @@ impl<'a> Call<'a> {
         let (Some(start), Some(end)) = (self.start, self.end) else {
             return Err((record, "`startTime` and `endTime`"));
         };
-        let [start, end] = [instant(start)?, instant(end)?];
+        let [call, end] = [instant(start)?, instant(end)?];
+        let arrival = self.arrival.map(instant).transpose()?.filter(|arrival| *arrival <= call);
+        let start = arrival.unwrap_or(call);
         // Of an answer that is not streamed the first chunk is no first token.
         let first = self.first.map(instant).transpose()?;
         let first = first.filter(|first| *first < end && self.stream != "false");
@@ -149,6 +154,7 @@ impl<'a> Call<'a> {
         hop.end = Some(at(end, RESOLUTION_NS, SLACK_NS));
         hop.timer_resolution_ns = Some(RESOLUTION_NS);
         hop.phases.total_s = Some(seconds(end.saturating_sub(start)));
+        hop.phases.queue_s = arrival.map(|arrival| seconds(call.saturating_sub(arrival)));
         hop.phases.upstream_first_body_s = first.map(|first| seconds(first.saturating_sub(start)));
         hop.status = hop_text::status(self.error_code).unwrap_or_default();
         hop.completeness = self.completeness(first.is_some());

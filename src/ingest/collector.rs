@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::follower::{Follower, Signs};
 use super::hop::HopReader;
+use super::hops_seen::HopsSeen;
 use super::live::Live;
 use super::log::{LogCounts, LogReader};
 use super::metrics::Endpoints;
@@ -39,6 +40,7 @@ pub struct Collector {
     sink: Sender<Ingested>,
     notes: Notes,
     live: Live,
+    hops_seen: HopsSeen,
     handle: Handle,
     thread: Option<JoinHandle<()>>,
     /// Ends the runtime, after everything else has ended.
@@ -82,6 +84,7 @@ impl Collector {
             sink,
             notes,
             live,
+            hops_seen: HopsSeen::default(),
             handle,
             thread: Some(thread),
             quit,
@@ -146,6 +149,8 @@ impl Collector {
     fn follow_hop(&mut self, hop: &Hop, begin: Begin) {
         let path = hop.log.to_string_lossy();
         let reader = HopReader::new(&hop.name, hop.kind.as_deref(), path.as_ref(), self.notes.clone());
+        self.hops_seen.expect(&hop.name);
+        let reader = reader.telling(self.hops_seen.clone());
         let follower = Follower::new(reader, self.sink.clone(), self.notes.clone());
         self.follow_path(&HOP_LOG, &path, begin, follower);
     }
@@ -196,6 +201,12 @@ impl Collector {
     /// received. `true` if there were enough.
     pub fn wait_spans(&self, max_wait: Duration, enough: impl FnMut(&SpansSeen) -> bool) -> bool {
         self.otlp.as_ref().is_some_and(|(inbox, ..)| inbox.wait(max_wait, enough))
+    }
+
+    /// Waits until the log of every hop has told of `expected` requests whose ids begin as given, or `max_wait` is
+    /// over. `true` if they have.
+    pub fn wait_hops(&self, max_wait: Duration, expected: u64, request_ids: &str, trace_ids: &str) -> bool {
+        self.hops_seen.wait(max_wait, expected, request_ids, trace_ids)
     }
 
     /// What the server says right now, for the progress line; cheap to clone and to ask.

@@ -4,6 +4,7 @@
 use tare_parsers::{Completeness as Ended, Event, FORMATS, Format, Hop, HopTime, Parsed, Try};
 
 use super::Ingested;
+use super::hops_seen::HopsSeen;
 use super::lines::Line;
 use super::log::{Freshness, LogCounts, Sign};
 use super::problem::{Notes, Problem, excerpt};
@@ -30,6 +31,7 @@ pub struct HopReader {
     named: u64,
     dated: u64,
     turn_on: Option<&'static str>,
+    seen: HopsSeen,
     scratch: String,
 }
 
@@ -49,8 +51,15 @@ impl HopReader {
             named: 0,
             dated: 0,
             turn_on: None,
+            seen: HopsSeen::default(),
             scratch: String::new(),
         }
+    }
+
+    /// Tells `seen` of each row.
+    #[must_use]
+    pub fn telling(self, seen: HopsSeen) -> Self {
+        Self { seen, ..self }
     }
 
     /// One line, read at `read`.
@@ -214,7 +223,11 @@ impl LineReader for HopReader {
         read: UnixNs,
         freshness: Freshness,
     ) -> (Option<Ingested>, Option<Sign>) {
-        (self.line(line, read, freshness).map(|row| Ingested::Hop(Box::new(row))), None)
+        let row = self.line(line, read, freshness);
+        if let Some(row) = &row {
+            self.seen.note(row);
+        }
+        (row.map(|row| Ingested::Hop(Box::new(row))), None)
     }
 
     fn counts(&self) -> LogCounts {

@@ -5,6 +5,7 @@ mod collector;
 pub mod follower;
 pub mod hop;
 pub mod hop_headers;
+pub mod hops_seen;
 pub mod lines;
 pub mod live;
 pub mod log;

@@ -20,6 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("stats", &[]),
     ("net", &[]),
     ("server", &["parsers"]),
+    ("gateway_config", &[]),
     ("store", &[]),
     ("cli", &[]),
     ("config", &["cli", "net", "server"]),

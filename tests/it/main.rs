@@ -10,6 +10,7 @@ mod embedded_says;
 mod end_to_end;
 mod evidence;
 mod explain;
+mod gateways;
 mod import;
 mod ingest_collector;
 mod ingest_log;

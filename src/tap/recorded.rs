@@ -36,7 +36,8 @@ impl Recorded {
     /// Bytes that `sender` sent, all of which passed at `at`.
     pub fn passed(&mut self, sender: Side, bytes: &[u8], at: UnixNs) {
         let stamp = ReadStamp { kernel: Some(at), user: at, drained: true, empty_before: at };
-        self.connection.passed(sender, Piece { bytes, stamp, ends_the_read: true, written: at });
+        self.connection
+            .passed(sender, Piece { bytes, stamp, held_up: false, ends_the_read: true, written: at });
     }
 
     /// A side has closed its way, or broke the connection (`reset`).

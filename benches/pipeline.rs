@@ -208,6 +208,7 @@ fn request(index: u64, tokens: u64, random: &mut Random) -> Finished {
         in_band_prefill_s: Some(0.010),
         in_band_queue_s: Some(0.000_5),
         in_band_decode_s: seconds(first, last),
+        answer_headers: Vec::new(),
     };
     Finished { row, events, place: None }
 }

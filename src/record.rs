@@ -283,6 +283,10 @@ pub struct RequestRow {
     pub in_band_prefill_s: Option<f64>,
     pub in_band_queue_s: Option<f64>,
     pub in_band_decode_s: Option<f64>,
+
+    /// Headers of the answer, as far as they are kept: names in lower case.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answer_headers: Vec<(String, String)>,
 }
 
 fn source_or_flag<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<StampSource, D::Error> {

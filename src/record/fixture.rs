@@ -64,6 +64,7 @@ pub fn request(index: u64) -> RequestRow {
         in_band_prefill_s: None,
         in_band_queue_s: None,
         in_band_decode_s: None,
+        answer_headers: Vec::new(),
     }
 }
 

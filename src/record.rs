@@ -16,6 +16,7 @@ pub mod hop;
 pub mod own;
 pub mod selection;
 mod server_side;
+pub mod verdicts;
 pub mod waterfall;
 
 use std::borrow::Cow;
@@ -367,6 +368,8 @@ pub struct JoinedRow {
     pub server_decode_s: Option<f64>,
     pub server_input_tokens: Option<u32>,
     pub server_output_tokens: Option<u32>,
+    /// How often the server's spans have it between the client's stamps; 0 without a span.
+    pub server_attempts: u32,
     /// When the log said `Received`, `Added`, the first output, the end of the answer, and that it was
     /// aborted, on the server's clock, with the resolution of the coarsest of these stamps.
     pub log_received_unix_ns: Option<UnixNs>,

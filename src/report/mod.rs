@@ -17,6 +17,7 @@ mod own;
 mod summary;
 mod tables;
 mod terminal;
+mod verdicts;
 mod vllm_json;
 mod waterfall;
 mod window;

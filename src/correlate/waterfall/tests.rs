@@ -18,6 +18,7 @@ fn correlated(requests: &[RequestRow], spans: &[SpanRow], log: &[LogRow], one_ho
         spans,
         stat_log: &[],
         events: &Events::default(),
+        own: None,
         server: &VLLM,
         same_host: one_host,
         clock_bound_s: None,

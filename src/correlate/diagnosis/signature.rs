@@ -137,11 +137,12 @@ pub fn released<'s>(streams: impl IntoIterator<Item = &'s Stream>, step_s: Optio
     let (gaps, sizes) = (sorted(&gaps), sorted(&sizes));
     let event_bytes = quantile(&sorted(&one), 0.5).unwrap_or(0.0);
     let step = step_s.unwrap_or(MOMENT_S);
-    let gap_s = quantile(&gaps, 0.5);
+    let gap_s = quantile(&gaps, 0.5).filter(|_| gaps.len() * 2 >= flushes);
     let clustered = |timer: f64, early: f64| {
         let inside =
             gaps.iter().filter(|gap| (timer - early..timer + 1.2 * step + 0.1 * timer).contains(*gap));
-        gaps.len() >= LEAST_FLUSHES && inside.count() * 2 > gaps.len() && step < timer / 1.5
+        // Where most streams have but one complete burst, the gaps of the others tell of few.
+        gaps.len() >= LEAST_FLUSHES.max(flushes / 2) && inside.count() * 2 > gaps.len() && step < timer / 1.5
     };
     let at = |q: f64| quantile(&sizes, q).filter(|bytes| *bytes > 0.0);
     let alike = match (at(0.1), at(0.5), at(0.9)) {
@@ -202,6 +203,9 @@ impl Released {
             ),
             Released::Unclear { gap_s: Some(gap_s), bytes: Some(bytes) } => {
                 format!(", every {} and {} bytes (medians)", crate::units::seconds(gap_s), count(bytes))
+            }
+            Released::Unclear { gap_s: None, bytes: Some(bytes) } => {
+                format!(", {} bytes at a time (median)", count(bytes))
             }
             Released::Unclear { gap_s: Some(gap_s), bytes: None } => {
                 format!(", every {} (median)", crate::units::seconds(gap_s))

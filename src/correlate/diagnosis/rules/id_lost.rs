@@ -23,7 +23,9 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     let mut by_id: HashMap<&str, &SpanRow> = HashMap::new();
     let mut by_trace: HashMap<&str, &SpanRow> = HashMap::new();
     for span in case.route.spans {
-        span.request_id.iter().for_each(|id| drop(by_id.insert(id, span)));
+        if let Some(id) = &span.request_id {
+            by_id.insert(id, span);
+        }
         if !span.trace_id.is_empty() {
             by_trace.insert(&span.trace_id, span);
         }

@@ -33,12 +33,12 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     (verdict.n, verdict.of) = (swallowed + refused, rows.len());
     if swallowed > 0 {
         verdict.evidence.push(format!(
-            "{swallowed} answers were cut at the client, and the server had written more of them: whole, or a tenth more at least"
+            "answers cut at the client of which the server had written more, a tenth at least: {swallowed}"
         ));
     }
     if refused > 0 {
         verdict.evidence.push(format!(
-            "{refused} requests were refused with 502, 503 or 504, and the server has no record of them"
+            "requests refused with 502, 503 or 504 of which the server has no record: {refused}"
         ));
     }
     verdict.certainty = Sure::Likely;

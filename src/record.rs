@@ -285,7 +285,8 @@ pub struct RequestRow {
     pub in_band_queue_s: Option<f64>,
     pub in_band_decode_s: Option<f64>,
 
-    /// Headers of the answer, as far as they are kept: names in lower case.
+    /// Of the answer's headers those that tell of what lay between, names in lower case
+    /// (`tare_parsers::hop_headers`): never a cookie, a key or what is not known to be harmless.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answer_headers: Vec<(String, String)>,
 }

@@ -55,7 +55,7 @@ use crate::metric::Metric;
 use crate::record::correlated::Correlated;
 use crate::record::own::OwnLag;
 use crate::record::verdicts::VerdictRow;
-use crate::record::{JoinedRow, LogRow, RequestRow, ScrapeRow, SpanRow, StatRow};
+use crate::record::{HopRow, JoinedRow, LogRow, RequestRow, ScrapeRow, SpanRow, StatRow};
 use crate::server::Server;
 use crate::store::Events;
 
@@ -65,6 +65,8 @@ pub struct Inputs<'a> {
     pub log: &'a [LogRow],
     pub spans: &'a [SpanRow],
     pub stat_log: &'a [StatRow],
+    /// What hops told of requests.
+    pub hops: &'a [HopRow],
     /// Every token event, for what happened between them.
     pub events: &'a Events,
     /// What the program saw of itself; `None` of imported records.
@@ -140,5 +142,5 @@ fn verdicts(rows: &[JoinedRow], inputs: &Inputs<'_>, server_itl_s: Option<f64>) 
         seed: inputs.seed,
         ..diagnosis::Route::new("all requests", rows, inputs.events, inputs.server)
     };
-    diagnosis::diagnose(&route)
+    diagnosis::diagnose(&route.with_hops_by_id(inputs.hops))
 }

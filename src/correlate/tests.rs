@@ -35,6 +35,7 @@ impl Run {
             spans: &self.spans,
             stat_log: &self.stat_log,
             events: &Events::default(),
+            hops: &[],
             own: None,
             server: &VLLM,
             same_host: !self.two_hosts,

@@ -85,6 +85,7 @@ pub(super) fn correlated(data: &mut RunData) -> anyhow::Result<Correlated> {
         log: &data.log.rows,
         spans: &data.spans.rows,
         stat_log: &data.stat_log.rows,
+        hops: &data.hops.rows,
         events: &data.events,
         server: super::server_kind(&data.manifest.target.server)?,
         same_host: data.manifest.target.same_host,

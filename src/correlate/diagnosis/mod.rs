@@ -19,7 +19,7 @@ pub mod signature;
 #[allow(clippy::unwrap_used, clippy::float_cmp)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use self::case::Case;
 use crate::record::own::OwnLag;
@@ -104,11 +104,32 @@ impl<'a> Route<'a> {
         self
     }
 
-    /// The same, with what hops told: `of` gives the rows of a request.
+    /// The same, with what hops told, found by the request's ids alone: of ids that several requests have
+    /// nothing is found.
     #[must_use]
-    pub fn with_hops(mut self, of: impl Fn(&JoinedRow) -> Vec<&'a HopRow>) -> Self {
-        for passage in &mut self.passages {
-            passage.hops = of(passage.row);
+    pub fn with_hops_by_id(mut self, hops: &'a [HopRow]) -> Self {
+        let mut owners: HashMap<&str, Option<usize>> = HashMap::new();
+        for (i, passage) in self.passages.iter().enumerate() {
+            let client = &passage.row.client;
+            let ids: HashSet<&str> = [
+                Some(client.request_id.as_str()),
+                client.response_id.as_deref(),
+                Some(client.trace_id.as_str()),
+            ]
+            .into_iter()
+            .flatten()
+            .filter(|id| !id.is_empty())
+            .collect();
+            for id in ids {
+                owners.entry(id).and_modify(|owner| *owner = None).or_insert(Some(i));
+            }
+        }
+        for hop in hops {
+            let ids = [&hop.request_id, &hop.response_id, &hop.trace_id];
+            let owner = ids.into_iter().flatten().find_map(|id| *owners.get(id.as_str())?);
+            if let Some(passage) = owner.and_then(|i| self.passages.get_mut(i)) {
+                passage.hops.push(hop);
+            }
         }
         self
     }

@@ -88,3 +88,30 @@ pub fn named(route: &Route<'_>) -> Vec<Named> {
 pub fn cut(value: &str) -> String {
     value.chars().take(60).filter(|c| !c.is_control()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Headers as the products send them.
+    #[test]
+    fn products_are_known_by_their_headers() {
+        let cases = [
+            ("nginx", "server", "nginx/1.22.1"),
+            ("Envoy", "x-envoy-upstream-service-time", "0"),
+            ("Envoy", "server", "istio-envoy"),
+            ("Caddy", "via", "1.1 Caddy"),
+            ("LiteLLM", "x-litellm-call-id", "0f3c"),
+            ("Kong", "via", "1.1 kong/3.9"),
+        ];
+        let answer = |name: &str, value: &str| {
+            [("content-type", "application/json"), (name, value)]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        };
+        for (product, name, value) in cases {
+            let headers = answer(name, value);
+            assert_eq!(in_headers(&headers), [(product, name, value)], "{name}: {value}");
+        }
+        assert!(in_headers(&answer("server", "uvicorn")).is_empty());
+    }
+}

@@ -24,6 +24,8 @@ pub const HEAD_WAIT_S: f64 = 0.005;
 /// Of its time so much makes a program late.
 const LATE: f64 = 0.1;
 
+/// Of the wait for a burst so much explains it.
+const LATE_FOR: f64 = 0.5;
 /// How near two events of one moment are at most.
 const MOMENT_S: f64 = 0.001;
 const SHORTEST_MOMENT_S: f64 = 0.000_2;
@@ -33,6 +35,8 @@ const CORK_S: f64 = 0.2;
 const DELAYED_ACK_S: f64 = 0.04;
 /// Buffers that proxies have, in bytes.
 const BUFFERS: [f64; 5] = [4096.0, 8192.0, 16_384.0, 32_768.0, 65_536.0];
+/// A burst smaller than this fills no buffer of a proxy.
+const SMALL_BYTES: f64 = 3_000.0;
 /// What a buffer has beside events: the answer's head, and framing.
 const BESIDE_BYTES: f64 = 400.0;
 
@@ -42,6 +46,8 @@ pub struct Burst {
     pub at: UnixNs,
     pub events: usize,
     pub bytes: u32,
+    /// This program may be why they are one: it was late for them.
+    pub ours: bool,
 }
 
 /// One stream's bursts.
@@ -52,9 +58,14 @@ pub struct Stream {
 }
 
 impl Stream {
+    /// Moments at which events came; what this program was late for counts as if it had come singly.
+    pub fn moments(&self) -> usize {
+        self.bursts.iter().map(|b| if b.ours { b.events } else { 1 }).sum()
+    }
+
     /// Moments / events.
     pub fn share(&self) -> f64 {
-        self.bursts.len() as f64 / self.events.max(1) as f64
+        self.moments() as f64 / self.events.max(1) as f64
     }
 
     /// From the first burst to the last, s.
@@ -71,28 +82,32 @@ pub fn stream(events: &[EventRow], step_s: Option<f64>, own: Option<&OwnLag>) ->
     let moment_s = step_s.map_or(MOMENT_S, |step| (step / 3.0).clamp(SHORTEST_MOMENT_S, MOMENT_S));
     let together =
         |a: &EventRow, b: &EventRow| b.stamp_hi_unix_ns.seconds_since(a.stamp_hi_unix_ns) < moment_s;
-    let mut bursts = Vec::new();
-    for of_one in events.chunk_by(together) {
-        let single = |event: &EventRow| Burst { at: event.stamp_hi_unix_ns, events: 1, bytes: event.bytes };
-        if of_one.len() > 1 && is_ours(of_one, moment_s, own) {
-            bursts.extend(of_one.iter().map(single));
-        } else if let Some(last) = of_one.last() {
-            let bytes = of_one.iter().map(|event| event.bytes).sum();
-            bursts.push(Burst { at: last.stamp_hi_unix_ns, events: of_one.len(), bytes });
-        }
-    }
+    let burst = |of_one: &[EventRow]| Burst {
+        at: of_one.last().map(|event| event.stamp_hi_unix_ns).unwrap_or_default(),
+        events: of_one.len(),
+        bytes: of_one.iter().map(|event| event.bytes).sum(),
+        ours: of_one.len() > 1 && is_ours(of_one, step_s, own),
+    };
+    let bursts = events.chunk_by(together).map(burst).collect();
     Stream { events: events.len(), bursts }
 }
 
-/// Whether events may have come together only because this program was late for them.
-fn is_ours(burst: &[EventRow], moment_s: f64, own: Option<&OwnLag>) -> bool {
+/// Whether events may have come together only because this program was late for them: it stood still for
+/// half of the time since it last saw nothing there, or had them in hand long after they had come. A short
+/// stall does not explain a long wait.
+fn is_ours(burst: &[EventRow], step_s: Option<f64>, own: Option<&OwnLag>) -> bool {
     let (Some(first), Some(last)) = (burst.first(), burst.last()) else { return false };
-    let read_late = |e: &EventRow| e.user_unix_ns.seconds_since(e.stamp_hi_unix_ns) > moment_s;
+    let late_s = step_s.map_or(MOMENT_S, |step| (step / 2.0).max(MOMENT_S));
+    let read_late = last.user_unix_ns.seconds_since(last.stamp_hi_unix_ns) > late_s;
     let (from, to) = (first.stamp_lo_unix_ns, last.user_unix_ns);
-    let stood_still = own.is_some_and(|own| {
-        own.stalls.iter().any(|stall| stall.begin_unix_ns < to && stall.end_unix_ns() > from)
+    let stood_still_s: f64 = own.map_or(0.0, |own| {
+        let inside = own
+            .stalls
+            .iter()
+            .map(|stall| stall.end_unix_ns().min(to).seconds_since(stall.begin_unix_ns.max(from)).max(0.0));
+        inside.sum()
     });
-    stood_still || burst.iter().any(read_late)
+    read_late || stood_still_s > LATE_FOR * to.seconds_since(from)
 }
 
 /// Whether this program stood still for a good part of the time: what it reads late, it reads together.
@@ -127,10 +142,10 @@ pub fn released<'s>(streams: impl IntoIterator<Item = &'s Stream>, step_s: Optio
     for stream in streams {
         let inner = stream.bursts.get(..stream.bursts.len().saturating_sub(1)).unwrap_or_default();
         gaps.extend(inner.windows(2).filter_map(|pair| match pair {
-            [a, b] => Some(b.at.seconds_since(a.at)),
+            [a, b] if !a.ours && !b.ours => Some(b.at.seconds_since(a.at)),
             _ => None,
         }));
-        sizes.extend(inner.iter().filter(|b| b.events > 1).map(|b| f64::from(b.bytes)));
+        sizes.extend(inner.iter().filter(|b| b.events > 1 && !b.ours).map(|b| f64::from(b.bytes)));
         one.extend(inner.iter().map(|b| f64::from(b.bytes) / b.events.max(1) as f64));
     }
     let flushes = sizes.len();
@@ -156,8 +171,12 @@ pub fn released<'s>(streams: impl IntoIterator<Item = &'s Stream>, step_s: Optio
     };
     let buffer = alike.and_then(|bytes| BUFFERS.iter().copied().find(|buffer| fills(*buffer, bytes)));
     let (corked, acked) = (clustered(CORK_S, 0.01), clustered(DELAYED_ACK_S, 0.004));
+    let timed = corked || acked;
+    // What fills a buffer or a segment in the timer's time looks like the timer.
+    let is_small = at(0.5).is_none_or(|bytes| bytes < SMALL_BYTES);
+    let (corked, acked) = (corked && (is_small || buffer.is_none()), acked && is_small);
     let released = match (alike, buffer, gap_s) {
-        (Some(bytes), Some(buffer_bytes), Some(gap_s)) if corked || acked => {
+        (Some(bytes), Some(buffer_bytes), Some(gap_s)) if timed => {
             Released::BufferOrTimer { buffer_bytes, bytes, gap_s }
         }
         (Some(bytes), Some(buffer_bytes), _) => Released::Buffer { buffer_bytes, bytes },

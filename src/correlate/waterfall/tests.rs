@@ -18,6 +18,7 @@ fn correlated(requests: &[RequestRow], spans: &[SpanRow], log: &[LogRow], one_ho
         spans,
         stat_log: &[],
         events: &Events::default(),
+        hops: &[],
         own: None,
         server: &VLLM,
         same_host: one_host,

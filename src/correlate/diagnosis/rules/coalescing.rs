@@ -110,7 +110,7 @@ fn first_tokens(case: &Case<'_>, held: &Held) -> bool {
 
 fn evidence(case: &Case<'_>, held: Option<&Held>, flushes: usize) -> Vec<String> {
     let events: usize = case.streams.iter().map(|s| s.events).sum();
-    let bursts: usize = case.streams.iter().map(|s| s.bursts.len()).sum();
+    let bursts: usize = case.streams.iter().map(Stream::moments).sum();
     let mut out = vec![format!(
         "{} events came at {} moments ({} streams; {} complete bursts)",
         units::count(events as u64),

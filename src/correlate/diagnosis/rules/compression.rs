@@ -28,7 +28,7 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     if straight * 2 > case.route.direct.len() && straight > 0 {
         return None;
     }
-    let mut verdict = case.verdict(RULE.name, Kind::Hold, Some(Ailment::Compressed));
+    let mut verdict = case.verdict(RULE.name, Kind::Work, Some(Ailment::Compressed));
     (verdict.n, verdict.of) = (compressed.len(), streams);
     verdict.what = format!("streams are compressed (`content-encoding: {}`)", cut(coding));
     verdict.certainty = Sure::Certain;
@@ -42,6 +42,7 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
         .collect();
     let with_end = times.iter().filter(|(head, end)| end - head < WITH_END * end).count();
     if times.len() >= LEAST_REQUESTS && share(with_end, times.len()) > 0.5 {
+        verdict.kind = Kind::Hold;
         verdict.what += ", and come as a whole";
         verdict.evidence.push(format!(
             "the head came {} after sending and the end {} (medians): {with_end} of {} answers came at once",

@@ -52,6 +52,8 @@ fn main() -> anyhow::Result<()> {
         same_host: true,
         stat_log: &[],
         events: &run.events,
+        hops: &[],
+        own: None,
         clock_bound_s: None,
         seed: 1,
     };

@@ -17,6 +17,7 @@ pub mod hops;
 pub mod own;
 pub mod selection;
 mod server_side;
+pub mod verdicts;
 pub mod waterfall;
 
 use std::borrow::Cow;
@@ -299,7 +300,8 @@ impl RequestRow {
 
     /// Ids that the answer's head told.
     pub fn answered_ids(&self) -> impl Iterator<Item = &str> {
-        std::iter::empty()
+        let is_id = |name: &str| name.ends_with("request-id") || name.ends_with("call-id");
+        self.answer_headers.iter().filter(move |(name, _)| is_id(name)).map(|(_, id)| id.as_str())
     }
 }
 
@@ -381,6 +383,8 @@ pub struct JoinedRow {
     pub server_decode_s: Option<f64>,
     pub server_input_tokens: Option<u32>,
     pub server_output_tokens: Option<u32>,
+    /// How often the server's spans have it between the client's stamps; 0 without a span.
+    pub server_attempts: u32,
     /// When the log said `Received`, `Added`, the first output, the end of the answer, and that it was
     /// aborted, on the server's clock, with the resolution of the coarsest of these stamps.
     pub log_received_unix_ns: Option<UnixNs>,
@@ -430,6 +434,7 @@ impl JoinedRow {
             log_aborted_unix_ns: None,
             log_resolution_ns: None,
             log_access_status: None,
+            server_attempts: 0,
             log_lines: Vec::new(),
             span_fits_client: None,
             parts: correlated::Parts::default(),

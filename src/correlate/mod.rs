@@ -17,6 +17,7 @@
 //! - [`hops`]: what lies between client and server, request by request
 //! - [`headline`]: logged by tool, logged by server, tare; [`within`]: the figures of some
 //!   requests
+//! - [`diagnosis`]: what a gateway does to the streams
 //! - [`waterfall`]: one request, every stamp and part of it
 
 pub mod access_join;
@@ -24,6 +25,7 @@ pub mod aggregate_join;
 mod agreement;
 pub mod breakdown;
 pub mod clocks;
+pub mod diagnosis;
 mod gaps;
 mod groups;
 pub mod headline;
@@ -54,7 +56,9 @@ pub use self::within::within;
 
 use crate::metric::Metric;
 use crate::record::correlated::Correlated;
-use crate::record::{HopRow, LogRow, RequestRow, ScrapeRow, SpanRow, StatRow};
+use crate::record::own::OwnLag;
+use crate::record::verdicts::VerdictRow;
+use crate::record::{HopRow, JoinedRow, LogRow, RequestRow, ScrapeRow, SpanRow, StatRow};
 use crate::server::Server;
 use crate::store::Events;
 
@@ -69,6 +73,8 @@ pub struct Inputs<'a> {
     pub hop_names: &'a [String],
     /// Every token event, for what happened between them.
     pub events: &'a Events,
+    /// What the program saw of itself; `None` of imported records.
+    pub own: Option<&'a OwnLag>,
     pub server: &'a Server,
     /// Client and server read one clock, as far as their addresses tell.
     pub same_host: bool,
@@ -101,7 +107,9 @@ pub fn correlate(mut requests: Vec<RequestRow>, inputs: &Inputs<'_>) -> Result<C
     let checks = reconcile::checks(&join, inputs.spans, &aggregate, window);
     let mut headline = headline::headline(&join.rows, &aggregate, &rounds, inputs.seed);
     headline::tell_of_steps(&mut headline, &join.clocks);
+    let verdicts = verdicts(&join.rows, inputs, aggregate.of(Metric::Itl).and_then(|itl| itl.mean));
     Ok(Correlated {
+        verdicts,
         headline,
         breakdown: breakdown::breakdown(
             &join.rows,
@@ -131,4 +139,18 @@ pub fn correlate(mut requests: Vec<RequestRow>, inputs: &Inputs<'_>) -> Result<C
         window,
         rounds,
     })
+}
+
+/// What is concluded about the way between the two sides.
+fn verdicts(rows: &[JoinedRow], inputs: &Inputs<'_>, server_itl_s: Option<f64>) -> Vec<VerdictRow> {
+    let route = diagnosis::Route {
+        spans: inputs.spans,
+        log: inputs.log,
+        server_itl_s,
+        own: inputs.own,
+        same_host: inputs.same_host,
+        seed: inputs.seed,
+        ..diagnosis::Route::new("all requests", rows, inputs.events, inputs.server)
+    };
+    diagnosis::diagnose(&route.with_hops_by_id(inputs.hops))
 }

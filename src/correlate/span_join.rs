@@ -6,7 +6,8 @@
 //! 2. A trace id names one request; only where it does not, the request id is asked.
 //! 3. Spans of one request that share their arrival are its choices or prompts (n > 1): one side is
 //!    made of them. Spans with different arrivals are attempts: the one attempt that lies inside the
-//!    client's stamps is taken; if none or several do, nothing is joined.
+//!    client's stamps is taken, of several the one that was answered; if none or several were, nothing is
+//!    joined.
 //! 4. A span joined by trace id is the request's even if the clocks disagree: kept and flagged. One
 //!    joined by request id alone that does not lie inside the client's stamps is another request's.
 //!
@@ -73,6 +74,9 @@ pub struct ServerSide {
     pub output_tokens: Option<u32>,
     /// Sequences at the server: choices or prompts.
     pub sequences: usize,
+    /// How often it was at the server between the client's stamps: more than once if something on the way
+    /// sent it again.
+    pub attempts: usize,
     /// Whether it lies inside the client's stamps.
     pub fits: bool,
 }
@@ -277,11 +281,15 @@ fn resolve(request: &RequestRow, claimed: &[(&SpanRow, bool)], map: &Map, leftov
     taken.sort_by_key(|span| (span.start_unix_ns, span.span_id.clone()));
     let attempts: Vec<&[&SpanRow]> = taken.chunk_by(|a, b| same_arrival(a, b)).collect();
     let fits = |spans: &[&SpanRow]| spans.iter().all(|span| fits(request, span, map));
+    let mut tries = 1;
     let chosen = match attempts.as_slice() {
         [only] => only,
         several => {
             let fitting: Vec<&[&SpanRow]> = several.iter().copied().filter(|spans| fits(spans)).collect();
-            let &[one] = fitting.as_slice() else {
+            let answered = |spans: &&[&SpanRow]| spans.iter().any(|span| span.ttft_s.is_some());
+            let answering: Vec<&[&SpanRow]> = fitting.iter().copied().filter(answered).collect();
+            tries = fitting.len();
+            let ((&[one], _) | (_, &[one])) = (fitting.as_slice(), answering.as_slice()) else {
                 leftovers.add(SEVERAL_FIT, taken.len());
                 return Side::Ambiguous;
             };
@@ -294,7 +302,7 @@ fn resolve(request: &RequestRow, claimed: &[(&SpanRow, bool)], map: &Map, leftov
         leftovers.add(OTHER_TIME, chosen.len());
         return Side::OtherTime;
     }
-    combine(chosen, fits).map_or(Side::None, Side::Joined)
+    combine(chosen, fits).map_or(Side::None, |side| Side::Joined(ServerSide { attempts: tries, ..side }))
 }
 
 /// Whether a span can be this request's, by time alone.
@@ -328,6 +336,7 @@ fn combine(spans: &[&SpanRow], fits: bool) -> Option<ServerSide> {
         input_tokens: first.input_tokens,
         output_tokens: tokens,
         sequences: spans.len(),
+        attempts: 1,
         fits,
     })
 }

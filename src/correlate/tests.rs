@@ -38,6 +38,7 @@ impl Run {
             hops: &self.hops,
             hop_names: &[],
             events: &Events::default(),
+            own: None,
             server: &VLLM,
             same_host: !self.two_hosts,
             clock_bound_s: None,

@@ -2,10 +2,11 @@
 //! format is found by looking at it, or named. Good rows survive bad ones, and both are counted.
 //! This module must not know what is done with the rows.
 //!
-//! - [`client_stamps`], [`vllm_bench`], [`tare_results`]: the client's side
+//! - [`client_stamps`], [`token_times`], [`vllm_bench`], [`tare_results`]: the client's side
 //! - [`prometheus`], [`metrics_lines`]: pages of metrics, single ones and many with their times
 //! - [`otlp_json`], [`span_lines`]: spans; `json_span` is what the two share
 //! - [`packets`]: captures of the packets on either side of a hop
+//! - [`server_stamps`]: what a server that is no vLLM stamped itself
 //! - [`tare_stat_log`], [`vllm_finished_requests`]: finished requests by a stat logger
 
 pub mod client_stamps;
@@ -15,9 +16,11 @@ pub mod metrics_lines;
 pub mod otlp_json;
 pub mod packets;
 pub mod prometheus;
+pub mod server_stamps;
 pub mod span_lines;
 pub mod tare_results;
 pub mod tare_stat_log;
+pub mod token_times;
 pub mod vllm_bench;
 pub mod vllm_finished_requests;
 
@@ -35,11 +38,13 @@ pub use self::input::Reading;
 pub static FORMATS: &[Format] = &[
     tare_results::FORMAT,
     client_stamps::FORMAT,
+    token_times::FORMAT,
     vllm_bench::FORMAT,
     prometheus::FORMAT,
     metrics_lines::FORMAT,
     otlp_json::FORMAT,
     span_lines::FORMAT,
+    server_stamps::FORMAT,
     tare_stat_log::FORMAT,
     vllm_finished_requests::FORMAT,
 ];

@@ -10,6 +10,7 @@ use super::JoinedRow;
 pub use super::breakdown::{Bounds, Breakdown, BreakdownColumn, BrokenDownBy, Part, PartRow, Parts, Within};
 use super::clocks::Clocks;
 use super::hops::Hops;
+use super::verdicts::VerdictRow;
 use crate::clock::UnixNs;
 use crate::metric::Metric;
 use crate::stats::Estimate;
@@ -41,6 +42,8 @@ pub struct Correlated {
     pub stalls: Option<Stalls>,
     /// What the metrics endpoints' histograms say beside the client's figures.
     pub over_window: Vec<WindowRow>,
+    /// What something between client and server does to the streams; empty where nothing shows.
+    pub verdicts: Vec<VerdictRow>,
     /// The rounds of users that moved in lockstep: the blocks that intervals are made from.
     #[serde(skip)]
     pub rounds: Rounds,

@@ -30,6 +30,7 @@ fn write(report: &Report<'_>) -> anyhow::Result<String> {
         ("over_window", serde_json::to_value(&c.over_window)?),
         ("probe_effect", serde_json::to_value(c.probe)?),
         ("stalls", serde_json::to_value(c.stalls)?),
+        ("verdicts", serde_json::to_value(&c.verdicts)?),
         ("clocks", serde_json::to_value(&c.clocks)?),
         ("reconciliation", serde_json::to_value(&c.checks)?),
         ("coverage", serde_json::to_value(&c.coverage)?),

@@ -19,6 +19,7 @@ mod summary;
 mod tables;
 mod terminal;
 mod verdict;
+mod verdicts;
 mod vllm_json;
 mod waterfall;
 mod window;

@@ -2,7 +2,7 @@
 //! This file must not know Markdown or terminals.
 
 use super::distributions::MetricSummary;
-use super::{Report, breakdown, calibration, clocks, gaps, hops, next_level, over_window, own};
+use super::{Report, breakdown, calibration, clocks, gaps, hops, next_level, over_window, own, verdicts};
 use crate::metric::{Metric, Unit};
 use crate::record::correlated::Verdict;
 use crate::stats::Estimate;
@@ -25,6 +25,7 @@ pub fn all(report: &Report<'_>) -> Vec<Table> {
         hops::path(report.correlated.hops.e2e.as_ref()),
         breakdown::table(&report.correlated.breakdown, next_level::sentence(report)),
         breakdown::table(&report.correlated.breakdown_e2e, None),
+        whole_run(report, verdicts::table(report)),
         whole_run(report, gaps::table(report)),
         client(report),
         server(report),

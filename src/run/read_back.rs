@@ -3,12 +3,10 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
-
 use super::recompute;
 use crate::correlate::waterfall;
 use crate::record::correlated::Correlated;
-use crate::record::own::{self, OwnLag};
+use crate::record::own::OwnLag;
 use crate::record::waterfall::Waterfall;
 use crate::record::{EventRow, JoinedRow, LogRow, ScrapeRow, SpanRow};
 use crate::store::{Events, Manifest, RunData, RunFolder};
@@ -33,7 +31,7 @@ pub fn read_back(folder: &Path) -> anyhow::Result<ReadBack> {
     let mut data = RunData::read(&folder)?;
     let notes = data.complaints();
     let correlated = recompute::correlated(&mut data)?;
-    let own = data.manifest.extra.get(own::KEY).and_then(|value| OwnLag::deserialize(value).ok());
+    let own = recompute::own_of(&data.manifest);
     Ok(ReadBack {
         manifest: data.manifest,
         correlated,

@@ -65,8 +65,7 @@ pub fn recompute_within(folder: &Path, selection: Selection) -> anyhow::Result<R
         let kept: HashSet<&str> = correlated.rows.iter().map(|j| j.client.request_id.as_str()).collect();
         data.events = data.events.only(|id| kept.contains(id));
     }
-    // Of a run that was killed, or made by an older version, there is none.
-    let own = data.manifest.extra.get(own::KEY).and_then(|value| OwnLag::deserialize(value).ok());
+    let own = own_of(&data.manifest);
     let summary = Summary::new(&correlated, &data.events, own, view);
     let recomputed = Recomputed { manifest: data.manifest, correlated, summary, notes };
     let report = recomputed.report();
@@ -81,7 +80,9 @@ pub(super) fn correlated(data: &mut RunData) -> anyhow::Result<Correlated> {
         undo_steps(data);
     }
     let requests = std::mem::take(&mut data.requests.rows);
+    let own = own_of(&data.manifest);
     let inputs = correlate::Inputs {
+        own: own.as_ref(),
         scrapes: &data.scrapes.rows,
         log: &data.log.rows,
         spans: &data.spans.rows,
@@ -102,6 +103,11 @@ fn hop_names(manifest: &Manifest) -> Vec<String> {
     let list = ["/hops", "/import/hops"].iter().find_map(|at| manifest.config.pointer(at)?.as_array());
     let name = |hop: &serde_json::Value| Some(hop.get("name")?.as_str()?.to_owned());
     list.into_iter().flatten().filter_map(name).collect()
+}
+
+/// What the program saw of itself. Of a run that was killed, or made by an older version, there is none.
+pub(super) fn own_of(manifest: &Manifest) -> Option<OwnLag> {
+    manifest.extra.get(own::KEY).and_then(|value| OwnLag::deserialize(value).ok())
 }
 
 /// What the configuration says of the two hosts' clocks.

@@ -31,5 +31,6 @@ mod source;
 mod stamps;
 mod support;
 mod tap;
+mod verdicts;
 mod window;
 mod wire;

@@ -20,6 +20,7 @@ fn correlated(requests: &[RequestRow], spans: &[SpanRow], log: &[LogRow], one_ho
         hops: &[],
         hop_names: &[],
         events: &Events::default(),
+        own: None,
         server: &VLLM,
         same_host: one_host,
         clock_bound_s: None,

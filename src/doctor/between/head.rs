@@ -2,18 +2,13 @@
 //! request (somebody else answered).
 
 use super::Told;
+use crate::correlate::diagnosis::signature::{HEAD_WAIT_S, HEAD_WITH_TOKEN_S, around_head};
 use crate::doctor::seen::{Seen, median};
-use crate::record::JoinedRow;
 use crate::record::diagnosis::Sure;
 use crate::units;
 
-/// A head this near to the first token came with it.
-const TOGETHER_S: f64 = 0.001;
-/// Of a shorter wait it cannot be told what was held back.
-const WAIT_S: f64 = 0.005;
-
 pub fn sign(seen: &Seen<'_>, told: &mut Told) {
-    let waits: Vec<(f64, f64)> = seen.ok.iter().filter_map(|s| around(s.row)).collect();
+    let waits: Vec<(f64, f64)> = seen.ok.iter().filter_map(|s| around_head(&s.row.client)).collect();
     let (Some(before), Some(after)) = (median(waits.iter().map(|w| w.0)), median(waits.iter().map(|w| w.1)))
     else {
         return;
@@ -28,7 +23,7 @@ pub fn sign(seen: &Seen<'_>, told: &mut Told) {
             Sure::Certain,
             format!("the head of {early} answers was here before the server had the request: something else sent it"),
         );
-    } else if after < TOGETHER_S && before + after > WAIT_S {
+    } else if after < HEAD_WITH_TOKEN_S && before + after > HEAD_WAIT_S {
         let what = format!(
             "the head came with the first token, {} after sending: held back until then, so that time to the head is TTFT",
             units::seconds(before)
@@ -42,11 +37,4 @@ pub fn sign(seen: &Seen<'_>, told: &mut Told) {
             units::seconds(after)
         ));
     }
-}
-
-/// From sending to the head, and from the head to the first token.
-fn around(row: &JoinedRow) -> Option<(f64, f64)> {
-    let c = &row.client;
-    let head = c.head_unix_ns?;
-    Some((head.seconds_since(c.send_begin_unix_ns?), c.first_token_unix_ns?.seconds_since(head)))
 }

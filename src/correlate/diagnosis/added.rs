@@ -1,0 +1,102 @@
+//! What was added to a request's first and last token on the way: client − server, both durations of one
+//! clock each, so that no offset is in them; or through − direct, over twins. This file must not know
+//! what is concluded.
+
+use super::{Passage, signature};
+use crate::clock::UnixNs;
+use crate::record::own::OwnLag;
+use crate::record::{JoinedRow, RequestRow, Status};
+
+/// What was added to one request, s.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Added {
+    pub first_s: f64,
+    pub last_s: f64,
+    /// Tokens after the first at the server, and its time from token to token.
+    pub step_s: Option<f64>,
+    /// Requests of this route that were under way when it was sent, itself among them.
+    pub at_once: usize,
+}
+
+impl Added {
+    /// What the first token lost and the last did not: it was held, not late.
+    pub fn held_s(&self) -> f64 {
+        self.first_s - self.last_s
+    }
+}
+
+/// Against what something was added.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Against {
+    /// The server's own time to its first and last token.
+    Server,
+    /// The request that went straight to the server.
+    Twin,
+}
+
+/// What was added to each request that ended well, in the order of the passages; what the server said of
+/// enough of them counts before twins.
+pub fn of(passages: &[Passage<'_>], own: Option<&OwnLag>) -> (Against, Vec<Added>) {
+    let usable: Vec<&Passage<'_>> = passages.iter().filter(|p| is_usable(p, own)).collect();
+    let at_once = |p: &Passage<'_>| {
+        let sent = p.row.client.send_begin_unix_ns.unwrap_or(p.row.client.started_unix_ns);
+        passages
+            .iter()
+            .filter(|other| other.row.client.started_unix_ns <= sent && other.row.client.done_unix_ns > sent)
+            .count()
+    };
+    let by = |of: fn(&Passage<'_>) -> Option<(f64, f64)>| -> Vec<Added> {
+        let added = |p: &&Passage<'_>| {
+            let (first_s, last_s) = of(p)?;
+            Some(Added { first_s, last_s, step_s: step_s(p.row), at_once: at_once(p) })
+        };
+        usable.iter().filter_map(added).collect()
+    };
+    let server = by(to_server);
+    let twins = by(to_twin);
+    if server.len() * 2 >= twins.len() { (Against::Server, server) } else { (Against::Twin, twins) }
+}
+
+/// The server's time from token to token in one answer.
+pub fn step_s(row: &JoinedRow) -> Option<f64> {
+    let tokens = row.server_output_tokens.or(row.client.output_tokens).filter(|n| *n > 1)?;
+    let decode = row.server_decode_s.or_else(|| Some(row.server_e2e_s? - row.server_ttft_s?))?;
+    Some(decode / f64::from(tokens - 1)).filter(|step| *step > 0.0)
+}
+
+/// Streamed, whole, and this program was there for its first and last token.
+fn is_usable(p: &Passage<'_>, own: Option<&OwnLag>) -> bool {
+    let client = &p.row.client;
+    let asleep = |at: Option<UnixNs>| {
+        at.is_some_and(|at| {
+            own.is_some_and(|own| own.stalls.iter().any(|s| s.begin_unix_ns <= at && at <= s.end_unix_ns()))
+        })
+    };
+    client.streamed
+        && client.status == Status::Ok
+        && !asleep(client.first_token_user_unix_ns)
+        && !asleep(client.last_token_unix_ns)
+}
+
+/// From sending to the first and to the last token.
+fn took(client: &RequestRow) -> Option<(f64, f64)> {
+    let sent = client.send_begin_unix_ns?;
+    Some((client.first_token_unix_ns?.seconds_since(sent), client.last_token_unix_ns?.seconds_since(sent)))
+}
+
+fn to_server(p: &Passage<'_>) -> Option<(f64, f64)> {
+    let (first, last) = took(&p.row.client)?;
+    Some((first - p.row.server_ttft_s?, last - p.row.server_e2e_s?))
+}
+
+/// The twin's answer may be longer or shorter: the last token is compared at the twin's own pace only
+/// where both have as many events.
+fn to_twin(p: &Passage<'_>) -> Option<(f64, f64)> {
+    let twin = p.twin.filter(|twin| twin.client.status == Status::Ok)?;
+    if twin.client.n_events != p.row.client.n_events || p.row.client.n_events < signature::LEAST_EVENTS as u32
+    {
+        return None;
+    }
+    let ((first, last), (twin_first, twin_last)) = (took(&p.row.client)?, took(&twin.client)?);
+    Some((first - twin_first, last - twin_last))
+}

@@ -1,0 +1,175 @@
+//! What a gateway does to streams: rules over the evidence of one route, one file each in [`rules`]. Each
+//! says with its numbers what it found, or nothing; a verdict that is not sure enough is none. This
+//! module must not know how the evidence was recorded, nor how a verdict is shown.
+//!
+//! - [`Route`]: the requests of one way to the server, with all that is known of them
+//! - [`signature`]: how a stream's events lie in time: bursts, and what released them
+//! - [`added`]: what was added to the first and to the last token, by the server's own times or by the
+//!   requests that went straight to it
+//! - `case`: what several rules ask of a route, worked out once
+//! - [`products`], [`remedies`]: who names itself on the way, and what mends it; as data
+
+pub mod added;
+mod case;
+pub mod products;
+pub mod remedies;
+pub mod rules;
+pub mod signature;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::float_cmp)]
+mod tests;
+
+use std::collections::{HashMap, HashSet};
+
+use self::case::Case;
+use crate::record::own::OwnLag;
+use crate::record::verdicts::VerdictRow;
+use crate::record::{EventRow, HopRow, JoinedRow, LogEvent, LogRow, SpanRow};
+use crate::server::Server;
+use crate::store::Events;
+
+/// Fewer requests than this show nothing about how long things take.
+pub const LEAST_REQUESTS: usize = 10;
+
+/// One request of a route.
+#[derive(Clone, Debug)]
+pub struct Passage<'a> {
+    pub row: &'a JoinedRow,
+    pub events: Vec<EventRow>,
+    /// What hops told of it.
+    pub hops: Vec<&'a HopRow>,
+    /// The request that went straight to the server with the same prompt, in an audit.
+    pub twin: Option<&'a JoinedRow>,
+}
+
+/// The requests of one way to the server, and what else is known of it.
+#[derive(Clone, Debug)]
+pub struct Route<'a> {
+    /// What it is called in verdicts.
+    pub name: String,
+    /// In the order of time.
+    pub passages: Vec<Passage<'a>>,
+    /// Those that went straight to the server, in an audit.
+    pub direct: Vec<Passage<'a>>,
+    /// Records of the server, by the request's trace or id found in the rows; for what the server got.
+    pub spans: &'a [SpanRow],
+    /// The server's log, for the connections that it saw.
+    pub log: &'a [LogRow],
+    pub server: &'a Server,
+    /// Mean time from token to token that the server counted over the run.
+    pub server_itl_s: Option<f64>,
+    /// What the program saw of itself while the load ran.
+    pub own: Option<&'a OwnLag>,
+    /// Client and server are on one host: no network between them.
+    pub same_host: bool,
+    pub seed: u64,
+}
+
+impl<'a> Route<'a> {
+    /// A route of these requests alone; whatever else is known is set by the caller.
+    pub fn new(
+        name: &str,
+        rows: impl IntoIterator<Item = &'a JoinedRow>,
+        events: &Events,
+        server: &'a Server,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            passages: rows.into_iter().map(|row| Passage::new(row, events)).collect(),
+            direct: Vec::new(),
+            spans: &[],
+            log: &[],
+            server,
+            server_itl_s: None,
+            own: None,
+            same_host: false,
+            seed: 0,
+        }
+    }
+
+    /// The same, with the requests that went straight to the server. Requests of one pair (or, where there
+    /// are no pairs, of one prompt) are twins.
+    #[must_use]
+    pub fn beside(mut self, direct: impl IntoIterator<Item = &'a JoinedRow>, events: &Events) -> Self {
+        self.direct = direct.into_iter().map(|row| Passage::new(row, events)).collect();
+        let mut by_prompt: HashMap<u32, Vec<&'a JoinedRow>> = HashMap::new();
+        for passage in &self.direct {
+            by_prompt.entry(passage.row.client.prompt_index).or_default().push(passage.row);
+        }
+        for passage in &mut self.passages {
+            let twins = by_prompt.get_mut(&passage.row.client.prompt_index);
+            passage.twin =
+                twins.and_then(|twins| if twins.is_empty() { None } else { Some(twins.remove(0)) });
+        }
+        self
+    }
+
+    /// The same, with what hops told, found by the request's ids alone: of ids that several requests have
+    /// nothing is found.
+    #[must_use]
+    pub fn with_hops_by_id(mut self, hops: &'a [HopRow]) -> Self {
+        let mut owners: HashMap<&str, Option<usize>> = HashMap::new();
+        for (i, passage) in self.passages.iter().enumerate() {
+            let client = &passage.row.client;
+            let ids: HashSet<&str> = [
+                Some(client.request_id.as_str()),
+                client.response_id.as_deref(),
+                Some(client.trace_id.as_str()),
+            ]
+            .into_iter()
+            .flatten()
+            .filter(|id| !id.is_empty())
+            .collect();
+            for id in ids {
+                owners.entry(id).and_modify(|owner| *owner = None).or_insert(Some(i));
+            }
+        }
+        for hop in hops {
+            let ids = [&hop.request_id, &hop.response_id, &hop.trace_id];
+            let owner = ids.into_iter().flatten().find_map(|id| *owners.get(id.as_str())?);
+            if let Some(passage) = owner.and_then(|i| self.passages.get_mut(i)) {
+                passage.hops.push(hop);
+            }
+        }
+        self
+    }
+
+    /// Whether the server's own log shows connections of this very client: nothing is between.
+    fn is_proven_direct(&self) -> bool {
+        let mut ports =
+            self.passages.iter().filter_map(|p| p.row.log_access_status.and(p.row.client.local_port));
+        ports.next().is_some()
+    }
+
+    /// The ports that the server's access lines name.
+    fn access_ports(&self) -> Vec<u16> {
+        let port = |row: &LogRow| match &row.event {
+            LogEvent::Access { port, path, .. } if path.contains("completions") => *port,
+            _ => None,
+        };
+        self.log.iter().filter_map(port).collect()
+    }
+}
+
+impl<'a> Passage<'a> {
+    fn new(row: &'a JoinedRow, events: &Events) -> Self {
+        // Where another request has the same id, the events of the id are not this one's.
+        let rows =
+            events.of(&row.client.request_id).filter(|rows| rows.len() == row.client.n_events as usize);
+        Self {
+            row,
+            events: rows.into_iter().flatten().filter_map(|n| events.row(n)).collect(),
+            hops: Vec::new(),
+            twin: None,
+        }
+    }
+}
+
+/// Every verdict on a route, in the order of [`rules::RULES`].
+pub fn diagnose(route: &Route<'_>) -> Vec<VerdictRow> {
+    if route.is_proven_direct() {
+        return Vec::new();
+    }
+    let case = Case::new(route);
+    rules::RULES.iter().filter_map(|rule| (rule.judge)(&case)).collect()
+}

@@ -1,0 +1,163 @@
+//! Tokens kept back and let through together: by a buffer, a corked sender, a timer. It must be seen on
+//! the way (most events share their moment) and at its cost (the first token lost what the last did
+//! not), or against the requests that went straight to the server; a server that writes several events
+//! at once costs nothing of the sort. This file must not know what a whole answer held back is.
+
+use super::super::LEAST_REQUESTS;
+use super::super::case::{Case, at, median, share};
+use super::super::remedies::Ailment;
+use super::super::signature::{LEAST_FLUSHES, Released, Stream, TOGETHER, released, was_late};
+use super::{Rule, whole_answer};
+use crate::metric::Metric;
+use crate::record::verdicts::{Kind, Sure, VerdictRow};
+use crate::units;
+
+pub(super) const RULE: Rule =
+    Rule { name: "coalescing", about: "tokens kept back and let through several at a time", judge };
+
+/// The hold is worth so many of the server's steps at least, and this.
+const LEAST_STEPS: f64 = 1.5;
+const LEAST_HOLD_S: f64 = 0.002;
+/// Requests of which so many show the hold.
+const MOST: f64 = 0.75;
+/// A first burst of so many events is one.
+const FIRST_BURST: f64 = 3.0;
+
+/// A hold that is sure, whatever its shape.
+pub struct Held {
+    /// The median of what the first token lost and the last did not, s.
+    pub median_s: f64,
+    /// Requests that show it, of those compared.
+    pub n: usize,
+    pub of: usize,
+}
+
+/// Whether tokens were held at all: by what was added to the first and the last of them.
+pub fn held(case: &Case<'_>) -> Option<Held> {
+    let step = case.clear_step_s()?;
+    if case.added.len() < LEAST_REQUESTS || was_late(case.route.own) {
+        return None;
+    }
+    let least = (LEAST_STEPS * step).max(LEAST_HOLD_S);
+    let median_s = median(case.added.iter().map(super::super::added::Added::held_s))?;
+    let n = case.added.iter().filter(|a| a.held_s() > least / 2.0).count();
+    (median_s > least && share(n, case.added.len()) >= MOST).then_some(Held {
+        median_s,
+        n,
+        of: case.added.len(),
+    })
+}
+
+/// Moments / events, the median over streams.
+pub fn moments(streams: &[Stream]) -> Option<f64> {
+    (streams.len() >= LEAST_REQUESTS).then(|| median(streams.iter().map(Stream::share))).flatten()
+}
+
+fn judge(case: &Case<'_>) -> Option<VerdictRow> {
+    let moments_share = moments(&case.streams)?;
+    // What comes together straight from the server as well is the server's doing.
+    let as_direct = moments(&case.direct_streams).is_some_and(|direct| moments_share > 0.6 * direct);
+    if whole_answer::is_whole(case) || as_direct || was_late(case.route.own) {
+        return None;
+    }
+    let (by, flushes) = released(&case.streams, case.step_s);
+    let held = held(case);
+    let only_first = moments_share >= TOGETHER;
+    if only_first && !(held.as_ref().is_some_and(|held| first_tokens(case, held))) {
+        return None;
+    }
+    let certainty = match (&held, case.direct_streams.len() >= LEAST_REQUESTS) {
+        (Some(_), true) => Sure::Certain,
+        (Some(_), false) => Sure::Likely,
+        // Many come together, straight from the server they do not, and the first token is no later:
+        // a hold between tokens.
+        (None, true) => Sure::Likely,
+        // The server may write several at once; what released them must say that it was no server.
+        (None, false)
+            if case.added.len() < LEAST_REQUESTS && by.is_specific() && flushes >= LEAST_FLUSHES =>
+        {
+            Sure::Hint
+        }
+        (None, false) => return None,
+    };
+    let ailment = if matches!(by, Released::DelayedAck { .. }) { Ailment::Nagle } else { Ailment::Held };
+    let mut verdict = case.verdict(RULE.name, Kind::Hold, Some(ailment));
+    verdict.what = if only_first {
+        "the first tokens are kept back and come together".to_owned()
+    } else {
+        format!(
+            "tokens are kept back and come together{}",
+            if flushes >= LEAST_FLUSHES { by.words() } else { String::new() }
+        )
+    };
+    verdict.certainty = certainty;
+    (verdict.n, verdict.of) = match &held {
+        Some(held) => (held.n, held.of),
+        None => (case.streams.iter().filter(|s| s.share() < TOGETHER).count(), case.streams.len()),
+    };
+    verdict.evidence = evidence(case, held.as_ref(), flushes);
+    let costs: Vec<f64> = case.added.iter().map(super::super::added::Added::held_s).collect();
+    verdict.at_stake = held.and_then(|_| case.stake(Metric::Ttft, &costs));
+    Some(verdict)
+}
+
+/// Whether the hold is what the first burst took to gather, and everything else came as it was made.
+fn first_tokens(case: &Case<'_>, held: &Held) -> bool {
+    let first = median(case.streams.iter().filter_map(|s| Some(s.bursts.first()?.events as f64)));
+    let Some((first, step)) = first.filter(|n| *n >= FIRST_BURST).zip(case.step_s) else { return false };
+    (0.5..2.0).contains(&(held.median_s / ((first - 1.0) * step)))
+}
+
+fn evidence(case: &Case<'_>, held: Option<&Held>, flushes: usize) -> Vec<String> {
+    let events: usize = case.streams.iter().map(|s| s.events).sum();
+    let bursts: usize = case.streams.iter().map(Stream::moments).sum();
+    let mut out = vec![format!(
+        "{} events came at {} moments ({} streams; {} complete bursts)",
+        units::count(events as u64),
+        units::count(bursts as u64),
+        case.streams.len(),
+        flushes
+    )];
+    out.extend(case.step_s.map(|step| format!("the server's step takes {}", units::seconds(step))));
+    if let Some(direct) = moments(&case.direct_streams) {
+        out.push(format!(
+            "straight from the server they come one by one (moments / events {direct:.2}, {} streams)",
+            case.direct_streams.len()
+        ));
+    }
+    if let Some(held) = held {
+        let first = median(case.added.iter().map(|a| a.first_s)).unwrap_or(f64::NAN);
+        let last = median(case.added.iter().map(|a| a.last_s)).unwrap_or(f64::NAN);
+        out.push(format!(
+            "added to the first token {}, to the last {} (medians of {}, {} requests): held {} (p10 {}, p90 {})",
+            units::seconds(first),
+            units::seconds(last),
+            case.against_words(),
+            held.of,
+            units::seconds(held.median_s),
+            spread(case, 0.1),
+            spread(case, 0.9),
+        ));
+    }
+    out.extend(inside_hop(case));
+    out
+}
+
+fn spread(case: &Case<'_>, q: f64) -> String {
+    at(case.added.iter().map(super::super::added::Added::held_s), q).map_or_else(String::new, units::seconds)
+}
+
+/// A hop that stamped tokens on both its sides says itself that it held them.
+fn inside_hop(case: &Case<'_>) -> Option<String> {
+    let hops = case.route.passages.iter().flat_map(|p| &p.hops);
+    let held: Vec<(f64, &str)> = hops
+        .filter_map(|hop| Some((hop.first_token_out_s? - hop.first_token_in_s?, hop.hop.as_str())))
+        .collect();
+    let kept = median(held.iter().map(|(s, _)| *s)).filter(|s| *s > LEAST_HOLD_S)?;
+    let name = held.first().map_or("", |(_, name)| name);
+    Some(format!(
+        "hop `{name}` had the first token {} before it passed it on (median of {})",
+        units::seconds(kept),
+        held.len()
+    ))
+}

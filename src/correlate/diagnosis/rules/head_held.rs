@@ -1,0 +1,80 @@
+//! The answer's head kept back until the first token: no token is late, but whatever takes the head for
+//! the first token is wrong, and limits on the head's time run out. Said only where the server is known to
+//! send it early. This file must not know of tokens held.
+
+use super::super::LEAST_REQUESTS;
+use super::super::case::{Case, median, share};
+use super::super::remedies::Ailment;
+use super::super::signature::{HEAD_WAIT_S, HEAD_WITH_TOKEN_S, around_head};
+use super::coalescing::held;
+use super::{Rule, whole_answer};
+use crate::record::verdicts::{Kind, Sure, VerdictRow};
+use crate::units;
+
+pub(super) const RULE: Rule =
+    Rule { name: "head_held", about: "the answer's head kept back until the first token", judge };
+
+const MOST: f64 = 0.9;
+
+fn judge(case: &Case<'_>) -> Option<VerdictRow> {
+    // Whatever keeps tokens keeps the head with them.
+    if held(case).is_some() || whole_answer::is_whole(case) {
+        return None;
+    }
+    let waits: Vec<(f64, f64)> = case.whole().filter_map(|row| around_head(&row.client)).collect();
+    let together =
+        waits.iter().filter(|(before, after)| *after < HEAD_WITH_TOKEN_S && before + after > HEAD_WAIT_S);
+    let n = together.count();
+    if waits.len() < LEAST_REQUESTS || share(n, waits.len()) < MOST {
+        return None;
+    }
+    let before = median(waits.iter().map(|w| w.0))?;
+    let early = by_direct(case).or_else(|| by_hop(case, before))?;
+    let mut verdict = case.verdict(RULE.name, Kind::Head, Some(Ailment::HeadHeld));
+    "the answer's head is kept back until the first token; no token is".clone_into(&mut verdict.what);
+    (verdict.n, verdict.of) = (n, waits.len());
+    verdict.evidence.push(format!(
+        "the head came with the first token, {} after sending (median; {n} of {} within {})",
+        units::seconds(before),
+        waits.len(),
+        units::seconds(HEAD_WITH_TOKEN_S)
+    ));
+    verdict.evidence.push(early);
+    verdict.certainty = Sure::Certain;
+    Some(verdict)
+}
+
+/// Straight from the server it comes long before the first token.
+fn by_direct(case: &Case<'_>) -> Option<String> {
+    let waits: Vec<(f64, f64)> =
+        case.route.direct.iter().filter_map(|p| around_head(&p.row.client)).collect();
+    let (before, after) = (median(waits.iter().map(|w| w.0))?, median(waits.iter().map(|w| w.1))?);
+    (waits.len() >= LEAST_REQUESTS && after > HEAD_WAIT_S && after > before).then(|| {
+        format!(
+            "straight from the server it comes {} after sending, {} before the first token (medians of {})",
+            units::seconds(before),
+            units::seconds(after),
+            waits.len()
+        )
+    })
+}
+
+/// By the hop's own log it had the head long before the client did.
+fn by_hop(case: &Case<'_>, here: f64) -> Option<String> {
+    let heads: Vec<(f64, &str)> = case
+        .route
+        .passages
+        .iter()
+        .flat_map(|p| &p.hops)
+        .filter_map(|hop| Some((hop.upstream_head_s?, hop.hop.as_str())))
+        .collect();
+    let there = median(heads.iter().map(|(s, _)| *s))?;
+    let name = heads.first().map_or("", |(_, name)| name);
+    (heads.len() >= LEAST_REQUESTS && there < 0.5 * here && here - there > HEAD_WAIT_S).then(|| {
+        format!(
+            "hop `{name}` had it {} after its own start (median of {} log lines)",
+            units::seconds(there),
+            heads.len()
+        )
+    })
+}

@@ -1,0 +1,156 @@
+//! All tokens come later alike: a request waits for its turn in the gateway, or each token is worked on.
+//! That it is waiting is said only where it grows with what is under way at once. A network, or a server
+//! that is slow to read, delays alike, too: without a sign of a gateway it takes more, and is a hint. This
+//! file must not know of holds.
+
+use super::super::LEAST_REQUESTS;
+use super::super::added::Added;
+use super::super::case::{Case, at, median};
+use super::super::remedies::Ailment;
+use super::super::signature::was_late;
+use super::Rule;
+use super::coalescing::held;
+use crate::metric::Metric;
+use crate::record::verdicts::{Kind, Sure, VerdictRow};
+use crate::units;
+
+pub(super) const RULE: Rule =
+    Rule { name: "queueing", about: "all tokens late alike: waiting, or work in the gateway", judge };
+
+/// The median that is worth a word.
+const LEAST_S: f64 = 0.005;
+/// Where nothing shows that there is a gateway: twice that, and even the quickest wait.
+const UNSEEN_S: f64 = 0.010;
+/// The last token is late by so much of what the first is.
+const ALIKE: f64 = 0.3;
+/// Two levels of requests at once are compared if they differ by so much; it grows if the medians do.
+const LEVELS: f64 = 1.5;
+const GROWS: f64 = 1.3;
+
+fn judge(case: &Case<'_>) -> Option<VerdictRow> {
+    if case.added.len() < LEAST_REQUESTS || was_late(case.route.own) {
+        return None;
+    }
+    let (without_first, without_last) = case.without.unwrap_or((0.0, 0.0));
+    let first = median(case.added.iter().map(|a| a.first_s))? - without_first;
+    let last = median(case.added.iter().map(|a| a.last_s))? - without_last;
+    let is_held = held(case).is_some();
+    // Of what is held the first token tells nothing but the hold.
+    let late = |a: &Added| if is_held { a.last_s - without_last } else { a.first_s - without_first };
+    let median_s = if is_held { last } else { first };
+    let quickest = at(case.added.iter().map(late), 0.05)?;
+    let seen = case.has_gateway();
+    if median_s < LEAST_S || (!is_held && last < ALIKE * first) || quickest <= 0.0 {
+        return None;
+    }
+    if !seen && (median_s < UNSEEN_S || quickest < LEAST_S) {
+        return None;
+    }
+    let growth = growth(&case.added, late);
+    let mut verdict = case.verdict(RULE.name, Kind::Queue, Some(Ailment::Waiting));
+    verdict.what = match (&growth, seen) {
+        (Growth::Grows { .. }, true) => "requests wait for their turn in the gateway".to_owned(),
+        (_, true) => "the gateway delays all tokens alike: waiting, or work on each".to_owned(),
+        (_, false) => {
+            "all tokens are late alike: a gateway, the network, or the server's own front end".to_owned()
+        }
+    };
+    verdict.n = case.added.iter().filter(|a| late(a) > LEAST_S / 2.0).count();
+    verdict.of = case.added.len();
+    verdict.evidence.push(format!(
+        "added to the first token {}, to the last {} (medians of {}, {} requests){}",
+        units::seconds(first),
+        units::seconds(last),
+        case.against_words(),
+        verdict.of,
+        if case.without.is_some() { ", without what the direct way adds" } else { "" }
+    ));
+    verdict.evidence.push(growth.words());
+    verdict.certainty = match (seen, case.route.same_host || !case.route.direct.is_empty()) {
+        (false, _) => Sure::Hint,
+        (true, true) => Sure::Likely,
+        (true, false) => {
+            verdict.evidence.push(
+                "a slow network between would look the same: requests straight to the server tell".to_owned(),
+            );
+            Sure::Hint
+        }
+    };
+    let costs: Vec<f64> = case.added.iter().map(late).collect();
+    verdict.at_stake = case.stake(if is_held { Metric::E2e } else { Metric::Ttft }, &costs);
+    Some(verdict)
+}
+
+/// How the delay goes with the requests under way at once.
+enum Growth {
+    Grows {
+        few: Level,
+        many: Level,
+    },
+    Same {
+        few: Level,
+        many: Level,
+    },
+    /// Not two levels that differ enough, with enough requests.
+    Unknown {
+        about: f64,
+    },
+}
+
+#[derive(Clone, Copy)]
+struct Level {
+    at_once: f64,
+    median_s: f64,
+    n: usize,
+}
+
+fn growth(added: &[Added], late: impl Fn(&Added) -> f64) -> Growth {
+    let mut by: Vec<(usize, f64)> = added.iter().map(|a| (a.at_once, late(a))).collect();
+    by.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+    let level = |part: &[(usize, f64)]| {
+        let at_once = part.iter().map(|(n, _)| *n as f64).sum::<f64>() / part.len().max(1) as f64;
+        Some(Level { at_once, median_s: median(part.iter().map(|(_, s)| *s))?, n: part.len() })
+    };
+    let about = median(by.iter().map(|(n, _)| *n as f64)).unwrap_or(1.0);
+    let (Some(&(least, _)), Some(&(most, _))) = (by.first(), by.last()) else {
+        return Growth::Unknown { about };
+    };
+    // The lowest and the highest third of the range.
+    let third = (most - least) as f64 / 3.0;
+    let few: Vec<_> = by.iter().copied().filter(|(n, _)| *n as f64 <= least as f64 + third).collect();
+    let many: Vec<_> = by.iter().copied().filter(|(n, _)| *n as f64 >= most as f64 - third).collect();
+    match (level(&few), level(&many)) {
+        (Some(few), Some(many))
+            if few.n >= LEAST_REQUESTS
+                && many.n >= LEAST_REQUESTS
+                && many.at_once >= LEVELS * few.at_once =>
+        {
+            if many.median_s >= GROWS * few.median_s {
+                Growth::Grows { few, many }
+            } else {
+                Growth::Same { few, many }
+            }
+        }
+        _ => Growth::Unknown { about },
+    }
+}
+
+impl Growth {
+    fn words(&self) -> String {
+        let level = |l: &Level| {
+            format!(
+                "{} with {:.1} requests at once (median of {})",
+                units::seconds(l.median_s),
+                l.at_once,
+                l.n
+            )
+        };
+        match self {
+            Growth::Grows { few, many } => format!("it grows: {}, {}", level(few), level(many)),
+            Growth::Same { few, many } => format!("it does not grow: {}, {}", level(few), level(many)),
+            Growth::Unknown { about } => {
+                format!("about {about:.0} requests at once: whether it grows takes two concurrencies to tell")
+            }
+        }
+    }
+}

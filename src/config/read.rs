@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde_saphyr::Error as Yaml;
 
-use super::file::{Embedded, File, Load, Observe, Otlp, Target, Workload};
+use super::file::{Audit, Embedded, File, Load, Observe, Otlp, Target, Workload};
 use super::suggest::nearest;
 use crate::error::{Failure, usage};
 
@@ -167,7 +167,7 @@ fn for_syntax(said: &str) -> Option<String> {
 }
 
 /// Every section with its keys.
-fn sections() -> [(&'static str, &'static [&'static str]); 7] {
+fn sections() -> [(&'static str, &'static [&'static str]); 8] {
     [
         ("", keys::<File>()),
         ("target", keys::<Target>()),
@@ -176,6 +176,7 @@ fn sections() -> [(&'static str, &'static [&'static str]); 7] {
         ("load", keys::<Load>()),
         ("observe", keys::<Observe>()),
         ("observe.otlp", keys::<Otlp>()),
+        ("audit", keys::<Audit>()),
     ]
 }
 

@@ -43,6 +43,7 @@ impl Ended {
             Some(error) => (Status::ConnectError, Some(error)),
             None => recording.conclude(&end),
         };
+        let leg = request.leg;
         let in_band_s = |ms: Option<f64>| ms.map(|ms| ms / 1e3);
         let kernel = recording.head.is_some_and(|s| s.kernel.is_some());
         let mut row = RequestRow {
@@ -52,6 +53,10 @@ impl Ended {
             index: request.index,
             prompt_index: request.prompt_index,
             user: request.user,
+            arm: leg.map(|leg| leg.arm),
+            cell: leg.map(|leg| leg.cell),
+            round: leg.map(|leg| leg.round),
+            pair: leg.map(|leg| leg.pair(request.index)),
             endpoint,
             streamed,
             scheduled_unix_ns: scheduled,

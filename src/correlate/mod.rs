@@ -16,11 +16,13 @@
 //! - `gaps`: what happened between a request's tokens: scrapes, others' prefill
 //! - [`headline`]: logged by tool, logged by server, tare; [`within`]: the figures of some
 //!   requests
+//! - [`audit`]: two ways to one server, in pairs
 //! - [`waterfall`]: one request, every stamp and part of it
 
 pub mod access_join;
 pub mod aggregate_join;
 mod agreement;
+pub mod audit;
 pub mod breakdown;
 pub mod clocks;
 mod gaps;

@@ -155,12 +155,27 @@ pub struct CellFound {
     pub lost: BTreeMap<String, usize>,
     /// Requests that failed, by arm.
     pub failed: [usize; 2],
+    /// Pairs whose two answers have not the same number of tokens.
+    pub uneven: usize,
     /// Why no conclusion is drawn.
     pub too_few: Option<String>,
     /// TTFT, ITL, E2E of the pairs.
     pub figures: Vec<Figure>,
+    /// TTFT without the server's, or the engine's, own part, of pairs whose both requests have that: its
+    /// scatter is not in it.
+    pub outside: Option<(Outside, Figure)>,
     /// Output tokens a second of a whole leg; n is rounds.
     pub throughput: Option<Figure>,
+}
+
+/// What was taken off a TTFT.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outside {
+    /// The server's own TTFT.
+    Server,
+    /// The engine's queue and prefill; the server's front end is still in it.
+    Engine,
 }
 
 /// One metric of a cell, by both ways.
@@ -169,7 +184,7 @@ pub struct Figure {
     pub metric: Metric,
     pub direct: Distribution,
     pub through: Distribution,
-    /// Through − direct, pair by pair; intervals over rounds.
+    /// Through − direct, pair by pair, without the effect of order; intervals over rounds.
     pub added_mean: Estimate,
     pub added_median: Estimate,
 }

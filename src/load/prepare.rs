@@ -42,6 +42,7 @@ impl Requests {
 
     /// Those of another leg, asked for as these were by now: a server that refused to count usage on every
     /// chunk is not asked again.
+    #[must_use]
     pub fn of_leg(&self, prompts: Arc<[Prompt]>, leg: Leg) -> Self {
         Self {
             prompts,

@@ -211,6 +211,8 @@ pub enum Factor {
 pub struct Growth {
     pub factor: Factor,
     pub metric: Metric,
+    /// Of a TTFT: what was taken off, if anything was.
+    pub outside: Option<Outside>,
     /// Level → the mean over the cells of this level.
     pub levels: Vec<(u32, Estimate)>,
     /// The highest level − the lowest.
@@ -225,6 +227,7 @@ pub struct ColdAgainstWarm {
     pub concurrency: u32,
     pub prompt_tokens: Option<u32>,
     pub metric: Metric,
+    pub outside: Option<Outside>,
     pub warm: Estimate,
     pub cold: Estimate,
     pub cold_less_warm: Estimate,

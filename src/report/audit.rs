@@ -13,8 +13,8 @@ const METRICS: [Metric; 3] = [Metric::Ttft, Metric::ItlMean, Metric::E2e];
 /// What a reader wants to know first, a sentence each; nothing of a run that is no audit.
 pub(super) fn verdict(report: &Report<'_>) -> Vec<String> {
     let Some(found) = report.audit else { return Vec::new() };
-    let mut said: Vec<String> =
-        [Metric::Ttft, Metric::ItlMean].into_iter().flat_map(|metric| of_metric(found, metric)).collect();
+    let of = [Of::Metric(Metric::Ttft), Of::Outside, Of::Metric(Metric::ItlMean)];
+    let mut said: Vec<String> = of.into_iter().flat_map(|of| sentences(found, of)).collect();
     said.extend(failures(found));
     said
 }
@@ -75,37 +75,69 @@ pub(super) fn warnings(found: &Found) -> Vec<String> {
     said
 }
 
-/// One sentence for each group of cells that differ in nothing but their concurrency.
-fn of_metric(found: &Found, metric: Metric) -> Vec<String> {
-    let mut groups: Vec<(Cell, Vec<&CellFound>)> = Vec::new();
-    for cell in &found.cells {
-        let same = |of: &Cell| Cell { concurrency: 0, ..*of };
-        match groups.iter_mut().find(|(of, _)| *of == same(&cell.cell)) {
-            Some((_, cells)) => cells.push(cell),
-            None => groups.push((same(&cell.cell), vec![cell])),
+/// What a sentence is about.
+#[derive(Clone, Copy)]
+enum Of {
+    Metric(Metric),
+    /// TTFT without what the server, or the engine, took itself.
+    Outside,
+}
+
+impl Of {
+    fn name(self, cells: &[&CellFound]) -> Option<String> {
+        let outside = cells.iter().find_map(|cell| cell.outside).map(|(outside, _)| outside);
+        match self {
+            Of::Metric(metric) => Some(metric.name().to_owned()),
+            Of::Outside => outside.map(|outside| ttft(Some(outside))),
         }
     }
-    groups
-        .iter()
-        .map(|(of, cells)| {
-            let parts: Vec<String> = cells.iter().map(|cell| at(cell, metric)).collect();
-            let several = describe(of, found);
-            let of = if several.is_empty() { String::new() } else { format!(" ({several})") };
-            format!("through adds to {}{of}: {}", metric.name(), parts.join("; "))
-        })
-        .collect()
+
+    fn figure(self, cell: &CellFound) -> Option<Figure> {
+        match self {
+            Of::Metric(metric) => cell.figures.iter().find(|figure| figure.metric == metric).copied(),
+            Of::Outside => cell.outside.map(|(_, figure)| figure),
+        }
+    }
+}
+
+/// TTFT, and what was taken off.
+fn ttft(outside: Option<Outside>) -> String {
+    let off = match outside {
+        None => "",
+        Some(Outside::Server) => " outside the server",
+        Some(Outside::Engine) => " without queue and prefill",
+    };
+    format!("{}{off}", Metric::Ttft.name())
+}
+
+/// One sentence for each group of cells that differ in nothing but their concurrency.
+fn sentences(found: &Found, of: Of) -> Vec<String> {
+    let mut groups: Vec<(Cell, Vec<&CellFound>)> = Vec::new();
+    for cell in &found.cells {
+        let same = Cell { concurrency: 0, ..cell.cell };
+        match groups.iter_mut().find(|(group, _)| *group == same) {
+            Some((_, cells)) => cells.push(cell),
+            None => groups.push((same, vec![cell])),
+        }
+    }
+    let sentence = |(group, cells): &(Cell, Vec<&CellFound>)| {
+        let parts: Vec<String> = cells.iter().map(|cell| at(cell, of)).collect();
+        let which = describe(group, found);
+        let which = if which.is_empty() { which } else { format!(" ({which})") };
+        Some(format!("through adds to {}{which}: {}", of.name(cells)?, parts.join("; ")))
+    };
+    groups.iter().filter_map(sentence).collect()
 }
 
 /// `0.42 ms [0.38, 0.47] at concurrency 1`.
-fn at(cell: &CellFound, metric: Metric) -> String {
+fn at(cell: &CellFound, of: Of) -> String {
     let at = format!("at concurrency {}", cell.cell.concurrency);
-    let Some(figure) = cell.figures.iter().find(|figure| figure.metric == metric) else {
-        return format!("nothing measured {at}");
-    };
+    let Some(figure) = of.figure(cell) else { return format!("nothing measured {at}") };
     let e = &figure.added_mean;
     let shown = bracketed(e, Unit::Seconds);
     match &cell.too_few {
         Some(why) => format!("{} {at}, no conclusion (too few: {why})", units::seconds(e.value)),
+        None if !e.is_bounded() => format!("{} {at} (no interval)", units::seconds(e.value)),
         None if e.lo > 0.0 => format!("{shown} {at}"),
         None if e.hi < 0.0 => format!("{shown} {at}: it is shorter through"),
         None => format!("nothing shown {at} ({shown})"),
@@ -239,7 +271,7 @@ fn grows(g: &Growth) -> Vec<String> {
         "no dependence shown"
     };
     vec![
-        g.metric.name().to_owned(),
+        if g.metric == Metric::Ttft { ttft(g.outside) } else { g.metric.name().to_owned() },
         match g.factor {
             Factor::Concurrency => "concurrency",
             Factor::PromptTokens => "prompt tokens",
@@ -258,15 +290,16 @@ fn cold(found: &Found) -> Table {
             Cell { concurrency: c.concurrency, prompt_tokens: c.prompt_tokens, connections: Warmth::Warm };
         let show = |e: &Estimate| interval(e, c.metric.unit());
         vec![
-            cell_words(&cell, true, c.prompt_tokens.is_some(), false),
+            ttft(c.outside),
+            cell_words(&cell, true, varied(found)[0], false),
             show(&c.warm),
             show(&c.cold),
             show(&c.cold_less_warm),
         ]
     });
     Table {
-        title: "New connections: what they add to what going through adds to TTFT".to_owned(),
-        head: ["cell", "added, warm", "added, cold", "cold − warm"].map(str::to_owned).to_vec(),
+        title: "What new connections add to what going through adds".to_owned(),
+        head: ["", "cell", "added, warm", "added, cold", "cold − warm"].map(str::to_owned).to_vec(),
         rows: rows.collect(),
         below: vec!["Cold: a connection for each request, whose opening is inside TTFT by both ways; the last column is what opening costs more through than direct.".to_owned()],
     }

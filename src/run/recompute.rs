@@ -218,10 +218,9 @@ fn plot_data(report: &Report<'_>) -> PlotData {
 
 /// What an audit's two arms measured, cell by cell.
 fn arms(found: &audit::Found, ok: &[&JoinedRow]) -> Vec<Arms> {
-    let metrics: [(Metric, fn(&RequestRow) -> Option<f64>); 2] =
-        [(Metric::Ttft, |r| r.ttft_s), (Metric::ItlMean, |r| r.itl_mean_s)];
     let mut all = Vec::new();
-    for (metric, of) in metrics {
+    for metric in [Metric::Ttft, Metric::ItlMean] {
+        let of = |r: &RequestRow| if metric == Metric::Ttft { r.ttft_s } else { r.itl_mean_s };
         for cell in &found.cells {
             let values = audit::Arm::BOTH.map(|arm| {
                 let rows = ok.iter().map(|j| &j.client);

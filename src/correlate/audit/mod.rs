@@ -50,7 +50,7 @@ pub fn found(run: &Correlated, plan: &Plan, seed: u64) -> Found {
 /// The legs that requests belong to, as rounds that are known.
 pub(super) fn legs(rows: &[JoinedRow]) -> Rounds {
     let (mut last, mut number) = (None, 0);
-    let mut label = |row: &JoinedRow| {
+    let label = |row: &JoinedRow| {
         let leg = (row.client.cell, row.client.round, row.client.arm);
         if last.is_some_and(|last| last != leg) {
             number += 1;
@@ -58,5 +58,5 @@ pub(super) fn legs(rows: &[JoinedRow]) -> Rounds {
         last = Some(leg);
         (row.client.index, number)
     };
-    Rounds::known(rows.iter().map(|row| label(row)).collect::<Vec<_>>().into_iter())
+    Rounds::known(rows.iter().map(label).collect::<Vec<_>>().into_iter())
 }

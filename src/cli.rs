@@ -7,6 +7,7 @@
 // Documentation here is the help text, printed as it stands.
 #![allow(clippy::doc_markdown, rustdoc::bare_urls)]
 
+mod audit;
 mod correlate;
 mod doctor;
 mod explain;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+pub use self::audit::{ArmArgs, AuditArgs, CellArgs, WarmthName};
 pub use self::correlate::CorrelateArgs;
 pub use self::doctor::DoctorArgs;
 pub use self::explain::{ExplainArgs, SlowestBy};
@@ -64,6 +66,8 @@ pub enum Command {
     Report(ReportArgs),
     /// Join what other tools recorded: a client's records with a server's log, metrics, spans
     Correlate(Box<CorrelateArgs>),
+    /// Find out what a gateway adds: the same requests with and without it, in turn, paired
+    Audit(Box<AuditArgs>),
     /// Show one request of a run folder: every stamp of both sides, and where its time went
     Explain(ExplainArgs),
     /// Find out with a few requests what a server or gateway can prove, and which flag proves more

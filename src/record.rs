@@ -5,6 +5,7 @@
 //! Field names are column names: they end in their unit; instants are `_unix_ns`.
 
 mod any_float;
+pub mod audit;
 pub mod breakdown;
 pub mod calibration;
 pub mod clocks;
@@ -25,6 +26,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::audit::Arm;
 pub use self::hop::{HopRow, HopTry, ToldBy};
 pub use self::server_side::{LogEvent, LogRow, SampleRow, ScrapePhase, ScrapeRow, SpanRow, StatRow};
 use crate::clock::UnixNs;
@@ -225,6 +227,15 @@ pub struct RequestRow {
     pub prompt_index: u32,
     /// Which user of a closed loop.
     pub user: Option<u32>,
+    /// Of an audit: which way it went, in which cell and round, and which request of either arm it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arm: Option<Arm>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cell: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pair: Option<u64>,
     pub endpoint: Endpoint,
     pub streamed: bool,
 
@@ -295,7 +306,7 @@ pub struct RequestRow {
 impl RequestRow {
     /// Whether it went the way on which the hops lie.
     pub fn passes_hops(&self) -> bool {
-        true
+        self.arm != Some(Arm::Direct)
     }
 
     /// Ids that the answer's head told.

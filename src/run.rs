@@ -3,6 +3,7 @@
 //! missing; it measures nothing itself.
 
 mod add_log;
+mod audit;
 mod embedded;
 mod facts;
 mod import;
@@ -34,7 +35,7 @@ use crate::load::openai::BodyOptions;
 use crate::load::{self, Bodies, Live, Requests};
 use crate::mock::script::Script;
 use crate::net::{HttpUrl, tls};
-use crate::record::Status;
+use crate::record::{Prompt, Status};
 use crate::secrets::Secrets;
 use crate::server::probe::{self, Probe};
 use crate::server::trust::Trust;
@@ -80,7 +81,10 @@ pub fn record(config: &Config, options: &Options) -> anyhow::Result<Recorded> {
     let short = load::needs::prepare(&config.load)?;
     let workload = crate::workload::load(&config.workload, config.seed)?;
     let folder = RunFolder::create(&facts::folder_of(config), config.overwrite).map_err(unusable)?;
-    workload.write(&folder.request_set()).or_usage("the output folder cannot be written to")?;
+    // The rounds of an audit make prompts of their own; the seed makes them again.
+    if config.audit.as_ref().is_none_or(|audit| audit.prompt_tokens.is_empty()) {
+        workload.write(&folder.request_set()).or_usage("the output folder cannot be written to")?;
+    }
     let mut manifest = Manifest::new(&config.name, serde_json::to_value(config)?);
     manifest.host = facts::host();
     manifest.notes.extend(facts::left_out(&workload));
@@ -175,14 +179,19 @@ fn measure(
         address,
         tls,
         stamps: stamps.source(),
-        requests: Arc::new(requests(config, kind, workload, target, model)),
+        requests: Arc::new(requests(config, kind, workload.prompts, target, model)),
         load: config.load.clone(),
         seed: config.seed,
+        leg: None,
     };
+    let through = config.audit.as_ref().map(|a| audit::through(config, a, kind, &plan)).transpose()?;
     for short in load::needs::reach(&plan.load, plan.address)? {
         manifest.warn(short);
     }
-    let warmups = load::warm_up(&plan, &halt)?;
+    let mut warmups = load::warm_up(&plan, 0, &halt)?;
+    if let Some(through) = &through {
+        warmups.extend(load::warm_up(through, warmups.len() as u64, &halt)?);
+    }
     for error in warmups.iter().filter_map(|row| row.error.as_ref()) {
         manifest.warn(secrets(config).clean(&format!("a warm-up request failed: {error}")));
     }
@@ -204,8 +213,19 @@ fn measure(
     .start(over.clone());
     let (sink, stamping) = stamps.begin(writer.requests())?;
     let (seen, own) = std::sync::mpsc::channel();
-    let outcome =
-        load::run_watched(&plan, sink, Arc::clone(&live), &halt, |runtime| watch::begin(runtime, seen));
+    let watch = |runtime: &tokio::runtime::Handle| watch::begin(runtime, seen);
+    let outcome = match config.audit.as_ref().zip(through) {
+        None => load::run_watched(&plan, sink, Arc::clone(&live), &halt, watch),
+        Some((audit, through)) => {
+            let mut legs = audit::Legs::new(config, audit, &plan, through);
+            legs.note(config, manifest);
+            save(manifest, folder, config)?;
+            let next = &mut |last| legs.next(last);
+            let outcome = load::run_legs(&plan.load, next, sink, Arc::clone(&live), &halt, watch);
+            legs.note(config, manifest);
+            outcome
+        }
+    };
     over.cancel();
     if let Some(shown) = shown {
         shown.thread().unpark();
@@ -228,7 +248,9 @@ fn measure(
             outcome.unsent
         ));
     }
-    facts::note_connections(manifest, &plan, &outcome);
+    if config.audit.is_none() {
+        facts::note_connections(manifest, &plan, &outcome);
+    }
     if outcome.refused_usage > 0 {
         manifest.notes.push(format!(
             "the server refused `continuous_usage_stats`: {} requests were sent again without it, and tokens per event are unknown",
@@ -324,10 +346,16 @@ fn choose_model(config: &Config, probe: &Probe) -> anyhow::Result<String> {
     }
 }
 
-fn requests(config: &Config, kind: &Server, workload: Workload, target: HttpUrl, model: String) -> Requests {
+fn requests(
+    config: &Config,
+    kind: &Server,
+    prompts: Arc<[Prompt]>,
+    target: HttpUrl,
+    model: String,
+) -> Requests {
     let (t, w) = (&config.target, &config.workload);
     Requests {
-        prompts: workload.prompts,
+        prompts,
         options: BodyOptions {
             endpoint: t.endpoint,
             model,
@@ -345,6 +373,7 @@ fn requests(config: &Config, kind: &Server, workload: Workload, target: HttpUrl,
         continuous_usage: kind.continuous_usage.into(),
         nonce: nonce(),
         bodies: Bodies::default(),
+        leg: None,
     }
 }
 
@@ -387,7 +416,8 @@ fn save(manifest: &mut Manifest, folder: &RunFolder, config: &Config) -> anyhow:
 /// Values that must reach no file, whoever repeats them.
 fn secrets(config: &Config) -> Secrets {
     let t = &config.target;
-    Secrets::new(t.api_key.as_deref(), t.headers.iter().map(|(_, value)| value.clone()))
+    let through = config.audit.as_ref().and_then(|audit| audit.through_api_key.clone());
+    Secrets::new(t.api_key.as_deref(), t.headers.iter().map(|(_, value)| value.clone()).chain(through))
 }
 
 /// Until the spans of as many requests have come as ended well, warm-ups among them.

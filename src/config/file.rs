@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Connections, LogFormat, Stamps};
 use crate::record::Endpoint;
+use crate::record::audit::Warmth;
 
 /// The whole file.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -34,6 +35,7 @@ pub struct File {
     pub observe: Observe,
     #[serde(deserialize_with = "section")]
     pub hops: Vec<Hop>,
+    pub audit: Option<Audit>,
     pub output: Option<PathBuf>,
     pub overwrite: Option<bool>,
     pub calibrate: Option<bool>,
@@ -180,6 +182,30 @@ pub struct Hop {
     pub log: Option<PathBuf>,
 }
 
+/// `audit:` two ways to one server, compared; for `tare audit` alone.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    pub direct: Option<String>,
+    pub through: Option<String>,
+    pub through_model: Option<String>,
+    pub through_api_key_env: Option<String>,
+    pub concurrency: Option<OneOrMore<u32>>,
+    pub prompt_tokens: Option<OneOrMore<u32>>,
+    pub connections: Option<OneOrMore<Warmth>>,
+    pub output_tokens: Option<u32>,
+    pub rounds: Option<u32>,
+    pub duration_s: Option<f64>,
+    pub requests_per_user: Option<u32>,
+    pub spread_s: Option<f64>,
+    pub salt: Option<bool>,
+    pub stop_at_eos: Option<bool>,
+}
+
+/// `8` and `[1, 8]` alike.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OneOrMore<T>(pub Vec<T>);
+
 /// `observe.metrics`: `false`, `true` (found at the base URL), one URL or several.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Metrics {
@@ -248,6 +274,36 @@ impl<'de> Deserialize<'de> for Scalar {
             }
         }
         from.deserialize_str(Words)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMore<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Levels<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Levels<T> {
+            type Value = OneOrMore<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("one level or a list of them")
+            }
+
+            fn visit_u64<E: de::Error>(self, level: u64) -> Result<OneOrMore<T>, E> {
+                T::deserialize(de::value::U64Deserializer::new(level)).map(|level| OneOrMore(vec![level]))
+            }
+
+            fn visit_str<E: de::Error>(self, level: &str) -> Result<OneOrMore<T>, E> {
+                T::deserialize(de::value::StrDeserializer::new(level)).map(|level| OneOrMore(vec![level]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut levels: A) -> Result<OneOrMore<T>, A::Error> {
+                let mut all = Vec::new();
+                while let Some(level) = levels.next_element()? {
+                    all.push(level);
+                }
+                Ok(OneOrMore(all))
+            }
+        }
+        from.deserialize_any(Levels(std::marker::PhantomData))
     }
 }
 

@@ -3,6 +3,7 @@
 //! it, and `validate` turns the two into this. Nothing below this module sees a raw flag or a YAML key.
 
 mod args;
+mod audit;
 mod check;
 mod cpus;
 mod embedded;
@@ -28,15 +29,25 @@ pub use self::cpus::CpuList;
 pub use self::embedded::{from_flags as embedded_from_flags, to_flags as embedded_to_flags};
 pub use self::hops::hop_of;
 pub use self::suggest::nearest;
-use crate::cli::RunArgs;
+use crate::cli::{AuditArgs, RunArgs};
 use crate::record::Endpoint;
+use crate::record::audit::Warmth;
 
 /// Reads the file, if there is one, lays the flags over it and resolves everything. Keys come from
 /// the environment.
 pub fn load(path: Option<&Path>, flags: &RunArgs) -> anyhow::Result<Config> {
     let file = path.map(read::read).transpose()?.unwrap_or_default();
+    audit::refuse(&file)?;
     let env = |name: &str| std::env::var(name).ok();
     Ok(validate::resolve(file, path, flags, &env)?)
+}
+
+/// The same for an audit: its flags and the file's section `audit` stand in the place of a load.
+pub fn load_audit(args: &AuditArgs) -> anyhow::Result<Config> {
+    let path = args.config.as_deref();
+    let file = path.map(read::read).transpose()?.unwrap_or_default();
+    let env = |name: &str| std::env::var(name).ok();
+    Ok(validate::resolve_audit(file, path, args, &env)?)
 }
 
 /// One run, completely specified. Serialised into the manifest with secrets redacted.
@@ -62,6 +73,37 @@ pub struct Config {
     /// When the run has ended, find out how large the tool's own error is at its load.
     #[serde(default)]
     pub calibrate: bool,
+    /// Two ways to the target, compared; `load` is then what all legs have in common.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Audit>,
+}
+
+/// What `tare audit` compares. The direct arm is the target.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Audit {
+    /// `http://host:port[/prefix]` of what stands before the server.
+    pub through: String,
+    /// The model's name there; `None`: as at the server.
+    pub through_model: Option<String>,
+    /// Bearer token for it; never serialised.
+    #[serde(skip)]
+    pub through_api_key: Option<String>,
+    pub through_api_key_env: Option<String>,
+    /// Levels of the three factors, ascending: every combination is a cell. No prompt sizes where
+    /// prompts come from a file.
+    pub concurrency: Vec<u32>,
+    pub prompt_tokens: Vec<u32>,
+    pub connections: Vec<Warmth>,
+    /// Each answer's length; `None`: as the dataset has it.
+    pub output_tokens: Option<u32>,
+    /// Rounds of each cell, and/or a time after which none is begun.
+    pub rounds: Option<u32>,
+    pub duration_s: Option<f64>,
+    pub requests_per_user: u32,
+    /// Users of a leg start within this time.
+    pub spread_s: f64,
+    /// Each prompt begins with words of its own.
+    pub salt: bool,
 }
 
 /// Where requests go.

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde_saphyr::Error as Yaml;
 
-use super::file::{Embedded, File, Hop, Load, Observe, Otlp, Target, Workload};
+use super::file::{Audit, Embedded, File, Hop, Load, Observe, Otlp, Target, Workload};
 use super::suggest::nearest;
 use crate::error::{Failure, usage};
 
@@ -167,7 +167,7 @@ fn for_syntax(said: &str) -> Option<String> {
 }
 
 /// Every section with its keys.
-fn sections() -> [(&'static str, &'static [&'static str]); 8] {
+fn sections() -> [(&'static str, &'static [&'static str]); 9] {
     [
         ("", keys::<File>()),
         ("target", keys::<Target>()),
@@ -177,6 +177,7 @@ fn sections() -> [(&'static str, &'static [&'static str]); 8] {
         ("observe", keys::<Observe>()),
         ("observe.otlp", keys::<Otlp>()),
         ("hops", keys::<Hop>()),
+        ("audit", keys::<Audit>()),
     ]
 }
 

@@ -33,8 +33,11 @@ pub fn tell_of_steps(rows: &mut [HeadlineRow], clocks: &Clocks) {
     }
 }
 
-/// The rounds of the requests, where their users moved in lockstep.
+/// The rounds of the requests, where their users moved in lockstep; the legs of an audit.
 pub fn rounds(rows: &[JoinedRow]) -> Rounds {
+    if rows.iter().any(|r| r.client.arm.is_some()) {
+        return super::audit::legs(rows);
+    }
     let Some(first) = rows.iter().map(|r| r.client.started_unix_ns).min() else {
         return Rounds::default();
     };

@@ -18,11 +18,13 @@
 //! - [`headline`]: logged by tool, logged by server, tare; [`within`]: the figures of some
 //!   requests
 //! - [`diagnosis`]: what a gateway does to the streams
+//! - [`audit`]: two ways to one server, in pairs
 //! - [`waterfall`]: one request, every stamp and part of it
 
 pub mod access_join;
 pub mod aggregate_join;
 mod agreement;
+pub mod audit;
 pub mod breakdown;
 pub mod clocks;
 pub mod diagnosis;
@@ -58,7 +60,7 @@ use crate::metric::Metric;
 use crate::record::correlated::Correlated;
 use crate::record::own::OwnLag;
 use crate::record::verdicts::VerdictRow;
-use crate::record::{HopRow, JoinedRow, LogRow, RequestRow, ScrapeRow, SpanRow, StatRow};
+use crate::record::{Arm, HopRow, JoinedRow, LogRow, RequestRow, ScrapeRow, SpanRow, StatRow};
 use crate::server::Server;
 use crate::store::Events;
 
@@ -141,16 +143,24 @@ pub fn correlate(mut requests: Vec<RequestRow>, inputs: &Inputs<'_>) -> Result<C
     })
 }
 
-/// What is concluded about the way between the two sides.
+/// What is concluded about the way between the two sides: of an audit, about the way through, beside the
+/// direct one.
 fn verdicts(rows: &[JoinedRow], inputs: &Inputs<'_>, server_itl_s: Option<f64>) -> Vec<VerdictRow> {
-    let route = diagnosis::Route {
+    let of = |arm| rows.iter().filter(move |row| row.client.arm == arm);
+    let (events, server) = (inputs.events, inputs.server);
+    let route = if of(Some(Arm::Through)).next().is_some() {
+        let through = diagnosis::Route::new("through", of(Some(Arm::Through)), events, server);
+        through.beside(of(Some(Arm::Direct)), events)
+    } else {
+        diagnosis::Route::new("all requests", rows, events, server)
+    };
+    diagnosis::diagnose(&diagnosis::Route {
         spans: inputs.spans,
         log: inputs.log,
         server_itl_s,
         own: inputs.own,
         same_host: inputs.same_host,
         seed: inputs.seed,
-        ..diagnosis::Route::new("all requests", rows, inputs.events, inputs.server)
-    };
-    diagnosis::diagnose(&route.with_hops_by_id(inputs.hops))
+        ..route
+    })
 }

@@ -18,18 +18,18 @@ use crate::store::Events;
 
 /// Everything that one test gives to correlation.
 #[derive(Default)]
-struct Run {
-    requests: Vec<RequestRow>,
-    scrapes: Vec<ScrapeRow>,
-    log: Vec<LogRow>,
-    spans: Vec<SpanRow>,
-    stat_log: Vec<StatRow>,
-    hops: Vec<HopRow>,
-    two_hosts: bool,
+pub(super) struct Run {
+    pub(super) requests: Vec<RequestRow>,
+    pub(super) scrapes: Vec<ScrapeRow>,
+    pub(super) log: Vec<LogRow>,
+    pub(super) spans: Vec<SpanRow>,
+    pub(super) stat_log: Vec<StatRow>,
+    pub(super) hops: Vec<HopRow>,
+    pub(super) two_hosts: bool,
 }
 
 impl Run {
-    fn correlate(&self) -> Correlated {
+    pub(super) fn correlate(&self) -> Correlated {
         let inputs = Inputs {
             scrapes: &self.scrapes,
             log: &self.log,

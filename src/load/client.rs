@@ -14,6 +14,7 @@ use super::ended::Ended;
 use super::recording::{End, Recording};
 use crate::clock::UnixNs;
 use crate::net::{Sources, StampedStream, tls};
+use crate::record::audit::Leg;
 use crate::record::{Connection, Endpoint};
 
 /// A request made ready before its time comes: nothing of this is done on the clock.
@@ -30,6 +31,8 @@ pub(super) struct Prepared {
     pub(super) continuous_usage: bool,
     /// Whether the server is asked to close the connection after its answer.
     pub(super) close: bool,
+    /// The part of an audit that it belongs to.
+    pub(super) leg: Option<Leg>,
     /// Head and body as they go over the wire.
     pub(super) bytes: Vec<u8>,
 }

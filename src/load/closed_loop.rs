@@ -26,7 +26,8 @@ pub(super) fn start(
     let mut ready = ready.into_iter();
     let mut starts = Vec::new();
     for user in 0..users {
-        let start = begun.plus_seconds(user_start_s(user, users, ramp_s));
+        let own = plan.leg.as_ref().and_then(|leg| leg.starts_s.get(user as usize).copied());
+        let start = begun.plus_seconds(own.unwrap_or_else(|| user_start_s(user, users, ramp_s)));
         let (go, started) = oneshot::channel();
         starts.push((start, go));
         tasks.spawn(one_user(Arc::clone(shared), user, (start, started), ready.next()));
@@ -44,7 +45,7 @@ async fn one_user(
     let mut pause = Pause::default();
     let begun = async {
         // Opened ahead of the start; what is lacking then is waited for below, off the clock all the same.
-        if kept.is_none() && shared.connections == Connections::Warm && shared.has_more() {
+        if kept.is_none() && shared.connections == Connections::Warm && shared.has_more(0) {
             tokio::time::sleep(start.plus_seconds(-AHEAD_S).remaining()).await;
             kept = shared.ready(None, &mut pause).await;
         }
@@ -56,10 +57,12 @@ async fn one_user(
     }
     shared.tellings.live.users.fetch_add(1, Ordering::Relaxed);
     let mut free = UnixNs::now().min(start);
-    while !shared.closing.is_cancelled() && shared.has_more() {
+    let mut sent = 0;
+    while !shared.closing.is_cancelled() && shared.has_more(sent) {
         // Before the request is counted: one that is given up while it waits was never there.
         let Some(connected) = unless(&shared, shared.ready(kept.take(), &mut pause)).await else { break };
-        let Some(request) = shared.next(Some(user)) else { break };
+        let Some(request) = shared.next(Some((user, sent))) else { break };
+        sent += 1;
         let (again, status, done) = shared.send(connected, request, free).await;
         (kept, free) = (again, done);
         if let Some(pause) = pause.after(status) {

@@ -47,6 +47,7 @@ impl Ended {
             Some(error) => (Status::ConnectError, Some(error)),
             None => recording.conclude(&end),
         };
+        let leg = request.leg;
         let in_band_s = |ms: Option<f64>| ms.map(|ms| ms / 1e3);
         let head = recording.response.head();
         let answer_headers = head.map(|head| answer_headers(&head.headers)).unwrap_or_default();
@@ -58,6 +59,10 @@ impl Ended {
             index: request.index,
             prompt_index: request.prompt_index,
             user: request.user,
+            arm: leg.map(|leg| leg.arm),
+            cell: leg.map(|leg| leg.cell),
+            round: leg.map(|leg| leg.round),
+            pair: leg.map(|leg| leg.pair(request.index)),
             endpoint,
             streamed,
             scheduled_unix_ns: scheduled,

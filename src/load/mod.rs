@@ -9,6 +9,7 @@ mod closed_loop;
 mod connections;
 mod ended;
 pub mod http1;
+mod legs;
 mod live;
 pub mod needs;
 mod open_loop;
@@ -33,13 +34,13 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::bodies::Bodies;
 pub use self::connections::ConnectionCounts;
+pub use self::legs::{Sent, run_legs};
 pub use self::live::Live;
 pub use self::prepare::Requests;
 
-use self::arrival::Offsets;
 use self::client::{Client, Prepared};
-use self::connections::{Connected, Counters};
-use self::ended::{Ended, Finisher, Tellings};
+use self::connections::Connected;
+use self::ended::{Ended, Tellings};
 use crate::clock::UnixNs;
 use crate::config::{Connections, Load};
 use crate::net::{Sources, tls};
@@ -56,6 +57,17 @@ pub struct Plan {
     pub tls: Option<tls::Client>,
     /// The best stamps that are to be had.
     pub stamps: StampSource,
+    /// A closed loop whose requests are all known beforehand.
+    pub leg: Option<LegUsers>,
+}
+
+/// Users who send so many requests each, from moments of their own on: request i of user u is number
+/// i · users + u of the leg, however the users get on.
+#[derive(Clone, Debug)]
+pub struct LegUsers {
+    pub requests_each: u32,
+    /// Seconds after the begin, ascending.
+    pub starts_s: Vec<f64>,
 }
 
 /// What a load did, apart from its records.
@@ -94,6 +106,9 @@ struct Shared {
     stop: CancellationToken,
     next_index: AtomicU64,
     limit: u64,
+    /// Requests of each user, where that is known beforehand.
+    requests_each: Option<u32>,
+    users: u32,
     /// Requests that the server refused for asking usage on every chunk, and that were sent again.
     refused_usage: AtomicU64,
     /// Requests whose turn had not come when sending ended.
@@ -120,79 +135,18 @@ pub fn run_watched<W: Send>(
     interrupt: &CancellationToken,
     watch: impl FnOnce(&tokio::runtime::Handle) -> W + Send,
 ) -> anyhow::Result<Outcome> {
-    let tellings = Tellings { live, counters: Arc::new(Counters::default()), sink };
-    let finisher = Finisher::start(tellings.clone())?;
-    let shared = Arc::new(Shared {
-        client: client(plan),
-        requests: Arc::clone(&plan.requests),
-        connections: plan.load.connections,
-        ended: finisher.ended(),
-        tellings,
-        closing: interrupt.child_token(),
-        stop: interrupt.child_token(),
-        next_index: AtomicU64::new(0),
-        limit: plan.load.requests.unwrap_or(u64::MAX),
-        refused_usage: AtomicU64::new(0),
-        unsent: AtomicU64::new(0),
-    });
-    let grace = Duration::from_secs_f64(plan.load.grace_period_s);
-    let times = runtime::run(&plan.load, async {
-        let ahead = connections::before_the_start(&plan.load);
-        let ready = tokio::select! {
-            ready = connections::open_several(&shared, ahead) => ready,
-            () = interrupt.cancelled() => Vec::new(),
-        };
-        // Until everything has ended, while the runtime still lives.
-        let _watching = watch(&tokio::runtime::Handle::current());
-        let begun = UnixNs::now();
-        let mut tasks = match Offsets::new(plan.load.arrival, plan.seed) {
-            None => closed_loop::start(plan, begun, ready, &shared)?,
-            Some(offsets) => open_loop::start(plan, offsets, begun, ready, &shared)?,
-        };
-        // The end of sending: by time, by count (the tasks end by themselves), or by the user.
-        let time_left = plan.load.duration_s.map(|d| begun.plus_seconds(d).remaining());
-        tokio::select! {
-            () = join_all(&mut tasks) => return Ok((begun, UnixNs::now())),
-            () = sleep_or_for_ever(time_left) => {}
-            () = interrupt.cancelled() => {}
-        }
-        shared.closing.cancel();
-        tokio::select! {
-            () = join_all(&mut tasks) => {}
-            () = async {
-                tokio::select! {
-                    () = tokio::time::sleep(grace) => {}
-                    () = interrupt.cancelled() => {}
-                }
-                shared.stop.cancel();
-                std::future::pending::<()>().await;
-            } => {}
-        }
-        Ok((begun, UnixNs::now()))
-    });
-    finisher.end()?;
-    let (begun, ended) = times?;
-    let sent = shared.tellings.live.sent.load(Ordering::Relaxed);
-    Ok(Outcome {
-        begun_unix_ns: begun,
-        ended_unix_ns: ended,
-        sent,
-        unsent: shared.unsent.load(Ordering::Relaxed),
-        refused_usage: shared.refused_usage.load(Ordering::Relaxed),
-        connections: shared.tellings.counters.read(),
-        threads: runtime::threads(&plan.load),
-        interrupted: interrupt.is_cancelled(),
-    })
+    let mut only = Some(plan.clone());
+    run_legs(&plan.load, &mut |_| only.take(), sink, live, interrupt, watch)
 }
 
-/// Sends `plan.load.warmups` requests, one after another, and returns their rows: they are part of
-/// no result, but tell whether requests succeed at all.
-pub fn warm_up(plan: &Plan, interrupt: &CancellationToken) -> anyhow::Result<Vec<RequestRow>> {
+/// Sends `plan.load.warmups` requests, one after another, numbered from `first` on, and returns their
+/// rows: they are part of no result, but tell whether requests succeed at all.
+pub fn warm_up(plan: &Plan, first: u64, interrupt: &CancellationToken) -> anyhow::Result<Vec<RequestRow>> {
     let client = client(plan);
     runtime::run(&plan.load, async {
         let mut rows = Vec::new();
         let mut kept: Option<Connected> = None;
-        for n in 0..u64::from(plan.load.warmups) {
+        for n in first..first + u64::from(plan.load.warmups) {
             if interrupt.is_cancelled() {
                 break;
             }
@@ -223,18 +177,27 @@ fn client(plan: &Plan) -> Client {
 }
 
 impl Shared {
-    /// Whether there are requests that nobody has taken.
-    fn has_more(&self) -> bool {
-        self.next_index.load(Ordering::Relaxed) < self.limit
+    /// Whether there are requests for a user who has sent so many.
+    fn has_more(&self, sent: u32) -> bool {
+        match self.requests_each {
+            Some(each) => sent < each,
+            None => self.next_index.load(Ordering::Relaxed) < self.limit,
+        }
     }
 
-    /// The next request to send, ready; `None` when there are no more.
-    fn next(&self, user: Option<u32>) -> Option<Prepared> {
-        let index = self.next_index.fetch_add(1, Ordering::Relaxed);
-        if index >= self.limit {
+    /// The next request to send, ready; `None` when there are no more. `user`: who sends it, and how many
+    /// that one has sent.
+    fn next(&self, user: Option<(u32, u32)>) -> Option<Prepared> {
+        let n = match (self.requests_each, user) {
+            (Some(_), Some((user, sent))) => u64::from(sent) * u64::from(self.users) + u64::from(user),
+            _ => self.next_index.fetch_add(1, Ordering::Relaxed),
+        };
+        if n >= self.limit {
             return None;
         }
-        self.requests.prepare(index, user, self.connections == Connections::PerRequest).ok()
+        let index = self.requests.leg.map_or(0, |leg| leg.first_index) + n;
+        let close = self.connections == Connections::PerRequest;
+        self.requests.prepare(index, user.map(|(user, _)| user), close).ok()
     }
 
     /// Sends one request and has it recorded. Returns the connection if it can be used again, how the

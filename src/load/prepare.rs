@@ -10,6 +10,7 @@ use super::client::Prepared;
 use super::openai::BodyOptions;
 use crate::net::HttpUrl;
 use crate::record::Prompt;
+use crate::record::audit::Leg;
 
 /// The source of a run's requests: request `index` sends prompt `index mod n`.
 #[derive(Debug)]
@@ -29,11 +30,33 @@ pub struct Requests {
     pub continuous_usage: AtomicBool,
     /// Bodies made before; empty to begin with.
     pub bodies: Bodies,
+    /// Which part of an audit these are; then numbers go on from its first, and its n-th request sends
+    /// prompt n.
+    pub leg: Option<Leg>,
 }
 
 impl Requests {
     pub(super) fn ask_no_continuous_usage(&self) {
         self.continuous_usage.store(false, Ordering::Relaxed);
+    }
+
+    /// Those of another leg, asked for as these were by now: a server that refused to count usage on every
+    /// chunk is not asked again.
+    #[must_use]
+    pub fn of_leg(&self, prompts: Arc<[Prompt]>, leg: Leg) -> Self {
+        Self {
+            prompts,
+            options: self.options.clone(),
+            target: self.target.clone(),
+            path: self.path.clone(),
+            headers: self.headers.clone(),
+            api_key: self.api_key.clone(),
+            id_prefix: self.id_prefix.clone(),
+            nonce: self.nonce,
+            continuous_usage: AtomicBool::new(self.continuous_usage.load(Ordering::Relaxed)),
+            bodies: Bodies::default(),
+            leg: Some(leg),
+        }
     }
 
     /// `close`: the server is told to close the connection after its answer.
@@ -62,14 +85,14 @@ impl Requests {
         user: Option<u32>,
         close: bool,
     ) -> anyhow::Result<Prepared> {
-        let prompt_index = (index % self.prompts.len().max(1) as u64) as u32;
-        let prompt = self
-            .prompts
-            .get(prompt_index as usize)
-            .ok_or_else(|| anyhow::anyhow!("the workload has no prompts"))?;
+        let first = self.leg.map_or(0, |leg| leg.first_index);
+        let at = (index.saturating_sub(first) % self.prompts.len().max(1) as u64) as usize;
+        let prompt = self.prompts.get(at).ok_or_else(|| anyhow::anyhow!("the workload has no prompts"))?;
+        let of_the_run = |leg: Leg| leg.pair(index).checked_rem(leg.prompts.unwrap_or(u64::MAX));
+        let prompt_index = self.leg.and_then(of_the_run).unwrap_or(at as u64) as u32;
         let continuous_usage = self.options.stream && self.continuous_usage.load(Ordering::Relaxed);
         // Two for each prompt: usage on every chunk may be asked for at first, and no more later.
-        let number = 2 * prompt_index as usize + usize::from(continuous_usage);
+        let number = 2 * at + usize::from(continuous_usage);
         let body = self
             .bodies
             .get(number, 2 * self.prompts.len(), || self.options.body(prompt, continuous_usage))?;
@@ -87,6 +110,7 @@ impl Requests {
             prompt_chars: prompt.chars,
             continuous_usage,
             close,
+            leg: self.leg,
         })
     }
 
@@ -180,6 +204,7 @@ mod tests {
             nonce: 0x1234_5678_9abc_def0,
             continuous_usage: AtomicBool::new(false),
             bodies: Bodies::default(),
+            leg: None,
         }
     }
 

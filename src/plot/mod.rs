@@ -3,6 +3,7 @@
 //!
 //! [`theme`] is the one look; [`draw`] is what figures are drawn with.
 
+mod audit;
 pub mod draw;
 mod ecdf;
 mod split_violin;
@@ -19,7 +20,7 @@ use crate::stats::Estimate;
 use crate::units;
 
 /// Every figure, in the order of the report.
-pub const PLOTS: &[&dyn Plot] = &[&violin::Violin, &split_violin::SplitViolin, &ecdf::Ecdf];
+pub const PLOTS: &[&dyn Plot] = &[&violin::Violin, &split_violin::SplitViolin, &ecdf::Ecdf, &audit::Audit];
 
 /// One figure.
 pub trait Plot: Sync {
@@ -58,6 +59,19 @@ pub struct Sample {
     pub source: String,
 }
 
+/// One metric of one cell of an audit, by both ways, in the unit of the files.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arms {
+    pub metric: Metric,
+    /// Which cell.
+    pub about: String,
+    /// One value per successful request, in any order.
+    pub direct: Vec<f64>,
+    pub through: Vec<f64>,
+    /// Mean of the pairs' differences through − direct.
+    pub added: Option<Estimate>,
+}
+
 /// All that figures are made from.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PlotData {
@@ -68,6 +82,8 @@ pub struct PlotData {
     /// Requests that ended, successful or not.
     pub n_ended: usize,
     pub samples: Vec<Sample>,
+    /// Of an audit, metric by metric.
+    pub arms: Vec<Arms>,
     /// Mean of the paired differences client − server, in the unit of the files, by the metric of
     /// the server's side ([`Metric::QueuePrefill`]: client's TTFT − queue and prefill).
     pub differences: Vec<(Metric, Estimate)>,
@@ -94,10 +110,7 @@ impl PlotData {
 
     /// A sample's values, ascending and finite; `None` when there is none.
     fn ascending(&self, metric: Metric, side: Side) -> Option<Vec<f64>> {
-        let mut values = self.sample(metric, side)?.values.clone();
-        values.retain(|v| v.is_finite());
-        values.sort_unstable_by(f64::total_cmp);
-        (!values.is_empty()).then_some(values)
+        ascending(&self.sample(metric, side)?.values)
     }
 
     /// The mean paired difference whose server side is this metric.
@@ -119,6 +132,13 @@ impl PlotData {
         }
         parts.join(" · ")
     }
+}
+
+/// The finite values, ascending; `None` when there is none.
+fn ascending(values: &[f64]) -> Option<Vec<f64>> {
+    let mut values: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
+    values.sort_unstable_by(f64::total_cmp);
+    (!values.is_empty()).then_some(values)
 }
 
 /// What [`write`] did with one figure.
@@ -192,6 +212,13 @@ mod tests {
             n_ok: values.len(),
             n_ended: values.len(),
             samples,
+            arms: vec![Arms {
+                metric: Metric::Ttft,
+                about: "concurrency 8".to_owned(),
+                direct: values.to_vec(),
+                through: values.iter().map(|v| v + 0.25).collect(),
+                added: difference,
+            }],
             differences: difference.map(|e| (Metric::Ttft, e)).into_iter().collect(),
             hops: vec![AtHop {
                 hop: "edge".to_owned(),
@@ -321,6 +348,7 @@ mod tests {
                 sample(Side::Client, &[0.31, 0.25, 0.42]),
                 sample(Side::Server, &[0.30, 0.24, 0.40]),
             ],
+            arms: Vec::new(),
             differences: vec![(Metric::Ttft, Estimate::unbounded(0.0133, 3))],
             hops: Vec::new(),
         };

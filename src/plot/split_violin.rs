@@ -17,24 +17,25 @@ use crate::stats::Estimate;
 use crate::stats::quantile::quantile;
 use crate::units::{self, Scale};
 
-const COLUMN: f64 = (theme::WIDTH - 2.0 * theme::MARGIN) / 4.0;
+pub(super) const COLUMN: f64 = (theme::WIDTH - 2.0 * theme::MARGIN) / 4.0;
 /// A figure is at least this wide, so that its title fits.
-const NARROWEST: f64 = 500.0;
-const COLUMNS_HEIGHT: f64 = 454.0;
+pub(super) const NARROWEST: f64 = 500.0;
+/// From the top of the figure to the end of its first columns.
+pub(super) const COLUMNS_HEIGHT: f64 = 454.0;
 const DIFFERENCE: &str = "Δ mean: paired difference client − server, with its 95 % interval";
 
 /// The figure.
 pub struct SplitViolin;
 
-/// One column: both sides of a metric, ascending.
-struct Pair {
-    heading: String,
-    about: String,
-    server_name: String,
-    metric: Metric,
-    client: Vec<f64>,
-    server: Vec<f64>,
-    difference: Option<Estimate>,
+/// One column: a metric by two sides, left and right, ascending.
+pub(super) struct Pair {
+    pub(super) heading: String,
+    pub(super) about: String,
+    pub(super) names: [String; 2],
+    pub(super) metric: Metric,
+    pub(super) left: Vec<f64>,
+    pub(super) right: Vec<f64>,
+    pub(super) difference: Option<Estimate>,
 }
 
 impl Plot for SplitViolin {
@@ -65,7 +66,7 @@ impl Plot for SplitViolin {
             let column_width = (width - 2.0 * theme::MARGIN) / pairs.len() as f64;
             for (i, pair) in pairs.iter().enumerate() {
                 let left = theme::MARGIN + column_width * i as f64;
-                column(canvas, (left, left + column_width), pair)?;
+                column(canvas, (left, left + column_width), page::TOP, pair)?;
             }
             page::legend(canvas, size, notes)
         })?;
@@ -80,10 +81,10 @@ fn pairs(data: &PlotData) -> Vec<Pair> {
         Some(Pair {
             heading,
             about: if source.is_empty() { String::new() } else { format!("{server_name}: {source}") },
-            server_name: server_name.to_owned(),
+            names: ["client".to_owned(), server_name.to_owned()],
             metric: client,
-            client: data.ascending(client, Side::Client)?,
-            server: data.ascending(server, Side::Server)?,
+            left: data.ascending(client, Side::Client)?,
+            right: data.ascending(server, Side::Server)?,
             difference: data.difference(server),
         })
     };
@@ -102,39 +103,41 @@ fn pairs(data: &PlotData) -> Vec<Pair> {
         Some(Pair {
             heading: format!("{} at {}", hop.metric.name(), hop.hop),
             about: format!("{}: its own timers", hop.hop),
-            server_name: hop.hop.clone(),
+            names: ["client".to_owned(), hop.hop.clone()],
             metric: hop.metric,
-            client: ascending(&hop.client)?,
-            server: ascending(&hop.seen)?,
+            left: ascending(&hop.client)?,
+            right: ascending(&hop.seen)?,
             difference: hop.difference,
         })
     });
     [ttft].into_iter().chain(others).flatten().chain(hops).collect()
 }
 
-fn column(canvas: &Canvas, sides: (f64, f64), pair: &Pair) -> anyhow::Result<()> {
-    let Some(axis) = Axis::of(&[&pair.client, &pair.server], pair.metric.unit()) else {
+/// Draws a column that begins at `top`.
+pub(super) fn column(canvas: &Canvas, sides: (f64, f64), top: f64, pair: &Pair) -> anyhow::Result<()> {
+    let Some(axis) = Axis::of(&[&pair.left, &pair.right], pair.metric.unit()) else {
         return Ok(());
     };
-    let panel = Panel::in_column(sides, page::TOP, axis);
+    let panel = Panel::in_column(sides, top, axis);
     panel.draw(canvas, &pair.heading, &pair.about)?;
     let half_width = (0.44 * (panel.right - panel.left)).min(120.0);
     let x = panel.middle();
     let half = |values, part, colour, shift: f64| Body { values, part, x: x + shift, half_width, colour };
-    half(&pair.client, Part::LeftHalf, theme::CLIENT, -1.0).draw(canvas, &panel)?;
-    half(&pair.server, Part::RightHalf, theme::SERVER, 1.0).draw(canvas, &panel)?;
+    half(&pair.left, Part::LeftHalf, theme::CLIENT, -1.0).draw(canvas, &panel)?;
+    half(&pair.right, Part::RightHalf, theme::SERVER, 1.0).draw(canvas, &panel)?;
 
     for (row, name) in ["median", "p99", "n"].into_iter().enumerate() {
         panel.row_name(canvas, row + 1, name)?;
     }
     let offset = (0.26 * (panel.right - panel.left)).min(70.0);
-    numbers(canvas, &panel, x - offset, ("client", theme::CLIENT), &pair.client)?;
-    numbers(canvas, &panel, x + offset, (&pair.server_name, theme::SERVER_TEXT), &pair.server)?;
+    let [left, right] = &pair.names;
+    numbers(canvas, &panel, x - offset, (left, theme::CLIENT), &pair.left)?;
+    numbers(canvas, &panel, x + offset, (right, theme::SERVER_TEXT), &pair.right)?;
     if let Some(difference) = &pair.difference {
         let text = difference_text(difference, pair.metric);
         panel.note(canvas, 4, &text, theme::INK)?;
     }
-    panel.beyond(canvas, 5, &[&pair.client, &pair.server])
+    panel.beyond(canvas, 5, &[&pair.left, &pair.right])
 }
 
 /// The numbers below one half, headed by its name.

@@ -4,11 +4,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::Report;
 use super::tables::Table;
 use crate::metric::Metric;
 use crate::record::clocks::{ClockRelation, Clocks};
-use crate::record::hops::{HopPart, HopPath, HopSummary};
+use crate::record::hops::{HopPart, HopPath, HopSummary, Hops};
 use crate::units::{self, milliseconds};
 
 /// The way to the first, or the last, token; without rows where no hop tells of it.
@@ -78,8 +77,7 @@ fn how(part: &HopPart) -> String {
 }
 
 /// How each hop's rows were joined, and what its clock is known to.
-pub fn joins(report: &Report<'_>) -> Table {
-    let hops = &report.correlated.hops;
+pub fn joins(hops: &Hops) -> Table {
     let rows = hops.list.iter().map(|hop| {
         vec![
             hop.name.clone(),

@@ -1,9 +1,9 @@
 //! `summary.json`: every number of the report, for programs: the flat keys of `vllm bench serve` at
 //! the top level, ours beside them in sections. Times in sections are seconds.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{Artifact, Report, calibration, own, verdict, vllm_json};
+use super::{Artifact, Report, audit, calibration, own, verdict, vllm_json};
 use crate::metric::Metric;
 
 pub(super) const ARTIFACT: Artifact =
@@ -13,14 +13,14 @@ pub(super) const ARTIFACT: Artifact =
 const SCHEMA: u32 = 1;
 
 fn write(report: &Report<'_>) -> anyhow::Result<String> {
-    let mut top = vllm_json::keys(report);
+    let mut top = if report.audit.is_some() { Map::new() } else { vllm_json::keys(report) };
     let c = report.correlated;
-    let definitions: serde_json::Map<String, Value> =
+    let definitions: Map<String, Value> =
         Metric::ALL.iter().map(|m| (m.column().to_owned(), json!(m.definition()))).collect();
     let ours = [
         ("tare_schema", json!(SCHEMA)),
         ("run", json!(report.facts().into_iter().collect::<std::collections::BTreeMap<_, _>>())),
-        ("warnings", json!(report.summary.warnings(report.manifest))),
+        ("warnings", json!(report.warnings())),
         ("notes", json!(report.notes.iter().chain(&report.manifest.notes).collect::<Vec<_>>())),
         ("verdict", json!(verdict::line(report))),
         ("headline", serde_json::to_value(&c.headline)?),
@@ -40,6 +40,14 @@ fn write(report: &Report<'_>) -> anyhow::Result<String> {
         ("definitions", Value::Object(definitions)),
     ];
     top.extend(ours.map(|(key, value)| (key.to_owned(), value)));
+    if let Some(found) = report.audit {
+        // Both arms together are no load: what would show them as one is left out, and each arm has its own.
+        for of_one_load in ["headline", "breakdown", "breakdown_e2e", "over_window", "server_aggregate"] {
+            top.remove(of_one_load);
+        }
+        top.insert("audit".to_owned(), serde_json::to_value(found)?);
+        top.insert("verdict".to_owned(), json!(audit::verdict(report)));
+    }
     if let Some(found) = report.calibration() {
         top.insert(calibration::KEY.to_owned(), serde_json::to_value(found)?);
     }

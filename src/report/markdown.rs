@@ -3,15 +3,18 @@
 use std::fmt::Write as _;
 
 use super::tables::{self, Table};
-use super::{Artifact, Report, verdict};
+use super::{Artifact, Report, audit, verdict};
 
 pub(super) const ARTIFACT: Artifact = Artifact { file: "report.md", what: "the report for people", write };
 
 fn write(report: &Report<'_>) -> anyhow::Result<String> {
     let mut out = String::new();
     writeln!(out, "# {}\n", escape(&report.manifest.name))?;
-    for warning in report.summary.warnings(report.manifest) {
+    for warning in report.warnings() {
         writeln!(out, "> **Warning:** {}\n", escape(&warning))?;
+    }
+    for sentence in audit::verdict(report) {
+        writeln!(out, "**{}**\n", escape(&sentence))?;
     }
     for (label, value) in report.facts() {
         writeln!(out, "- {label}: {}", escape(&value))?;
@@ -42,10 +45,12 @@ fn write(report: &Report<'_>) -> anyhow::Result<String> {
         out,
         "- Percentiles: linear interpolation between order statistics. Intervals: 95 %, of requests in time order: for means the studentised block bootstrap (block length by Politis and White), for percentiles order statistics at the effective n."
     )?;
-    writeln!(
-        out,
+    let figures = if report.audit.is_some() {
+        "\n![Both ways, cell by cell](plots/audit.svg)"
+    } else {
         "\n![The run's four metrics](plots/req_metrics_violin.svg)\n\n![Client and server](plots/split_violin.svg)"
-    )?;
+    };
+    writeln!(out, "{figures}")?;
     Ok(out)
 }
 

@@ -1,6 +1,7 @@
 //! What people read: the correlated run as tables, Markdown and JSON. One file per writer, listed in
 //! [`ARTIFACTS`]. This module must not know how anything was measured.
 
+mod audit;
 mod breakdown;
 mod calibration;
 mod causes;
@@ -26,6 +27,7 @@ mod window;
 
 use anyhow::Context;
 
+pub use self::audit::name as cell_name;
 pub use self::diagnosis::print as print_diagnosis;
 pub use self::distributions::MetricSummary;
 pub use self::summary::{Counts, Summary};
@@ -33,6 +35,7 @@ pub use self::terminal::{print, print_calibration};
 pub use self::waterfall::print as print_waterfall;
 pub use self::window::View;
 
+use crate::record::audit::Found;
 use crate::record::correlated::Correlated;
 use crate::store::Manifest;
 
@@ -42,6 +45,8 @@ pub struct Report<'a> {
     pub manifest: &'a Manifest,
     pub correlated: &'a Correlated,
     pub summary: &'a Summary,
+    /// Of an audit: what it found.
+    pub audit: Option<&'a Found>,
     /// What was lost in reading the folder, and other things to be said.
     pub notes: &'a [String],
 }
@@ -67,6 +72,13 @@ pub fn write_all(folder: &std::path::Path, report: &Report<'_>) -> anyhow::Resul
 }
 
 impl Report<'_> {
+    /// What a reader must know before any number.
+    fn warnings(&self) -> Vec<String> {
+        let mut said = self.summary.warnings(self.manifest);
+        said.extend(self.audit.into_iter().flat_map(audit::warnings));
+        said
+    }
+
     /// What the run was, as label and value.
     fn facts(&self) -> Vec<(&'static str, String)> {
         let m = self.manifest;
@@ -91,13 +103,18 @@ impl Report<'_> {
         if let (Some(cpu), Some(cpus)) = (&m.host.cpu_model, m.host.cpus) {
             facts.push(("client", format!("{cpu}, {cpus} CPUs")));
         }
-        facts.extend(window::facts(self));
+        if self.audit.is_none() {
+            facts.extend(window::facts(self));
+        }
         facts
     }
 
     /// The arrival process, as a person would say it.
     fn load_in_words(&self) -> String {
         let at = |pointer: &str| self.manifest.config.pointer(pointer);
+        if let Some(found) = self.audit {
+            return audit::load_in_words(found);
+        }
         let number = |pointer: &str| at(pointer).and_then(serde_json::Value::as_f64);
         let arrival = match at("/load/arrival/kind").and_then(serde_json::Value::as_str) {
             Some("closed") => format!(

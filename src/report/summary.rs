@@ -134,6 +134,17 @@ impl Summary {
         }
     }
 
+    /// Leaves only what is true of requests of whatever load: those of an audit are of many.
+    pub fn leave_out_figures(&mut self) {
+        (self.client, self.server, self.rounds) = (Vec::new(), Vec::new(), None);
+        self.totals = Totals {
+            input_tokens: self.totals.input_tokens,
+            output_tokens: self.totals.output_tokens,
+            requests_without_usage: self.totals.requests_without_usage,
+            ..Totals::default()
+        };
+    }
+
     /// One client metric.
     pub fn of(&self, metric: Metric) -> Option<&MetricSummary> {
         self.client.iter().find(|m| m.metric == metric)

@@ -2,9 +2,12 @@
 //! This file must not know Markdown or terminals.
 
 use super::distributions::MetricSummary;
-use super::{Report, breakdown, calibration, clocks, gaps, hops, next_level, over_window, own, verdicts};
+use super::{
+    Report, audit, breakdown, calibration, clocks, gaps, hops, next_level, over_window, own, verdicts,
+};
 use crate::metric::{Metric, Unit};
-use crate::record::correlated::Verdict;
+use crate::record::correlated::{HeadlineRow, Verdict};
+use crate::record::hops::HopSummary;
 use crate::stats::Estimate;
 use crate::units::{self, Scale};
 
@@ -19,7 +22,22 @@ pub struct Table {
 
 /// Every table of the report, in order; empty ones left out.
 pub fn all(report: &Report<'_>) -> Vec<Table> {
-    let tables = [
+    let tables = match report.audit {
+        Some(found) => {
+            // Nothing that would show both arms as one load.
+            let hops = hops::joins(&report.correlated.hops);
+            let common = [checks(report), clocks::table(report), own::table(report), errors(report)];
+            let both = |table: Table| Table { title: format!("{}, both arms", table.title), ..table };
+            let found = audit::tables(found, verdicts::table(report));
+            found.into_iter().chain([hops]).chain(common.map(both)).collect()
+        }
+        None => of_a_run(report),
+    };
+    tables.into_iter().filter(|t| !t.rows.is_empty()).collect()
+}
+
+fn of_a_run(report: &Report<'_>) -> Vec<Table> {
+    vec![
         headline(report),
         hops::path(report.correlated.hops.ttft.as_ref()),
         hops::path(report.correlated.hops.e2e.as_ref()),
@@ -32,12 +50,11 @@ pub fn all(report: &Report<'_>) -> Vec<Table> {
         calibration::section(report),
         whole_run(report, over_window::table(report)),
         whole_run(report, clocks::table(report)),
-        whole_run(report, hops::joins(report)),
+        whole_run(report, hops::joins(&report.correlated.hops)),
         whole_run(report, checks(report)),
         own::table(report),
         errors(report),
-    ];
-    tables.into_iter().filter(|t| !t.rows.is_empty()).collect()
+    ]
 }
 
 /// Marks a table that no window cuts, where the report is made from one.
@@ -50,16 +67,36 @@ fn whole_run(report: &Report<'_>, table: Table) -> Table {
 
 /// Tables that only the written report has room for.
 pub fn more(report: &Report<'_>) -> Vec<Table> {
-    breakdown::by(&report.correlated.breakdown)
+    match report.audit {
+        Some(found) => audit::more(found),
+        None => breakdown::by(&report.correlated.breakdown),
+    }
 }
 
 /// The table the tool exists for: logged by tool | logged by each hop | logged by server | tare.
 pub fn headline(report: &Report<'_>) -> Table {
+    let mut table = headline_of(&report.correlated.headline, &report.correlated.hops.list);
+    let lockstep = report.summary.rounds.map(|rounds| {
+        format!(
+            "The users moved in lockstep: intervals and effective n are of {} rounds, whose requests share their fate.",
+            units::count(rounds as u64)
+        )
+    });
+    // After the sentence on what is compared.
+    table.below.splice(1..1, lockstep);
+    table
+}
+
+/// The same of some requests.
+pub fn headline_of(rows: &[HeadlineRow], hops: &[HopSummary]) -> Table {
     let figure = |e: Option<Estimate>, unit: Unit| e.map_or_else(|| "–".to_owned(), |e| show(&e, unit));
-    let hops = &report.correlated.hops.list;
-    let rows = report
-        .correlated
-        .headline
+    let mut below =
+        vec!["Means with 95 % intervals; both sides by the same estimator; tare = tool − server.".to_owned()];
+    below.extend((!hops.is_empty()).then(|| HOP_STATIONS.to_owned()));
+    let mut figures = rows.iter().filter_map(|row| row.tare.or(row.tool));
+    below.extend(figures.any(|f| f.is_dependent()).then(|| EFFECTIVE.to_owned()));
+    below.extend(rows.iter().filter_map(|r| r.note.as_ref().map(|n| format!("{}: {n}", r.title))));
+    let rows = rows
         .iter()
         .map(|row| {
             let unit = row.metric.unit();
@@ -77,24 +114,6 @@ pub fn headline(report: &Report<'_>) -> Table {
             cells
         })
         .collect();
-    let mut below =
-        vec!["Means with 95 % intervals; both sides by the same estimator; tare = tool − server.".to_owned()];
-    below.extend(report.summary.rounds.map(|rounds| {
-        format!(
-            "The users moved in lockstep: intervals and effective n are of {} rounds, whose requests share their fate.",
-            units::count(rounds as u64)
-        )
-    }));
-    below.extend((!hops.is_empty()).then(|| HOP_STATIONS.to_owned()));
-    let figures = report.correlated.headline.iter().filter_map(|row| row.tare.or(row.tool));
-    below.extend(figures.into_iter().any(|f| f.is_dependent()).then(|| EFFECTIVE.to_owned()));
-    below.extend(
-        report
-            .correlated
-            .headline
-            .iter()
-            .filter_map(|r| r.note.as_ref().map(|n| format!("{}: {n}", r.title))),
-    );
     Table {
         title: "Client and server".to_owned(),
         head: strings(&["", "logged by tool"])
@@ -225,7 +244,8 @@ fn errors(report: &Report<'_>) -> Table {
     }
 }
 
-/// The seed's block of text, whose lines people know.
+/// The seed's block of text, whose lines people know; of an audit only the counts, since its figures would be
+/// those of no load.
 pub fn seed_block(report: &Report<'_>) -> String {
     let s = report.summary;
     let mut lines = vec![
@@ -237,6 +257,9 @@ pub fn seed_block(report: &Report<'_>) -> String {
         lines.push(format!("In Flight at the End: {}", s.counts.in_flight));
     }
     lines.push(format!("Test Duration: {:.2} seconds", s.duration_s));
+    if report.audit.is_some() {
+        return lines.join("\n");
+    }
     lines.push(format!("Requests/sec: {:.2}", s.totals.requests_rps));
     let blocks = [
         (Metric::Ttft, "Time to First Token (TTFT):", "seconds"),
@@ -285,7 +308,7 @@ const EFFECTIVE: &str = "eff.: requests that shared a queue are alike; so many i
 const ONE_SIDED: &str = "≥: the lower 95 % bound. n too small: it has no upper bound, as the effective n is too small for the largest value seen to be one.";
 
 /// `1,479`, or `1,479 (eff. 412)` where observations depend on each other.
-fn counted(e: &Estimate) -> String {
+pub(super) fn counted(e: &Estimate) -> String {
     let n = units::count(e.n as u64);
     if e.is_dependent() { format!("{n} (eff. {})", units::count(e.n_eff.round() as u64)) } else { n }
 }

@@ -4,11 +4,11 @@ use std::io::{self, Write};
 
 use comfy_table::{ContentArrangement, LineStyle, Table as Grid, TableStyle};
 
-use super::Report;
 use super::calibration;
 use super::tables::{self, Table};
 use super::verdict;
 use super::window;
+use super::{Report, audit};
 use crate::record::calibration::Calibration;
 
 /// A line above, below and under the head; nothing between rows.
@@ -21,10 +21,13 @@ const USUAL_WIDTH: u16 = 140;
 
 /// Prints the report's short form to `out`.
 pub fn print(out: &mut impl Write, report: &Report<'_>) -> io::Result<()> {
-    for warning in report.summary.warnings(report.manifest) {
+    for warning in report.warnings() {
         writeln!(out, "warning: {warning}")?;
     }
-    for (label, value) in window::facts(report) {
+    for sentence in audit::verdict(report) {
+        writeln!(out, "{sentence}")?;
+    }
+    for (label, value) in window::facts(report).iter().filter(|_| report.audit.is_none()) {
         writeln!(out, "{label}: {value}")?;
     }
     writeln!(out, "\n{}\n", tables::seed_block(report))?;

@@ -9,8 +9,10 @@ use serde::Deserialize;
 use crate::clock::{Step, UnixNs, on_axis};
 use crate::correlate;
 use crate::correlate::hops::stations;
+use crate::error::usage;
 use crate::metric::Metric;
-use crate::plot::{self, AtHop, PlotData, Sample, Side};
+use crate::plot::{self, Arms, AtHop, PlotData, Sample, Side};
+use crate::record::audit;
 use crate::record::correlated::Correlated;
 use crate::record::hops::HopSummary;
 use crate::record::own::{self, OwnLag};
@@ -28,6 +30,8 @@ pub struct Recomputed {
     pub manifest: Manifest,
     pub correlated: Correlated,
     pub summary: Summary,
+    /// Of an audit: what it found.
+    pub audit: Option<audit::Found>,
     pub notes: Vec<String>,
 }
 
@@ -38,6 +42,7 @@ impl Recomputed {
             manifest: &self.manifest,
             correlated: &self.correlated,
             summary: &self.summary,
+            audit: self.audit.as_ref(),
             notes: &self.notes,
         }
     }
@@ -54,6 +59,12 @@ pub fn recompute_within(folder: &Path, selection: Selection) -> anyhow::Result<R
     let folder = RunFolder::open(folder).map_err(super::unusable)?;
     let mut data = RunData::read(&folder)?;
     let notes = data.complaints();
+    let plan = data.manifest.extra.get(audit::KEY).and_then(|value| audit::Plan::deserialize(value).ok());
+    if plan.is_some() && selection != Selection::All {
+        return Err(usage("an audit has no window: the rounds of its two arms are in turn")
+            .hint("leave `--window` out")
+            .into());
+    }
     write_tables(&folder, &data)?;
     let mut correlated = correlated(&mut data)?;
     table::write_joined(&folder.file(JOINED), &correlated.rows)?;
@@ -66,8 +77,12 @@ pub fn recompute_within(folder: &Path, selection: Selection) -> anyhow::Result<R
         data.events = data.events.only(|id| kept.contains(id));
     }
     let own = own_of(&data.manifest);
-    let summary = Summary::new(&correlated, &data.events, own, view);
-    let recomputed = Recomputed { manifest: data.manifest, correlated, summary, notes };
+    let mut summary = Summary::new(&correlated, &data.events, own, view);
+    let audit = plan.map(|plan| correlate::audit::found(&correlated, &plan, SEED));
+    if audit.is_some() {
+        summary.leave_out_figures();
+    }
+    let recomputed = Recomputed { manifest: data.manifest, correlated, summary, audit, notes };
     let report = recomputed.report();
     report::write_all(folder.path(), &report)?;
     plot::write(&folder.plots()?, &plot_data(&report))?;
@@ -165,6 +180,15 @@ fn write_tables(folder: &RunFolder, data: &RunData) -> anyhow::Result<()> {
 fn plot_data(report: &Report<'_>) -> PlotData {
     let ok: Vec<&JoinedRow> =
         report.correlated.rows.iter().filter(|j| j.client.status == Status::Ok).collect();
+    if let Some(found) = report.audit {
+        return PlotData {
+            run: report.manifest.name.clone(),
+            n_ok: report.summary.counts.ok,
+            n_ended: report.summary.counts.total - report.summary.counts.in_flight,
+            arms: arms(found, &ok),
+            ..PlotData::default()
+        };
+    }
     let mut samples = Vec::new();
     let mut add = |metric, side, source: &str, value: &dyn Fn(&JoinedRow) -> Option<f64>| {
         let values: Vec<f64> = ok.iter().filter_map(|j| value(j)).collect();
@@ -199,6 +223,7 @@ fn plot_data(report: &Report<'_>) -> PlotData {
         n_ok: counts.ok,
         n_ended: counts.total - counts.in_flight,
         samples,
+        arms: Vec::new(),
         differences: report
             .correlated
             .headline
@@ -227,6 +252,26 @@ fn at_hops(ok: &[&JoinedRow], list: &[HopSummary]) -> Vec<AtHop> {
         Some(AtHop { hop, metric: station.metric, client, seen, difference })
     };
     list.iter().enumerate().filter_map(at_hop).collect()
+}
+
+/// What an audit's two arms measured, cell by cell.
+fn arms(found: &audit::Found, ok: &[&JoinedRow]) -> Vec<Arms> {
+    let mut all = Vec::new();
+    for metric in [Metric::Ttft, Metric::ItlMean] {
+        let of = |r: &RequestRow| if metric == Metric::Ttft { r.ttft_s } else { r.itl_mean_s };
+        for cell in &found.cells {
+            let values = audit::Arm::BOTH.map(|arm| {
+                let rows = ok.iter().map(|j| &j.client);
+                let rows = rows.filter(|r| r.arm == Some(arm) && r.cell == Some(cell.number));
+                rows.filter_map(of).collect()
+            });
+            let [direct, through] = values;
+            let figure = cell.figures.iter().find(|figure| figure.metric == metric);
+            let about = report::cell_name(&cell.cell, found);
+            all.push(Arms { metric, about, direct, through, added: figure.map(|f| f.added_mean) });
+        }
+    }
+    all
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 //! - [`histogram`]: what cumulative buckets say about quantiles; counter resets
 //! - [`log_histogram`]: quantiles of values that are not kept
 //! - [`goodput`]: requests per second that met every objective
+//! - [`linear`]: sums and differences of independent estimates
 //! - [`hull`]: all lines between two clouds of points
 //! - [`kde`], with [`bandwidth`]: the density that violins draw
 
@@ -25,6 +26,7 @@ pub mod goodput;
 pub mod histogram;
 pub mod hull;
 pub mod kde;
+pub mod linear;
 pub mod log_histogram;
 pub mod moments;
 mod normal;

@@ -24,6 +24,11 @@ pub struct Rounds {
 }
 
 impl Rounds {
+    /// Rounds that are known: each request's number, and the label of its round.
+    pub fn known(labels: impl Iterator<Item = (u64, u32)>) -> Self {
+        Self { of: labels.collect() }
+    }
+
     /// Finds the rounds: each user's k-th request is in round k, every user but those of the last
     /// round has one in each, no round begins before all of the last one have started, and a round's
     /// starts lie close together. Anything else is no lockstep, and there are no rounds.

@@ -9,7 +9,7 @@ use polars::prelude::{Column, DataFrame, NamedFrom, ParquetCompression, ParquetW
 use super::folder::replace_file;
 use crate::clock::UnixNs;
 use crate::record::{
-    HopRow, JoinedRow, LogEvent, LogRow, RequestRow, ScrapePhase, ScrapeRow, Source, SpanRow, StatRow,
+    Arm, HopRow, JoinedRow, LogEvent, LogRow, RequestRow, ScrapePhase, ScrapeRow, Source, SpanRow, StatRow,
 };
 
 /// `results.parquet`: one row a request.
@@ -89,6 +89,10 @@ fn request_columns(rows: &[&RequestRow]) -> Vec<Column> {
         "index": |r| r.index,
         "prompt_index": |r| r.prompt_index,
         "user": |r| r.user,
+        "arm": |r| r.arm.map(Arm::as_str),
+        "cell": |r| r.cell,
+        "round": |r| r.round,
+        "pair": |r| r.pair,
         "endpoint": |r| r.endpoint.as_str(),
         "streamed": |r| r.streamed,
         "scheduled_unix_ns": |r| r.scheduled_unix_ns.0,

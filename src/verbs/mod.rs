@@ -1,5 +1,6 @@
 //! One file per verb: what it reads, what it calls, what it writes. The work is done elsewhere.
 
+pub mod audit;
 pub mod calibrate;
 pub mod correlate;
 pub mod doctor;

@@ -31,10 +31,16 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
         super::unless_closed(report::print(&mut out, &outcome.recomputed.report()))?;
     }
     super::unless_closed(writeln!(out, "{}", outcome.folder.display()))?;
-    if outcome.exit == Exit::Broken {
-        error::print(&mut std::io::stderr(), &nothing_succeeded(&outcome))?;
-    }
+    tell_of_nothing(&outcome)?;
     Ok(outcome.exit)
+}
+
+/// Says so where nothing succeeded.
+pub(super) fn tell_of_nothing(outcome: &run::Outcome) -> std::io::Result<()> {
+    if outcome.exit == Exit::Broken {
+        error::print(&mut std::io::stderr(), &nothing_succeeded(outcome))?;
+    }
+    Ok(())
 }
 
 /// Says why the run ends with an error although it was made to its end.

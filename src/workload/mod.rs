@@ -3,11 +3,13 @@
 //!
 //! - [`sharegpt`], [`jsonl`]: dataset readers; they keep the good entries, and count the others
 //! - [`synthetic`]: random words; [`tokens`]: how long a text is, about; [`draw`]: seeded chance
+//! - [`rounds`]: what an audit's rounds send
 //! - [`plan`]: what a configuration and its workload will do, in words
 
 pub mod draw;
 pub mod jsonl;
 pub mod plan;
+pub mod rounds;
 pub mod sharegpt;
 pub mod synthetic;
 pub mod tokens;

@@ -4,7 +4,7 @@
 use std::fmt::{self, Write};
 
 use super::{Skipped, Workload};
-use crate::config::{Arrival, Config, Connections};
+use crate::config::{Arrival, Audit, Config, Connections};
 use crate::units::count;
 
 /// The configuration as YAML, then the plan.
@@ -19,7 +19,10 @@ fn plan(out: &mut String, config: &Config, workload: &Workload) -> fmt::Result {
     let mut row = |title: &str, text: String| writeln!(out, "{title:<9} {text}");
     row("server", server(config))?;
     row("request", request(config))?;
-    row("prompts", prompts(workload))?;
+    let audit = config.audit.as_ref();
+    if audit.is_none_or(|audit| audit.prompt_tokens.is_empty()) {
+        row("prompts", prompts(workload))?;
+    }
     for (skipped, why) in [(&workload.broken, "broken"), (&workload.pruned, "left out for their length")] {
         if skipped.count > 0 {
             row("", skipped_text(skipped, why))?;
@@ -32,8 +35,14 @@ fn plan(out: &mut String, config: &Config, workload: &Workload) -> fmt::Result {
     if asked > workload.prompts.len() {
         row("", format!("{} different ones were asked for; the dataset has fewer", count(asked as u64)))?;
     }
-    row("load", load(config))?;
-    row("", end(config, workload))?;
+    if let Some(audit) = audit {
+        row("through", audit.through.clone())?;
+        row("cells", cells(audit))?;
+        row("rounds", rounds(audit))?;
+    } else {
+        row("load", load(config))?;
+        row("", end(config, workload))?;
+    }
     row("observe", observe(config))?;
     let output = config.output.as_ref().map(|path| path.display().to_string());
     row("output", output.unwrap_or_else(|| format!("output/{}-TIME", config.name)))
@@ -109,6 +118,34 @@ fn load(config: &Config) -> String {
         Arrival::Poisson { rate_rps } => {
             format!("open loop, {rate_rps} requests/s on average (Poisson){cap}")
         }
+    }
+}
+
+fn cells(audit: &Audit) -> String {
+    let list = |levels: &[u32]| levels.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+    let sizes = match audit.prompt_tokens.as_slice() {
+        [] => "prompts of the dataset".to_owned(),
+        sizes => format!("{} prompt tokens", list(sizes)),
+    };
+    let connections: Vec<&str> = audit.connections.iter().map(|c| c.as_str()).collect();
+    format!(
+        "every combination of {} users at once, {sizes}, {} connections",
+        list(&audit.concurrency),
+        connections.join(", ")
+    )
+}
+
+fn rounds(audit: &Audit) -> String {
+    let each = audit.requests_per_user;
+    let per_round = format!("in each, every user sends {each} requests by each way");
+    match (audit.rounds, audit.duration_s) {
+        (Some(rounds), duration_s) => {
+            let requests = count(audit.requests_of(rounds));
+            let or = duration_s.map(|s| format!(", or those begun within {s} s")).unwrap_or_default();
+            format!("{rounds} of each cell{or}; {per_round}: {requests} requests in all")
+        }
+        (None, Some(duration_s)) => format!("those begun within {duration_s} s; {per_round}"),
+        (None, None) => per_round,
     }
 }
 

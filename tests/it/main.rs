@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::float_cmp)]
 
 mod arrivals;
+mod audit;
 mod bad_input;
 mod calibrate;
 mod connections;

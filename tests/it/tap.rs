@@ -25,15 +25,15 @@ const READING_NS: i64 = 20_000;
 const ASK: &[u8] = b"POST /v1/chat/completions HTTP/1.1\r\nX-Request-Id: mine\r\nContent-Length: 2\r\n\r\n{}";
 
 /// A tap as a process of its own; ended when dropped.
-struct Tap {
+pub struct Tap {
     place: Place,
     child: Child,
     out: BufReader<ChildStdout>,
-    address: SocketAddr,
+    pub address: SocketAddr,
 }
 
 impl Tap {
-    fn start(upstream: &str) -> Self {
+    pub fn start(upstream: &str) -> Self {
         let place = Place::new();
         let mut command =
             place.command(&format!("tap --listen 0 --upstream {upstream} --output {}", Self::FILE));
@@ -56,13 +56,13 @@ impl Tap {
     }
 
     /// The rows so far; each line is whole.
-    fn rows(&self) -> Vec<Exchange> {
+    pub fn rows(&self) -> Vec<Exchange> {
         let text = std::fs::read_to_string(self.file()).unwrap();
         assert!(text.is_empty() || text.ends_with('\n'), "{text}");
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    fn wait_for(&self, rows: usize) -> Vec<Exchange> {
+    pub fn wait_for(&self, rows: usize) -> Vec<Exchange> {
         wait_until("the tap has written its rows", || self.rows().len() >= rows);
         self.rows()
     }

@@ -183,6 +183,7 @@ pub fn plan(address: SocketAddr) -> Plan {
             nonce: 1,
             continuous_usage: AtomicBool::new(false),
             bodies: load::Bodies::default(),
+            leg: None,
         }),
         load: Load {
             arrival: Arrival::Closed { users: 1, ramp_s: 0.0 },
@@ -203,6 +204,7 @@ pub fn plan(address: SocketAddr) -> Plan {
         seed: 0,
         tls: None,
         stamps: StampSource::Kernel,
+        leg: None,
     }
 }
 
@@ -487,7 +489,7 @@ fn a_warm_up_that_is_refused_for_that_is_sent_again_too() {
     let mut plan = plan(server.address);
     plan.load.warmups = 2;
     Arc::get_mut(&mut plan.requests).unwrap().continuous_usage = AtomicBool::new(true);
-    let rows = load::warm_up(&plan, &CancellationToken::new()).unwrap();
+    let rows = load::warm_up(&plan, 0, &CancellationToken::new()).unwrap();
     assert_eq!(rows.iter().map(|row| row.status).collect::<Vec<_>>(), [Status::Ok, Status::Ok]);
 }
 

@@ -8,17 +8,19 @@ mod workload;
 
 use std::path::{Path, PathBuf};
 
+pub(super) use self::target::api_key;
+
 use super::check::{Check, Limits, Origins};
 use super::file::File;
-use super::{Config, embedded, hops, overlay, texts};
-use crate::cli::RunArgs;
-use crate::error::Failure;
+use super::{Config, audit, embedded, hops, overlay, texts};
+use crate::cli::{AuditArgs, RunArgs};
+use crate::error::{Failure, usage};
 
 /// As `vllm bench serve --num-prompts`.
 const DEFAULT_REQUESTS: u64 = 1000;
 const MONTH_S: f64 = 30.0 * 86_400.0;
 const SPAN: Limits = Limits::from(0.0, MONTH_S, "seconds");
-const POSITIVE_SPAN: Limits = Limits::above(0.0, MONTH_S, "seconds");
+pub(super) const POSITIVE_SPAN: Limits = Limits::above(0.0, MONTH_S, "seconds");
 
 /// Lays the flags over the file and resolves everything. `env` looks up environment variables.
 pub fn resolve(
@@ -29,8 +31,38 @@ pub fn resolve(
 ) -> Result<Config, Failure> {
     let mut origins = Origins::new(source);
     overlay::lay(flags, &mut file, &mut origins);
-    let mut check = Check::new(&origins);
+    all(file, source, flags, env, &origins)
+}
+
+/// The same for an audit, whose own flags stand beside those of a run.
+pub fn resolve_audit(
+    mut file: File,
+    source: Option<&Path>,
+    args: &AuditArgs,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Config, Failure> {
+    let mut origins = Origins::new(source);
+    let flags = audit::as_run(args);
+    overlay::lay(&flags, &mut file, &mut origins);
+    audit::lay(args, &mut file, &mut origins);
+    all(file, source, &flags, env, &origins)
+}
+
+fn all(
+    mut file: File,
+    source: Option<&Path>,
+    flags: &RunArgs,
+    env: &dyn Fn(&str) -> Option<String>,
+    origins: &Origins,
+) -> Result<Config, Failure> {
+    let mut check = Check::new(origins);
     texts::lay(flags, &mut file, &mut check);
+    let audit = file.audit.take().map(|given| audit::resolve(&given, &mut file, env, &mut check));
+    if audit.as_ref().is_some_and(|_| file.target.base_url.is_none()) {
+        // Nothing else can be told of an audit without a server.
+        check.finish()?;
+        return Err(usage("an audit needs a server: `--direct URL`"));
+    }
 
     let seed = file.seed.unwrap_or(0);
     let load = load::load(&file, &mut check);
@@ -38,7 +70,7 @@ pub fn resolve(
     let mut embedded = embedded::from_file(&file, seed, &mut check);
     let observe = observe::observe(&file, &mut embedded, &mut check);
     let config = Config {
-        name: name(&file, source, &mut check),
+        name: name(&file, source, if audit.is_some() { "audit" } else { "run" }, &mut check),
         target: target::target(&mut file, embedded, env, &mut check),
         workload,
         load,
@@ -50,13 +82,14 @@ pub fn resolve(
         output: output(file.output, &mut check),
         overwrite: file.overwrite.unwrap_or(false),
         calibrate: file.calibrate.unwrap_or(false),
+        audit,
     };
     check.finish()?;
     Ok(config)
 }
 
 /// The name given, else the configuration file's.
-fn name(file: &File, source: Option<&Path>, check: &mut Check<'_>) -> String {
+fn name(file: &File, source: Option<&Path>, usual: &str, check: &mut Check<'_>) -> String {
     let fits = |name: &str| {
         !name.is_empty()
             && !name.starts_with(['.', '-'])
@@ -70,7 +103,7 @@ fn name(file: &File, source: Option<&Path>, check: &mut Check<'_>) -> String {
         return name.clone();
     }
     let stem = source.and_then(Path::file_stem).map(|stem| stem.to_string_lossy().into_owned());
-    stem.filter(|stem| fits(stem)).unwrap_or_else(|| "run".to_owned())
+    stem.filter(|stem| fits(stem)).unwrap_or_else(|| usual.to_owned())
 }
 
 fn output(output: Option<PathBuf>, check: &mut Check<'_>) -> Option<PathBuf> {

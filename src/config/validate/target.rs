@@ -56,7 +56,9 @@ pub fn target(
         path: given.path.take(),
         model: given.model.take(),
         headers,
-        api_key: api_key_env.as_ref().and_then(|variable| api_key(variable, env, check)),
+        api_key: api_key_env
+            .as_ref()
+            .and_then(|variable| api_key("target.api_key_env", variable, env, check)),
         api_key_env,
         base_url: base_url.map(|url| url.to_string()),
         ca_cert: given.ca_cert.take(),
@@ -86,22 +88,27 @@ fn base_url(given: &mut file::Target, check: &mut Check<'_>) -> Option<HttpUrl> 
 const USUAL_KEY: &str = "OPENAI_API_KEY";
 
 /// The key in an environment variable; messages never show it.
-fn api_key(variable: &str, env: &dyn Fn(&str) -> Option<String>, check: &mut Check<'_>) -> Option<String> {
+pub fn api_key(
+    field: &str,
+    variable: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+    check: &mut Check<'_>,
+) -> Option<String> {
     if variable.is_empty() || !variable.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
         // Not quoted: it may be the key itself.
         let message = "expected the name of an environment variable (letters, digits and `_`)";
-        check.problem("target.api_key_env", message, "the key itself is never given here");
+        check.problem(field, message, "the key itself is never given here");
         return None;
     }
     let key = env(variable).map(|key| key.trim().to_owned()).filter(|key| !key.is_empty());
     let Some(key) = key else {
         let message = format!("the environment variable `{variable}` is not set");
-        check.problem("target.api_key_env", message, format!("`export {variable}=…` before the run"));
+        check.problem(field, message, format!("`export {variable}=…` before the run"));
         return None;
     };
     if !key.bytes().all(|b| b.is_ascii_graphic()) {
         let message = format!("the key in `{variable}` has characters that cannot be sent in a header");
-        check.problem("target.api_key_env", message, "expected printable ASCII without spaces");
+        check.problem(field, message, "expected printable ASCII without spaces");
     }
     Some(key)
 }

@@ -19,7 +19,7 @@ pub mod signature;
 #[allow(clippy::unwrap_used, clippy::float_cmp)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use self::case::Case;
 use crate::record::own::OwnLag;
@@ -92,44 +92,16 @@ impl<'a> Route<'a> {
     #[must_use]
     pub fn beside(mut self, direct: impl IntoIterator<Item = &'a JoinedRow>, events: &Events) -> Self {
         self.direct = direct.into_iter().map(|row| Passage::new(row, events)).collect();
-        let mut by_prompt: HashMap<u32, Vec<&'a JoinedRow>> = HashMap::new();
+        let key =
+            |row: &JoinedRow| (row.client.pair, row.client.pair.is_none().then_some(row.client.prompt_index));
+        let mut by_key: HashMap<(Option<u64>, Option<u32>), Vec<&'a JoinedRow>> = HashMap::new();
         for passage in &self.direct {
-            by_prompt.entry(passage.row.client.prompt_index).or_default().push(passage.row);
+            by_key.entry(key(passage.row)).or_default().push(passage.row);
         }
         for passage in &mut self.passages {
-            let twins = by_prompt.get_mut(&passage.row.client.prompt_index);
+            let twins = by_key.get_mut(&key(passage.row));
             passage.twin =
                 twins.and_then(|twins| if twins.is_empty() { None } else { Some(twins.remove(0)) });
-        }
-        self
-    }
-
-    /// The same, with what hops told, found by the request's ids alone: of ids that several requests have
-    /// nothing is found.
-    #[must_use]
-    pub fn with_hops_by_id(mut self, hops: &'a [HopRow]) -> Self {
-        let mut owners: HashMap<&str, Option<usize>> = HashMap::new();
-        for (i, passage) in self.passages.iter().enumerate() {
-            let client = &passage.row.client;
-            let ids: HashSet<&str> = [
-                Some(client.request_id.as_str()),
-                client.response_id.as_deref(),
-                Some(client.trace_id.as_str()),
-            ]
-            .into_iter()
-            .flatten()
-            .filter(|id| !id.is_empty())
-            .collect();
-            for id in ids {
-                owners.entry(id).and_modify(|owner| *owner = None).or_insert(Some(i));
-            }
-        }
-        for hop in hops {
-            let ids = [&hop.request_id, &hop.response_id, &hop.trace_id];
-            let owner = ids.into_iter().flatten().find_map(|id| *owners.get(id.as_str())?);
-            if let Some(passage) = owner.and_then(|i| self.passages.get_mut(i)) {
-                passage.hops.push(hop);
-            }
         }
         self
     }
@@ -159,7 +131,7 @@ impl<'a> Passage<'a> {
         Self {
             row,
             events: rows.into_iter().flatten().filter_map(|n| events.row(n)).collect(),
-            hops: Vec::new(),
+            hops: row.hops.iter().flatten().map(|passage| &passage.row).collect(),
             twin: None,
         }
     }

@@ -101,6 +101,17 @@ fn joined(one: Finished) -> JoinedRow {
     super::super::correlate(vec![one.row], &inputs).unwrap().rows.remove(0)
 }
 
+/// Each hop row beside the request whose id it has.
+fn with_hops<'a>(mut route: Route<'a>, hops: &'a [HopRow]) -> Route<'a> {
+    for hop in hops {
+        let of_hop = |p: &&mut Passage<'_>| hop.request_id.as_ref() == Some(&p.row.client.request_id);
+        if let Some(passage) = route.passages.iter_mut().find(of_hop) {
+            passage.hops.push(hop);
+        }
+    }
+    route
+}
+
 fn names(verdicts: &[VerdictRow]) -> Vec<&str> {
     verdicts.iter().map(|v| v.rule).collect()
 }
@@ -302,7 +313,7 @@ fn a_head_is_held_only_where_it_is_known_to_be_sent_early() {
 
     let hops: Vec<HopRow> =
         rows.iter().map(|row| hop(row, |hop| hop.upstream_head_s = Some(0.001))).collect();
-    let verdicts = diagnose(&alone.with_hops_by_id(&hops));
+    let verdicts = diagnose(&with_hops(alone, &hops));
     assert_eq!(
         (names(&verdicts), verdicts[0].products.as_slice()),
         (vec!["head_held"], &["nginx".to_owned()][..])
@@ -310,10 +321,7 @@ fn a_head_is_held_only_where_it_is_known_to_be_sent_early() {
     // A server that sends its head with the first token is none's fault.
     let hops: Vec<HopRow> =
         rows.iter().map(|row| hop(row, |hop| hop.upstream_head_s = Some(0.060))).collect();
-    assert_eq!(
-        names(&diagnose(&Route::new("through", &rows, &events, &VLLM).with_hops_by_id(&hops))),
-        [""; 0]
-    );
+    assert_eq!(names(&diagnose(&with_hops(Route::new("through", &rows, &events, &VLLM), &hops))), [""; 0]);
 }
 
 fn hop(row: &JoinedRow, with: impl Fn(&mut HopRow)) -> HopRow {
@@ -344,7 +352,7 @@ fn ids_connections_retries_and_cuts_are_counted() {
     rows[4].server_output_tokens = Some(90);
     let hops: Vec<HopRow> = rows.iter().map(|row| hop(row, |_| ())).collect();
     let route = Route { spans: &spans, ..Route::new("all", &rows, &events, &VLLM) };
-    let verdicts = diagnose(&route.with_hops_by_id(&hops));
+    let verdicts = diagnose(&with_hops(route, &hops));
     let told: Vec<(&str, usize, usize)> = verdicts.iter().map(|v| (v.rule, v.n, v.of)).collect();
     assert_eq!(
         told,

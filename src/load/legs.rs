@@ -1,0 +1,141 @@
+//! A load sent in parts, one after another, on one runtime: an audit's legs; a usual run is a single one.
+//! This file must not know what a part is for.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::arrival::Offsets;
+use super::connections::Counters;
+use super::ended::{Finisher, Tellings};
+use super::live::Live;
+use super::{
+    Outcome, Plan, Shared, client, closed_loop, connections, join_all, open_loop, runtime, sleep_or_for_ever,
+};
+use crate::clock::UnixNs;
+use crate::config::{Arrival, Load};
+use crate::record::Finished;
+
+/// One part of a load, sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    pub begun_unix_ns: UnixNs,
+    pub ended_unix_ns: UnixNs,
+}
+
+/// Sends part after part until `next`, which is told of the last one, gives no more, or until
+/// `interrupt`. The runtime is made as `load` says, and is that of all parts. `watch` is called before
+/// anything is sent, as in [`super::run_watched`].
+pub fn run_legs<W: Send>(
+    load: &Load,
+    next: &mut (dyn FnMut(Option<Sent>) -> Option<Plan> + Send),
+    sink: Sender<Finished>,
+    live: Arc<Live>,
+    interrupt: &CancellationToken,
+    watch: impl FnOnce(&tokio::runtime::Handle) -> W + Send,
+) -> anyhow::Result<Outcome> {
+    let tellings = Tellings { live, counters: Arc::new(Counters::default()), sink };
+    let finisher = Finisher::start(tellings.clone())?;
+    let (mut unsent, mut refused_usage) = (0, 0);
+    let mut span: Option<Sent> = None;
+    let sent_all = runtime::run(load, async {
+        let (mut watch, mut _watching) = (Some(watch), None);
+        let mut last = None;
+        while let Some(plan) = if interrupt.is_cancelled() && last.is_some() { None } else { next(last) } {
+            let shared = Arc::new(shared(&plan, &finisher, &tellings, interrupt));
+            let sent = one(&plan, &shared, interrupt, || {
+                if let Some(watch) = watch.take() {
+                    // Until everything has ended, while the runtime still lives.
+                    _watching = Some(watch(&tokio::runtime::Handle::current()));
+                }
+            })
+            .await?;
+            unsent += shared.unsent.load(Ordering::Relaxed);
+            refused_usage += shared.refused_usage.load(Ordering::Relaxed);
+            span = Some(Sent { begun_unix_ns: span.map_or(sent.begun_unix_ns, |s| s.begun_unix_ns), ..sent });
+            last = Some(sent);
+        }
+        Ok(())
+    });
+    finisher.end()?;
+    sent_all?;
+    let now = UnixNs::now();
+    let span = span.unwrap_or(Sent { begun_unix_ns: now, ended_unix_ns: now });
+    Ok(Outcome {
+        begun_unix_ns: span.begun_unix_ns,
+        ended_unix_ns: span.ended_unix_ns,
+        sent: tellings.live.sent.load(Ordering::Relaxed),
+        unsent,
+        refused_usage,
+        connections: tellings.counters.read(),
+        threads: runtime::threads(load),
+        interrupted: interrupt.is_cancelled(),
+    })
+}
+
+fn shared(plan: &Plan, finisher: &Finisher, tellings: &Tellings, interrupt: &CancellationToken) -> Shared {
+    let users = match plan.load.arrival {
+        Arrival::Closed { users, .. } => users,
+        _ => 0,
+    };
+    Shared {
+        client: client(plan),
+        requests: Arc::clone(&plan.requests),
+        connections: plan.load.connections,
+        ended: finisher.ended(),
+        tellings: tellings.clone(),
+        closing: interrupt.child_token(),
+        stop: interrupt.child_token(),
+        next_index: AtomicU64::new(0),
+        limit: plan.load.requests.unwrap_or(u64::MAX),
+        requests_each: plan.leg.as_ref().map(|leg| leg.requests_each),
+        users,
+        refused_usage: AtomicU64::new(0),
+        unsent: AtomicU64::new(0),
+    }
+}
+
+/// One part, to its end; `ready` is called when its connections are open and nothing was sent.
+async fn one(
+    plan: &Plan,
+    shared: &Arc<Shared>,
+    interrupt: &CancellationToken,
+    ready: impl FnOnce(),
+) -> anyhow::Result<Sent> {
+    let grace = Duration::from_secs_f64(plan.load.grace_period_s);
+    let ahead = connections::before_the_start(&plan.load);
+    let opened = tokio::select! {
+        opened = connections::open_several(shared, ahead) => opened,
+        () = interrupt.cancelled() => Vec::new(),
+    };
+    ready();
+    let begun = UnixNs::now();
+    let mut tasks = match Offsets::new(plan.load.arrival, plan.seed) {
+        None => closed_loop::start(plan, begun, opened, shared)?,
+        Some(offsets) => open_loop::start(plan, offsets, begun, opened, shared)?,
+    };
+    let sent = || Sent { begun_unix_ns: begun, ended_unix_ns: UnixNs::now() };
+    // The end of sending: by time, by count (the tasks end by themselves), or by the user.
+    let time_left = plan.load.duration_s.map(|d| begun.plus_seconds(d).remaining());
+    tokio::select! {
+        () = join_all(&mut tasks) => return Ok(sent()),
+        () = sleep_or_for_ever(time_left) => {}
+        () = interrupt.cancelled() => {}
+    }
+    shared.closing.cancel();
+    tokio::select! {
+        () = join_all(&mut tasks) => {}
+        () = async {
+            tokio::select! {
+                () = tokio::time::sleep(grace) => {}
+                () = interrupt.cancelled() => {}
+            }
+            shared.stop.cancel();
+            std::future::pending::<()>().await;
+        } => {}
+    }
+    Ok(sent())
+}

@@ -1,0 +1,421 @@
+//! An audit in words and tables: the verdict, the cells, what the added time depends on, then each arm as a
+//! load of its own. This file must not know how a figure was made.
+
+use super::tables::{self, Table};
+use super::{Report, breakdown, hops, verdict};
+use crate::metric::{Metric, Unit};
+use crate::record::audit::{Arm, ArmFound, Cell, CellFound, Factor, Figure, Found, Growth, Outside, Warmth};
+use crate::stats::Estimate;
+use crate::units::{self, Scale};
+
+const METRICS: [Metric; 3] = [Metric::Ttft, Metric::ItlMean, Metric::E2e];
+
+/// What a reader wants to know first, a sentence each; nothing of a run that is no audit.
+pub(super) fn verdict(report: &Report<'_>) -> Vec<String> {
+    let Some(found) = report.audit else { return Vec::new() };
+    let of = [Of::Metric(Metric::Ttft), Of::Outside, Of::Metric(Metric::ItlMean)];
+    let mut said: Vec<String> = of.into_iter().flat_map(|of| sentences(found, of)).collect();
+    let causes = &report.correlated.verdicts;
+    said.extend(found.arms.iter().filter_map(|arm| {
+        let causes = if arm.arm == Arm::Through { causes.as_slice() } else { &[] };
+        Some(format!("{}: {}", arm.arm.as_str(), verdict::of(&arm.breakdown, causes)?))
+    }));
+    said.extend(failures(found));
+    said
+}
+
+/// The load, as a person would say it.
+pub(super) fn load_in_words(found: &Found) -> String {
+    let most = found.cells.iter().map(|cell| cell.rounds).max().unwrap_or(0);
+    format!(
+        "{} cells, up to {most} rounds of each; in each round {} requests of each user by each way, begun within {} s",
+        found.cells.len(),
+        found.requests_per_user,
+        found.spread_s
+    )
+}
+
+/// Every table of an audit, in order.
+pub(super) fn tables(found: &Found, verdicts: Table) -> Vec<Table> {
+    let mut all: Vec<Table> = METRICS.iter().map(|metric| added(found, *metric)).collect();
+    all.insert(1, verdicts);
+    all.extend([outside(found), throughput(found), growth(found), cold(found), order(found), pairs(found)]);
+    all.extend(found.arms.iter().flat_map(of_arm));
+    all
+}
+
+/// Those that only the written report has room for.
+pub(super) fn more(found: &Found) -> Vec<Table> {
+    let mut all = vec![percentiles(found)];
+    for arm in &found.arms {
+        all.push(named(breakdown::table(&arm.breakdown_e2e, None), arm.arm));
+        all.extend(breakdown::by(&arm.breakdown).into_iter().map(|table| named(table, arm.arm)));
+    }
+    all
+}
+
+/// Warnings that only an audit has.
+pub(super) fn warnings(found: &Found) -> Vec<String> {
+    let mut said = Vec::new();
+    for effect in found.order.iter().filter(|_| !found.salted) {
+        let e = &effect.second_less_first;
+        if e.lo > 0.0 || e.hi < 0.0 {
+            said.push(format!(
+                "{}: coming second in a round changes TTFT by {}: the server's prefix cache may know the first leg's prompts; both orders are equally frequent, so that it falls on both arms alike, but `--salt` takes it out",
+                effect.arm.as_str(),
+                bracketed(e, Unit::Seconds)
+            ));
+        }
+    }
+    let few: Vec<String> = found
+        .cells
+        .iter()
+        .filter_map(|cell| Some(format!("{} ({})", name(&cell.cell, found), cell.too_few.as_ref()?)))
+        .collect();
+    if !few.is_empty() {
+        said.push(format!("too little for a conclusion: {}", few.join("; ")));
+    }
+    if !found.own_prompts {
+        said.push("the dataset has fewer prompts than there are pairs: later rounds send earlier ones' again, which a prefix cache may know".to_owned());
+    }
+    said
+}
+
+/// What a sentence is about.
+#[derive(Clone, Copy)]
+enum Of {
+    Metric(Metric),
+    /// TTFT without what the server, or the engine, took itself.
+    Outside,
+}
+
+impl Of {
+    fn name(self, cells: &[&CellFound]) -> Option<String> {
+        let outside = cells.iter().find_map(|cell| cell.outside).map(|(outside, _)| outside);
+        match self {
+            Of::Metric(metric) => Some(metric.name().to_owned()),
+            Of::Outside => outside.map(|outside| ttft(Some(outside))),
+        }
+    }
+
+    fn figure(self, cell: &CellFound) -> Option<Figure> {
+        match self {
+            Of::Metric(metric) => cell.figures.iter().find(|figure| figure.metric == metric).copied(),
+            Of::Outside => cell.outside.map(|(_, figure)| figure),
+        }
+    }
+}
+
+/// TTFT, and what was taken off.
+fn ttft(outside: Option<Outside>) -> String {
+    let off = match outside {
+        None => "",
+        Some(Outside::Server) => " outside the server",
+        Some(Outside::Engine) => " without queue and prefill",
+    };
+    format!("{}{off}", Metric::Ttft.name())
+}
+
+/// One sentence for each group of cells that differ in nothing but their concurrency.
+fn sentences(found: &Found, of: Of) -> Vec<String> {
+    let mut groups: Vec<(Cell, Vec<&CellFound>)> = Vec::new();
+    for cell in &found.cells {
+        let same = Cell { concurrency: 0, ..cell.cell };
+        match groups.iter_mut().find(|(group, _)| *group == same) {
+            Some((_, cells)) => cells.push(cell),
+            None => groups.push((same, vec![cell])),
+        }
+    }
+    let sentence = |(group, cells): &(Cell, Vec<&CellFound>)| {
+        let parts: Vec<String> = cells.iter().map(|cell| at(cell, of)).collect();
+        let which = describe(group, found);
+        let which = if which.is_empty() { which } else { format!(" ({which})") };
+        Some(format!("through adds to {}{which}: {}", of.name(cells)?, parts.join("; ")))
+    };
+    groups.iter().filter_map(sentence).collect()
+}
+
+/// `0.42 ms [0.38, 0.47] at concurrency 1`.
+fn at(cell: &CellFound, of: Of) -> String {
+    let at = format!("at concurrency {}", cell.cell.concurrency);
+    let Some(figure) = of.figure(cell) else { return format!("nothing measured {at}") };
+    let e = &figure.added_mean;
+    let shown = bracketed(e, Unit::Seconds);
+    match &cell.too_few {
+        Some(why) => format!("{} {at}, no conclusion (too few: {why})", units::seconds(e.value)),
+        None if !e.is_bounded() => format!("{} {at} (no interval)", units::seconds(e.value)),
+        None if e.lo > 0.0 => format!("{shown} {at}"),
+        None if e.hi < 0.0 => format!("{shown} {at}: it is shorter through"),
+        None => format!("nothing shown {at} ({shown})"),
+    }
+}
+
+fn failures(found: &Found) -> Option<String> {
+    let sum = |arm: Arm| found.cells.iter().filter_map(|c| c.failed.get(arm.number())).sum::<usize>();
+    let begun: usize = found.cells.iter().map(|c| c.begun).sum();
+    let [direct, through] = Arm::BOTH.map(sum);
+    (direct + through > 0).then(|| {
+        let n = |n: usize| units::count(n as u64);
+        format!("failed: {} of {} requests through, {} of as many direct", n(through), n(begun), n(direct))
+    })
+}
+
+fn added(found: &Found, metric: Metric) -> Table {
+    let figure = |cell: &CellFound| cell.figures.iter().find(|f| f.metric == metric).copied();
+    Table {
+        title: format!("{}: what going through adds", metric.name()),
+        below: if metric == Metric::Ttft { vec![how(found)] } else { Vec::new() },
+        ..compared(found, Unit::Seconds, "added", &figure)
+    }
+}
+
+fn how(found: &Found) -> String {
+    let n = units::count(u64::from(found.requests_per_user));
+    format!(
+        "Direct: {}. Through: {}. A pair is the same request by both ways: same prompt, same user, same place in the leg. A round sends one leg of {n} requests for each user by each way, in random order; added = through − direct of a pair, without the effect of order (which leg came first), in brackets the 95 % interval over rounds. {}",
+        found.direct,
+        found.through,
+        if found.salted {
+            "Each prompt began with words of its own (salt): no prefix cache knew it."
+        } else {
+            "Both legs of a round send the same prompts: the second may find them in the server's prefix cache (see the effect of order)."
+        }
+    )
+}
+
+fn outside(found: &Found) -> Table {
+    let engine = found.cells.iter().any(|cell| cell.outside.is_some_and(|(of, _)| of == Outside::Engine));
+    let (title, below) = if engine {
+        (
+            "TTFT without queue and prefill: what going through adds",
+            "TTFT − the engine's queue and prefill of the same requests: what the engine itself took longer or shorter, a known prefix included, is not in it. The server's front end still is.",
+        )
+    } else {
+        (
+            "TTFT outside the server: what going through adds",
+            "TTFT − the server's own TTFT of the same requests: what the server itself took longer or shorter is not in it.",
+        )
+    };
+    Table {
+        title: title.to_owned(),
+        below: vec![below.to_owned()],
+        ..compared(found, Unit::Seconds, "added", &|cell| cell.outside.map(|(_, figure)| figure))
+    }
+}
+
+fn throughput(found: &Found) -> Table {
+    Table {
+        title: "Output tokens per second of a leg".to_owned(),
+        below: vec!["Of rounds whose requests all ended: output tokens of successful requests / first start to last end. n is rounds.".to_owned()],
+        ..compared(found, Unit::TokensPerSecond, "through − direct", &|cell| cell.throughput)
+    }
+}
+
+fn compared(found: &Found, unit: Unit, what: &str, figure: &dyn Fn(&CellFound) -> Option<Figure>) -> Table {
+    let rows = found.cells.iter().filter_map(|cell| {
+        let f = figure(cell)?;
+        let side = |e: &Estimate| units::quantity(e.value, unit);
+        Some(vec![
+            name(&cell.cell, found),
+            tables::counted(&f.added_mean),
+            units::count(cell.rounds as u64),
+            side(&f.direct.mean),
+            side(&f.through.mean),
+            interval(&f.added_mean, unit),
+            interval(&f.added_median, unit),
+        ])
+    });
+    let head = ["cell", "n", "rounds", "direct, mean", "through, mean"].map(str::to_owned);
+    let mut head = head.to_vec();
+    head.extend([format!("{what}: mean [95 %]"), format!("{what}: median [95 %]")]);
+    Table { head, rows: rows.collect(), ..Table::default() }
+}
+
+fn percentiles(found: &Found) -> Table {
+    let mut rows = Vec::new();
+    for metric in METRICS {
+        for cell in &found.cells {
+            let Some(f) = cell.figures.iter().find(|f| f.metric == metric) else { continue };
+            let show = |v: f64| units::quantity(v, metric.unit());
+            let mut row = vec![metric.name().to_owned(), name(&cell.cell, found)];
+            row.extend([f.direct.p50, f.direct.p90, f.direct.p99].map(show));
+            row.extend([f.through.p50, f.through.p90, f.through.p99].map(show));
+            rows.push(row);
+        }
+    }
+    Table {
+        title: "Each way's percentiles".to_owned(),
+        head: ["", "cell", "direct: p50", "p90", "p99", "through: p50", "p90", "p99"]
+            .map(str::to_owned)
+            .to_vec(),
+        rows,
+        below: Vec::new(),
+    }
+}
+
+fn growth(found: &Found) -> Table {
+    Table {
+        title: "What the added time depends on".to_owned(),
+        head: ["", "with", "added at each level", "highest − lowest", "per one more", "verdict"].map(str::to_owned).to_vec(),
+        rows: found.growth.iter().map(grows).collect(),
+        below: vec!["Means over the cells of a level. Per one more (user, prompt token): the slope of the straight line through the levels; that it is straight is not claimed.".to_owned()],
+    }
+}
+
+fn grows(g: &Growth) -> Vec<String> {
+    let unit = g.metric.unit();
+    let levels: Vec<String> =
+        g.levels.iter().map(|(level, e)| format!("{level}: {}", interval(e, unit))).collect();
+    let d = &g.last_less_first;
+    let verdict = if !d.is_bounded() {
+        "too few rounds to tell"
+    } else if d.lo > 0.0 {
+        "grows"
+    } else if d.hi < 0.0 {
+        "shrinks"
+    } else {
+        "no dependence shown"
+    };
+    vec![
+        if g.metric == Metric::Ttft { ttft(g.outside) } else { g.metric.name().to_owned() },
+        match g.factor {
+            Factor::Concurrency => "concurrency",
+            Factor::PromptTokens => "prompt tokens",
+        }
+        .to_owned(),
+        levels.join("; "),
+        interval(d, unit),
+        g.slope.map_or_else(|| "–".to_owned(), |e| interval(&e, unit)),
+        verdict.to_owned(),
+    ]
+}
+
+fn cold(found: &Found) -> Table {
+    let rows = found.cold.iter().map(|c| {
+        let cell =
+            Cell { concurrency: c.concurrency, prompt_tokens: c.prompt_tokens, connections: Warmth::Warm };
+        let show = |e: &Estimate| interval(e, c.metric.unit());
+        vec![
+            ttft(c.outside),
+            cell_words(&cell, true, varied(found)[0], false),
+            show(&c.warm),
+            show(&c.cold),
+            show(&c.cold_less_warm),
+        ]
+    });
+    Table {
+        title: "What new connections add to what going through adds".to_owned(),
+        head: ["", "cell", "added, warm", "added, cold", "cold − warm"].map(str::to_owned).to_vec(),
+        rows: rows.collect(),
+        below: vec!["Cold: a connection for each request, whose opening is inside TTFT by both ways; the last column is what opening costs more through than direct.".to_owned()],
+    }
+}
+
+fn order(found: &Found) -> Table {
+    let rows = found.order.iter().map(|o| {
+        let e = &o.second_less_first;
+        vec![o.arm.as_str().to_owned(), units::count(e.n as u64), interval(e, o.metric.unit())]
+    });
+    Table {
+        title: "The effect of order on TTFT".to_owned(),
+        head: ["arm", "couples of rounds", "second in its round − first"].map(str::to_owned).to_vec(),
+        rows: rows.collect(),
+        below: vec!["Of each two rounds of a cell one has either order, so that this falls on both arms alike and cancels out of what is added where it is the same for both.".to_owned()],
+    }
+}
+
+fn pairs(found: &Found) -> Table {
+    let n = |n: usize| units::count(n as u64);
+    let rows = found.cells.iter().map(|cell| {
+        let lost: Vec<String> = cell.lost.iter().map(|(why, count)| format!("{} {why}", n(*count))).collect();
+        let [direct, through] = cell.failed;
+        vec![
+            name(&cell.cell, found),
+            n(cell.begun),
+            n(cell.pairs),
+            if lost.is_empty() { "none".to_owned() } else { lost.join("; ") },
+            n(direct),
+            n(through),
+            n(cell.uneven),
+        ]
+    });
+    Table {
+        title: "Pairs".to_owned(),
+        head: [
+            "cell",
+            "begun",
+            "both answered",
+            "lost",
+            "failed direct",
+            "failed through",
+            "of unequal length",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+        rows: rows.collect(),
+        below: Vec::new(),
+    }
+}
+
+fn of_arm(arm: &ArmFound) -> Vec<Table> {
+    let all = [
+        tables::headline_of(&arm.headline, &arm.hops.list),
+        hops::path(arm.hops.ttft.as_ref()),
+        hops::path(arm.hops.e2e.as_ref()),
+        breakdown::table(&arm.breakdown, None),
+    ];
+    all.into_iter().map(|table| named(table, arm.arm)).collect()
+}
+
+fn named(table: Table, arm: Arm) -> Table {
+    Table { title: format!("{}: {}", arm.as_str(), table.title), ..table }
+}
+
+/// A cell by what tells it from the others.
+pub fn name(cell: &Cell, found: &Found) -> String {
+    let [sizes, connections] = varied(found);
+    cell_words(cell, true, sizes, connections)
+}
+
+/// What cells of several concurrencies have in common and others have not.
+fn describe(cell: &Cell, found: &Found) -> String {
+    let [sizes, connections] = varied(found);
+    cell_words(cell, false, sizes, connections)
+}
+
+/// Whether there are several prompt sizes, several ways to connect.
+fn varied(found: &Found) -> [bool; 2] {
+    let first = found.cells.first().map(|cell| cell.cell);
+    let differs = |by: &dyn Fn(&Cell, &Cell) -> bool| {
+        first.is_some_and(|first| found.cells.iter().any(|cell| by(&cell.cell, &first)))
+    };
+    [differs(&|a, b| a.prompt_tokens != b.prompt_tokens), differs(&|a, b| a.connections != b.connections)]
+}
+
+fn cell_words(cell: &Cell, concurrency: bool, size: bool, connections: bool) -> String {
+    let mut words = Vec::new();
+    if concurrency {
+        words.push(format!("concurrency {}", cell.concurrency));
+    }
+    if let Some(tokens) = cell.prompt_tokens.filter(|_| size) {
+        words.push(format!("{} prompt tokens", units::count(u64::from(tokens))));
+    }
+    if connections {
+        words.push(cell.connections.as_str().to_owned());
+    }
+    words.join(", ")
+}
+
+/// `0.42 ms [0.38, 0.47]`; of what the data do not bound, only the value.
+fn interval(e: &Estimate, unit: Unit) -> String {
+    if e.is_bounded() {
+        bracketed(e, unit)
+    } else {
+        format!("{} (no interval)", units::quantity(e.value, unit))
+    }
+}
+
+fn bracketed(e: &Estimate, unit: Unit) -> String {
+    let scale = Scale::of(unit, e.value.abs().max(e.lo.abs()).max(e.hi.abs()));
+    format!("{} [{}, {}]", scale.show(e.value), scale.number(e.lo), scale.number(e.hi))
+}

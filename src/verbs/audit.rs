@@ -1,0 +1,25 @@
+//! `tare audit`: a server and what stands before it in, a run folder and what the gateway adds out.
+
+use std::io::Write;
+
+use crate::cli::AuditArgs;
+use crate::error::Exit;
+use crate::{config, report, run, workload};
+
+/// Runs the verb.
+pub fn audit(args: &AuditArgs, quiet: bool) -> anyhow::Result<Exit> {
+    let config = config::load_audit(args)?;
+    let mut out = std::io::stdout();
+    if args.output.dry_run {
+        let workload = workload::load(&config.workload, config.seed)?;
+        write!(out, "{}", workload::plan::plan_text(&config, &workload)?)?;
+        return Ok(Exit::Finished);
+    }
+    let outcome = run::record(&config, &super::options(quiet)?)?.report()?;
+    if !quiet {
+        super::unless_closed(report::print(&mut out, &outcome.recomputed.report()))?;
+    }
+    super::unless_closed(writeln!(out, "{}", outcome.folder.display()))?;
+    super::run::tell_of_nothing(&outcome)?;
+    Ok(outcome.exit)
+}

@@ -79,7 +79,11 @@ fn plain(text: &str) -> Reading<'_, LogLine<'_>> {
         let rest = rest.strip_prefix('"').ok_or(wrong)?;
         let (_transport_failure, rest) = rest.split_once("\" ").ok_or(wrong)?;
         let (rest, after) = rest.rsplit_once("\" ").ok_or(wrong)?;
-        (Some((details, after)), rest)
+        let mut after = after.split(' ');
+        let (client, _name, Some(_route)) = (after.nth(3), after.next(), after.next()) else {
+            return Err(("", "`cluster local local remote name route` at the end of the line"));
+        };
+        (Some((details, client)), rest)
     };
     let mut words = rest.splitn(5, ' ');
     let [Some(received), Some(sent), Some(duration), Some(service), Some(quoted)] =
@@ -115,9 +119,9 @@ fn plain(text: &str) -> Reading<'_, LogLine<'_>> {
     hop.sent_bytes = hop_text::bytes(sent)?;
     hop.completeness = by_flags(flags, hop.status);
     hop.end_reason = given(flags).map(Into::into);
-    if let Some((details, after)) = istio {
+    if let Some((details, client)) = istio {
         hop.end_reason = given(details).map(Into::into);
-        hop.client = after.split(' ').nth(3).and_then(hop_text::client);
+        hop.client = client.and_then(hop_text::client);
     }
     if let Some(address) = given(upstream) {
         let head_s = head.transpose()?.map(seconds);

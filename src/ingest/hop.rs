@@ -13,6 +13,7 @@ use super::zone::Zone;
 use crate::clock::UnixNs;
 use crate::record::hop::Completeness;
 use crate::record::{HopRow, HopTry, ToldBy};
+use crate::secrets::without_credentials;
 
 /// Turns the lines of one hop's log into rows.
 pub struct HopReader {
@@ -74,8 +75,9 @@ impl HopReader {
         }
         let Some(format) = self.format.or_else(|| tare_parsers::detect(std::iter::once(&*line.text))) else {
             self.counts.unparsed += 1;
-            self.first_unknown
-                .get_or_insert_with(|| format!("line {}: `{}`", self.line_no, excerpt(&line.text, 80)));
+            self.first_unknown.get_or_insert_with(|| {
+                format!("line {}: `{}`", self.line_no, without_credentials(&excerpt(&line.text, 80)))
+            });
             return None;
         };
         self.format = Some(format);
@@ -98,7 +100,9 @@ impl HopReader {
             }
             Parsed::Unknown(error) => {
                 self.counts.bad += 1;
-                self.first_bad.get_or_insert_with(|| format!("line {}: {error}", self.line_no));
+                let said = error.to_string();
+                self.first_bad
+                    .get_or_insert_with(|| format!("line {}: {}", self.line_no, without_credentials(&said)));
                 None
             }
         };
@@ -187,7 +191,8 @@ pub fn row(hop: &Hop<'_>, start: Option<Instant>, end: Option<Instant>) -> HopRo
             Ended::Aborted => Completeness::Aborted,
             Ended::Unknown => Completeness::Unknown,
         },
-        end_reason: owned(hop.end_reason.as_deref()),
+        // LiteLLM's is an error's text, which may repeat a key.
+        end_reason: hop.end_reason.as_deref().map(|text| without_credentials(text).into_owned()),
         received_bytes: hop.received_bytes,
         sent_bytes: hop.sent_bytes,
         ..HopRow::default()
@@ -314,5 +319,16 @@ mod tests {
         let (rows, reader) = read(None, "hello\nworld");
         assert!(rows.is_empty());
         insta::assert_snapshot!(reader.verdict().unwrap().note(), @"none of the 2 lines read from the log access.log of the hop `edge` is in a gateway's format that is known; line 1: `hello` (hint: give the gateway's access log with timers and ids: `tare audit --print-config PRODUCT` shows what turns it on)");
+    }
+
+    #[test]
+    fn what_is_repeated_of_a_line_holds_no_credentials() {
+        let (_, reader) = read(None, "hello Bearer abcdef123456789\nworld");
+        assert!(!reader.verdict().unwrap().note().contains("abcdef"));
+        let (_, reader) = read(Some("nginx"), "msec=x-api-key:abcdef123456 st=200 rt=0.1 rc=OK");
+        assert!(!reader.verdict().unwrap().note().contains("abcdef"));
+        let failed = r#"{"litellm_call_id":"c","status":"failure","startTime":1795532124.9,"endTime":1795532126.3,"error_str":"Incorrect API key provided: sk-live-abcdef123456"}"#;
+        let (rows, _) = read(Some("litellm"), failed);
+        assert_eq!(rows[0].end_reason.as_deref(), Some("Incorrect API key provided: [redacted]"));
     }
 }

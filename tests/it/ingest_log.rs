@@ -219,6 +219,19 @@ fn lines_of_no_known_format_are_kept_counted_and_said() {
     );
 }
 
+/// A gateway's line, given as the server's and damaged, may hold its users' keys.
+#[test]
+fn a_line_that_is_kept_holds_no_credentials() {
+    let mut reader = LogReader::new("server.log", None, Notes::default()).unwrap();
+    let text =
+        r#"{"code":200,"authorization":"Bearer sk-live-0123456789","path":"/v1/x?api_key=abcdef123456"#;
+    let line = Line { text: text.into(), lossy: false, cut: false };
+    let (row, _) = reader.line(&line, UnixNs(7), Freshness::Old);
+    let row = format!("{:?}", row.unwrap());
+    assert!(row.contains("Unparsed") && row.contains("[redacted]"), "{row}");
+    assert!(!row.contains("sk-live") && !row.contains("abcdef"), "{row}");
+}
+
 #[test]
 fn good_lines_survive_bad_ones() {
     let dir = TempDir::new().unwrap();

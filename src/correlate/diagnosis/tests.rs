@@ -104,7 +104,7 @@ fn joined(one: Finished) -> JoinedRow {
 /// Each hop row beside the request whose id it has.
 fn with_hops<'a>(mut route: Route<'a>, hops: &'a [HopRow]) -> Route<'a> {
     for hop in hops {
-        let of_hop = |p: &&mut Passage<'_>| hop.request_id.as_ref() == Some(&p.row.client.request_id);
+        let of_hop = |p: &&mut super::Passage<'_>| hop.request_id.as_ref() == Some(&p.row.client.request_id);
         if let Some(passage) = route.passages.iter_mut().find(of_hop) {
             passage.hops.push(hop);
         }

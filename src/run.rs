@@ -5,6 +5,7 @@
 mod add_log;
 mod embedded;
 mod facts;
+mod hop_file;
 mod import;
 mod progress;
 mod read_back;

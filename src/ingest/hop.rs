@@ -82,16 +82,15 @@ impl HopReader {
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
         let row = match (format.parse)(&line.text, &mut scratch) {
-            Parsed::Line(parsed) => match &parsed.event {
-                Event::Hop(hop) => {
+            Parsed::Line(parsed) => {
+                if let Event::Hop(hop) = &parsed.event {
                     self.counts.parsed += 1;
                     Some(self.row(hop, read, freshness))
-                }
-                _ => {
+                } else {
                     self.counts.other += 1;
                     None
                 }
-            },
+            }
             Parsed::Blank => {
                 self.counts.blank += 1;
                 None

@@ -56,5 +56,5 @@ pub(super) fn read(
 /// A problem as an error.
 pub(super) fn refused(problem: Problem) -> Failure {
     let failure = usage(&problem);
-    problem.hint.iter().fold(failure, Failure::hint)
+    problem.hint.into_iter().fold(failure, Failure::hint)
 }

@@ -6,6 +6,7 @@ mod add_log;
 mod audit;
 mod embedded;
 mod facts;
+mod hop_file;
 mod import;
 mod progress;
 mod read_back;

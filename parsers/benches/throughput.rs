@@ -8,6 +8,7 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use tare_parsers::pcap::{self, segment::segment, streams::connections};
 use tare_parsers::sse::SseDecoder;
 use tare_parsers::{Event, FORMATS, Parsed, exposition, uvicorn, vllm};
 
@@ -40,6 +41,7 @@ fn main() {
     report("prometheus text, one vLLM page", &one("exposition/vllm-0.32.prom"), |page| {
         exposition::parse(page).samples.len()
     });
+    captures();
     let stream = one("sse/vllm-chat-usage").repeat(400);
     report("server-sent events, reads of 4 KiB", &stream, |stream| {
         let mut decoder = SseDecoder::new();
@@ -48,6 +50,34 @@ fn main() {
             decoder.push(read, |event| bytes += black_box(event).data.len());
         }
         bytes
+    });
+}
+
+/// A capture of many requests: the sample's packets over and over, a second and a port apart.
+fn captures() {
+    let sample = fs::read(folder("pcap").join("haproxy-2.6.pcap")).unwrap();
+    let (header, packets) = sample.split_at(24);
+    let read = pcap::read(&sample).unwrap();
+    let mut file = header.to_vec();
+    for again in 0..400_u32 {
+        let mut rest = packets;
+        for packet in &read.packets {
+            let (record, after) = rest.split_at(16 + packet.bytes.len());
+            rest = after;
+            let at = file.len();
+            file.extend(record);
+            let s = u32::from_le_bytes(file[at..at + 4].try_into().unwrap()) + again;
+            file[at..at + 4].copy_from_slice(&s.to_le_bytes());
+            // The second bytes of both addresses: other connections.
+            for byte in [16 + 14 + 14, 16 + 14 + 18] {
+                file[at + byte..at + byte + 2].copy_from_slice(&(again as u16).to_be_bytes());
+            }
+        }
+    }
+    report_bytes("packets of a capture", &file, |file| pcap::read(file).unwrap().packets.len());
+    report_bytes("TCP streams of a capture", &file, |file| {
+        let capture = pcap::read(file).unwrap();
+        connections(capture.packets.iter().filter_map(|packet| segment(packet).ok()).collect()).0.len()
     });
 }
 
@@ -92,6 +122,10 @@ fn mixed(text: &str) -> String {
 }
 
 fn report(what: &str, text: &str, mut pass: impl FnMut(&str) -> usize) {
+    report_bytes(what, text.as_bytes(), |_| pass(black_box(text)));
+}
+
+fn report_bytes(what: &str, text: &[u8], mut pass: impl FnMut(&[u8]) -> usize) {
     let began = Instant::now();
     let mut times = Vec::new();
     let mut found = 0;

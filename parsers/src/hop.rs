@@ -130,7 +130,7 @@ pub enum Product {
 }
 
 impl Product {
-    pub const ALL: [Product; 7] = [
+    pub const ALL: [Product; 8] = [
         Product::Nginx,
         Product::Haproxy,
         Product::Envoy,
@@ -138,6 +138,7 @@ impl Product {
         Product::Traefik,
         Product::Litellm,
         Product::SglangRouter,
+        Product::TareTap,
     ];
 
     /// The name of its log format.

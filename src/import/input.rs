@@ -34,6 +34,18 @@ pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
+/// The first bytes of a file, unpacked if it is gzip.
+pub(super) fn beginning(path: &Path) -> std::io::Result<Vec<u8>> {
+    const ENOUGH: u64 = 16;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(ENOUGH).read_to_end(&mut bytes)?;
+    if bytes.starts_with(&[0x1f, 0x8b]) {
+        bytes.clear();
+        MultiGzDecoder::new(std::fs::File::open(path)?).take(ENOUGH).read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
 /// The whole file as text.
 pub(super) fn text(path: &Path) -> Result<String, Failure> {
     let bytes = bytes(path)?;

@@ -1,7 +1,7 @@
 //! One line of a hop's log → one row: the product found, its instants resolved, everything counted, the
 //! first line that is none named. This file does no I/O; the followers in `tail` feed it lines.
 
-use tare_parsers::{Completeness as Ended, Event, FORMATS, Format, Hop, HopTime, Parsed, Try};
+use tare_parsers::{Completeness as Ended, Event, FORMATS, Format, Hop, HopTime, Parsed, Product, Try};
 
 use super::Ingested;
 use super::hops_seen::HopsSeen;
@@ -84,16 +84,15 @@ impl HopReader {
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
         let row = match (format.parse)(&line.text, &mut scratch) {
-            Parsed::Line(parsed) => match &parsed.event {
-                Event::Hop(hop) => {
+            Parsed::Line(parsed) => {
+                if let Event::Hop(hop) = &parsed.event {
                     self.counts.parsed += 1;
                     Some(self.row(hop, read, freshness))
-                }
-                _ => {
+                } else {
                     self.counts.other += 1;
                     None
                 }
-            },
+            }
             Parsed::Blank => {
                 self.counts.blank += 1;
                 None
@@ -158,12 +157,13 @@ pub fn row(hop: &Hop<'_>, start: Option<Instant>, end: Option<Instant>) -> HopRo
     let phases = &hop.phases;
     HopRow {
         product: hop.product.name().to_owned(),
-        told_by: ToldBy::Log,
+        told_by: if hop.product == Product::TareTap { ToldBy::Tap } else { ToldBy::Log },
         request_id: owned(hop.request_id.as_deref()),
         own_id: owned(hop.own_id.as_deref()),
         response_id: owned(hop.response_id.as_deref()),
         trace_id: owned(hop.trace_id),
         client: owned(hop.client.as_deref()),
+        outgoing: owned(hop.outgoing.as_deref()),
         path: owned(hop.path.as_deref()),
         start_unix_ns: start.map(|i| i.at),
         start_resolution_ns: start.map(|i| i.resolution_ns),
@@ -179,9 +179,14 @@ pub fn row(hop: &Hop<'_>, start: Option<Instant>, end: Option<Instant>) -> HopRo
         upstream_sent_s: phases.upstream_sent_s,
         upstream_head_s: phases.upstream_head_s,
         upstream_first_body_s: phases.upstream_first_body_s,
+        first_token_in_s: phases.first_token_in_s,
+        first_token_out_s: phases.first_token_out_s,
+        last_token_in_s: phases.last_token_in_s,
+        last_token_out_s: phases.last_token_out_s,
         upstream_end_s: phases.upstream_end_s,
         head_sent_s: phases.head_sent_s,
         total_s: phases.total_s,
+        stated: hop.stated.iter().map(|(name, seconds)| ((*name).to_owned(), *seconds)).collect(),
         tries: hop.tries.iter().map(one_try).collect(),
         attempts: hop.attempts,
         status: hop.status,
@@ -308,6 +313,18 @@ mod tests {
         assert!(reader.verdict().unwrap().what.starts_with(
             "1 of 3 lines of the log access.log of the hop `edge` could not be read; the first is line 3: "
         ));
+    }
+
+    #[test]
+    fn a_line_of_the_tap_has_tokens_and_says_that_it_is_its() {
+        let (rows, _) =
+            read(None, include_str!("../../parsers/tests/samples/tare_tap/streams-and-others.jsonl"));
+        let row = &rows[0];
+        assert_eq!((rows.len(), row.product.as_str(), row.told_by), (12, "tare_tap", ToldBy::Tap));
+        assert_eq!(row.outgoing.as_deref(), Some("127.0.0.1:42762"));
+        // `first_token` − `request_first`, by the file's stamps.
+        assert_eq!((row.first_token_in_s, row.first_token_out_s), (Some(0.021_741_046), Some(0.021_809_529)));
+        assert_eq!(row.stated, [("last_token_early_by_at_most".to_owned(), 0.008_195_985)]);
     }
 
     #[test]

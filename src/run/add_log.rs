@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::hop_file;
 use crate::config::Hop;
 use crate::error::usage;
 use crate::ingest::reader::{HOP_LOG, Kind, SERVER_LOG, STAT_LOG};
@@ -46,8 +47,7 @@ pub fn add_hop(folder: &Path, hop: &Hop) -> anyhow::Result<()> {
     let folder = RunFolder::open(folder)?;
     is_new::<HopRow>(&folder, HOPS_STREAM, &HOP_LOG, &hop.log, |row| &row.source)?;
     let mut manifest = Manifest::read(&folder)?;
-    let mut rows = Vec::new();
-    let (report, notes) = ingest::read_hop_log(hop, None, |row| rows.push(row))?;
+    let (rows, report, notes) = hop_file::read(hop, None)?;
     append(&folder, HOPS_STREAM, &rows)?;
     note(&mut manifest, &report, notes);
     manifest.write(&folder)

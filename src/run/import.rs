@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::hop_file::{self, refused};
 use super::{Recomputed, recompute};
 use crate::clock::UnixNs;
 use crate::config::Hop;
-use crate::error::{Explain, Failure, usage};
+use crate::error::Explain;
 use crate::import::{self, Imported, Of, PageAt};
-use crate::ingest::problem::Problem;
 use crate::ingest::scrape::Scrape;
 use crate::ingest::{self, SourceReport};
 use crate::record::{Finished, HopRow, LogEvent, LogRow, ScrapePhase, ScrapeRow, SpanRow, StatRow};
@@ -115,8 +115,8 @@ impl Gathered {
             all.note_log(&report, notes);
         }
         for hop in &given.hops {
-            let (near, rows) = (Some(all.end), &mut all.hops);
-            let (report, notes) = ingest::read_hop_log(hop, near, |row| rows.push(row)).map_err(refused)?;
+            let (mut rows, report, notes) = hop_file::read(hop, Some(all.end))?;
+            all.hops.append(&mut rows);
             all.note_log(&report, notes);
         }
         Ok(all)
@@ -260,11 +260,6 @@ impl Gathered {
         manifest.counts.insert("requests".to_owned(), StageCounts { rows_in: n, rows_out: n, bad: 0 });
         self.notes.into_iter().for_each(|note| manifest.note(note));
     }
-}
-
-fn refused(problem: Problem) -> Failure {
-    let failure = usage(&problem);
-    problem.hint.iter().fold(failure, Failure::hint)
 }
 
 fn scrape((send, recv): (UnixNs, UnixNs), page: PageAt, phase: ScrapePhase) -> ScrapeRow {

@@ -396,7 +396,6 @@ fn stat_columns(rows: &[StatRow]) -> Vec<Column> {
 }
 
 fn hop_columns(rows: &[HopRow]) -> Vec<Column> {
-    let json = |value: serde_json::Result<String>| value.unwrap_or_default();
     columns![rows;
         "hop": |r| r.hop.as_str(),
         "product": |r| r.product.as_str(),
@@ -406,6 +405,7 @@ fn hop_columns(rows: &[HopRow]) -> Vec<Column> {
         "read_unix_ns": |r| ns(r.read_unix_ns),
         "request_id": |r| r.request_id.as_deref(),
         "own_id": |r| r.own_id.as_deref(),
+        "upstream_request_id": |r| r.upstream_request_id.as_deref(),
         "response_id": |r| r.response_id.as_deref(),
         "trace_id": |r| r.trace_id.as_deref(),
         "client": |r| r.client.as_deref(),
@@ -432,8 +432,8 @@ fn hop_columns(rows: &[HopRow]) -> Vec<Column> {
         "upstream_end_s": |r| r.upstream_end_s,
         "head_sent_s": |r| r.head_sent_s,
         "total_s": |r| r.total_s,
-        "stated": |r| json(serde_json::to_string(&r.stated)),
-        "tries": |r| json(serde_json::to_string(&r.tries)),
+        "stated": |r| json(&r.stated),
+        "tries": |r| json(&r.tries),
         "attempts": |r| r.attempts,
         "status": |r| r.status.map(u32::from),
         "completeness": |r| r.completeness.as_str(),

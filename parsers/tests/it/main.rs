@@ -8,6 +8,7 @@ mod files;
 mod fuzz_bodies;
 mod hops;
 mod oracle;
+mod pcap;
 mod properties;
 mod registration;
 mod samples;

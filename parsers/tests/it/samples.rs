@@ -144,6 +144,7 @@ fn no_snapshot_outlives_its_sample() {
         .into_iter()
         .chain(files::of("exposition"))
         .chain(files::of("sse"))
+        .chain(files::of("pcap"))
         .map(|sample| format!("{}.snap", snapshot_name(&sample.name)))
         .collect();
     // A `.snap.new` is a test that failed, and says so itself.

@@ -75,9 +75,9 @@ pub fn read(path: &Path, hop: &str) -> Result<(Vec<HopRow>, Counts), Failure> {
     Ok((rows, counts))
 }
 
-/// Whether the bytes begin as a capture does, packed or not.
-pub fn recognises(bytes: &[u8]) -> bool {
-    pcap::recognises(bytes)
+/// Whether the file begins as a capture does, packed with gzip or not.
+pub fn is_capture(path: &Path) -> bool {
+    input::beginning(path).is_ok_and(|bytes| pcap::recognises(&bytes))
 }
 
 fn of_bytes(bytes: &[u8], hop: &str, source: &str) -> Result<(Vec<HopRow>, Counts), pcap::NoCapture> {

@@ -44,6 +44,7 @@ pub fn snippet(name: &str) -> Result<&'static str, Failure> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use std::collections::BTreeMap;
 

@@ -21,8 +21,8 @@ import time
 
 from litellm.integrations.custom_logger import CustomLogger
 
-CALL = ("id", "litellm_call_id", "trace_id", "status", "stream", "startTime", "endTime", "completionStartTime",
-        "model", "api_base", "requester_ip_address", "error_str")
+CALL = ("id", "litellm_call_id", "trace_id", "status", "stream", "cache_hit", "startTime", "endTime",
+        "completionStartTime", "model", "api_base", "requester_ip_address", "error_str")
 ERROR = ("error_code", "error_class")
 HEADERS = ("x-request-id", "traceparent")
 

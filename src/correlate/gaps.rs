@@ -21,6 +21,8 @@ use crate::store::Events;
 
 /// A gap beyond so many medians is a stall.
 pub const STALL: f64 = 2.0;
+/// A median gap below this share of the mean is one within bursts.
+const BURSTS: f64 = 0.1;
 /// So many median gaps lie between a scrape and what it is compared with.
 const APART: f64 = 3.0;
 
@@ -71,7 +73,7 @@ impl Gaps {
             .map(|s| (s.send_unix_ns.0, s.recv_unix_ns.0))
             .collect();
         during.sort_unstable();
-        let median_gap_s = quantile::quantile(&self.sorted_s, 0.5)?;
+        let median_gap_s = self.usual_s()?;
         let (mut effects, mut gaps, mut lengths) = (Vec::new(), 0, Vec::new());
         for (send, recv) in during {
             let earlier = recv - send + (APART * median_gap_s * 1e9) as i64;
@@ -98,9 +100,17 @@ impl Gaps {
         })
     }
 
+    /// The median gap; `None` without gaps, and where tokens come in bursts: then it is that within a
+    /// burst, every other gap would be a stall, and what keeps tokens back is another matter.
+    fn usual_s(&self) -> Option<f64> {
+        let median_s = quantile::quantile(&self.sorted_s, 0.5)?;
+        let mean_s = self.sorted_s.iter().sum::<f64>() / self.sorted_s.len() as f64;
+        (median_s > BURSTS * mean_s).then_some(median_s)
+    }
+
     /// How many gaps are stalls, and how many of them others' prefill explains; `None` without gaps.
     pub fn stalls(&self, log: &[LogRow], map: &Map) -> Option<Stalls> {
-        let median_s = quantile::quantile(&self.sorted_s, 0.5)?;
+        let median_s = self.usual_s()?;
         let (steps, resolution_s) = prefill_steps(log, map);
         // Of a stamp coarser than a stall nothing can be laid to anything.
         let usable = !steps.is_empty() && resolution_s <= median_s;

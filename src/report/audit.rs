@@ -18,7 +18,11 @@ pub(super) fn verdict(report: &Report<'_>) -> Vec<String> {
     let causes = &report.correlated.verdicts;
     said.extend(found.arms.iter().filter_map(|arm| {
         let causes = if arm.arm == Arm::Through { causes.as_slice() } else { &[] };
-        Some(format!("{}: {}", arm.arm.as_str(), verdict::of(&arm.breakdown, causes)?))
+        Some(format!(
+            "{}: {}",
+            arm.arm.as_str(),
+            verdict::of(&arm.breakdown, arm.hops.ttft.as_ref(), causes)?
+        ))
     }));
     said.extend(failures(found));
     said
@@ -360,8 +364,8 @@ fn pairs(found: &Found) -> Table {
 fn of_arm(arm: &ArmFound) -> Vec<Table> {
     let all = [
         tables::headline_of(&arm.headline, &arm.hops.list),
-        hops::path(arm.hops.ttft.as_ref()),
-        hops::path(arm.hops.e2e.as_ref()),
+        hops::path(&arm.hops, Metric::Ttft),
+        hops::path(&arm.hops, Metric::E2e),
         breakdown::table(&arm.breakdown, None),
     ];
     all.into_iter().map(|table| named(table, arm.arm)).collect()

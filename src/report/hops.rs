@@ -7,12 +7,14 @@ use std::fmt::Write as _;
 use super::tables::Table;
 use crate::metric::Metric;
 use crate::record::clocks::{ClockRelation, Clocks};
-use crate::record::hops::{HopPart, HopPath, HopSummary, Hops};
+use crate::record::hops::{HopPart, HopSummary, Hops};
 use crate::units::{self, milliseconds};
 
-/// The way to the first, or the last, token; without rows where no hop tells of it.
-pub fn path(path: Option<&HopPath>) -> Table {
-    let Some(path) = path else { return Table::default() };
+/// The way to the first, or the last, token; without rows where there is no hop on it: the breakdown has
+/// more to say then.
+pub fn path(hops: &Hops, of: Metric) -> Table {
+    let path = if of == Metric::E2e { hops.e2e.as_ref() } else { hops.ttft.as_ref() };
+    let Some(path) = path.filter(|_| !hops.list.is_empty()) else { return Table::default() };
     let what = if path.of == Metric::E2e { "E2E" } else { "TTFT" };
     let mut head = vec![format!("part of {what}"), "side".to_owned()];
     head.extend(path.columns.iter().map(|c| format!("{} (ms, n {})", c.at, units::count(c.n as u64))));

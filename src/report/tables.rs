@@ -39,8 +39,8 @@ pub fn all(report: &Report<'_>) -> Vec<Table> {
 fn of_a_run(report: &Report<'_>) -> Vec<Table> {
     vec![
         headline(report),
-        hops::path(report.correlated.hops.ttft.as_ref()),
-        hops::path(report.correlated.hops.e2e.as_ref()),
+        hops::path(&report.correlated.hops, Metric::Ttft),
+        hops::path(&report.correlated.hops, Metric::E2e),
         breakdown::table(&report.correlated.breakdown, next_level::sentence(report)),
         breakdown::table(&report.correlated.breakdown_e2e, None),
         whole_run(report, verdicts::table(report)),

@@ -6,7 +6,6 @@ use crate::metric::Metric;
 use crate::record::JoinedRow;
 use crate::record::audit::{Arm, ArmFound};
 use crate::record::correlated::{Aggregate, Correlated};
-use crate::record::hops::Hops;
 
 /// Made of the arm's requests alone. What only counts over time, the metrics endpoint, counted both arms
 /// and says nothing of one.
@@ -20,7 +19,7 @@ pub(super) fn found(run: &Correlated, arm: Arm, seed: u64) -> ArmFound {
         breakdown: parts(Metric::Ttft),
         breakdown_e2e: parts(Metric::E2e),
         hops: match arm {
-            Arm::Direct => Hops::default(),
+            Arm::Direct => hops::hops(&rows, &[], &run.rounds, seed),
             Arm::Through => hops::hops(&rows, &run.hops.list, &run.rounds, seed),
         },
     }

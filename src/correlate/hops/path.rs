@@ -42,7 +42,8 @@ struct Ways<'a> {
     at: Vec<Vec<Within>>,
 }
 
-/// The path of `of` (TTFT or E2E); `None` where no request passed a hop.
+/// The path of `of` (TTFT or E2E), of the requests that passed a hop, or of all where there is none;
+/// `None` where nothing parts it.
 pub fn path(
     rows: &[JoinedRow],
     list: &[HopSummary],
@@ -53,7 +54,7 @@ pub fn path(
     let passed: Vec<&JoinedRow> = rows
         .iter()
         .filter(|r| r.client.status == Status::Ok && total(r, of).is_some())
-        .filter(|r| r.hops.iter().any(Option::is_some))
+        .filter(|r| list.is_empty() || r.hops.iter().any(Option::is_some))
         .collect();
     if passed.is_empty() {
         return None;
@@ -70,6 +71,10 @@ pub fn path(
         for at in &mut ways.at {
             at.remove(place);
         }
+    }
+    // Nothing but the client's own cuts parts nothing.
+    if ways.cuts.len() <= 3 && list.is_empty() {
+        return None;
     }
     if passed.iter().any(|r| r.hops.iter().flatten().any(|p| p.first_is_body)) && of == Metric::Ttft {
         lacking.push("A hop that tells of the first byte of the answer's body and not of tokens counts that as the first token: servers that send an empty chunk first make it early.".to_owned());

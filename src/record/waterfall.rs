@@ -51,6 +51,8 @@ pub enum By {
     StatLog,
     LogLine,
     AccessLine,
+    /// A hop between the two sides, by its log, a tap or packets.
+    Hop,
 }
 
 impl By {
@@ -65,6 +67,7 @@ impl By {
             By::StatLog => "server, stat log",
             By::LogLine => "server, log line",
             By::AccessLine => "server, access line",
+            By::Hop => "hop",
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::clock::UnixNs;
 use crate::record::correlated::Within;
+use crate::record::hops::Passage;
 use crate::record::waterfall::{By, Stamp};
 use crate::record::{Connection, JoinedRow, LogLine, LogSays, Source, StampSource};
 
@@ -44,6 +45,7 @@ pub fn of(row: &JoinedRow) -> Vec<Stamp> {
     all.within("first token at the front end", by(row.ttft_source), row.first_here);
     all.within("last token at the front end", by(row.e2e_source), row.last_here);
     row.log_lines.iter().for_each(|line| all.line(line));
+    row.hops.iter().flatten().for_each(|passage| all.passage(passage));
     all.found.sort_by(|a, b| a.lo_s.total_cmp(&b.lo_s).then(a.hi_s.total_cmp(&b.hi_s)));
     all.found
 }
@@ -81,6 +83,24 @@ impl Stamps {
     fn note(&mut self, note: &str) {
         if let Some(last) = self.found.last_mut() {
             last.note = Some(note.to_owned());
+        }
+    }
+
+    /// What a hop on the way saw, by its own clock and as finely as it says.
+    fn passage(&mut self, passage: &Passage) {
+        let first = if passage.first_is_body { "the answer's body begins" } else { "first token came in" };
+        let seen = [
+            ("the request came", passage.start),
+            ("the request was sent on", passage.sent_on),
+            (first, passage.first_in),
+            ("first token went on", passage.first_out),
+            ("last token came in", passage.last_in),
+            ("last token went on", passage.last_out),
+        ];
+        for (what, at) in seen {
+            let why = "its stamps' resolution and slack, or two clocks";
+            let what = format!("{}: {what}", passage.row.hop);
+            self.between(&what, By::Hop, at.map(|w| w.lo_unix_ns), at.map(|w| w.hi_unix_ns), why);
         }
     }
 

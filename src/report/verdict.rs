@@ -38,6 +38,8 @@ pub fn of(breakdown: &Breakdown, path: Option<&HopPath>, causes: &[VerdictRow]) 
         .collect();
     let lag = mean
         .and_then(|mean| mean.parts.iter().find(|p| p.row == PartRow::ClientLag))
+        // Where tokens are dated when they are in hand, the lag is no finding.
+        .filter(|p| p.mean_s.abs() > 0.0)
         .map(|p| format!("; client lag {} beside it", milliseconds(p.mean_s)))
         .unwrap_or_default();
     Some(format!(

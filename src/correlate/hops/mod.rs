@@ -5,9 +5,10 @@
 //! - `join`: which row of a hop is which request's
 //! - `zone`: a hop's log of another time zone, by its requests
 //! - `place`: a passage's instants on the client's clock, and the pairs that bound its clock
-//! - `path`: the parts of the way, between the cuts that the evidence gives
+//! - `cuts`: the places on the way; `path`: the parts between those that the evidence gives
 //! - `stations`: what each hop saw itself
 
+mod cuts;
 mod join;
 mod path;
 mod place;

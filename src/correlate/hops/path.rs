@@ -3,11 +3,11 @@
 //! than what it parts, is left out: its two sides are one part then. Nothing is clamped. This file must not
 //! know how an instant was found.
 
-use crate::clock::UnixNs;
+use super::cuts::{Cut, cuts, describe, instant, own_s, said};
 use crate::correlate::groups::{self, PERCENTILES};
 use crate::metric::Metric;
 use crate::record::correlated::{Bounds, Within};
-use crate::record::hops::{HopColumn, HopPart, HopPath, HopSide, HopSummary};
+use crate::record::hops::{HopColumn, HopPart, HopPath, HopSummary};
 use crate::record::{JoinedRow, Status};
 use crate::stats::blocks::Blocks;
 use crate::stats::bootstrap;
@@ -19,27 +19,15 @@ const COVERAGE: f64 = 0.9;
 /// Stamps are whole nanoseconds: a part nearer to zero than this is zero.
 const GRAIN_S: f64 = 1e-9;
 
-/// A place on the way, there and back.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Cut {
-    Started,
-    Sent,
-    In(usize),
-    Out(usize),
-    Arrival,
-    /// The token at the server's front end.
-    Made,
-    BackIn(usize),
-    BackOut(usize),
-    Here,
-}
-
 /// Requests by a set of cuts that each of them has.
 struct Ways<'a> {
     cuts: Vec<Cut>,
     rows: Vec<&'a JoinedRow>,
-    /// One row a request, one instant a cut.
+    /// One row a request, one instant a cut: somewhere within.
     at: Vec<Vec<Within>>,
+    /// The same as one number a cut, nanoseconds: the middle, but two cuts of one clock are as far apart as
+    /// that clock says.
+    points: Vec<Vec<i64>>,
 }
 
 /// The path of `of` (TTFT or E2E), of the requests that passed a hop, or of all where there is none;
@@ -71,6 +59,9 @@ pub fn path(
         for at in &mut ways.at {
             at.remove(place);
         }
+        for points in &mut ways.points {
+            points.remove(place);
+        }
     }
     // Nothing but the client's own cuts parts nothing.
     if ways.cuts.len() <= 3 && list.is_empty() {
@@ -93,69 +84,29 @@ fn total(row: &JoinedRow, of: Metric) -> Option<f64> {
     if of == Metric::E2e { row.client.e2e_s } else { row.client.ttft_s }
 }
 
-/// All there can be, in the order of the way.
-fn cuts(hops: usize) -> Vec<Cut> {
-    let out = (0..hops).flat_map(|h| [Cut::In(h), Cut::Out(h)]);
-    let back = (0..hops).rev().flat_map(|h| [Cut::BackIn(h), Cut::BackOut(h)]);
-    [Cut::Started, Cut::Sent]
-        .into_iter()
-        .chain(out)
-        .chain([Cut::Arrival, Cut::Made])
-        .chain(back)
-        .chain([Cut::Here])
-        .collect()
-}
-
-/// Where a request's cut lies on the client's clock.
-fn instant(row: &JoinedRow, cut: Cut, of: Metric) -> Option<Within> {
-    let client = &row.client;
-    let last = of == Metric::E2e;
-    let passage = |hop: usize| row.hops.get(hop)?.as_deref();
-    match cut {
-        Cut::Started => Some(Within::at(client.started_unix_ns)),
-        // The stamp after the last write can be late; what was begun to be sent is on the way.
-        Cut::Sent => client.send_begin_unix_ns.map(Within::at),
-        Cut::In(h) => passage(h)?.start,
-        Cut::Out(h) => passage(h)?.sent_on,
-        Cut::Arrival => row.arrival_here,
-        Cut::Made => {
-            if last {
-                row.last_here
-            } else {
-                row.first_here
-            }
-        }
-        Cut::BackIn(h) => {
-            if last {
-                passage(h)?.last_in
-            } else {
-                passage(h)?.first_in
-            }
-        }
-        Cut::BackOut(h) => {
-            if last {
-                passage(h)?.last_out
-            } else {
-                passage(h)?.first_out
-            }
-        }
-        Cut::Here => {
-            if last { client.last_token_unix_ns } else { client.first_token_unix_ns }.map(Within::at)
-        }
-    }
-}
-
 impl<'a> Ways<'a> {
     fn new(passed: &[&'a JoinedRow], cuts: Vec<Cut>, of: Metric) -> Self {
-        let (mut rows, mut at) = (Vec::new(), Vec::new());
+        let (mut rows, mut at, mut points) = (Vec::new(), Vec::new(), Vec::new());
         for row in passed {
             let instants: Option<Vec<Within>> = cuts.iter().map(|cut| instant(row, *cut, of)).collect();
             if let Some(instants) = instants {
+                let mut middles: Vec<i64> = instants.iter().map(|w| middle(*w)).collect();
+                for (pair, point) in cuts.windows(2).zip(0..) {
+                    if let [from, to] = pair
+                        && let Some(s) = own_s(row, *from, *to, of)
+                        && let Some([a, b]) = middles.get_mut(point..point + 2)
+                    {
+                        // Both bounds count: half of what they are apart more goes to either side.
+                        let more = ((*b - *a) as f64 - s * 1e9) / 2.0;
+                        (*a, *b) = (*a + more.floor() as i64, *b - more.ceil() as i64);
+                    }
+                }
                 rows.push(*row);
                 at.push(instants);
+                points.push(middles);
             }
         }
-        Self { cuts, rows, at }
+        Self { cuts, rows, at, points }
     }
 
     /// The cut that is known worst against what it parts, if it is wider than the larger of both: it says
@@ -167,7 +118,10 @@ impl<'a> Ways<'a> {
         let inner = 1..self.cuts.len().saturating_sub(1);
         let doubt = |place: usize| {
             let width = mean(&|at| at.get(place).map(|w| w.hi_unix_ns.seconds_since(w.lo_unix_ns)));
-            let size = |from: usize| mean(&|at| Some(part_s(at.get(from..from + 2)?, middle, middle))).abs();
+            let size = |from: usize| {
+                let apart = |at: &[Within]| Some(middle(*at.get(from + 1)?) - middle(*at.get(from)?));
+                mean(&|at| apart(at).map(seconds)).abs()
+            };
             let size = size(place - 1).max(size(place));
             (width > size).then_some((place, width, size))
         };
@@ -187,12 +141,18 @@ impl<'a> Ways<'a> {
 
     fn columns(&self, list: &[HopSummary], of: Metric, rounds: &Rounds, seed: u64) -> Vec<HopColumn> {
         let totals: Vec<f64> = self.rows.iter().map(|r| total(r, of).unwrap_or(0.0)).collect();
-        let parts: Vec<Vec<f64>> =
-            self.at.iter().map(|at| at.windows(2).map(|w| part_s(w, middle, middle)).collect()).collect();
+        let apart = |points: &Vec<i64>| {
+            points
+                .windows(2)
+                .map(|w| w.iter().rev().copied().reduce(|b, a| b - a))
+                .map(|ns| seconds(ns.unwrap_or(0)))
+                .collect()
+        };
+        let parts: Vec<Vec<f64>> = self.points.iter().map(apart).collect();
         let labels = rounds.labels(self.rows.iter().map(|r| r.client.index));
         let blocks = Blocks::known(labels.as_deref());
         let all: Vec<usize> = (0..self.rows.len()).collect();
-        let mut columns = vec![self.column("mean", &all, &totals, &parts, list)];
+        let mut columns = vec![self.column("mean", &all, (&totals, &parts), of, list)];
         for (j, part) in columns.iter_mut().flat_map(|c| c.parts.iter_mut().enumerate()) {
             let values: Vec<f64> = parts.iter().filter_map(|row| row.get(j).copied()).collect();
             let estimate = bootstrap::mean(&values, blocks, seed).filter(|e| e.is_bounded());
@@ -201,7 +161,7 @@ impl<'a> Ways<'a> {
         let table = groups::Table { totals: &totals, parts: &parts };
         let intervals = table.intervals(blocks, seed);
         for (((name, _), group), intervals) in PERCENTILES.iter().zip(table.groups()).zip(intervals) {
-            let mut column = self.column(name, &group, &totals, &parts, list);
+            let mut column = self.column(name, &group, (&totals, &parts), of, list);
             for (part, interval) in column.parts.iter_mut().zip(intervals) {
                 part.interval = interval;
             }
@@ -214,8 +174,8 @@ impl<'a> Ways<'a> {
         &self,
         name: &str,
         group: &[usize],
-        totals: &[f64],
-        parts: &[Vec<f64>],
+        (totals, parts): (&[f64], &[Vec<f64>]),
+        of: Metric,
         list: &[HopSummary],
     ) -> HopColumn {
         let n = group.len() as f64;
@@ -223,11 +183,12 @@ impl<'a> Ways<'a> {
         let part = |(j, pair): (usize, &[Cut])| {
             let [from, to] = pair else { return None };
             let value = |i: usize| parts.get(i)?.get(j).copied();
-            let bound = |a: fn(Within) -> UnixNs, b: fn(Within) -> UnixNs| {
-                mean(&|i| Some(part_s(self.at.get(i)?.get(j..j + 2)?, a, b)))
-            };
-            let (lo_s, hi_s) =
-                (bound(|w| w.hi_unix_ns, |w| w.lo_unix_ns), bound(|w| w.lo_unix_ns, |w| w.hi_unix_ns));
+            // What one clock tells is known as that clock tells it.
+            let own = |i: usize| own_s(self.rows.get(i)?, *from, *to, of);
+            let ends = |i: usize| Some((*self.at.get(i)?.get(j)?, *self.at.get(i)?.get(j + 1)?));
+            let lo = |i: usize| ends(i).map(|(a, b)| b.lo_unix_ns.seconds_since(a.hi_unix_ns));
+            let hi = |i: usize| ends(i).map(|(a, b)| b.hi_unix_ns.seconds_since(a.lo_unix_ns));
+            let (lo_s, hi_s) = (mean(&|i| own(i).or_else(|| lo(i))), mean(&|i| own(i).or_else(|| hi(i))));
             let (name, side, hops) = describe(*from, *to, list);
             Some(HopPart {
                 name,
@@ -248,76 +209,10 @@ impl<'a> Ways<'a> {
     }
 }
 
-fn middle(w: Within) -> UnixNs {
-    UnixNs(w.lo_unix_ns.0.midpoint(w.hi_unix_ns.0))
+fn middle(w: Within) -> i64 {
+    w.lo_unix_ns.0.midpoint(w.hi_unix_ns.0)
 }
 
-/// From one end of the first cut to one end of the second.
-fn part_s(pair: &[Within], from: fn(Within) -> UnixNs, to: fn(Within) -> UnixNs) -> f64 {
-    match pair {
-        [a, b] => to(*b).seconds_since(from(*a)),
-        _ => 0.0,
-    }
-}
-
-/// A cut as a moment, in words.
-fn said(cut: Cut, list: &[HopSummary]) -> String {
-    let name = |h: usize| list.get(h).map_or("?", |hop| hop.name.as_str());
-    match cut {
-        Cut::Started | Cut::Sent | Cut::Here => "The client's own stamp".to_owned(),
-        Cut::In(h) => format!("When `{}` got the request", name(h)),
-        Cut::Out(h) => format!("When `{}` had sent the request on", name(h)),
-        Cut::Arrival => "When the request arrived at the server".to_owned(),
-        Cut::Made => "When the server had the token".to_owned(),
-        Cut::BackIn(h) => format!("When `{}` got the token", name(h)),
-        Cut::BackOut(h) => format!("When `{}` had passed the token on", name(h)),
-    }
-}
-
-/// A part's name, its side, and the hops that lie in it.
-fn describe(from: Cut, to: Cut, list: &[HopSummary]) -> (String, HopSide, Vec<usize>) {
-    let name = |h: usize| list.get(h).map_or("?", |hop| hop.name.as_str());
-    let all = cuts(list.len());
-    let place = |cut: Cut| all.iter().position(|c| *c == cut).unwrap_or(0);
-    let mut inside: Vec<usize> = Vec::new();
-    // A hop lies in a part if the part holds some of the time between the hop's in and out.
-    for h in 0..list.len() {
-        let (a, b) = (place(from), place(to));
-        let touches = |from_cut: Cut, to_cut: Cut| place(from_cut) < b && a < place(to_cut);
-        if touches(Cut::In(h), Cut::Out(h)) || touches(Cut::BackIn(h), Cut::BackOut(h)) {
-            inside.push(h);
-        }
-    }
-    let side = if to == Cut::Sent {
-        HopSide::Client
-    } else if place(to) <= place(Cut::Arrival) {
-        HopSide::Request
-    } else if place(from) >= place(Cut::Made) {
-        HopSide::Response
-    } else {
-        HopSide::Server
-    };
-    let end = |cut: Cut| match cut {
-        Cut::Started | Cut::Sent | Cut::Here => "client".to_owned(),
-        Cut::In(h) | Cut::Out(h) | Cut::BackIn(h) | Cut::BackOut(h) => name(h).to_owned(),
-        Cut::Arrival | Cut::Made => "server".to_owned(),
-    };
-    let text = match (from, to) {
-        (Cut::Started, Cut::Sent) => "connect, until sending begins".to_owned(),
-        (Cut::In(h), Cut::Out(_)) => format!("{}, request", name(h)),
-        (Cut::BackIn(h), Cut::BackOut(_)) => format!("{}, response", name(h)),
-        (Cut::Arrival, Cut::Made) => "server".to_owned(),
-        (Cut::Out(h), Cut::BackIn(other)) if h == other => format!("behind {}", name(h)),
-        (Cut::In(h), Cut::BackIn(other)) if h == other => format!("{}, request, and behind it", name(h)),
-        (Cut::In(h), Cut::In(_) | Cut::Arrival) => format!("{}, request → {}", name(h), end(to)),
-        (Cut::BackIn(h), Cut::BackIn(_) | Cut::Here) => format!("{}, response → {}", name(h), end(to)),
-        _ => {
-            let through: Vec<&str> = inside.iter().map(|h| name(*h)).collect();
-            let back = place(from) >= place(Cut::Made);
-            let through: Vec<&str> = if back { through.into_iter().rev().collect() } else { through };
-            let way = if through.is_empty() { String::new() } else { format!(" ({})", through.join(", ")) };
-            format!("{} → {}{way}", end(from), end(to))
-        }
-    };
-    (text, side, inside)
+fn seconds(ns: i64) -> f64 {
+    ns as f64 / 1e9
 }

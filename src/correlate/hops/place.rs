@@ -6,7 +6,7 @@ use crate::clock::UnixNs;
 use crate::correlate::clocks::{Map, Pairs};
 use crate::record::correlated::Within;
 use crate::record::hops::{FoundBy, Passage};
-use crate::record::{HopRow, RequestRow, Status};
+use crate::record::{HopRow, HopTry, RequestRow, Status};
 
 /// Timers cut to milliseconds are often sums of several: each can be short by one of these.
 const MOST_TIMERS: i64 = 4;
@@ -74,8 +74,12 @@ pub fn pairs(request: &RequestRow, row: &HopRow, pairs: &mut Pairs) {
     back(later(row, first), request.first_token_unix_ns);
     let last = row.last_token_out_s.or(row.last_token_in_s);
     back(later(row, last), request.last_token_unix_ns);
+    // A try counts from its own beginning, which is after the hop's: so it ended no earlier than this.
+    let tries = |of: fn(&HopTry) -> Option<f64>| row.tries.iter().filter_map(of).reduce(|a, b| a + b);
+    back(later(row, row.tries.last().and_then(|last| last.head_s)), request.head_unix_ns);
     if request.status == Status::Ok {
         let done = Some(request.done_unix_ns);
+        back(later(row, tries(|one| one.end_s)), done);
         back(later(row, row.upstream_end_s), done);
         // A line is written after the last byte went out: by how much is not known, so what stands in it
         // counts only where it is coarser than that.

@@ -28,6 +28,8 @@ pub struct HopReader {
     /// The first line that could not be read, and why; the first that no product knows.
     first_bad: Option<String>,
     first_unknown: Option<String>,
+    /// The product whose line the first that could not be read looks like.
+    looks_like: Option<&'static str>,
     /// Rows with a name by which they can be found, and with an instant.
     named: u64,
     dated: u64,
@@ -49,6 +51,7 @@ impl HopReader {
             zone: Zone::default(),
             first_bad: None,
             first_unknown: None,
+            looks_like: None,
             named: 0,
             dated: 0,
             turn_on: None,
@@ -262,7 +265,11 @@ impl LineReader for HopReader {
                     "none of the {all} lines read from the log {source} of the hop `{hop}` is in a gateway's format that is known{said}"
                 ),
             };
-            return Some(Problem::new(what).hint(HOP_LOG.wanted));
+            let problem = Problem::new(what);
+            return Some(match self.looks_like {
+                Some(other) => problem.hint(format!("it looks like `{other}`: name that kind, or none")),
+                None => problem.hint(HOP_LOG.wanted),
+            });
         }
         if let Some(turn_on) = self.turn_on.filter(|_| self.named == 0 || self.dated == 0) {
             let lacks = if self.named == 0 { "an id or a client's port" } else { "an instant" };

@@ -128,6 +128,12 @@ fn doubts(hop: &HopSummary) -> Vec<String> {
             "{name}: its log is of another time zone ({minutes:+} minutes): its times were shifted by that."
         ));
     }
+    if hop.clocks.relation == ClockRelation::Bounded && hop.clocks.against_one_clock > 0 {
+        said.push(format!(
+            "{name}: {} of its instants cannot be by this host's clock (before what caused them, or after what they caused): it counts as a clock of its own.",
+            units::count(hop.clocks.against_one_clock as u64)
+        ));
+    }
     if hop.clocks.relation == ClockRelation::Contradict {
         said.push(format!(
             "{name}: its times cannot be reconciled with the client's by any offset and drift, so none of them is compared: are these the same requests?"

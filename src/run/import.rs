@@ -218,7 +218,8 @@ impl Gathered {
         self.add(&report.kind, report.source.clone(), report.parsed, None);
         let counts = StageCounts { rows_in: report.seen, rows_out: report.parsed, bad: report.rejected };
         self.counts.push((format!("{} {}", report.kind, report.source), counts));
-        if report.rejected > 0 {
+        // A hop's reader says itself what it could not read, and keeps nothing of it.
+        if report.rejected > 0 && report.kind != HOP_LOG.name {
             self.notes.push(format!(
                 "{}: {} of {} lines are in no known format; they are kept",
                 report.source, report.rejected, report.seen

@@ -205,14 +205,24 @@ fn by_port_and_time(requests: &[RequestRow], rows: &[HopRow], map: &Map, found: 
             continue;
         }
         let Some(of_port) = port_of(row).and_then(|port| by_port.get(&port)) else { continue };
-        let fitting: Vec<usize> = of_port
+        let Some(start) = place::start(row, map) else { continue };
+        let mut fitting: Vec<(f64, usize)> = of_port
             .iter()
-            .copied()
-            .filter(|i| requests.get(*i).is_some_and(|request| fits(request, row, map)))
+            .filter_map(|i| Some((*i, requests.get(*i).filter(|request| fits(request, row, map))?)))
+            .map(|(i, request)| {
+                let sent = request.send_begin_unix_ns.unwrap_or(request.started_unix_ns);
+                let middle = UnixNs(start.lo_unix_ns.0.midpoint(start.hi_unix_ns.0));
+                (middle.seconds_since(sent).abs(), i)
+            })
             .collect();
-        if let [only] = fitting.as_slice() {
-            *slot = Some(Ok((*only, FoundBy::Address)));
-        }
+        fitting.sort_by(|a, b| a.0.total_cmp(&b.0));
+        // Requests of one connection follow each other: the next may begin as the last one ends.
+        let nearest = match fitting.as_slice() {
+            [only] => Some(only),
+            [first, second, ..] => (first.0 * 2.0 < second.0).then_some(first),
+            [] => None,
+        };
+        *slot = nearest.map_or(*slot, |(_, i)| Some(Ok((*i, FoundBy::Address))));
     }
 }
 

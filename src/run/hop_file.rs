@@ -35,7 +35,7 @@ pub(super) fn read(
         ("packets", counts.packets),
         ("connections", counts.connections),
         ("passages", counts.passages),
-        ("answered by the hop alone", counts.answered_alone),
+        ("without the server's side", counts.alone),
         ("points", counts.points),
         ("tries", counts.inner),
         ("behind a second hop", counts.deeper),

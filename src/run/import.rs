@@ -13,6 +13,7 @@ use crate::clock::UnixNs;
 use crate::config::Hop;
 use crate::error::Explain;
 use crate::import::{self, Imported, Of, PageAt};
+use crate::ingest::reader::HOP_LOG;
 use crate::ingest::scrape::Scrape;
 use crate::ingest::{self, SourceReport};
 use crate::record::{Finished, HopRow, LogEvent, LogRow, ScrapePhase, ScrapeRow, SpanRow, StatRow};

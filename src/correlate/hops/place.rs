@@ -6,7 +6,7 @@ use crate::clock::UnixNs;
 use crate::correlate::clocks::{Map, Pairs};
 use crate::record::correlated::Within;
 use crate::record::hops::{FoundBy, Passage};
-use crate::record::{HopRow, HopTry, RequestRow, Status};
+use crate::record::{HopRow, HopTry, RequestRow, Status, ToldBy};
 
 /// Timers cut to milliseconds are often sums of several: each can be short by one of these.
 const MOST_TIMERS: i64 = 4;
@@ -49,6 +49,14 @@ fn later(row: &HopRow, after_s: Option<f64>) -> Option<There> {
     })
 }
 
+/// When it had gone on, of what came at `in_s`. A tap stamps after its write: whoever it wrote to may have had
+/// it before that, though not before the tap itself.
+fn gone(row: &HopRow, in_s: Option<f64>, out_s: Option<f64>) -> Option<There> {
+    let out = later(row, out_s)?;
+    let came = later(row, in_s).filter(|_| row.told_by == ToldBy::Tap);
+    Some(There { lo: came.map_or(out.lo, |came| came.lo.min(out.lo)), hi: out.hi })
+}
+
 /// When the hop began with the request, on the client's clock.
 pub fn start(row: &HopRow, map: &Map) -> Option<Within> {
     here(began(row)?, map)
@@ -70,10 +78,11 @@ pub fn pairs(request: &RequestRow, row: &HopRow, pairs: &mut Pairs) {
         }
     };
     back(later(row, row.upstream_head_s), request.head_unix_ns);
-    let first = row.first_token_out_s.or(row.first_token_in_s).or(row.upstream_first_body_s);
-    back(later(row, first), request.first_token_unix_ns);
-    let last = row.last_token_out_s.or(row.last_token_in_s);
-    back(later(row, last), request.last_token_unix_ns);
+    let first = gone(row, row.first_token_in_s, row.first_token_out_s);
+    let came = later(row, row.first_token_in_s.or(row.upstream_first_body_s));
+    back(first.or(came), request.first_token_unix_ns);
+    let last = gone(row, row.last_token_in_s, row.last_token_out_s);
+    back(last.or(later(row, row.last_token_in_s)), request.last_token_unix_ns);
     // A try counts from its own beginning, which is after the hop's: so it ended no earlier than this.
     let tries = |of: fn(&HopTry) -> Option<f64>| row.tries.iter().filter_map(of).reduce(|a, b| a + b);
     back(later(row, row.tries.last().and_then(|last| last.head_s)), request.head_unix_ns);
@@ -105,12 +114,38 @@ pub fn passage(request: &RequestRow, row: &HopRow, rows: usize, by: FoundBy, map
         rows,
         found_by: by,
         start: place(began(row), first),
-        sent_on: place(later(row, row.upstream_sent_s), first),
+        sent_on: place(gone(row, row.request_received_s, row.upstream_sent_s), first),
         first_in: place(later(row, first_in), first),
-        first_out: place(later(row, row.first_token_out_s), first),
+        first_out: place(gone(row, row.first_token_in_s, row.first_token_out_s), first),
         last_in: place(later(row, row.last_token_in_s), last),
-        last_out: place(later(row, row.last_token_out_s), last),
+        last_out: place(gone(row, row.last_token_in_s, row.last_token_out_s), last),
         first_is_body: row.first_token_in_s.is_none() && row.upstream_first_body_s.is_some(),
         row: row.clone(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_tap_wrote_may_have_been_had_before_its_stamp() {
+        let row = |told_by| HopRow {
+            told_by,
+            start_unix_ns: Some(UnixNs(1_000)),
+            start_resolution_ns: Some(1),
+            timer_resolution_ns: Some(1),
+            first_token_in_s: Some(1e-6),
+            first_token_out_s: Some(5e-6),
+            ..HopRow::default()
+        };
+        let out = |row: &HopRow| {
+            let There { lo, hi } = gone(row, row.first_token_in_s, row.first_token_out_s).unwrap();
+            (lo.0, hi.0)
+        };
+        assert_eq!(out(&row(ToldBy::Tap)), (2_000, 6_000));
+        // A packet's stamp, or a log's, is no later than who received it.
+        assert_eq!(out(&row(ToldBy::Packets)), (6_000, 6_000));
     }
 }

@@ -47,16 +47,17 @@ pub struct Counts {
     pub exchanges: u64,
     /// Connections, or the rest of them, that could not be read, by the reason.
     pub unread: BTreeMap<Unread, u64>,
-    /// Exchanges with the client and the server put together, and answered by the hop alone: rows.
+    /// Exchanges with the client put together with those with the server: rows.
     pub passages: u64,
-    pub answered_alone: u64,
+    /// Exchanges with the client of which none was found behind the hop: rows without the server's side.
+    pub alone: u64,
     /// Exchanges of a capture that sees one side: rows.
     pub points: u64,
     /// Exchanges with the server that belong to a passage: one for each try.
     pub inner: u64,
     /// Exchanges behind those: of a second hop, seen in the same capture.
     pub deeper: u64,
-    /// Exchanges with the server that no client's exchange led to.
+    /// Exchanges with the server that could be laid to no client's: no rows.
     pub past: u64,
 }
 
@@ -101,7 +102,7 @@ fn of_bytes(bytes: &[u8], hop: &str, source: &str) -> Result<(Vec<HopRow>, Count
     let exchanges = exchanges::of(&connections, &mut counts);
     let pairs = pairs::pair(&exchanges);
     counts.passages = pairs.passages.len() as u64;
-    counts.answered_alone = pairs.alone.len() as u64;
+    counts.alone = pairs.alone.len() as u64;
     counts.points = pairs.points.len() as u64;
     counts.inner = pairs.passages.iter().map(|passage| passage.inner.len() as u64).sum();
     (counts.deeper, counts.past) = (pairs.deeper, pairs.past);
@@ -154,7 +155,13 @@ impl Counts {
             self.deeper,
             format!("{} exchanges lie behind a second hop: the rows are of the first", self.deeper),
         );
-        note(self.past, format!("{} exchanges with the server came from no request seen here", self.past));
+        note(
+            self.past,
+            format!(
+                "{} exchanges with the server share no id with a client's: they tell of no passage",
+                self.past
+            ),
+        );
         notes
     }
 

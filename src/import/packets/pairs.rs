@@ -11,11 +11,11 @@ use crate::tap::exchange::Exchange;
 #[derive(Debug, Default)]
 pub(super) struct Pairs {
     pub(super) passages: Vec<Passage>,
-    /// With a gateway that asked nobody for them.
+    /// With a gateway, none being found behind them: it answered by itself, or they share no id.
     pub(super) alone: Vec<usize>,
     /// In a capture that sees one side.
     pub(super) points: Vec<usize>,
-    /// With a server behind a gateway, that came from no request seen.
+    /// With a server behind a gateway, that could be laid to no client's.
     pub(super) past: u64,
     /// Behind an inner one.
     pub(super) deeper: u64,

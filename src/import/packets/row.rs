@@ -79,7 +79,7 @@ fn row(outer: &Exchange, inner: &[&Exchange], told: Told<'_>) -> Option<HopRow> 
         head_sent_s: since(outer.head),
         total_s: since(whole(outer)),
         tries: inner.iter().map(|one| one_try(one)).collect(),
-        attempts: (!is_point).then_some(inner.len() as u32),
+        attempts: (!is_point && !inner.is_empty()).then_some(inner.len() as u32),
         status: outer.status,
         completeness: completeness(outer),
         end_reason: reason(outer),

@@ -4,12 +4,16 @@ use std::io::Write;
 
 use crate::cli::AuditArgs;
 use crate::error::Exit;
-use crate::{config, report, run, workload};
+use crate::{config, gateway_config, report, run, workload};
 
 /// Runs the verb.
 pub fn audit(args: &AuditArgs, quiet: bool) -> anyhow::Result<Exit> {
-    let config = config::load_audit(args)?;
     let mut out = std::io::stdout();
+    if let Some(product) = &args.print_config {
+        super::unless_closed(out.write_all(gateway_config::snippet(product)?.as_bytes()))?;
+        return Ok(Exit::Finished);
+    }
+    let config = config::load_audit(args)?;
     if args.output.dry_run {
         let workload = workload::load(&config.workload, config.seed)?;
         write!(out, "{}", workload::plan::plan_text(&config, &workload)?)?;

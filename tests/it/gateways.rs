@@ -317,6 +317,25 @@ fn knows_who_left(product: &'static str) {
     assert!(left >= 4, "{left}");
 }
 
+#[test]
+fn print_config_prints_the_files_as_they_are() {
+    let place = Place::new();
+    let help = place.tare("audit --help").out;
+    for product in tare::gateway_config::PRODUCTS {
+        let said = place.tare(&format!("audit --print-config {}", product.name));
+        let file = root().join("assets/gateways").join(product.file);
+        assert_eq!((said.code, said.out), (Some(0), std::fs::read_to_string(file).unwrap()));
+        assert!(help.contains(product.name), "{help}");
+    }
+    insta::assert_snapshot!(place.tare("audit --print-config kong").shown(), @r"
+    exit code: 2
+    ----- stdout
+    ----- stderr
+    error: no configuration for `kong`
+    hint: there are nginx, haproxy, envoy, caddy, traefik, litellm
+    ");
+}
+
 macro_rules! gateways {
     ($($name:ident)*) => { $(
         mod $name {

@@ -64,6 +64,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "cli",
             "config",
             "doctor",
+            "gateway_config",
             "mock",
             "net",
             "report",

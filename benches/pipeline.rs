@@ -53,6 +53,7 @@ fn main() -> anyhow::Result<()> {
         stat_log: &[],
         events: &run.events,
         hops: &[],
+        hop_names: &[],
         own: None,
         clock_bound_s: None,
         seed: 1,

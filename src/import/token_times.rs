@@ -10,13 +10,14 @@
 //! | `tok_ns` `[ns …]` | one event a token, counted from `t_send`; tokens of one stamp came in one read |
 //! | `ntok` | `output_tokens`, as the client counted them |
 //! | `body_len` | bytes of the body: an event's `bytes` is its share, not measured |
-//! | `resp_headers` `[[name, value] …]` | `answer_headers`, without what may be a secret |
+//! | `resp_headers` `[[name, value] …]` | `answer_headers`, those that tell of what lay between |
 //! | `done`, `finished`, `closed_early`, `sse_error`, `err`, `body` | how it ended |
 //!
 //! An event lies between the read before its own, as far as the file tells of it, and its own. The
 //! stamps are the client program's, never exact.
 
 use serde::Deserialize;
+use tare_parsers::hop_headers;
 
 use super::input::{Reading, has_keys, json};
 use super::{Format, Of};
@@ -180,12 +181,14 @@ impl Given {
         rows
     }
 
-    /// Headers that may hold a secret are left out.
+    /// Those that tell of what lay between; no other may reach a file.
     fn kept_headers(&self) -> Vec<(String, String)> {
-        let secret =
-            |name: &str| ["cookie", "auth", "key", "token", "secret"].iter().any(|w| name.contains(w));
         let headers = self.resp_headers.iter().flatten();
-        let lower = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.clone()));
-        lower.filter(|(name, _)| !secret(name)).collect()
+        let kept = headers.filter_map(|(name, value)| {
+            let name = name.to_ascii_lowercase();
+            let value = hop_headers::kept(&name, value)?;
+            Some((name, value))
+        });
+        kept.collect()
     }
 }

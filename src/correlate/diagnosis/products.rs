@@ -26,14 +26,15 @@ pub const PRODUCTS: [(&str, &str, &str); 19] = [
     ("HAProxy", "server", "haproxy"),
 ];
 
-/// Log formats and what the product is called.
-const LOGS: [(&str, &str); 7] = [
+/// As hops' rows name it, and what the product is called.
+const LOGS: [(&str, &str); 8] = [
     ("nginx", "nginx"),
     ("haproxy", "HAProxy"),
     ("envoy", "Envoy"),
     ("caddy", "Caddy"),
     ("traefik", "Traefik"),
     ("litellm", "LiteLLM"),
+    ("kong", "Kong"),
     ("sglang_router", "SGLang router"),
 ];
 

@@ -4,6 +4,7 @@
 //! at once costs nothing of the sort. This file must not know what a whole answer held back is.
 
 use super::super::LEAST_REQUESTS;
+use super::super::added::Added;
 use super::super::case::{Case, at, median, share};
 use super::super::remedies::Ailment;
 use super::super::signature::{LEAST_FLUSHES, Released, Stream, TOGETHER, released, was_late};
@@ -18,6 +19,10 @@ pub(super) const RULE: Rule =
 /// The hold is worth so many of the server's steps at least, and this.
 const LEAST_STEPS: f64 = 1.5;
 const LEAST_HOLD_S: f64 = 0.002;
+/// Of what is added to the first token so much is hold.
+const LEAST_PART: f64 = 0.5;
+/// What is added to the last token where only the first are held, of the hold.
+const CLEAN: f64 = 0.2;
 /// Requests of which so many show the hold.
 const MOST: f64 = 0.75;
 /// A first burst of so many events is one.
@@ -39,7 +44,10 @@ pub fn held(case: &Case<'_>) -> Option<Held> {
         return None;
     }
     let least = (LEAST_STEPS * step).max(LEAST_HOLD_S);
-    let median_s = median(case.added.iter().map(super::super::added::Added::held_s))?;
+    let median_s = median(case.added.iter().map(Added::held_s))?;
+    // Where most of what the first token lost the last has lost, too, requests wait; that the last of a crowd
+    // is served quicker makes a difference between the two that no buffer made.
+    let least = least.max(LEAST_PART * median(case.added.iter().map(|a| a.first_s))?);
     let n = case.added.iter().filter(|a| a.held_s() > least / 2.0).count();
     (median_s > least && share(n, case.added.len()) >= MOST).then_some(Held {
         median_s,
@@ -96,7 +104,7 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
         None => (case.streams.iter().filter(|s| s.share() < TOGETHER).count(), case.streams.len()),
     };
     verdict.evidence = evidence(case, held.as_ref(), flushes);
-    let costs: Vec<f64> = case.added.iter().map(super::super::added::Added::held_s).collect();
+    let costs: Vec<f64> = case.added.iter().map(Added::held_s).collect();
     verdict.at_stake = held.and_then(|_| case.stake(Metric::Ttft, &costs));
     Some(verdict)
 }
@@ -105,7 +113,8 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
 fn first_tokens(case: &Case<'_>, held: &Held) -> bool {
     let first = median(case.streams.iter().filter_map(|s| Some(s.bursts.first()?.events as f64)));
     let Some((first, step)) = first.filter(|n| *n >= FIRST_BURST).zip(case.step_s) else { return false };
-    (0.5..2.0).contains(&(held.median_s / ((first - 1.0) * step)))
+    let last = median(case.added.iter().map(|a| a.last_s)).unwrap_or(f64::INFINITY);
+    last < CLEAN * held.median_s && (0.5..2.0).contains(&(held.median_s / ((first - 1.0) * step)))
 }
 
 fn evidence(case: &Case<'_>, held: Option<&Held>, flushes: usize) -> Vec<String> {
@@ -144,7 +153,7 @@ fn evidence(case: &Case<'_>, held: Option<&Held>, flushes: usize) -> Vec<String>
 }
 
 fn spread(case: &Case<'_>, q: f64) -> String {
-    at(case.added.iter().map(super::super::added::Added::held_s), q).map_or_else(String::new, units::seconds)
+    at(case.added.iter().map(Added::held_s), q).map_or_else(String::new, units::seconds)
 }
 
 /// A hop that stamped tokens on both its sides says itself that it held them.

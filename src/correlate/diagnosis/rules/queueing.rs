@@ -34,16 +34,17 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     let (without_first, without_last) = case.without.unwrap_or((0.0, 0.0));
     let first = median(case.added.iter().map(|a| a.first_s))? - without_first;
     let last = median(case.added.iter().map(|a| a.last_s))? - without_last;
-    let is_held = held(case).is_some();
-    // Of what is held the first token tells nothing but the hold.
-    let late = |a: &Added| if is_held { a.last_s - without_last } else { a.first_s - without_first };
-    let median_s = if is_held { last } else { first };
-    let quickest = at(case.added.iter().map(late), 0.05)?;
-    let seen = case.has_gateway();
-    if median_s < LEAST_S || (!is_held && last < ALIKE * first) || quickest <= 0.0 {
+    // Whatever holds the first token may hold the last for a while.
+    if held(case).is_some() {
         return None;
     }
-    if !seen && (median_s < UNSEEN_S || quickest < LEAST_S) {
+    let late = |a: &Added| a.first_s - without_first;
+    let quickest = at(case.added.iter().map(late), 0.05)?;
+    let seen = case.has_gateway();
+    if first < LEAST_S || last < ALIKE * first || quickest <= 0.0 {
+        return None;
+    }
+    if !seen && (first < UNSEEN_S || quickest < LEAST_S) {
         return None;
     }
     let growth = growth(&case.added, late);
@@ -77,7 +78,7 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
         }
     };
     let costs: Vec<f64> = case.added.iter().map(late).collect();
-    verdict.at_stake = case.stake(if is_held { Metric::E2e } else { Metric::Ttft }, &costs);
+    verdict.at_stake = case.stake(Metric::Ttft, &costs);
     Some(verdict)
 }
 

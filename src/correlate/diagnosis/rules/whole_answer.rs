@@ -3,6 +3,7 @@
 //! does not stream: no verdict. This file must not know of bursts within an answer.
 
 use super::super::LEAST_REQUESTS;
+use super::super::added::Added;
 use super::super::case::{Case, median, share};
 use super::super::remedies::Ailment;
 use super::super::signature::{Stream, was_late};
@@ -52,8 +53,8 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     let spread = median(case.streams.iter().map(Stream::spread_s)).unwrap_or_default();
     let made = median(case.streams.iter().map(|s| (s.events - 1) as f64 * step)).unwrap_or_default();
     verdict.evidence.push(format!(
-        "the events of an answer came within {}, and the server took {} for them (medians, {} streams)",
-        units::seconds(spread),
+        "the events of an answer came {}, and the server took {} for them (medians, {} streams)",
+        if spread < 1e-6 { "at one moment".to_owned() } else { format!("within {}", units::seconds(spread)) },
         units::seconds(made),
         verdict.of
     ));
@@ -72,7 +73,7 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     }
     verdict.certainty =
         if case.direct_streams.len() >= LEAST_REQUESTS { Sure::Certain } else { Sure::Likely };
-    let costs: Vec<f64> = case.added.iter().map(super::super::added::Added::held_s).collect();
+    let costs: Vec<f64> = case.added.iter().map(Added::held_s).collect();
     verdict.at_stake = case.stake(Metric::Ttft, &costs);
     Some(verdict)
 }

@@ -238,8 +238,11 @@ pub struct ColdAgainstWarm {
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct OrderEffect {
     pub arm: Arm,
+    /// A longer prompt has more to be known by a cache.
+    pub prompt_tokens: Option<u32>,
     pub metric: Metric,
-    /// Mean when second − mean when first, over couples of a cell's rounds with either order; n is couples.
+    /// Mean when second − mean when first, over couples of a cell's rounds with either order, and over the
+    /// cells of this prompt size; n is couples.
     pub second_less_first: Estimate,
 }
 

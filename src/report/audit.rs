@@ -4,7 +4,9 @@
 use super::tables::{self, Table};
 use super::{Report, breakdown, hops, verdict};
 use crate::metric::{Metric, Unit};
-use crate::record::audit::{Arm, ArmFound, Cell, CellFound, Factor, Figure, Found, Growth, Outside, Warmth};
+use crate::record::audit::{
+    Arm, ArmFound, Cell, CellFound, Factor, Figure, Found, Growth, OrderEffect, Outside, Warmth,
+};
 use crate::stats::Estimate;
 use crate::units::{self, Scale};
 
@@ -66,7 +68,7 @@ pub(super) fn warnings(found: &Found) -> Vec<String> {
         if e.lo > 0.0 || e.hi < 0.0 {
             said.push(format!(
                 "{}: coming second in a round changes TTFT by {}: the server's prefix cache may know the first leg's prompts; both orders are equally frequent, so that it falls on both arms alike, but `--salt` takes it out",
-                effect.arm.as_str(),
+                whose(effect, found),
                 bracketed(e, Unit::Seconds)
             ));
         }
@@ -168,7 +170,11 @@ fn added(found: &Found, metric: Metric) -> Table {
     let figure = |cell: &CellFound| cell.figures.iter().find(|f| f.metric == metric).copied();
     Table {
         title: format!("{}: what going through adds", metric.name()),
-        below: if metric == Metric::Ttft { vec![how(found)] } else { Vec::new() },
+        below: match metric {
+            Metric::Ttft => vec![how(found)],
+            Metric::ItlMean => held_back(found).into_iter().collect(),
+            _ => Vec::new(),
+        },
         ..compared(found, Unit::Seconds, "added", &figure)
     }
 }
@@ -185,6 +191,22 @@ fn how(found: &Found) -> String {
             "Both legs of a round send the same prompts: the second may find them in the server's prefix cache (see the effect of order)."
         }
     )
+}
+
+/// Where TTFT is longer and what follows it is shorter.
+fn held_back(found: &Found) -> Option<String> {
+    let added = |cell: &CellFound, metric| Of::Metric(metric).figure(cell).map(|figure| figure.added_mean);
+    let held = found.cells.iter().filter(|cell| {
+        let longer = added(cell, Metric::Ttft).is_some_and(|e| e.lo > 0.0);
+        longer && added(cell, Metric::ItlMean).is_some_and(|e| e.hi < 0.0)
+    });
+    let names: Vec<String> = held.map(|cell| name(&cell.cell, found)).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "Shorter here and longer in TTFT ({}): first tokens are held back and come with others. The latency between tokens is no better for it.",
+            names.join("; ")
+        )
+    })
 }
 
 fn outside(found: &Found) -> Table {
@@ -318,13 +340,20 @@ fn cold(found: &Found) -> Table {
 fn order(found: &Found) -> Table {
     let rows = found.order.iter().map(|o| {
         let e = &o.second_less_first;
-        vec![o.arm.as_str().to_owned(), units::count(e.n as u64), interval(e, o.metric.unit())]
+        vec![whose(o, found), units::count(e.n as u64), interval(e, o.metric.unit())]
     });
     Table {
         title: "The effect of order on TTFT".to_owned(),
         head: ["arm", "couples of rounds", "second in its round − first"].map(str::to_owned).to_vec(),
         rows: rows.collect(),
         below: vec!["Of each two rounds of a cell one has either order, so that this falls on both arms alike and cancels out of what is added where it is the same for both.".to_owned()],
+    }
+}
+
+fn whose(effect: &OrderEffect, found: &Found) -> String {
+    match effect.prompt_tokens.filter(|_| varied(found)[0]) {
+        Some(tokens) => format!("{}, {} prompt tokens", effect.arm.as_str(), units::count(u64::from(tokens))),
+        None => effect.arm.as_str().to_owned(),
     }
 }
 

@@ -7,7 +7,8 @@ use super::draw::Draw;
 use super::synthetic::{self, Lengths};
 use crate::record::{Prompt, PromptKind};
 
-/// Words of salt: 450⁶ of them are enough, and all are in a prefix cache's first block.
+/// Words of salt, all equally long: over a hundred to the sixth are enough, and all are in a prefix cache's
+/// first block.
 pub const SALT_WORDS: u32 = 6;
 
 /// Streams of chance; each number is used for one thing for ever.
@@ -49,9 +50,7 @@ impl Rounds {
 
 /// The same prompts, each with words of its own at its begin.
 pub fn salted(prompts: &[Prompt], draw: &mut Draw) -> Arc<[Prompt]> {
-    let lengths = Lengths { input: SALT_WORDS, output: 1, range_ratio: 0.0 };
-    let salts = synthetic::prompts(prompts.len(), lengths, draw);
-    prompts.iter().zip(&salts).map(|(prompt, salt)| with(prompt, &salt.text())).collect()
+    prompts.iter().map(|prompt| with(prompt, &synthetic::short_words(SALT_WORDS, draw))).collect()
 }
 
 fn with(prompt: &Prompt, salt: &str) -> Prompt {
@@ -113,7 +112,7 @@ mod tests {
         let twice = salted(&[chat.clone(), chat], &mut draw);
         let texts: Vec<String> = twice.iter().map(|p| p.text().into_owned()).collect();
         assert!(texts.iter().all(|t| t.ends_with(" be short\nhi") && t.split(' ').count() == 8), "{texts:?}");
-        assert_ne!(texts[0], texts[1]);
+        assert!(texts[0] != texts[1] && texts[0].len() == texts[1].len(), "{texts:?}");
         assert!(
             twice.iter().zip(&texts).all(|(p, t)| p.chars as usize == t.len() - 1 && p.approx_tokens == 9)
         );

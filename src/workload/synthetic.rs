@@ -25,6 +25,13 @@ pub fn prompts(n: usize, lengths: Lengths, draw: &mut Draw) -> Vec<Prompt> {
     (0..n).map(|_| prompt(lengths, &words, draw)).collect()
 }
 
+/// `n` words of four letters: equally long in tokens and in letters.
+pub fn short_words(n: u32, draw: &mut Draw) -> String {
+    let words: Vec<&str> = WORDS.split_ascii_whitespace().filter(|word| word.len() == 4).collect();
+    let word = |_| words.get(draw.below(words.len() as u64) as usize).copied().unwrap_or_default();
+    (0..n).map(word).collect::<Vec<_>>().join(" ")
+}
+
 fn prompt(lengths: Lengths, words: &[&str], draw: &mut Draw) -> Prompt {
     let input = drawn(lengths.input, lengths.range_ratio, draw);
     let output = drawn(lengths.output, lengths.range_ratio, draw);

@@ -41,7 +41,7 @@ pub fn found(run: &Correlated, plan: &Plan, seed: u64) -> Found {
         spread_s: plan.spread_s,
         growth: growth::growth(&cells),
         cold: growth::cold_against_warm(&cells),
-        order: order::effects(&pairs, seed),
+        order: order::effects(&pairs, &plan.cells, seed),
         arms: Arm::BOTH.map(|arm| arm::found(run, arm, seed)).into_iter().collect(),
         cells,
     }

@@ -149,7 +149,7 @@ fn an_effect_of_order_is_found_and_widens_nothing() {
     let mut held = 0;
     for seed in 0..500 {
         let rows = rows(cached, &template, seed);
-        let effects = order::effects(&pairs::pairs(&rows), 1);
+        let effects = order::effects(&pairs::pairs(&rows), &[CELL], 1);
         assert_eq!(effects.iter().map(|e| e.arm).collect::<Vec<_>>(), Arm::BOTH);
         assert_eq!(effects[0].second_less_first.n, 10, "couples of rounds");
         held += u32::from(covers(&effects[0].second_less_first, -0.005));

@@ -23,7 +23,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("gateway_config", &[]),
     ("store", &[]),
     ("cli", &[]),
-    ("config", &["cli", "net", "server"]),
+    // Which kinds of hops there are is the parsers' to say.
+    ("config", &["cli", "net", "parsers", "server"]),
     ("workload", &["config"]),
     ("load", &["config", "net", "parsers"]),
     ("watch", &["net"]),

@@ -55,10 +55,9 @@ impl RequestKeys {
             for hit in keys.find(asks.iter().map(|(i, id)| (*i, id.as_str())))? {
                 let Some(slot) = found.get_mut(hit.asker as usize) else { continue };
                 match (&*slot, hit.row) {
-                    (Some(Ok(_)), _) => {}
+                    (Some(Ok(_)), _) | (Some(Err(())), None) => {}
                     (_, Some(row)) => *slot = Some(Ok((row as usize, by))),
                     (None, None) => *slot = Some(Err(())),
-                    (Some(Err(())), None) => {}
                 }
             }
             Ok(())
@@ -95,7 +94,9 @@ pub fn one(
     by_lone_port(requests, rows, &mut found);
     let mut own: Vec<HopRow> = rows.iter().map(|row| (*row).clone()).collect();
     if let Some(minutes) = zone::minutes(requests, &own, &found) {
-        own.iter_mut().for_each(|row| zone::shift(row, minutes));
+        for row in &mut own {
+            zone::shift(row, minutes);
+        }
         summary.zone_minutes = Some(minutes);
     }
     let (map, clocks) = clocks::align(&pairs(requests, &own, &found), same_host, None);

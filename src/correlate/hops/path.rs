@@ -10,8 +10,8 @@ use crate::record::correlated::{Bounds, Within};
 use crate::record::hops::{HopColumn, HopPart, HopPath, HopSummary};
 use crate::record::{JoinedRow, Status};
 use crate::stats::blocks::Blocks;
-use crate::stats::bootstrap;
 use crate::stats::rounds::Rounds;
+use crate::stats::{Estimate, bootstrap};
 use crate::units;
 
 /// A cut is used if so many of the requests have it.
@@ -155,7 +155,7 @@ impl<'a> Ways<'a> {
         let mut columns = vec![self.column("mean", &all, (&totals, &parts), of, list)];
         for (j, part) in columns.iter_mut().flat_map(|c| c.parts.iter_mut().enumerate()) {
             let values: Vec<f64> = parts.iter().filter_map(|row| row.get(j).copied()).collect();
-            let estimate = bootstrap::mean(&values, blocks, seed).filter(|e| e.is_bounded());
+            let estimate = bootstrap::mean(&values, blocks, seed).filter(Estimate::is_bounded);
             part.interval = estimate.map(|e| Bounds { lo_s: e.lo, hi_s: e.hi });
         }
         let table = groups::Table { totals: &totals, parts: &parts };
@@ -188,7 +188,7 @@ impl<'a> Ways<'a> {
             let ends = |i: usize| Some((*self.at.get(i)?.get(j)?, *self.at.get(i)?.get(j + 1)?));
             let lo = |i: usize| ends(i).map(|(a, b)| b.lo_unix_ns.seconds_since(a.hi_unix_ns));
             let hi = |i: usize| ends(i).map(|(a, b)| b.hi_unix_ns.seconds_since(a.lo_unix_ns));
-            let (lo_s, hi_s) = (mean(&|i| own(i).or_else(|| lo(i))), mean(&|i| own(i).or_else(|| hi(i))));
+            let (lo_s, hi_s) = (mean(&|i| own(i).or(lo(i))), mean(&|i| own(i).or(hi(i))));
             let (name, side, hops) = describe(*from, *to, list);
             Some(HopPart {
                 name,

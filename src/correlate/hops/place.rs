@@ -21,17 +21,17 @@ struct There {
 
 /// When the hop began with the request, by its clock.
 fn began(row: &HopRow) -> Option<There> {
-    stamp(row.start_unix_ns?, row.start_resolution_ns, row.start_slack_ns)
+    Some(stamp(row.start_unix_ns?, row.start_resolution_ns, row.start_slack_ns))
 }
 
-fn stamp(at: UnixNs, resolution_ns: Option<i64>, slack_ns: Option<i64>) -> Option<There> {
+fn stamp(at: UnixNs, resolution_ns: Option<i64>, slack_ns: Option<i64>) -> There {
     let (resolution, slack) = (resolution_ns.unwrap_or(1), slack_ns.unwrap_or(0));
     // Whole nanoseconds: a stamp of that resolution is the instant.
     let after = if resolution <= 1 { 0 } else { resolution };
-    Some(There {
+    There {
         lo: UnixNs(at.0.saturating_sub(slack)),
         hi: UnixNs(at.0.saturating_add(after).saturating_add(slack)),
-    })
+    }
 }
 
 /// So long after the hop began, by its own timer.
@@ -93,7 +93,7 @@ pub fn pairs(request: &RequestRow, row: &HopRow, pairs: &mut Pairs) {
         // A line is written after the last byte went out: by how much is not known, so what stands in it
         // counts only where it is coarser than that.
         if let Some(end) = row.end_unix_ns.filter(|_| row.end_slack_ns.unwrap_or(0) >= MILLISECOND_NS) {
-            back(stamp(end, row.end_resolution_ns, row.end_slack_ns), done);
+            back(Some(stamp(end, row.end_resolution_ns, row.end_slack_ns)), done);
         }
     }
 }

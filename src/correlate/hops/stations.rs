@@ -20,18 +20,18 @@ pub fn e2e_s(row: &HopRow) -> Option<f64> {
 
 /// The means over the requests that ended well and passed hop `hop`.
 pub fn of(rows: &[JoinedRow], hop: usize, rounds: &Rounds, seed: u64) -> Vec<Station> {
-    let station = |metric, at_hop: fn(&HopRow) -> Option<f64>, at_client: fn(&RequestRow) -> Option<f64>| {
+    let row_of = |metric, at_hop: fn(&HopRow) -> Option<f64>, at_client: fn(&RequestRow) -> Option<f64>| {
         let of_request = |row: &JoinedRow| {
-            let passage = row.hops.get(hop)?.as_ref().filter(|_| row.client.status == Status::Ok)?;
-            let seen = at_hop(&passage.row)?;
-            Some((row.client.index, (seen, at_client(&row.client)? - seen)))
+            let passed = row.hops.get(hop)?.as_ref().filter(|_| row.client.status == Status::Ok)?;
+            let there = at_hop(&passed.row)?;
+            Some((row.client.index, (there, at_client(&row.client)? - there)))
         };
         let (indices, values): (Vec<u64>, Vec<(f64, f64)>) = rows.iter().filter_map(of_request).unzip();
-        let (seen, outside): (Vec<f64>, Vec<f64>) = values.into_iter().unzip();
+        let (there, outside): (Vec<f64>, Vec<f64>) = values.into_iter().unzip();
         let labels = rounds.labels(indices.into_iter());
         let mean = |values: &[f64]| bootstrap::mean(values, Blocks::known(labels.as_deref()), seed);
-        Some(Station { metric, seen: mean(&seen)?, outside: mean(&outside)? })
+        Some(Station { metric, seen: mean(&there)?, outside: mean(&outside)? })
     };
-    let ttft = station(Metric::Ttft, ttft_s, |client| client.ttft_s);
-    [ttft, station(Metric::E2e, e2e_s, |client| client.e2e_s)].into_iter().flatten().collect()
+    let ttft = row_of(Metric::Ttft, ttft_s, |client| client.ttft_s);
+    [ttft, row_of(Metric::E2e, e2e_s, |client| client.e2e_s)].into_iter().flatten().collect()
 }

@@ -8,5 +8,5 @@ here=$(cd "$(dirname "$0")" && pwd)
 "$here/install.sh" "$@"
 cd "$here/../.."
 filters=()
-for product in "$@"; do filters+=("gateways::$product::"); done
+for product in "$@"; do filters+=("gateways::$product::" "gateways::audits_$product"); done
 exec cargo test --release --test it -- --ignored "${filters[@]}"

@@ -317,6 +317,74 @@ fn knows_who_left(product: &'static str) {
     assert!(left >= 4, "{left}");
 }
 
+/// What `tare audit` finds of this gateway: the kind of each verdict, and what it names; none is about the
+/// direct way, and every request that went through is found in the gateway's log.
+fn verdicts(product: &'static str, variant: &str) -> Vec<String> {
+    let place = Place::new().env("OPENAI_API_KEY", KEY);
+    let server = LookAlike::start(&["--decode-base-ms", "8"]);
+    let gateway = Gateway::start(product, variant, &server.url, place.path("gateway"));
+    let said = place.tare(&format!(
+        "audit -q --direct {} --through http://{} --model tare-mock --concurrency 3 --rounds 4 --num-warmups 4 --salt \
+         --no-server-metrics --hop {product}:{} --output run",
+        server.url,
+        gateway.address,
+        gateway.log().display()
+    ));
+    assert_eq!(said.code, Some(0), "{}\n{}", said.err, gateway.said());
+    let summary = std::fs::read_to_string(place.path("run/summary.json")).unwrap();
+    let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
+    let data = RunData::read(&RunFolder::open(&place.path("run")).unwrap()).unwrap();
+    let in_log = |row: &&RequestRow| {
+        data.hops.rows.iter().any(|hop| hop.request_id.as_deref() == Some(row.request_id.as_str()))
+    };
+    assert_eq!(data.requests.rows.len(), 72);
+    assert_eq!(data.requests.rows.iter().filter(in_log).count(), 36, "{}", said.err);
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let verdicts = summary["verdicts"].as_array().unwrap();
+    assert!(verdicts.iter().all(|verdict| verdict["route"] == "through"), "{verdicts:#?}");
+    verdicts
+        .iter()
+        .map(|verdict| {
+            let remedies = verdict["remedies"].as_array().unwrap();
+            let settings: Vec<String> = remedies.iter().map(|remedy| text(&remedy["setting"])).collect();
+            format!("{}: {}", text(&verdict["kind"]), settings.join(", "))
+        })
+        .collect()
+}
+
+#[test]
+#[ignore = "needs scripts/gateways/check.sh"]
+fn audits_nginx() {
+    // Its buffers hold no token of a server that sends chunks as they come, only the head.
+    assert_eq!(verdicts("nginx", "default"), ["head: proxy_buffering off;"]);
+    assert_eq!(verdicts("nginx", "mended"), [""; 0]);
+}
+
+#[test]
+#[ignore = "needs scripts/gateways/check.sh"]
+fn audits_haproxy() {
+    assert_eq!(verdicts("haproxy", "default"), ["hold: option http-no-delay"]);
+    assert_eq!(verdicts("haproxy", "mended"), [""; 0]);
+}
+
+#[test]
+#[ignore = "needs scripts/gateways/check.sh"]
+fn audits_envoy() {
+    assert_eq!(verdicts("envoy", "default"), [""; 0]);
+}
+
+#[test]
+#[ignore = "needs scripts/gateways/check.sh"]
+fn audits_caddy() {
+    assert_eq!(verdicts("caddy", "default"), [""; 0]);
+}
+
+#[test]
+#[ignore = "needs scripts/gateways/check.sh"]
+fn audits_traefik() {
+    assert_eq!(verdicts("traefik", "default"), [""; 0]);
+}
+
 #[test]
 fn print_config_prints_the_files_as_they_are() {
     let place = Place::new();

@@ -68,6 +68,21 @@ pub struct Hops {
     /// Where the time to the first, and to the last token went on the way.
     pub ttft: Option<HopPath>,
     pub e2e: Option<HopPath>,
+    /// What gateways state in the heads of answers, whether they are in the list or not.
+    pub stated: Vec<Stated>,
+}
+
+/// A duration that a gateway states in its answers' heads, over the requests that it is stated of. It was
+/// sent before the first token, so it holds nothing of what happens to tokens.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Stated {
+    pub product: String,
+    /// As the gateway calls it.
+    pub what: String,
+    /// The mean, s.
+    pub mean: Estimate,
+    pub p50_s: f64,
+    pub p99_s: f64,
 }
 
 /// One hop: how its rows were joined, its clock, and its own view.

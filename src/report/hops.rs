@@ -107,6 +107,29 @@ pub fn joins(hops: &Hops) -> Table {
     }
 }
 
+/// What gateways state in the heads of answers; nothing where none does.
+pub fn stated(hops: &Hops) -> Table {
+    let rows = hops.stated.iter().map(|s| {
+        vec![
+            s.product.clone(),
+            s.what.clone(),
+            units::count(s.mean.n as u64),
+            units::seconds(s.mean.value),
+            units::seconds(s.p50_s),
+            units::seconds(s.p99_s),
+        ]
+    });
+    Table {
+        title: "What gateways state in the heads of answers".to_owned(),
+        head: ["by", "duration", "answers", "mean", "p50", "p99"].map(str::to_owned).to_vec(),
+        rows: rows.collect(),
+        below: vec![
+            "Sent before the first token: none of these is a TTFT, and none holds what happens to tokens."
+                .to_owned(),
+        ],
+    }
+}
+
 fn doubts(hop: &HopSummary) -> Vec<String> {
     let counted = |counts: &BTreeMap<String, usize>| list(counts.iter().map(|(what, n)| (what.as_str(), *n)));
     let name = &hop.name;

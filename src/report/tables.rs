@@ -25,11 +25,12 @@ pub fn all(report: &Report<'_>) -> Vec<Table> {
     let tables = match report.audit {
         Some(found) => {
             // Nothing that would show both arms as one load.
-            let hops = hops::joins(&report.correlated.hops);
+            let joins = hops::joins(&report.correlated.hops);
             let common = [checks(report), clocks::table(report), own::table(report), errors(report)];
             let both = |table: Table| Table { title: format!("{}, both arms", table.title), ..table };
             let found = audit::tables(found, verdicts::table(report));
-            found.into_iter().chain([hops]).chain(common.map(both)).collect()
+            let stated = hops::stated(&report.correlated.hops);
+            found.into_iter().chain([joins, stated]).chain(common.map(both)).collect()
         }
         None => of_a_run(report),
     };
@@ -51,6 +52,7 @@ fn of_a_run(report: &Report<'_>) -> Vec<Table> {
         whole_run(report, over_window::table(report)),
         whole_run(report, clocks::table(report)),
         whole_run(report, hops::joins(&report.correlated.hops)),
+        hops::stated(&report.correlated.hops),
         whole_run(report, checks(report)),
         own::table(report),
         errors(report),

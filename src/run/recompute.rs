@@ -10,6 +10,7 @@ use crate::clock::{Step, UnixNs, on_axis};
 use crate::correlate;
 use crate::correlate::hops::stations;
 use crate::error::usage;
+use crate::ingest::hop_headers;
 use crate::metric::Metric;
 use crate::plot::{self, Arms, AtHop, PlotData, Sample, Side};
 use crate::record::audit;
@@ -17,7 +18,7 @@ use crate::record::correlated::Correlated;
 use crate::record::hops::HopSummary;
 use crate::record::own::{self, OwnLag};
 use crate::record::selection::Selection;
-use crate::record::{JoinedRow, RequestRow, Status};
+use crate::record::{HopRow, JoinedRow, RequestRow, Status};
 use crate::report::{self, Report, Summary, View};
 use crate::store::folder::{EVENTS, HOPS, JOINED, LOG, RESULTS, SCRAPES, SPANS, STAT_LOG};
 use crate::store::{Manifest, RunData, RunFolder, events_parquet, table};
@@ -173,7 +174,10 @@ fn write_tables(folder: &RunFolder, data: &RunData) -> anyhow::Result<()> {
     table::write_log(&folder.file(LOG), &data.log.rows)?;
     table::write_spans(&folder.file(SPANS), &data.spans.rows)?;
     table::write_stat_log(&folder.file(STAT_LOG), &data.stat_log.rows)?;
-    table::write_hops(&folder.file(HOPS), &data.hops.rows)
+    // A gateway that states something in its answers' heads is a hop there too.
+    let heads = data.requests.rows.iter().flat_map(|request| hop_headers::rows(request).0);
+    let hops: Vec<HopRow> = data.hops.rows.iter().cloned().chain(heads).collect();
+    table::write_hops(&folder.file(HOPS), &hops)
 }
 
 /// The samples that figures are drawn from: successful requests, on both sides.

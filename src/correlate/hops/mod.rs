@@ -6,12 +6,13 @@
 //! - `zone`: a hop's log of another time zone, by its requests
 //! - `place`: a passage's instants on the client's clock, and the pairs that bound its clock
 //! - `cuts`: the places on the way; `path`: the parts between those that the evidence gives
-//! - `stations`: what each hop saw itself
+//! - `stations`: what each hop saw itself; `stated`: what gateways state in the heads of answers
 
 mod cuts;
 mod join;
 mod path;
 mod place;
+mod stated;
 pub mod stations;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -65,5 +66,5 @@ pub fn hops(rows: &[JoinedRow], list: &[HopSummary], rounds: &Rounds, seed: u64)
         .collect();
     let path = |of| path::path(rows, &list, of, rounds, seed);
     let (ttft, e2e) = (path(Metric::Ttft), path(Metric::E2e));
-    Hops { list, ttft, e2e }
+    Hops { list, ttft, e2e, stated: stated::of(rows, rounds, seed) }
 }

@@ -43,7 +43,7 @@ fn is_near(one: Option<f64>, other: Option<f64>) -> bool {
 
 #[test]
 fn every_format_is_in_its_table() {
-    let not_a_format = ["input", "json_span"];
+    let not_a_format = ["input", "json_span", "packets"];
     let files: Vec<String> =
         modules("src/import").into_iter().filter(|m| !not_a_format.contains(&m.as_str())).collect();
     let mut table: Vec<String> = FORMATS

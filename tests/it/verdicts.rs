@@ -53,10 +53,12 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     f64::midpoint(values[(n - 1) / 2], values[n / 2])
 }
 
+type Expected = (&'static str, &'static [&'static str], Option<(f64, f64)>);
+
 /// Every gateway, what is to be said of it, and the milliseconds added to the first and the last token:
 /// medians by another program (Python) from the same files, `t_first_token − t_send − ttft_ns` and
 /// `t_last_token − t_send − last_ns`.
-const GATEWAYS: [(&str, &[&str], Option<(f64, f64)>); 13] = [
+const GATEWAYS: [Expected; 13] = [
     ("direct", &[], Some((0.121, 0.121))),
     ("nginx-off", &[], Some((0.317, 0.315))),
     ("nginx-on", &[], Some((0.284, 0.307))),
@@ -143,7 +145,7 @@ fn a_head_that_was_held_is_told_by_the_log_and_is_no_first_token() {
     }
 }
 
-/// Whole answers, and those that were cut, whatever HTTP said: 16 of 32 tokens each. LiteLLM puts an error
+/// Whole answers, and those that were cut, whatever HTTP said: 16 of 32 tokens each. `LiteLLM` puts an error
 /// into the stream and ends it cleanly.
 #[test]
 fn cut_answers_are_incomplete_behind_every_gateway() {
@@ -171,7 +173,7 @@ fn cut_answers_are_incomplete_behind_every_gateway() {
     }
 }
 
-/// nginx logs a cut answer with 200 and `OK`; HAProxy says `SD--`.
+/// nginx logs a cut answer with 200 and `OK`; `HAProxy` says `SD--`.
 #[test]
 fn a_log_that_calls_cut_answers_whole_is_told() {
     let nginx = of("nginx-off", "-fail", &hop("nginx-off", "nginx", "access-fail.log"));

@@ -33,7 +33,8 @@ pub struct Case<'a> {
 
 impl<'a> Case<'a> {
     pub fn new(route: &'a Route<'a>) -> Self {
-        let steps = median(route.passages.iter().chain(&route.direct).filter_map(|p| added::step_s(p.row)));
+        let by_server =
+            median(route.passages.iter().chain(&route.direct).filter_map(|p| added::step_s(p.row)));
         let events = |p: &&super::Passage<'_>| {
             p.row.client.status == Status::Ok && p.events.len() >= signature::LEAST_EVENTS
         };
@@ -46,7 +47,7 @@ impl<'a> Case<'a> {
             });
             median(gaps)
         };
-        let step_s = steps.or(route.server_itl_s).or_else(by_direct);
+        let step_s = by_server.or(route.server_itl_s).or_else(by_direct);
         let streams = |of: &'a [super::Passage<'a>]| -> Vec<Stream> {
             of.iter().filter(events).map(|p| signature::stream(&p.events, step_s, route.own)).collect()
         };

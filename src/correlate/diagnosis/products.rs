@@ -46,7 +46,7 @@ pub struct Named {
 }
 
 /// The headers by which products are known, in one answer: product, header, value.
-pub fn in_headers<'h>(headers: &'h [(String, String)]) -> Vec<(&'static str, &'h str, &'h str)> {
+pub fn in_headers(headers: &[(String, String)]) -> Vec<(&'static str, &str, &str)> {
     let mut out: Vec<(&'static str, &str, &str)> = Vec::new();
     for (product, header, word) in PRODUCTS {
         let is = |name: &str| match header.strip_suffix('*') {

@@ -152,7 +152,7 @@ pub fn released<'s>(streams: impl IntoIterator<Item = &'s Stream>, step_s: Optio
     let (gaps, sizes) = (sorted(&gaps), sorted(&sizes));
     let event_bytes = quantile(&sorted(&one), 0.5).unwrap_or(0.0);
     let step = step_s.unwrap_or(MOMENT_S);
-    let gap_s = quantile(&gaps, 0.5).filter(|_| gaps.len() * 2 >= flushes);
+    let apart_s = quantile(&gaps, 0.5).filter(|_| gaps.len() * 2 >= flushes);
     let clustered = |timer: f64, early: f64| {
         let inside =
             gaps.iter().filter(|gap| (timer - early..timer + 1.2 * step + 0.1 * timer).contains(*gap));
@@ -175,15 +175,15 @@ pub fn released<'s>(streams: impl IntoIterator<Item = &'s Stream>, step_s: Optio
     // What fills a buffer or a segment in the timer's time looks like the timer.
     let is_small = at(0.5).is_none_or(|bytes| bytes < SMALL_BYTES);
     let (corked, acked) = (corked && (is_small || buffer.is_none()), acked && is_small);
-    let released = match (alike, buffer, gap_s) {
-        (Some(bytes), Some(buffer_bytes), Some(gap_s)) if timed => {
-            Released::BufferOrTimer { buffer_bytes, bytes, gap_s }
+    let released = match (alike, buffer, apart_s) {
+        (Some(bytes), Some(buffer_bytes), Some(apart_s)) if timed => {
+            Released::BufferOrTimer { buffer_bytes, bytes, gap_s: apart_s }
         }
         (Some(bytes), Some(buffer_bytes), _) => Released::Buffer { buffer_bytes, bytes },
-        (_, _, Some(gap_s)) if corked => Released::Cork { gap_s },
-        (_, _, Some(gap_s)) if acked => Released::DelayedAck { gap_s },
+        (_, _, Some(apart_s)) if corked => Released::Cork { gap_s: apart_s },
+        (_, _, Some(apart_s)) if acked => Released::DelayedAck { gap_s: apart_s },
         (Some(bytes), None, _) => Released::Size { bytes },
-        _ => Released::Unclear { gap_s, bytes: at(0.5) },
+        _ => Released::Unclear { gap_s: apart_s, bytes: at(0.5) },
     };
     (released, flushes)
 }

@@ -32,7 +32,7 @@ const TTFT_S: f64 = 0.060;
 
 impl Made {
     fn one(&self, n: u64) -> Finished {
-        let Finished { mut row, events, .. } = finished(n);
+        let mut row = finished(n).row;
         let sent = BEGIN.plus_seconds(n as f64 * self.every_s);
         let stamp = |k: usize| {
             let made = self.step_s * k as f64;
@@ -46,7 +46,6 @@ impl Made {
                 events_in_read: 1,
                 tokens: Some(1),
                 bytes: 200,
-                ..events[0]
             })
             .collect();
         row.started_unix_ns = sent;

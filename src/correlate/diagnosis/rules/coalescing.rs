@@ -76,10 +76,9 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     }
     let certainty = match (&held, case.direct_streams.len() >= LEAST_REQUESTS) {
         (Some(_), true) => Sure::Certain,
-        (Some(_), false) => Sure::Likely,
-        // Many come together, straight from the server they do not, and the first token is no later:
-        // a hold between tokens.
-        (None, true) => Sure::Likely,
+        // By the server's times; or: many come together, straight from the server they do not, and the
+        // first token is no later: a hold between tokens.
+        (Some(_), false) | (None, true) => Sure::Likely,
         // The server may write several at once; what released them must say that it was no server.
         (None, false)
             if case.added.len() < LEAST_REQUESTS && by.is_specific() && flushes >= LEAST_FLUSHES =>

@@ -33,8 +33,8 @@ pub fn is_whole(case: &Case<'_>) -> bool {
 }
 
 fn at_once(stream: &Stream, step_s: f64) -> bool {
-    let steps = stream.events.saturating_sub(1) as f64;
-    steps >= LEAST_STEPS && stream.spread_s() < AT_ONCE * steps * step_s
+    let gaps = stream.events.saturating_sub(1) as f64;
+    gaps >= LEAST_STEPS && stream.spread_s() < AT_ONCE * gaps * step_s
 }
 
 fn judge(case: &Case<'_>) -> Option<VerdictRow> {

@@ -23,7 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("gateway_config", &[]),
     ("store", &[]),
     ("cli", &[]),
-    ("config", &["cli", "net", "server"]),
+    ("config", &["cli", "net", "parsers", "server"]),
     ("workload", &["config"]),
     ("load", &["config", "net", "parsers"]),
     ("watch", &["net"]),

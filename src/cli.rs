@@ -276,8 +276,7 @@ pub struct ObserveArgs {
     /// File that vLLM's stat logger of tare (assets/vllm_tare_logger) writes, to follow
     #[arg(long, value_name = "PATH")]
     pub stat_log: Option<String>,
-    /// Log of a gateway or proxy between client and server, in the order a request passes them; KIND (nginx,
-    /// haproxy, envoy, caddy, traefik, litellm, …) is found by looking
+    /// Log of a gateway between client and server, repeatable in the order a request passes them
     #[arg(long, value_name = "[NAME=][KIND:]FILE", action = ArgAction::Append)]
     pub hop: Vec<String>,
     /// Receive OpenTelemetry spans, listening on HOST [default: 127.0.0.1]
@@ -335,8 +334,7 @@ pub struct ReportArgs {
     /// A log of the server that was not followed during the run: added to the folder, then joined
     #[arg(long, value_name = "PATH")]
     pub server_log: Option<PathBuf>,
-    /// Log of a gateway or proxy between client and server, not followed
-    /// during the run: added to the folder, then joined
+    /// Log of a gateway that was not followed: added to the folder, then joined
     #[arg(long, value_name = "[NAME=][KIND:]FILE", action = ArgAction::Append)]
     pub hop: Vec<String>,
     /// Report only requests that started in the steady state, or from A to B seconds into the run

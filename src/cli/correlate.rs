@@ -28,7 +28,7 @@ pub struct CorrelateArgs {
     /// What the server's stat logger wrote, repeatable
     #[arg(long, value_name = "FILE", action = ArgAction::Append)]
     pub stat_log: Vec<PathBuf>,
-    /// Log of a gateway or proxy that was between them, in the order a request passed them
+    /// Log, or packet capture, of a gateway that was between them, repeatable in their order
     #[arg(long, value_name = "[NAME=][KIND:]FILE", action = ArgAction::Append)]
     pub hop: Vec<String>,
     /// Client and server ran on one host: their clocks are one, and the way there and back two rows

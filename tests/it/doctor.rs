@@ -283,13 +283,13 @@ fn a_key_is_not_sent_to_the_metrics_endpoint() {
     let server = LookAlike::start(&STEADY);
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let metrics = format!("http://{}/metrics", listener.local_addr().unwrap());
-    let (heads, heard) = std::sync::mpsc::channel();
+    let (said, heard) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let mut head = [0; 4096];
             let n = stream.read(&mut head).unwrap();
-            let _ = heads.send(String::from_utf8_lossy(&head[..n]).to_ascii_lowercase());
+            let _ = said.send(String::from_utf8_lossy(&head[..n]).to_ascii_lowercase());
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
         }
     });

@@ -136,9 +136,9 @@ fn the_first_token_of_a_text_completion_may_have_no_text() {
         let imported = read(&file, Of::Client, None, &VLLM).unwrap();
         imported.rows.requests[0].row.ttft_s
     };
-    assert!(is_near(ttft_of(line), Some(0.028902668)));
+    assert!(is_near(ttft_of(line), Some(0.028_902_668)));
     // The first event of a chat has no text either, and bears no token.
-    assert!(is_near(ttft_of(&line.replace("/v1/completions", "/v1/chat/completions")), Some(0.056954399)));
+    assert!(is_near(ttft_of(&line.replace("/v1/completions", "/v1/chat/completions")), Some(0.056_954_399)));
 }
 
 #[test]

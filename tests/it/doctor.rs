@@ -283,7 +283,7 @@ fn a_key_is_not_sent_to_the_metrics_endpoint() {
     let server = LookAlike::start(&STEADY);
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let metrics = format!("http://{}/metrics", listener.local_addr().unwrap());
-    let (said, heard) = std::sync::mpsc::channel();
+    let (said, answers) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
@@ -296,7 +296,7 @@ fn a_key_is_not_sent_to_the_metrics_endpoint() {
     let place = Place::new().env("OPENAI_API_KEY", "sk-very-secret");
     let said = place.tare(&format!("doctor {} --server-metrics {metrics}", server.url));
     assert_eq!(said.code, Some(0), "{}", said.err);
-    let heads: Vec<String> = heard.try_iter().collect();
+    let heads: Vec<String> = answers.try_iter().collect();
     assert!(heads.len() > 1, "the page was asked for: to know the server, and in the run");
     assert!(heads.iter().all(|head| !head.contains("very-secret")), "{heads:?}");
 }

@@ -22,7 +22,7 @@ pub enum Ailment {
 use Ailment::{Compressed, CutUnlogged, HeadHeld, Held, IdLost, Nagle, Reconnecting, Retried, Waiting};
 
 /// Product, ailment, setting, section of the documentation.
-pub const REMEDIES: [(&str, Ailment, &str, &str); 38] = [
+pub const REMEDIES: [(&str, Ailment, &str, &str); 39] = [
     ("HAProxy", Held, "option http-no-delay", "HAProxy Configuration Manual, 4.2 `option http-no-delay`"),
     ("nginx", Held, "proxy_buffering off;", "nginx.org, ngx_http_proxy_module, `proxy_buffering`"),
     (
@@ -100,6 +100,12 @@ pub const REMEDIES: [(&str, Ailment, &str, &str); 38] = [
     ),
     ("the client", Compressed, "no Accept-Encoding in the request", "RFC 9110, 12.5.3"),
     ("nginx", HeadHeld, "proxy_buffering off;", "nginx.org, ngx_http_proxy_module, `proxy_buffering`"),
+    (
+        "LiteLLM",
+        HeadHeld,
+        "none is known: it asks for the first chunk before it sends the head",
+        "seen with LiteLLM 1.108.7",
+    ),
     (
         "LiteLLM",
         Waiting,

@@ -610,6 +610,7 @@ fn a_dry_run_shows_what_would_be_done() {
       otlp: null
       span_wait_s: 10.0
       clock_bound_s: null
+    hops: []
     seed: 0
     metadata: {}
     label: null

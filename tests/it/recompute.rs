@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tare::record::{RequestRow, Status};
 use tare::store::folder::{
-    EVENTS_STREAM, LOG_STREAM, RESULTS_STREAM, SCRAPES_STREAM, SPANS_STREAM, STAT_LOG_STREAM,
+    EVENTS_STREAM, HOPS_STREAM, LOG_STREAM, RESULTS_STREAM, SCRAPES_STREAM, SPANS_STREAM, STAT_LOG_STREAM,
 };
 use tare::store::{Lines, RunData, RunFolder};
 
@@ -26,6 +26,7 @@ const ENDLESS: &str = "run config.yaml --output run --users 4 --random-input-len
 fn made(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let streams = [
         EVENTS_STREAM,
+        HOPS_STREAM,
         LOG_STREAM,
         RESULTS_STREAM,
         SCRAPES_STREAM,
@@ -130,6 +131,7 @@ fn a_report_made_again_is_the_same_to_the_byte() {
         "server_log.parquet",
         "spans.parquet",
         "stat_log.parquet",
+        "hops.parquet",
         "plots/req_metrics_violin.svg",
         "plots/req_metrics_violin.png",
         "plots/split_violin.svg",

@@ -102,9 +102,12 @@ impl HopReader {
             }
             Parsed::Unknown(error) => {
                 self.counts.bad += 1;
-                let said = error.to_string();
-                self.first_bad
-                    .get_or_insert_with(|| format!("line {}: {}", self.line_no, without_credentials(&said)));
+                if self.first_bad.is_none() {
+                    let other = tare_parsers::detect(std::iter::once(&*line.text));
+                    self.looks_like = other.map(|other| other.name).filter(|other| *other != format.name);
+                    let said = error.to_string();
+                    self.first_bad = Some(format!("line {}: {}", self.line_no, without_credentials(&said)));
+                }
                 None
             }
         };

@@ -41,7 +41,7 @@ fn inexact(summary: &Summary) -> Option<String> {
     let causes = [
         (s.inexact.in_a_stall, "arrived while the client stalled"),
         (s.inexact.read_late, "were read over 1 ms late by the client"),
-        (s.inexact.several_at_once, "were written several at once by the server"),
+        (s.inexact.several_at_once, "were sent several at once, by the server or what stands before it"),
         (s.inexact.unstamped, "came without a kernel stamp"),
         (s.inexact.other, "shared a read with other bytes"),
     ];

@@ -149,6 +149,8 @@ pub fn describe(from: Cut, to: Cut, list: &[HopSummary]) -> (String, HopSide, Ve
         (Cut::In(h), Cut::BackIn(other)) if h == other => format!("{}, request, and behind it", name(h)),
         (Cut::In(h), Cut::In(_) | Cut::Arrival) => format!("{}, request → {}", name(h), end(to)),
         (Cut::BackIn(h), Cut::BackIn(_) | Cut::Here) => format!("{}, response → {}", name(h), end(to)),
+        // There and back again: what lies in between cannot be told apart.
+        _ if side == HopSide::Server => format!("{} → server → {}", end(from), end(to)),
         _ => {
             let through: Vec<&str> = inside.iter().map(|h| name(*h)).collect();
             let back = place(from) >= place(Cut::Made);

@@ -54,7 +54,28 @@ pub fn join(requests: &[RequestRow], names: &[String], rows: &[HopRow], same_hos
         }
         joined.list.push(summary);
     }
+    name_by_product(&mut joined.list, rows);
     Ok(joined)
+}
+
+/// A hop that nobody named bears its file's name: its product's says more, where that is the only one.
+fn name_by_product(list: &mut [HopSummary], rows: &[HopRow]) {
+    for i in 0..list.len() {
+        let Some(hop) = list.get(i) else { continue };
+        let of_file = rows
+            .iter()
+            .find(|row| row.hop == hop.name)
+            .is_some_and(|row| row.source.rsplit('/').next() == Some(hop.name.as_str()));
+        let product = hop.product.clone();
+        let others = list.iter().filter(|other| other.name == product || other.product == product);
+        if of_file
+            && !product.is_empty()
+            && others.count() == 1
+            && let Some(hop) = list.get_mut(i)
+        {
+            hop.name = product;
+        }
+    }
 }
 
 /// What the hops say of these requests.

@@ -120,7 +120,7 @@ fn a_stamp_coarser_than_what_it_parts_parts_nothing() {
     insta::assert_snapshot!(at_the_mean(&ttft).join("\n"), @r"
     connect, until sending begins | client | 1.000
     client → edge | request | 2.000 (0.000 … 4.000)
-    edge → client (edge) | server | 97.000 (95.000 … 99.000)
+    edge → server → client | server | 97.000 (95.000 … 99.000)
     ");
 }
 

@@ -137,7 +137,7 @@ pub fn on_axis(steps: &[Step], wall: UnixNs, seen: UnixNs) -> UnixNs {
     let mut found = wall.0;
     for step in steps.iter().map(Some).chain([None]) {
         let end = step.map_or(i64::MAX, |step| step.at_unix_ns.0);
-        let axis = wall.0 - ahead;
+        let axis = wall.0.saturating_sub(ahead);
         if axis >= begin && axis < end && axis <= seen.0 {
             found = axis;
         }

@@ -190,13 +190,15 @@ fn measure(
         manifest.warn(short);
     }
     let mut warmups = load::warm_up(&plan, 0, &halt)?;
+    let past_hops = if through.is_some() { warmups.len() } else { 0 };
     if let Some(through) = &through {
         warmups.extend(load::warm_up(through, warmups.len() as u64, &halt)?);
     }
     for error in warmups.iter().filter_map(|row| row.error.as_ref()) {
         manifest.warn(secrets(config).clean(&format!("a warm-up request failed: {error}")));
     }
-    let warmed = warmups.iter().filter(|row| row.status == Status::Ok).count() as u64;
+    let warmed =
+        |past: usize| warmups.iter().skip(past).filter(|row| row.status == Status::Ok).count() as u64;
     if let Some(before) = collector.snapshot_before() {
         facts::note_before(manifest, &before);
     }
@@ -258,13 +260,15 @@ fn measure(
             outcome.refused_usage
         ));
     }
-    let ok = live.ok.load(std::sync::atomic::Ordering::Relaxed);
+    let [ok, ok_by_hops, ended_by_hops] = [&live.ok, &live.ok_by_hops, &live.ended_by_hops]
+        .map(|count| count.load(std::sync::atomic::Ordering::Relaxed));
     let after = collector.snapshot_after(Some(ok as f64)).filter(|_| !config.observe.no_metrics);
     if let Some(after) = after {
         facts::note_after(manifest, &after, outcome.sent.saturating_sub(ok));
     }
-    wait_for_spans(config, &plan, ok + warmed, &collector);
-    wait_for_hops(config, &plan, [ok + warmed, outcome.sent + warmups.len() as u64], &collector);
+    wait_for_spans(config, &plan, ok + warmed(0), &collector);
+    let sent_by_hops = ended_by_hops + (warmups.len() - past_hops) as u64;
+    wait_for_hops(config, &plan, [ok_by_hops + warmed(past_hops), sent_by_hops], &collector);
     if let Some(last_words) = child.as_mut().and_then(embedded::Server::stop) {
         manifest.warn(last_words);
     }

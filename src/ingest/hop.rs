@@ -349,6 +349,15 @@ mod tests {
     }
 
     #[test]
+    fn a_log_of_another_product_is_named() {
+        let haproxy = include_str!("../../tests/samples/mw/haproxy/log-fail.log");
+        let (rows, reader) = read(Some("nginx"), haproxy);
+        assert!(rows.is_empty());
+        let hint = reader.verdict().unwrap().hint.unwrap();
+        assert_eq!(hint, "it looks like `haproxy`: name that kind, or none");
+    }
+
+    #[test]
     fn what_is_repeated_of_a_line_holds_no_credentials() {
         let (_, reader) = read(None, "hello Bearer abcdef123456789\nworld");
         assert!(!reader.verdict().unwrap().note().contains("abcdef"));

@@ -42,14 +42,22 @@ impl HopsSeen {
     /// over. Rows without ids may be anyone's, and are taken for them.
     pub fn wait(&self, max_wait: Duration, expected: u64, request_ids: &str, trace_ids: &str) -> bool {
         let deadline = Instant::now() + max_wait;
+        let may_be_ours = |[request_id, trace_id]: &&[String; 2]| {
+            let is_nameless = request_id.is_empty() && trace_id.is_empty();
+            is_nameless || request_id.starts_with(request_ids) || trace_id.starts_with(trace_ids)
+        };
+        // Of each hop: ids looked at, and those of them that may be ours. Whoever reads the log waits
+        // meanwhile, so none is looked at twice.
+        let mut told: Vec<(usize, u64)> = Vec::new();
         let mut hops = self.lock();
         loop {
-            let may_be_ours = |[request_id, trace_id]: &&[String; 2]| {
-                let is_nameless = request_id.is_empty() && trace_id.is_empty();
-                is_nameless || request_id.starts_with(request_ids) || trace_id.starts_with(trace_ids)
-            };
-            let told = |hop: &Hop| hop.ids.iter().filter(may_be_ours).count() as u64;
-            if hops.iter().all(|hop| told(hop) >= expected) {
+            told.resize(hops.len(), (0, 0));
+            for (hop, (seen, ours)) in hops.iter().zip(&mut told) {
+                let new = hop.ids.get(*seen..).unwrap_or_default();
+                *ours += new.iter().filter(may_be_ours).count() as u64;
+                *seen = hop.ids.len();
+            }
+            if told.iter().all(|(_, ours)| *ours >= expected) {
                 return true;
             }
             let left = deadline.saturating_duration_since(Instant::now());

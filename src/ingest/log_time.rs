@@ -51,8 +51,9 @@ pub fn resolve<Tz: TimeZone>(time: LogTime, near: UnixNs, zone: &Tz) -> Option<S
 /// line that was read as soon as it was written, the rest of the difference must be small.
 /// Containers commonly log in UTC. `None`: no whole zone explains the difference.
 pub fn zone_shift_ns(stamp: Stamp, read: UnixNs) -> Option<i64> {
-    let late = read.0 - stamp.at.0;
-    let shift = (late + EARLY_NS).div_euclid(ZONE_GRID_NS) * ZONE_GRID_NS;
+    // A line may name any year.
+    let late = read.0.checked_sub(stamp.at.0)?;
+    let shift = late.checked_add(EARLY_NS)?.div_euclid(ZONE_GRID_NS) * ZONE_GRID_NS;
     let rest = late - shift;
     (stamp.civil && shift.abs() <= MAX_ZONE_NS && rest <= FRESH_NS).then_some(shift)
 }
@@ -107,6 +108,15 @@ mod tests {
             "only one of the years has that day"
         );
         assert_eq!(resolve(local(None, 2, 30, 1), utc("2026-03-01T00:00:00Z"), &Utc), None);
+    }
+
+    #[test]
+    fn a_line_of_another_age_shows_no_zone() {
+        let stamp = |ns: i64| Stamp { at: UnixNs(ns), resolution_ns: SECOND, civil: true };
+        let now = utc("2026-11-24T23:31:00Z");
+        assert_eq!(zone_shift_ns(stamp(i64::MIN), now), None);
+        assert_eq!(zone_shift_ns(stamp(i64::MAX), now), None);
+        assert_eq!(zone_shift_ns(stamp(-7_445_000_000_000_000_000), now), None);
     }
 
     #[test]

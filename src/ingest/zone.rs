@@ -35,7 +35,7 @@ impl Zone {
                 Freshness::Old => None,
             };
         }
-        Some((UnixNs(stamp.at.0 + self.shift_ns.unwrap_or(0)), stamp.resolution_ns))
+        Some((UnixNs(stamp.at.0.saturating_add(self.shift_ns.unwrap_or(0))), stamp.resolution_ns))
     }
 
     /// By how many minutes the log's clock is ahead of this host's, where it is of another zone.

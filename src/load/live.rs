@@ -13,6 +13,9 @@ pub struct Live {
     pub sent: AtomicU64,
     pub ended: AtomicU64,
     pub ok: AtomicU64,
+    /// Those that went the way on which the hops lie: ended, and ended well.
+    pub ended_by_hops: AtomicU64,
+    pub ok_by_hops: AtomicU64,
     pub failed: AtomicU64,
     pub output_tokens: AtomicU64,
     pub users: AtomicU64,
@@ -26,6 +29,10 @@ impl Live {
 
     pub(super) fn end(&self, row: &RequestRow) {
         self.ended.fetch_add(1, Ordering::Relaxed);
+        if row.passes_hops() {
+            self.ended_by_hops.fetch_add(1, Ordering::Relaxed);
+            self.ok_by_hops.fetch_add(u64::from(row.status == Status::Ok), Ordering::Relaxed);
+        }
         if row.status == Status::Ok {
             self.ok.fetch_add(1, Ordering::Relaxed);
         } else if row.status.is_failure() {

@@ -143,6 +143,17 @@ pub struct HopColumn {
     pub n: usize,
     pub total_s: f64,
     pub parts: Vec<HopPart>,
+    /// The parts of each side of the server together, in the order of the way.
+    pub sides: Vec<HopSideSum>,
+}
+
+/// The parts of one side together.
+#[derive(Clone, Debug, Serialize)]
+pub struct HopSideSum {
+    pub side: HopSide,
+    pub mean_s: f64,
+    /// The evidence leaves the mean open by so much to either side, whatever the requests.
+    pub doubt_s: f64,
 }
 
 /// What lies between two cuts.

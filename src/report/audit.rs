@@ -81,6 +81,15 @@ pub(super) fn warnings(found: &Found) -> Vec<String> {
     if !few.is_empty() {
         said.push(format!("too little for a conclusion: {}", few.join("; ")));
     }
+    let uneven: usize = found.cells.iter().map(|cell| cell.uneven).sum();
+    if uneven > 0 {
+        let n = |n: usize| units::count(n as u64);
+        said.push(format!(
+            "{} of {} pairs have answers of unequal length: Request Duration and throughput differ by that, too",
+            n(uneven),
+            n(found.cells.iter().map(|cell| cell.pairs).sum())
+        ));
+    }
     if !found.own_prompts {
         said.push("the dataset has fewer prompts than there are pairs: later rounds send earlier ones' again, which a prefix cache may know".to_owned());
     }
@@ -240,11 +249,13 @@ fn throughput(found: &Found) -> Table {
 fn compared(found: &Found, unit: Unit, what: &str, figure: &dyn Fn(&CellFound) -> Option<Figure>) -> Table {
     let rows = found.cells.iter().filter_map(|cell| {
         let f = figure(cell)?;
+        // A leg's figure is one of a round, of which no pair need be whole.
+        let rounds = if unit == Unit::TokensPerSecond { f.added_mean.n } else { cell.rounds };
         let side = |e: &Estimate| units::quantity(e.value, unit);
         Some(vec![
             name(&cell.cell, found),
             tables::counted(&f.added_mean),
-            units::count(cell.rounds as u64),
+            units::count(rounds as u64),
             side(&f.direct.mean),
             side(&f.through.mean),
             interval(&f.added_mean, unit),
@@ -295,10 +306,14 @@ fn grows(g: &Growth) -> Vec<String> {
     let d = &g.last_less_first;
     let verdict = if !d.is_bounded() {
         "too few rounds to tell"
-    } else if d.lo > 0.0 {
-        "grows"
-    } else if d.hi < 0.0 {
-        "shrinks"
+    } else if d.lo > 0.0 || d.hi < 0.0 {
+        // What is taken off is no addition that grows.
+        match (d.lo > 0.0, g.levels.iter().all(|(_, e)| e.value < 0.0)) {
+            (true, false) => "grows",
+            (false, false) => "shrinks",
+            (true, true) => "it takes off less",
+            (false, true) => "it takes off more",
+        }
     } else {
         "no dependence shown"
     };

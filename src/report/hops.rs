@@ -170,7 +170,9 @@ fn clock(clocks: &Clocks) -> String {
         ClockRelation::OneClock => "one clock".to_owned(),
         ClockRelation::Bounded => {
             let ahead = clocks.stretches.iter().map(|s| {
-                format!("{} … {} ahead", units::seconds(s.offset_lo_s), units::seconds(s.offset_hi_s))
+                let middle_s = f64::midpoint(s.offset_lo_s, s.offset_hi_s);
+                let half_s = (s.offset_hi_s - s.offset_lo_s) / 2.0;
+                format!("{} ahead, within ±{}", units::seconds(middle_s), units::seconds(half_s))
             });
             ahead.collect::<Vec<_>>().join(", then ")
         }

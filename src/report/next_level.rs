@@ -24,7 +24,7 @@ pub fn sentence(report: &Report<'_>) -> Option<String> {
         Evidence::Metrics => {
             "the metrics endpoint gives exact means over all requests, and nothing about any one"
         }
-        Evidence::LogStats | Evidence::None => "nothing is known of the server's side of a request",
+        Evidence::LogStats | Evidence::None => "nothing is known of the engine's part of a request",
     };
     Some(format!("Here {has}. {}", unlock(kind, source)?))
 }

@@ -3,14 +3,14 @@
 
 use super::Report;
 use crate::metric::Metric;
-use crate::record::breakdown::Bounds;
 use crate::record::correlated::{Breakdown, BreakdownColumn, PartRow};
 use crate::record::hops::{HopColumn, HopPath, HopSide};
-use crate::record::verdicts::{Kind, VerdictRow};
+use crate::record::verdicts::{Kind, Sure, VerdictRow};
 use crate::units::{count, milliseconds};
 
 /// `client TTFT 334.0 ms = connect and send 0.1 + path out 21.4 ± 0.2 + server 198.0 + path back 114.5 ± 0.2
-/// (hold 112.0: HAProxy …); client lag 0.1 beside it`; `None` where no server's side is known, and of an audit,
+/// (hold 112.0: HAProxy …); client lag 0.1 beside it`, where ± is what stamps and clocks leave open, not the
+/// requests' scatter; `None` where no server's side is known, and of an audit,
 /// whose arms have a line each.
 pub fn line(report: &Report<'_>) -> Option<String> {
     if report.audit.is_some() {
@@ -29,13 +29,10 @@ pub fn of(breakdown: &Breakdown, path: Option<&HopPath>, causes: &[VerdictRow]) 
         (_, _, Some(mean)) => (by_breakdown(mean)?, mean.total_s, mean.n),
         _ => return None,
     };
-    let cause = cause(causes);
-    let last = parts.len().saturating_sub(1);
-    let parts: Vec<String> = parts
-        .into_iter()
-        .enumerate()
-        .map(|(i, part)| if i == last { format!("{part}{cause}") } else { part })
-        .collect();
+    // A hold keeps back what comes back; a queue costs both ways, and is no part of one.
+    let held = cause(causes, Kind::Hold, "").map(|said| format!(" ({said})")).unwrap_or_default();
+    let waited =
+        cause(causes, Kind::Queue, " on both ways").map(|said| format!("; {said}")).unwrap_or_default();
     let lag = mean
         .and_then(|mean| mean.parts.iter().find(|p| p.row == PartRow::ClientLag))
         // Where tokens are dated when they are in hand, the lag is no finding.
@@ -43,36 +40,28 @@ pub fn of(breakdown: &Breakdown, path: Option<&HopPath>, causes: &[VerdictRow]) 
         .map(|p| format!("; client lag {} beside it", milliseconds(p.mean_s)))
         .unwrap_or_default();
     Some(format!(
-        "client TTFT {} ms = {}{lag} (means of {} requests)",
+        "client TTFT {} ms = {}{held}{waited}{lag} (means of {} requests{})",
         milliseconds(total_s),
         parts.join(" + "),
-        count(n as u64)
+        count(n as u64),
+        if parts.iter().any(|part| part.contains('±')) {
+            "; ±: what stamps and clocks leave open"
+        } else {
+            ""
+        }
     ))
 }
 
 /// By the way of the first token, where both ends of the server's part are known.
 fn by_path(column: &HopColumn) -> Option<Vec<String>> {
     column.parts.iter().find(|p| p.side == HopSide::Server && p.hops.is_empty())?;
-    let side = |side: HopSide, name: &str| {
-        let of_side: Vec<_> = column.parts.iter().filter(|p| p.side == side).collect();
-        let mean_s = of_side.iter().map(|p| p.mean_s).sum();
-        // Neighbours share their doubtful cuts: the outer ends alone leave the side open.
-        let doubt = of_side.iter().filter_map(|p| p.bounds).map(Bounds::width_s).fold(0.0, f64::max);
-        let chance = of_side.iter().filter_map(|p| p.interval).map(Bounds::width_s).fold(0.0, f64::max);
-        let shown = if doubt > 1e-5 || side == HopSide::Client || side == HopSide::Server {
-            doubt
-        } else {
-            chance.max(doubt)
-        };
-        (!of_side.is_empty()).then(|| format!("{name} {}", within(mean_s, shown / 2.0)))
+    let name = |side: HopSide| match side {
+        HopSide::Client => "connect",
+        HopSide::Request => "path out",
+        HopSide::Server => "server",
+        HopSide::Response => "path back",
     };
-    let sides = [
-        side(HopSide::Client, "connect"),
-        side(HopSide::Request, "path out"),
-        side(HopSide::Server, "server"),
-        side(HopSide::Response, "path back"),
-    ];
-    Some(sides.into_iter().flatten().collect())
+    Some(column.sides.iter().map(|s| format!("{} {}", name(s.side), within(s.mean_s, s.doubt_s))).collect())
 }
 
 /// By the breakdown: what of the server's part the evidence tells.
@@ -85,7 +74,7 @@ fn by_breakdown(mean: &BreakdownColumn) -> Option<Vec<String>> {
     let server = if part(PartRow::FrontEnd).is_some() { "server" } else { "server's queue and prefill" };
     let named = |row: PartRow, name: &str| {
         part(row).map(|p| {
-            let half = p.bounds.or(p.interval).map_or(0.0, |b| b.width_s() / 2.0);
+            let half = p.bounds.map_or(0.0, |b| b.width_s() / 2.0);
             format!("{name} {}", within(p.mean_s, half))
         })
     };
@@ -110,14 +99,95 @@ fn within(mean_s: f64, half_s: f64) -> String {
     format!("{} ± {}", milliseconds(mean_s), milliseconds(half_s))
 }
 
-/// What is chiefly the matter on the way, and what mends it.
-fn cause(causes: &[VerdictRow]) -> String {
+/// What of this kind is chiefly the matter on the way, what it costs, and what mends it.
+fn cause(causes: &[VerdictRow], kind: Kind, place: &str) -> Option<String> {
     let stake = |v: &VerdictRow| v.at_stake.filter(|s| s.metric == Metric::Ttft).map(|s| s.seconds.value);
-    let costs = causes.iter().filter(|v| matches!(v.kind, Kind::Hold | Kind::Queue));
-    let worst = costs.filter_map(|v| Some((v, stake(v)?))).max_by(|(_, a), (_, b)| a.total_cmp(b));
-    let Some((worst, seconds)) = worst else { return String::new() };
+    // A hint is no ground for a sentence.
+    let sure = causes.iter().filter(|v| v.kind == kind && v.certainty != Sure::Hint);
+    let costs = sure.filter_map(|v| Some((v, stake(v)?)));
+    let (worst, seconds) = costs.max_by(|(_, a), (_, b)| a.total_cmp(b))?;
     let named =
         worst.remedies.iter().find(|r| worst.products.iter().any(|p| p.eq_ignore_ascii_case(r.product)));
     let mends = named.map(|r| format!(": {} `{}`", r.product, r.setting)).unwrap_or_default();
-    format!(" ({} {}{mends})", worst.kind.as_str(), milliseconds(seconds))
+    Some(format!("{} {}{place}{mends}", worst.kind.as_str(), milliseconds(seconds)))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::record::hops::{HopPart, HopSideSum};
+    use crate::record::verdicts::Stake;
+    use crate::stats::Estimate;
+
+    fn column() -> HopColumn {
+        let sides = [
+            (HopSide::Client, 0.000_1, 0.0),
+            (HopSide::Request, 0.038_3, 0.000_2),
+            (HopSide::Server, 0.061_4, 0.0),
+            (HopSide::Response, 0.015, 0.000_2),
+        ];
+        let part = |side, mean_s| HopPart {
+            name: String::new(),
+            side,
+            hops: Vec::new(),
+            mean_s,
+            // The scatter of requests is none of the evidence's doubt.
+            interval: Some(crate::record::breakdown::Bounds { lo_s: 0.0, hi_s: 0.1 }),
+            bounds: None,
+            n_negative: 0,
+        };
+        HopColumn {
+            at: "mean".to_owned(),
+            n: 100,
+            total_s: 0.114_8,
+            parts: sides.iter().map(|(side, mean_s, _)| part(*side, *mean_s)).collect(),
+            sides: sides.map(|(side, mean_s, doubt_s)| HopSideSum { side, mean_s, doubt_s }).to_vec(),
+        }
+    }
+
+    fn line(kind: Kind, certainty: Sure) -> String {
+        let cause = VerdictRow {
+            rule: "made",
+            kind,
+            what: String::new(),
+            route: String::new(),
+            n: 100,
+            of: 100,
+            evidence: Vec::new(),
+            at_stake: Some(Stake {
+                metric: Metric::Ttft,
+                seconds: Estimate::within(0.053_3, 0.04, 0.06, 100),
+            }),
+            certainty,
+            products: Vec::new(),
+            remedies: Vec::new(),
+        };
+        let path = HopPath {
+            of: Metric::Ttft,
+            n_total: 100,
+            n: 100,
+            rule: String::new(),
+            columns: vec![column()],
+            lacking: Vec::new(),
+        };
+        let nothing = Breakdown {
+            of: Metric::Ttft,
+            source: crate::record::breakdown::Evidence::None,
+            n_total: 0,
+            n: 0,
+            columns: Vec::new(),
+            rule: String::new(),
+            by: Vec::new(),
+            lacking: None,
+        };
+        of(&nothing, Some(&path), &[cause]).unwrap()
+    }
+
+    #[test]
+    fn a_hold_is_of_the_way_back_and_a_queue_of_both() {
+        insta::assert_snapshot!(line(Kind::Hold, Sure::Likely), @"");
+        insta::assert_snapshot!(line(Kind::Queue, Sure::Likely), @"");
+        assert!(!line(Kind::Queue, Sure::Hint).contains("queue"), "a hint is no ground");
+    }
 }

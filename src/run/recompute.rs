@@ -18,7 +18,7 @@ use crate::record::correlated::Correlated;
 use crate::record::hops::HopSummary;
 use crate::record::own::{self, OwnLag};
 use crate::record::selection::Selection;
-use crate::record::{HopRow, JoinedRow, RequestRow, Status};
+use crate::record::{HopRow, JoinedRow, RequestRow, Status, ToldBy};
 use crate::report::{self, Report, Summary, View};
 use crate::store::folder::{EVENTS, HOPS, JOINED, LOG, RESULTS, SCRAPES, SPANS, STAT_LOG};
 use crate::store::{Manifest, RunData, RunFolder, events_parquet, table};
@@ -145,6 +145,13 @@ fn undo_steps(data: &mut RunData) {
             row.start_unix_ns = on_axis(&steps, began, row.end_unix_ns);
             let lasted = |s: f64| duration_s(&steps, (began, row.start_unix_ns), s, row.end_unix_ns);
             (row.ttft_s, row.e2e_s) = (row.ttft_s.map(lasted), row.e2e_s.map(lasted));
+        }
+        // A tap's instants are on an axis of its own, which steps as little as ours.
+        for row in data.hops.rows.iter_mut().filter(|row| row.told_by != ToldBy::Tap) {
+            let Some(read) = row.read_unix_ns else { continue };
+            row.end_unix_ns = row.end_unix_ns.map(|end| on_axis(&steps, end, read));
+            let ended = row.end_unix_ns.unwrap_or(read);
+            row.start_unix_ns = row.start_unix_ns.map(|start| on_axis(&steps, start, ended));
         }
         for row in &mut data.stat_log.rows {
             let Some((ended, e2e)) = row.iteration_unix_ns.zip(row.e2e_s) else { continue };

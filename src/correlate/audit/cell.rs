@@ -7,7 +7,7 @@ use crate::metric::Metric;
 use crate::record::audit::{Arm, Cell, CellFound, Distribution, Figure, Outside};
 use crate::record::{JoinedRow, RequestRow, Status};
 use crate::stats::blocks::Blocks;
-use crate::stats::{bootstrap, moments, quantile};
+use crate::stats::{Estimate, bootstrap, moments, quantile};
 
 /// Fewer rounds, or pairs, are no ground for a conclusion.
 const FEWEST_ROUNDS: usize = 5;
@@ -103,13 +103,18 @@ fn of_values(metric: Metric, values: &[Both], seed: u64) -> Option<Figure> {
     let blocks = Blocks::Labelled(&labels);
     let direct: Vec<f64> = values.iter().map(|both| both.direct).collect();
     let through: Vec<f64> = values.iter().map(|both| both.through).collect();
-    let added = without_order(values);
+    let (added, stretch) = without_order(values);
+    let stretched = |e: Estimate| Estimate {
+        lo: e.value - stretch * (e.value - e.lo),
+        hi: e.value + stretch * (e.hi - e.value),
+        ..e
+    };
     Some(Figure {
         metric,
         direct: distribution(&direct, blocks, seed)?,
         through: distribution(&through, blocks, seed)?,
-        added_mean: bootstrap::of_sums(&rows(&added), blocks, |sums, n| sums[0] / n, seed)?,
-        added_median: quantile::estimates(&added, &[0.5], blocks).first().copied()?,
+        added_mean: stretched(bootstrap::of_sums(&rows(&added), blocks, |sums, n| sums[0] / n, seed)?),
+        added_median: stretched(quantile::estimates(&added, &[0.5], blocks).first().copied()?),
     })
 }
 
@@ -119,9 +124,9 @@ fn rows(values: &[f64]) -> Vec<[f64; 1]> {
 
 /// Through − direct, with the effect of order taken out: what the mean of the rounds with one order lies off
 /// the middle of both. So the mean is that middle, whether or not both orders were equally frequent, and
-/// order is no scatter in its interval. Two means were taken instead of one: the scatter that is left is
-/// stretched accordingly, by (rounds − 1) / (rounds − 2) in its square.
-fn without_order(values: &[Both]) -> Vec<f64> {
+/// order is no scatter in its interval. Two means were taken instead of one: intervals are to be stretched
+/// accordingly, by the second value, whose square is (rounds − 1) / (rounds − 2).
+fn without_order(values: &[Both]) -> (Vec<f64>, f64) {
     let added = |both: &Both| both.through - both.direct;
     let of_order = |first: Arm| {
         let of: Vec<f64> = values.iter().filter(|both| both.first == first).map(added).collect();
@@ -131,12 +136,12 @@ fn without_order(values: &[Both]) -> Vec<f64> {
     let (Some(direct_first), Some(through_first), true) =
         (of_order(Arm::Direct), of_order(Arm::Through), rounds > 2.0)
     else {
-        return values.iter().map(added).collect();
+        return (values.iter().map(added).collect(), 1.0);
     };
     let middle = f64::midpoint(direct_first, through_first);
     let stretch = ((rounds - 1.0) / (rounds - 2.0)).sqrt();
     let own = |both: &Both| if both.first == Arm::Direct { direct_first } else { through_first };
-    values.iter().map(|both| middle + stretch * (added(both) - own(both))).collect()
+    (values.iter().map(|both| middle + added(both) - own(both)).collect(), stretch)
 }
 
 fn distribution(values: &[f64], blocks: Blocks<'_>, seed: u64) -> Option<Distribution> {

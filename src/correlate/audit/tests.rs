@@ -171,6 +171,25 @@ fn a_round_too_many_of_one_order_moves_nothing() {
     );
 }
 
+/// Most pairs lose 1 ms and few lose much: the median of what is added is what most lose.
+#[test]
+fn the_median_of_a_skewed_loss_is_that_of_the_pairs() {
+    let template = template();
+    let world = World { rounds: 5, added: 0.001, hold: 0.0, second: 0.0, leg: 0.0, round: 0.0 };
+    let mut rows = rows(world, &template, 3);
+    for row in &mut rows {
+        let late = row.client.arm == Some(Arm::Through) && row.client.pair.unwrap() % 4 == 0;
+        row.client.ttft_s = Some(
+            0.020
+                + if row.client.arm == Some(Arm::Through) { 0.001 } else { 0.0 }
+                + if late { 0.100 } else { 0.0 },
+        );
+    }
+    let ttft = cell_of(&rows).figures[0];
+    assert!((ttft.added_median.value - 0.001).abs() < 1e-9, "{:?}", ttft.added_median);
+    assert!((ttft.added_mean.value - 0.026).abs() < 1e-9, "{:?}", ttft.added_mean);
+}
+
 fn audit(requests: Vec<RequestRow>, cells: &[Cell]) -> Found {
     let plan = Plan {
         direct: "http://d".to_owned(),

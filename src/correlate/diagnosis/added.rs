@@ -38,12 +38,17 @@ pub enum Against {
 /// enough of them counts before twins.
 pub fn of(passages: &[Passage<'_>], own: Option<&OwnLag>) -> (Against, Vec<Added>) {
     let usable: Vec<&Passage<'_>> = passages.iter().filter(|p| is_usable(p, own)).collect();
+    let sorted = |of: fn(&RequestRow) -> UnixNs| {
+        let mut instants: Vec<UnixNs> = passages.iter().map(|p| of(&p.row.client)).collect();
+        instants.sort_unstable();
+        instants
+    };
+    let (begun, done) = (sorted(|client| client.started_unix_ns), sorted(|client| client.done_unix_ns));
+    // Begun by then, less those that had ended: who ended had begun.
     let at_once = |p: &Passage<'_>| {
         let sent = p.row.client.send_begin_unix_ns.unwrap_or(p.row.client.started_unix_ns);
-        passages
-            .iter()
-            .filter(|other| other.row.client.started_unix_ns <= sent && other.row.client.done_unix_ns > sent)
-            .count()
+        let by_then = |instants: &[UnixNs]| instants.partition_point(|at| *at <= sent);
+        by_then(&begun).saturating_sub(by_then(&done))
     };
     let by = |of: fn(&Passage<'_>) -> Option<(f64, f64)>| -> Vec<Added> {
         let added = |p: &&Passage<'_>| {
@@ -99,4 +104,33 @@ fn to_twin(p: &Passage<'_>) -> Option<(f64, f64)> {
     }
     let ((first, last), (twin_first, twin_last)) = (took(&p.row.client)?, took(&twin.client)?);
     Some((first - twin_first, last - twin_last))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::record::fixture::request;
+
+    #[test]
+    fn those_under_way_at_once_are_begun_and_not_ended() {
+        // Begun every 0.1 s, each 0.25 s long; the last fails.
+        let rows: Vec<JoinedRow> = (0..6_u32)
+            .map(|n| {
+                let mut row = JoinedRow::of(request(u64::from(n)));
+                let begun = UnixNs(1_000_000_000_000).plus_seconds(f64::from(n) * 0.1);
+                (row.client.started_unix_ns, row.client.send_begin_unix_ns) = (begun, Some(begun));
+                row.client.first_token_unix_ns = Some(begun.plus_seconds(0.1));
+                row.client.last_token_unix_ns = Some(begun.plus_seconds(0.2));
+                row.client.done_unix_ns = begun.plus_seconds(0.25);
+                (row.server_ttft_s, row.server_e2e_s) = (Some(0.09), Some(0.19));
+                row
+            })
+            .collect();
+        let passage = |row| Passage { row, events: Vec::new(), hops: Vec::new(), twin: None };
+        let passages: Vec<Passage<'_>> = rows.iter().map(passage).collect();
+        let (against, added) = of(&passages, None);
+        let at_once: Vec<usize> = added.iter().map(|a| a.at_once).collect();
+        assert_eq!((against, at_once), (Against::Server, vec![1, 2, 3, 3, 3, 3]));
+    }
 }

@@ -2,9 +2,9 @@
 //! apart, and what they are called. This file must not know how parts are averaged.
 
 use crate::metric::Metric;
-use crate::record::JoinedRow;
 use crate::record::correlated::Within;
 use crate::record::hops::{HopSide, HopSummary};
+use crate::record::{JoinedRow, ToldBy};
 
 /// A place on the way, there and back.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -76,7 +76,10 @@ pub fn instant(row: &JoinedRow, cut: Cut, of: Metric) -> Option<Within> {
 /// How far two cuts are apart by the one clock that stamped both, where there is one: no offset is in that.
 pub fn own_s(row: &JoinedRow, from: Cut, to: Cut, of: Metric) -> Option<f64> {
     let last = of == Metric::E2e;
-    let hop = |hop: usize| row.hops.get(hop)?.as_deref().map(|passage| &passage.row);
+    // A tap's instants out are intervals by its own clock as well: whoever it wrote to may have had it before.
+    let hop = |hop: usize| {
+        row.hops.get(hop)?.as_deref().map(|passage| &passage.row).filter(|row| row.told_by != ToldBy::Tap)
+    };
     match (from, to) {
         (Cut::Arrival, Cut::Made) => {
             if last {

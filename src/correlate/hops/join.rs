@@ -2,7 +2,7 @@
 //! agree in time as well, for ids are used again. Several rows of one request are tries. Rows in = rows
 //! joined + rows left over, each with its reason. This file must not know products.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use anyhow::Result;
 
@@ -12,6 +12,7 @@ use crate::clock::UnixNs;
 use crate::correlate::clocks::{self, Map, Pairs};
 use crate::correlate::ids::candidates;
 use crate::correlate::keys::Keys;
+use crate::record::correlated::Within;
 use crate::record::hop::Completeness;
 use crate::record::hops::{FoundBy, HopSummary, Passage};
 use crate::record::{HopRow, RequestRow, Status};
@@ -181,11 +182,14 @@ fn by_lone_port(requests: &[RequestRow], rows: &[&HopRow], found: &mut [Found]) 
         }
         by_port
     };
+    // What came by the port of a request that a row names by an id is not the request's.
+    let named: HashSet<usize> = found.iter().filter_map(|found| Some((*found)?.ok()?.0)).collect();
     let passing = requests.iter().enumerate().filter(|(_, r)| r.passes_hops());
     let ours = once(&mut passing.filter_map(|(i, r)| Some((i, r.local_port?))));
     let theirs = once(&mut rows.iter().enumerate().filter_map(|(i, r)| Some((i, port_of(r)?))));
     for (port, row) in theirs {
         if let (Some(row), Some(Some(request))) = (row, ours.get(&port))
+            && !named.contains(request)
             && let Some(slot @ (None | Some(Err(())))) = found.get_mut(row)
         {
             *slot = Some(Ok((*request, FoundBy::Address)));
@@ -195,25 +199,26 @@ fn by_lone_port(requests: &[RequestRow], rows: &[&HopRow], found: &mut [Found]) 
 
 /// Kept connections have one port for many requests: the time tells them apart.
 fn by_port_and_time(requests: &[RequestRow], rows: &[HopRow], map: &Map, found: &mut [Found]) {
-    let mut by_port: HashMap<u16, Vec<usize>> = HashMap::new();
-    for (i, request) in requests.iter().enumerate().filter(|(_, r)| r.passes_hops()) {
-        if let Some(port) = request.local_port {
-            by_port.entry(port).or_default().push(i);
-        }
+    if !map.compares() {
+        return;
     }
+    let by_id = |(row, found): (&HopRow, &Found)| {
+        let (i, by) = (*found)?.ok()?;
+        (by != FoundBy::Address && fits(requests.get(i)?, row, map)).then_some(i)
+    };
+    let named: HashSet<usize> = rows.iter().zip(&*found).filter_map(by_id).collect();
+    let of_ports = ByPort::new(requests, &named);
     for (row, slot) in rows.iter().zip(found) {
-        if matches!(slot, Some(Ok(_))) || !map.compares() {
+        if matches!(slot, Some(Ok(_))) {
             continue;
         }
-        let Some(of_port) = port_of(row).and_then(|port| by_port.get(&port)) else { continue };
-        let Some(start) = place::start(row, map) else { continue };
-        let mut fitting: Vec<(f64, usize)> = of_port
-            .iter()
-            .filter_map(|i| Some((*i, requests.get(*i).filter(|request| fits(request, row, map))?)))
+        let (Some(port), Some(start)) = (port_of(row), place::start(row, map)) else { continue };
+        let mut fitting: Vec<(f64, usize)> = of_ports
+            .around(port, start)
+            .filter_map(|i| Some((i, requests.get(i).filter(|request| fits(request, row, map))?)))
             .map(|(i, request)| {
-                let sent = request.send_begin_unix_ns.unwrap_or(request.started_unix_ns);
                 let middle = UnixNs(start.lo_unix_ns.0.midpoint(start.hi_unix_ns.0));
-                (middle.seconds_since(sent).abs(), i)
+                (middle.seconds_since(sent(request)).abs(), i)
             })
             .collect();
         fitting.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -227,7 +232,42 @@ fn by_port_and_time(requests: &[RequestRow], rows: &[HopRow], map: &Map, found: 
     }
 }
 
+/// The requests of each port, in the order of sending: when, the latest end up to here, and which.
+struct ByPort(HashMap<u16, Vec<(UnixNs, UnixNs, usize)>>);
+
+impl ByPort {
+    fn new(requests: &[RequestRow], named: &HashSet<usize>) -> Self {
+        let mut by_port: HashMap<u16, Vec<(UnixNs, UnixNs, usize)>> = HashMap::new();
+        for (i, request) in requests.iter().enumerate() {
+            if let Some(port) = request.local_port.filter(|_| request.passes_hops() && !named.contains(&i)) {
+                by_port.entry(port).or_default().push((sent(request), request.done_unix_ns, i));
+            }
+        }
+        for of_port in by_port.values_mut() {
+            of_port.sort_unstable();
+            let mut latest = UnixNs(i64::MIN);
+            for (_, done, _) in of_port {
+                latest = latest.max(*done);
+                *done = latest;
+            }
+        }
+        Self(by_port)
+    }
+
+    /// Those that may have been under way then.
+    fn around(&self, port: u16, start: Within) -> impl Iterator<Item = usize> {
+        let of_port = self.0.get(&port).map(Vec::as_slice).unwrap_or_default();
+        let (from, to) =
+            (start.lo_unix_ns.plus_seconds(-TOLERANCE_S), start.hi_unix_ns.plus_seconds(TOLERANCE_S));
+        let begun = of_port.partition_point(|(sent, ..)| *sent <= to);
+        let of_then = of_port.get(..begun).unwrap_or_default().iter().rev();
+        of_then.take_while(move |(_, latest, _)| *latest >= from).map(|(.., i)| *i)
+    }
+}
+
+/// The client's port, of a row that may be a request's.
 fn port_of(row: &HopRow) -> Option<u16> {
+    row.path.as_deref().is_none_or(|path| path.contains("/completions")).then_some(())?;
     row.client.as_ref()?.rsplit_once(':')?.1.parse().ok()
 }
 
@@ -235,9 +275,13 @@ fn port_of(row: &HopRow) -> Option<u16> {
 /// compared, nothing speaks against it.
 fn fits(request: &RequestRow, row: &HopRow, map: &Map) -> bool {
     let Some(start) = place::start(row, map) else { return true };
-    let sent = request.send_begin_unix_ns.unwrap_or(request.started_unix_ns).plus_seconds(-TOLERANCE_S);
+    let sent = sent(request).plus_seconds(-TOLERANCE_S);
     let done = request.done_unix_ns.plus_seconds(TOLERANCE_S);
     start.lo_unix_ns <= done && sent <= start.hi_unix_ns
+}
+
+fn sent(request: &RequestRow) -> UnixNs {
+    request.send_begin_unix_ns.unwrap_or(request.started_unix_ns)
 }
 
 /// From the first request's start to the last one's end.

@@ -7,7 +7,7 @@ use super::cuts::{Cut, cuts, describe, instant, own_s, said};
 use crate::correlate::groups::{self, PERCENTILES};
 use crate::metric::Metric;
 use crate::record::correlated::{Bounds, Within};
-use crate::record::hops::{HopColumn, HopPart, HopPath, HopSummary};
+use crate::record::hops::{HopColumn, HopPart, HopPath, HopSide, HopSideSum, HopSummary};
 use crate::record::{JoinedRow, Status};
 use crate::stats::blocks::Blocks;
 use crate::stats::rounds::Rounds;
@@ -96,9 +96,16 @@ impl<'a> Ways<'a> {
                         && let Some(s) = own_s(row, *from, *to, of)
                         && let Some([a, b]) = middles.get_mut(point..point + 2)
                     {
-                        // Both bounds count: half of what they are apart more goes to either side.
-                        let more = ((*b - *a) as f64 - s * 1e9) / 2.0;
-                        (*a, *b) = (*a + more.floor() as i64, *b - more.ceil() as i64);
+                        // What they are apart more is the doubt of either: each is moved as it is in doubt, so
+                        // that an exact stamp stays.
+                        let more = ((*b - *a) as f64 - s * 1e9).round() as i64;
+                        let doubt = |at: Option<&Within>| {
+                            at.map_or(0, |w| w.hi_unix_ns.0.saturating_sub(w.lo_unix_ns.0))
+                        };
+                        let (of_a, of_b) = (doubt(instants.get(point)), doubt(instants.get(point + 1)));
+                        let share = if of_a + of_b > 0 { of_a as f64 / (of_a + of_b) as f64 } else { 0.5 };
+                        let of_a = (more as f64 * share).round() as i64;
+                        (*a, *b) = (*a + of_a, *b - (more - of_a));
                     }
                 }
                 rows.push(*row);
@@ -200,11 +207,29 @@ impl<'a> Ways<'a> {
                 n_negative: group.iter().filter(|i| value(**i).is_some_and(|v| v < -GRAIN_S)).count(),
             })
         };
+        let parts: Vec<HopPart> = self.cuts.windows(2).enumerate().filter_map(part).collect();
+        // Of a side only the outer cuts are in doubt: what its parts share cancels out.
+        let width = |place: usize| {
+            mean(&|i| self.at.get(i)?.get(place).map(|w| w.hi_unix_ns.seconds_since(w.lo_unix_ns)))
+        };
+        let mut from = 0;
+        let sides = parts.chunk_by(|a, b| a.side == b.side).map(|of_side| {
+            let (first, last) = (from, from + of_side.len());
+            from = last;
+            let own = of_side.len() == 1 && of_side.iter().all(|part| part.bounds.is_none());
+            HopSideSum {
+                side: of_side.first().map_or(HopSide::Server, |part| part.side),
+                mean_s: of_side.iter().map(|part| part.mean_s).sum(),
+                doubt_s: if own { 0.0 } else { (width(first) + width(last)) / 2.0 },
+            }
+        });
+        let sides = sides.collect();
         HopColumn {
             at: name.to_owned(),
             n: group.len(),
             total_s: mean(&|i| totals.get(i).copied()),
-            parts: self.cuts.windows(2).enumerate().filter_map(part).collect(),
+            parts,
+            sides,
         }
     }
 }

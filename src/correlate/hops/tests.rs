@@ -6,8 +6,8 @@ use crate::record::clocks::ClockRelation;
 use crate::record::correlated::{Bounds, Within};
 use crate::record::fixture::{hop, request};
 use crate::record::hop::Completeness;
-use crate::record::hops::{FoundBy, HopPath};
-use crate::record::{HopRow, JoinedRow, RequestRow, Source, Status};
+use crate::record::hops::{FoundBy, HopPath, HopSide};
+use crate::record::{HopRow, JoinedRow, RequestRow, Source, Status, ToldBy};
 
 fn requests(n: u64) -> Vec<RequestRow> {
     (0..n).map(request).collect()
@@ -258,4 +258,58 @@ fn a_hop_that_is_configured_and_silent_is_still_in_the_list() {
     assert_eq!((out.list.len(), out.list[0].joined, out.list[0].requests), (1, 0, 2));
     assert_eq!(counts(&out.list[0].unjoined), [("the hop's log has no lines", 2)]);
     assert!(join(&all, &[], &[], true).unwrap().list.is_empty());
+}
+
+/// A tap's way in is exact, its way out an interval: the doubt of the one is not the other's.
+#[test]
+fn an_exact_stamp_stays_where_it_is() {
+    let all = requests(10);
+    let tap = |r: &RequestRow| HopRow {
+        told_by: ToldBy::Tap,
+        // 0.1 ms after the client began to send, and written 1.8 ms later.
+        start_unix_ns: Some(r.started_unix_ns.plus_seconds(0.001_1)),
+        start_resolution_ns: Some(1),
+        timer_resolution_ns: Some(1),
+        request_received_s: Some(0.0),
+        upstream_sent_s: Some(0.001_8),
+        upstream_first_body_s: None,
+        ..hop(r)
+    };
+    let rows: Vec<HopRow> = all.iter().map(tap).collect();
+    let ttft = summarised(all, &rows).ttft.unwrap();
+    insta::assert_snapshot!(at_the_mean(&ttft).join("\n"), @r"
+    connect, until sending begins | client | 1.000
+    client → edge | request | 0.100
+    edge, request | request | 0.900 (0.000 … 1.800)
+    edge → server | request | 3.000 (2.100 … 3.900)
+    server | server | 90.000
+    server → client (edge) | response | 5.000
+    ");
+    // What the cut inside leaves open, the side as a whole does not.
+    let sides: Vec<(HopSide, bool)> =
+        ttft.columns[0].sides.iter().map(|s| (s.side, s.doubt_s == 0.0)).collect();
+    assert_eq!(
+        sides,
+        [HopSide::Client, HopSide::Request, HopSide::Server, HopSide::Response].map(|side| (side, true))
+    );
+    assert!((ttft.columns[0].sides[1].mean_s - 0.004).abs() < 1e-9);
+}
+
+/// A kept connection's other requests (health checks, those of others) came by the same port, some of them
+/// within the doubt of the stamps.
+#[test]
+fn what_came_by_the_port_of_a_request_that_has_a_row_is_no_try_of_it() {
+    let mut all = requests(6);
+    all.iter_mut().for_each(|r| r.local_port = Some(41_000));
+    let by = |r: &RequestRow| HopRow { client: Some("127.0.0.1:41000".to_owned()), ..hop(r) };
+    let mut rows: Vec<HopRow> = all.iter().take(5).map(by).collect();
+    rows.extend(all.iter().map(|r| HopRow { request_id: Some(format!("other-{}", r.index)), ..by(r) }));
+    rows.extend(all.iter().map(|r| HopRow { request_id: None, path: Some("/health".to_owned()), ..by(r) }));
+    let HopJoin { passages, list } = joined(&all, &rows);
+    let found: Vec<(FoundBy, usize)> =
+        passages.iter().map(|p| p[0].as_ref().map(|p| (p.found_by, p.rows)).unwrap()).collect();
+    // The last has no row of its own: the gateway may have put an id of its own in the place of its.
+    let by_id = (FoundBy::RequestId, 1);
+    assert_eq!(found, [by_id, by_id, by_id, by_id, by_id, (FoundBy::Address, 1)]);
+    assert_eq!(list[0].tried_again, 0);
 }

@@ -123,6 +123,9 @@ fn significant(value: f64) -> String {
         format!("{value:.1}")
     } else if magnitude >= 1.0 {
         format!("{value:.2}")
+    } else if magnitude < 0.000_5 {
+        // Nothing is below zero by nothing.
+        "0.000".to_owned()
     } else {
         format!("{value:.3}")
     }
@@ -134,10 +137,11 @@ mod tests {
 
     #[test]
     fn seconds_are_shown_in_the_unit_people_expect() {
-        let shown: Vec<String> = [0.0, 0.000_012_3, 0.001_5, 0.334, 1.234, 12.5, -0.02].map(seconds).to_vec();
+        let shown: Vec<String> =
+            [0.0, 0.000_012_3, 0.001_5, 0.334, 1.234, 12.5, -0.02, -1e-13].map(seconds).to_vec();
         assert_eq!(
             shown,
-            ["0.000 ms", "12.30 µs", "1.50 ms", "334.0 ms", "1,234 ms", "12.50 s", "-20.00 ms"]
+            ["0.000 ms", "12.30 µs", "1.50 ms", "334.0 ms", "1,234 ms", "12.50 s", "-20.00 ms", "0.000 µs"]
         );
     }
 

@@ -133,7 +133,7 @@ mod tests {
             hops: Vec::new(),
             mean_s,
             // The scatter of requests is none of the evidence's doubt.
-            interval: Some(crate::record::breakdown::Bounds { lo_s: 0.0, hi_s: 0.1 }),
+            interval: Some(crate::record::correlated::Bounds { lo_s: 0.0, hi_s: 0.1 }),
             bounds: None,
             n_negative: 0,
         };
@@ -173,7 +173,7 @@ mod tests {
         };
         let nothing = Breakdown {
             of: Metric::Ttft,
-            source: crate::record::breakdown::Evidence::None,
+            source: crate::record::correlated::Evidence::None,
             n_total: 0,
             n: 0,
             columns: Vec::new(),
@@ -186,8 +186,8 @@ mod tests {
 
     #[test]
     fn a_hold_is_of_the_way_back_and_a_queue_of_both() {
-        insta::assert_snapshot!(line(Kind::Hold, Sure::Likely), @"");
-        insta::assert_snapshot!(line(Kind::Queue, Sure::Likely), @"");
+        insta::assert_snapshot!(line(Kind::Hold, Sure::Likely), @"client TTFT 114.8 ms = connect 0.100 + path out 38.30 ± 0.200 + server 61.40 + path back 15.00 ± 0.200 (hold 53.30) (means of 100 requests; ±: what stamps and clocks leave open)");
+        insta::assert_snapshot!(line(Kind::Queue, Sure::Likely), @"client TTFT 114.8 ms = connect 0.100 + path out 38.30 ± 0.200 + server 61.40 + path back 15.00 ± 0.200; queue 53.30 on both ways (means of 100 requests; ±: what stamps and clocks leave open)");
         assert!(!line(Kind::Queue, Sure::Hint).contains("queue"), "a hint is no ground");
     }
 }

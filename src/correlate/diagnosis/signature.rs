@@ -118,6 +118,16 @@ pub fn was_late(own: Option<&OwnLag>) -> bool {
     })
 }
 
+/// Whether the load's threads could not have the CPU for most of the time that they could have run: on such
+/// a host everything waits, a gateway as well.
+pub fn was_starved(own: Option<&OwnLag>) -> bool {
+    let waited = |own: &OwnLag| {
+        let (waited_s, on_cpu_s) = (own.load.waited_s?, own.load.on_cpu_s?);
+        Some(waited_s > on_cpu_s && waited_s > LATE * own.duration_s())
+    };
+    own.and_then(waited).unwrap_or(false)
+}
+
 /// What let bursts go.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Released {

@@ -5,7 +5,7 @@ use super::signature::{self, Released, released};
 use super::{Route, diagnose};
 use crate::clock::UnixNs;
 use crate::record::fixture::{BEGIN, finished};
-use crate::record::own::{OwnLag, Stall, Stalled};
+use crate::record::own::{LoadThreads, OwnLag, Stall, Stalled};
 use crate::record::verdicts::{Kind, Sure, VerdictRow};
 use crate::record::{Connection, EventRow, Finished, HopRow, JoinedRow, SpanRow, Status};
 use crate::server::vllm::VLLM;
@@ -260,6 +260,25 @@ fn without_a_sign_of_a_gateway_a_late_answer_is_a_hint_at_most() {
     assert_eq!(names(&constant.verdicts()), [""; 0]);
     let constant = Made { late: |_, _, _| 0.040, ..Made::default() }.verdicts();
     assert_eq!((names(&constant), constant[0].certainty), (vec!["queueing"], Sure::Hint));
+}
+
+/// On a host without a CPU to spare the gateway waits like everyone, and for the host.
+#[test]
+fn on_a_starved_host_no_gateway_is_blamed_for_waiting() {
+    let (mut rows, events) = Made { late: |_, _, _| 0.012, ..Made::default() }.run();
+    for row in &mut rows {
+        row.client.answer_headers = vec![("server".to_owned(), "nginx/1.22.1".to_owned())];
+    }
+    let verdicts = |own: &OwnLag| {
+        let route = Route::new("all", &rows, &events, &VLLM);
+        diagnose(&Route { same_host: true, own: Some(own), ..route })
+    };
+    let ended_unix_ns = BEGIN.plus_seconds(2.106);
+    let own = OwnLag { begun_unix_ns: BEGIN, ended_unix_ns, ..OwnLag::default() };
+    assert_eq!(names(&verdicts(&own)), ["queueing"]);
+    // As it was with six other busy programs on two CPUs.
+    let load = LoadThreads { waited_s: Some(0.629), on_cpu_s: Some(0.071), ..LoadThreads::default() };
+    assert_eq!(names(&verdicts(&OwnLag { load, ..own })), [""; 0]);
 }
 
 /// The program stood still all the time: what lay there meanwhile came together without any gateway.

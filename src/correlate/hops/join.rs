@@ -311,7 +311,7 @@ fn why_left(
 
 fn why_not(request: &RequestRow, other_time: bool, no_rows: bool) -> &'static str {
     if no_rows {
-        "the hop's log has no lines"
+        "the hop's log tells of no request"
     } else if request.status == Status::ConnectError {
         "it never reached the hop: no connection"
     } else if other_time {

@@ -256,7 +256,7 @@ fn a_hop_that_is_configured_and_silent_is_still_in_the_list() {
     let all = requests(2);
     let out = joined(&all, &[]);
     assert_eq!((out.list.len(), out.list[0].joined, out.list[0].requests), (1, 0, 2));
-    assert_eq!(counts(&out.list[0].unjoined), [("the hop's log has no lines", 2)]);
+    assert_eq!(counts(&out.list[0].unjoined), [("the hop's log tells of no request", 2)]);
     assert!(join(&all, &[], &[], true).unwrap().list.is_empty());
 }
 

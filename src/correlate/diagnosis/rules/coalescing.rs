@@ -147,6 +147,11 @@ fn evidence(case: &Case<'_>, held: Option<&Held>, flushes: usize) -> Vec<String>
             spread(case, 0.9),
         ));
     }
+    if held.is_none() && !case.has_gateway() {
+        out.push(
+            "nothing shows that there is a gateway: a server that writes like this looks the same".to_owned(),
+        );
+    }
     out.extend(inside_hop(case));
     out
 }

@@ -4,10 +4,10 @@
 //! file must not know of holds.
 
 use super::super::LEAST_REQUESTS;
-use super::super::added::Added;
+use super::super::added::{Added, Against};
 use super::super::case::{Case, at, median};
 use super::super::remedies::Ailment;
-use super::super::signature::was_late;
+use super::super::signature::{was_late, was_starved};
 use super::Rule;
 use super::coalescing::held;
 use crate::metric::Metric;
@@ -29,6 +29,14 @@ const GROWS: f64 = 1.3;
 
 fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     if case.added.len() < LEAST_REQUESTS || was_late(case.route.own) {
+        return None;
+    }
+    // Of requests straight to the server, which waited likewise, the difference still tells.
+    if case.route.same_host
+        && case.without.is_none()
+        && case.against == Against::Server
+        && was_starved(case.route.own)
+    {
         return None;
     }
     let (without_first, without_last) = case.without.unwrap_or((0.0, 0.0));

@@ -214,13 +214,13 @@ impl<'a> Ways<'a> {
         };
         let mut from = 0;
         let sides = parts.chunk_by(|a, b| a.side == b.side).map(|of_side| {
-            let (first, last) = (from, from + of_side.len());
-            from = last;
+            let (begin, end) = (from, from + of_side.len());
+            from = end;
             let own = of_side.len() == 1 && of_side.iter().all(|part| part.bounds.is_none());
             HopSideSum {
                 side: of_side.first().map_or(HopSide::Server, |part| part.side),
                 mean_s: of_side.iter().map(|part| part.mean_s).sum(),
-                doubt_s: if own { 0.0 } else { (width(first) + width(last)) / 2.0 },
+                doubt_s: if own { 0.0 } else { f64::midpoint(width(begin), width(end)) },
             }
         });
         let sides = sides.collect();

@@ -300,7 +300,9 @@ fn an_exact_stamp_stays_where_it_is() {
 #[test]
 fn what_came_by_the_port_of_a_request_that_has_a_row_is_no_try_of_it() {
     let mut all = requests(6);
-    all.iter_mut().for_each(|r| r.local_port = Some(41_000));
+    for request in &mut all {
+        request.local_port = Some(41_000);
+    }
     let by = |r: &RequestRow| HopRow { client: Some("127.0.0.1:41000".to_owned()), ..hop(r) };
     let mut rows: Vec<HopRow> = all.iter().take(5).map(by).collect();
     rows.extend(all.iter().map(|r| HopRow { request_id: Some(format!("other-{}", r.index)), ..by(r) }));

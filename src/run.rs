@@ -13,6 +13,7 @@ mod read_back;
 mod recompute;
 mod recorded;
 mod stamps;
+mod target;
 mod writer;
 
 use std::path::PathBuf;
@@ -27,19 +28,15 @@ pub use self::read_back::{ReadBack, read_back};
 pub use self::recompute::{Recomputed, recompute, recompute_within};
 pub use self::recorded::Recorded;
 
-use crate::clock::UnixNs;
 use crate::config::Config;
 use crate::error::{Exit, Explain, broken, usage};
 use crate::ingest::tail::Begin;
 use crate::ingest::{self, Collector};
-use crate::load::openai::BodyOptions;
-use crate::load::{self, Bodies, Live, Requests};
+use crate::load::{self, Live, Requests};
 use crate::mock::script::Script;
 use crate::net::{HttpUrl, tls};
-use crate::record::{Prompt, Status};
+use crate::record::Status;
 use crate::secrets::Secrets;
-use crate::server::probe::{self, Probe};
-use crate::server::trust::Trust;
 use crate::server::{SERVERS, Server};
 use crate::store::folder::{EMBEDDED_STAT_LOG, RESULTS_STREAM};
 use crate::store::manifest::{RunState, TargetFacts};
@@ -134,7 +131,7 @@ fn measure(
         observe,
         hops: config.hops.clone(),
         base_url: config.target.base_url.clone(),
-        trust: trust(config),
+        trust: target::trust(config),
         log_begin: Begin::End,
     };
     let mut collector = Collector::start(plan, writer.ingested()).map_err(|problem| {
@@ -158,8 +155,8 @@ fn measure(
         .tls
         .then(|| tls::Client::new(&target.host, config.target.ca_cert.as_deref(), config.target.insecure))
         .transpose()?;
-    let probe = ask_server(config, &target, &options.interrupt)?;
-    let model = choose_model(config, &probe)?;
+    let probe = target::ask_server(config, &target, &options.interrupt)?;
+    let model = target::choose_model(config, &probe)?;
     manifest.target = TargetFacts {
         base_url: Some(target.to_string()),
         server: kind.name.to_owned(),
@@ -180,7 +177,7 @@ fn measure(
         address,
         tls,
         stamps: stamps.source(),
-        requests: Arc::new(requests(config, kind, workload.prompts, target, model)),
+        requests: Arc::new(target::requests(config, kind, workload.prompts, target, model)),
         load: config.load.clone(),
         seed: config.seed,
         leg: None,
@@ -308,87 +305,6 @@ fn start_embedded(
     }
 }
 
-fn ask_server(config: &Config, target: &HttpUrl, interrupt: &CancellationToken) -> anyhow::Result<Probe> {
-    let mut headers = config.target.headers.clone();
-    if let Some(key) = &config.target.api_key {
-        headers.push(("Authorization".to_owned(), format!("Bearer {key}")));
-    }
-    let patience = Duration::from_secs_f64(config.target.ready_timeout_s);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let base_url = target.to_string();
-    let trust = trust(config);
-    let answered = runtime.block_on(async {
-        tokio::select! {
-            answered = probe::probe(&base_url, &headers, patience, &trust) => Ok(answered),
-            () = interrupt.cancelled() => Err(crate::error::interrupted("stopped while waiting for the server")),
-        }
-    })?;
-    answered.map_err(|error| {
-        let (hint, said) = (error.hint(), error.to_string());
-        broken(secrets(config).clean(&said)).hint(hint).into()
-    })
-}
-
-/// Whose certificates are believed.
-fn trust(config: &Config) -> Trust {
-    Trust { ca_cert: config.target.ca_cert.clone(), insecure: config.target.insecure }
-}
-
-/// The model asked for, or the first that is served. A name that the server does not list is wrong
-/// before a thousand requests have said so.
-fn choose_model(config: &Config, probe: &Probe) -> anyhow::Result<String> {
-    let listed = || probe.models.iter().map(|m| format!("`{m}`")).collect::<Vec<_>>().join(", ");
-    match &config.target.model {
-        Some(model) if probe.models.is_empty() || probe.models.contains(model) => Ok(model.clone()),
-        // A gateway that lists a pattern serves names that it does not list.
-        Some(model) if probe.models.iter().any(|m| m.contains('*')) => Ok(model.clone()),
-        Some(model) => Err(usage(format!("the server does not serve a model `{model}`"))
-            .hint(secrets(config).clean(&format!("it serves {}", listed())))
-            .into()),
-        None => probe.models.first().cloned().ok_or_else(|| {
-            usage("no model given, and the server lists none").hint("name it with --model").into()
-        }),
-    }
-}
-
-fn requests(
-    config: &Config,
-    kind: &Server,
-    prompts: Arc<[Prompt]>,
-    target: HttpUrl,
-    model: String,
-) -> Requests {
-    let (t, w) = (&config.target, &config.workload);
-    Requests {
-        prompts,
-        options: BodyOptions {
-            endpoint: t.endpoint,
-            model,
-            stream: w.stream,
-            temperature: w.temperature,
-            top_p: w.top_p,
-            ignore_eos: w.ignore_eos,
-            extra_body: w.extra_body.clone(),
-        },
-        target,
-        path: t.path.clone().unwrap_or_else(|| t.endpoint.path().to_owned()),
-        headers: t.headers.clone(),
-        api_key: t.api_key.clone(),
-        id_prefix: config.load.request_id_prefix.clone(),
-        continuous_usage: kind.continuous_usage.into(),
-        nonce: nonce(),
-        bodies: Bodies::default(),
-        leg: None,
-    }
-}
-
-/// Unlike the seed, different in every run, in its lower half too: ids are made of it, and servers'
-/// logs and traces outlive runs. Never 0.
-fn nonce() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one((UnixNs::now(), std::process::id())) | 1
-}
-
 /// A folder that cannot be used is for the user to change: nothing was sent yet.
 fn unusable(error: FolderError) -> anyhow::Error {
     let hint = error.hint();
@@ -443,17 +359,5 @@ fn wait_for_hops(config: &Config, plan: &load::Plan, [ok, sent]: [u64; 2], colle
     let patience = Duration::from_secs_f64(config.observe.span_wait_s);
     if collector.wait_hops(patience, ok, &request_ids, &trace_ids) {
         collector.wait_hops(patience.min(Duration::from_secs(1)), sent, &request_ids, &trace_ids);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Runs started in the same second, on one host or on several, must not share ids.
-    #[test]
-    fn the_lower_half_of_the_nonce_differs_from_run_to_run() {
-        let low: std::collections::HashSet<u32> = (0..50).map(|_| nonce() as u32).collect();
-        assert_eq!(low.len(), 50);
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn through(
     let by_that_way = Config { target: audit.target(&config.target), ..config.clone() };
     let model = audit.through_model.clone().unwrap_or_else(|| direct.requests.options.model.clone());
     let prompts = Arc::clone(&direct.requests.prompts);
-    let requests = super::requests(&by_that_way, kind, prompts, target, model);
+    let requests = super::target::requests(&by_that_way, kind, prompts, target, model);
     let requests = Requests { nonce: direct.requests.nonce, ..requests };
     Ok(load::Plan { address, tls, requests: Arc::new(requests), ..direct.clone() })
 }

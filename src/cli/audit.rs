@@ -12,8 +12,7 @@ use super::{ObserveArgs, OutputArgs, StampsName, TargetArgs};
 pub struct AuditArgs {
     /// Configuration file (YAML) with a section audit
     pub config: Option<PathBuf>,
-    /// Print what turns on the log that tare reads best, and what mends streaming there, and do nothing else: nginx,
-    /// haproxy, envoy, caddy, traefik or litellm
+    /// Only print what turns on a log for tare: of nginx, haproxy, envoy, caddy, traefik or litellm
     #[arg(long, value_name = "PRODUCT", exclusive = true)]
     pub print_config: Option<String>,
     #[command(flatten)]

@@ -7,7 +7,7 @@ use crate::clock::UnixNs;
 use crate::record::fixture::{BEGIN, finished};
 use crate::record::own::{LoadThreads, OwnLag, Stall, Stalled};
 use crate::record::verdicts::{Kind, Sure, VerdictRow};
-use crate::record::{Connection, EventRow, Finished, HopRow, JoinedRow, SpanRow, Status};
+use crate::record::{Connection, EventRow, Finished, HopRow, HopTry, JoinedRow, SpanRow, Status};
 use crate::server::vllm::VLLM;
 use crate::store::Events;
 
@@ -340,6 +340,29 @@ fn a_head_is_held_only_where_it_is_known_to_be_sent_early() {
     let hops: Vec<HopRow> =
         rows.iter().map(|row| hop(row, |hop| hop.upstream_head_s = Some(0.060))).collect();
     assert_eq!(names(&diagnose(&with_hops(Route::new("through", &rows, &events, &VLLM), &hops))), [""; 0]);
+}
+
+/// nginx times its try: what `limit_req` had the request wait for before that is no head held back.
+#[test]
+fn what_a_request_waited_for_before_its_try_holds_no_head() {
+    let made = |late| {
+        let (mut rows, events) = Made { late, ..Made::default() }.run();
+        for row in &mut rows {
+            row.client.head_unix_ns = row.client.first_token_unix_ns;
+        }
+        (rows, events)
+    };
+    let tried = |rows: &[JoinedRow], head_s: f64| -> Vec<HopRow> {
+        let one = HopTry { head_s: Some(head_s), end_s: Some(0.650), ..HopTry::default() };
+        rows.iter().map(|row| hop(row, |hop| hop.tries = vec![one.clone()])).collect()
+    };
+    let (rows, events) = made(|_, _, _| 0.150);
+    let hops = tried(&rows, 0.060);
+    assert_eq!(names(&diagnose(&with_hops(Route::new("all", &rows, &events, &VLLM), &hops))), ["queueing"]);
+    // At once with the server's early head, it is.
+    let (rows, events) = made(|_, _, _| 0.000_2);
+    let hops = tried(&rows, 0.001);
+    assert_eq!(names(&diagnose(&with_hops(Route::new("all", &rows, &events, &VLLM), &hops))), ["head_held"]);
 }
 
 fn hop(row: &JoinedRow, with: impl Fn(&mut HopRow)) -> HopRow {

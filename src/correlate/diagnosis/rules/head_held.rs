@@ -65,10 +65,15 @@ fn by_hop(case: &Case<'_>, here: f64) -> Option<String> {
         .route
         .passages
         .iter()
-        .flat_map(|p| &p.hops)
-        .filter_map(|hop| {
-            // Some products count from their try at the upstream, not from their own start.
-            let by_try = || hop.tries.last().and_then(|of| of.head_s);
+        .flat_map(|p| p.hops.iter().map(|hop| (&p.row.client, hop)))
+        .filter_map(|(client, hop)| {
+            // Some products count from their try at the upstream, and not how long a request waited before
+            // that: from the end, which both sides see, it is told backwards.
+            let by_try = || {
+                let last = hop.tries.last()?;
+                let took_s = client.done_unix_ns.seconds_since(client.send_begin_unix_ns?);
+                Some(took_s - (last.end_s? - last.head_s?))
+            };
             Some((hop.upstream_head_s.or_else(by_try)?, hop.hop.as_str()))
         })
         .collect();

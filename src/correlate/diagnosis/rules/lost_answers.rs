@@ -50,6 +50,7 @@ fn was_swallowed(row: &JoinedRow) -> bool {
     let client = &row.client;
     let by_client = client.error.as_deref().is_some_and(|error| error.contains("client"));
     let wrote = row.server_output_tokens.unwrap_or(0);
-    let came = client.n_events;
+    // An event may bear several tokens.
+    let came = client.n_events.max(client.output_tokens.unwrap_or(0));
     client.status == Status::Cut && !by_client && wrote > came + (came / 10).max(2)
 }

@@ -21,12 +21,15 @@ use crate::hop_text::{MILLISECONDS, given, ns, seconds};
 
 /// The headers that are read or tell of a gateway, in lower case; no other is worth keeping, and none
 /// of these holds a secret once [`kept`] has seen it.
-pub const NAMES: [&str; 21] = [
+pub const NAMES: [&str; 26] = [
+    "cf-ray",
     "content-encoding",
     "llm_provider-x-request-id",
     "server",
     "server-timing",
     "via",
+    "x-amz-cf-id",
+    "x-azure-ref",
     "x-envoy-attempt-count",
     "x-envoy-upstream-service-time",
     "x-kong-proxy-latency",
@@ -43,6 +46,8 @@ pub const NAMES: [&str; 21] = [
     "x-litellm-timing-message-copy-ms",
     "x-litellm-timing-post-processing-ms",
     "x-litellm-timing-pre-processing-ms",
+    "x-portkey-trace-id",
+    "x-served-by",
 ];
 /// Also kept: the id under which the server, or a gateway, answered.
 pub const REQUEST_ID: &str = "x-request-id";

@@ -108,9 +108,12 @@ pub fn joins(hops: &Hops) -> Table {
     }
 }
 
+/// `Server-Timing` may name as many durations as it likes.
+const MOST_STATED: usize = 30;
+
 /// What gateways state in the heads of answers; nothing where none does.
 pub fn stated(hops: &Hops) -> Table {
-    let rows = hops.stated.iter().map(|s| {
+    let rows = hops.stated.iter().take(MOST_STATED).map(|s| {
         vec![
             s.product.clone(),
             s.what.clone(),
@@ -120,14 +123,15 @@ pub fn stated(hops: &Hops) -> Table {
             units::seconds(s.p99_s),
         ]
     });
+    let left = hops.stated.len().saturating_sub(MOST_STATED);
+    let more = if left > 0 { format!(" And {left} more: see summary.json.") } else { String::new() };
     Table {
         title: "What gateways state in the heads of answers".to_owned(),
         head: ["by", "duration", "answers", "mean", "p50", "p99"].map(str::to_owned).to_vec(),
         rows: rows.collect(),
-        below: vec![
-            "Sent before the first token: none of these is a TTFT, and none holds what happens to tokens."
-                .to_owned(),
-        ],
+        below: vec![format!(
+            "Sent before the first token: none of these is a TTFT, and none holds what happens to tokens.{more}"
+        )],
     }
 }
 

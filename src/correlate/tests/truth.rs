@@ -242,9 +242,8 @@ fn mean_of(out: &Correlated, row: PartRow) -> (f64, f64) {
     part.interval.map(|i| (i.lo_s, i.hi_s)).unwrap()
 }
 
-#[test]
-fn intervals_cover_the_truth_as_often_as_they_say() {
-    const RUNS: u64 = 2_000;
+/// Seeded runs of so many requests, and how often each part's interval held its truth.
+fn covered(runs: u64, requests: usize) -> [(&'static str, Coverage); 6] {
     let mean = |(least, more): (f64, f64)| least + more;
     // Pollaczek and Khinchine: the mean wait is E[S²] / (2 E[A] (1 − ρ)).
     let (least, more) = PREFILL_S;
@@ -261,9 +260,9 @@ fn intervals_cover_the_truth_as_often_as_they_say() {
     ];
     // Every other run on two clocks, of which the server's is off and drifts: there the path's two parts
     // are bounds, which must hold each request's truth.
-    let runs = on_seeds(RUNS, |seed| {
+    let runs = on_seeds(runs, |seed| {
         let two_clocks = seed % 2 == 1;
-        let (run, truths) = world(300, 1_000 + seed, two_clocks, 1_000);
+        let (run, truths) = world(requests, 1_000 + seed, two_clocks, 1_000);
         let out = run.correlate();
         for (row, truth) in out.rows.iter().zip(&truths) {
             for (bounds, truth) in
@@ -294,10 +293,26 @@ fn intervals_cover_the_truth_as_often_as_they_say() {
     for (coverage, (what, truth)) in covered.iter_mut().zip(truth) {
         coverage.say(what, truth);
     }
-    for (coverage, (what, _)) in covered.iter().zip(truth) {
+    let mut parts = truth.iter();
+    covered.map(|coverage| (parts.next().map_or("", |(what, _)| what), coverage))
+}
+
+#[test]
+fn intervals_cover_the_truth_as_often_as_they_say() {
+    for (what, coverage) in covered(2_000, 300) {
         // Three standard errors of 2,000 runs around what is claimed. A queue's waits are alike for so
-        // long that 300 requests are worth about 30: there the interval is too narrow, by so much.
+        // long that 300 requests are worth about 30, and the busy periods that make its mean are rare: no
+        // interval knows of those that a run did not see. There it is too narrow, by so much.
         let least = if what == "queue" { 0.90 } else { 0.935 };
         assert!((least..=0.965).contains(&coverage.share()), "{what}: {}", coverage.share());
+    }
+}
+
+/// Measured in optimised code: see ARCHITECTURE.
+#[test]
+#[ignore = "takes ten minutes"]
+fn in_longer_runs_they_do_so_of_the_queue_too() {
+    for (what, coverage) in covered(2_000, 1_500) {
+        assert!((0.935..=0.965).contains(&coverage.share()), "{what}: {}", coverage.share());
     }
 }

@@ -145,6 +145,26 @@ fn a_head_that_was_held_is_told_by_the_log_and_is_no_first_token() {
     }
 }
 
+/// Nothing of the server, but the gateway's own log: it had the head of the answer at once, and the client got that
+/// with tokens that came together. Who lets tokens pass is not suspected of anything.
+#[test]
+fn without_the_servers_times_the_gateways_log_tells_a_hold() {
+    let alone = |gateway: &str, kind: &str, file: &str| {
+        let place = Place::new();
+        let client = sample(gateway, "client.jsonl.gz").display().to_string();
+        let said =
+            place.tare(&format!("correlate --client {client} --output run {}", hop(gateway, kind, file)));
+        assert_eq!(said.code, Some(0), "{}", said.err);
+        let run = recompute(&place.path("run")).unwrap().correlated;
+        run.verdicts.into_iter().map(|v| (v.rule, v.kind, v.certainty)).collect::<Vec<_>>()
+    };
+    let hold = ("coalescing", Kind::Hold, Sure::Likely);
+    assert_eq!(alone("haproxy", "haproxy", "log.log"), [hold]);
+    assert_eq!(alone("nginx-default-h11", "nginx", "access.log")[..1], [hold]);
+    assert_eq!(alone("haproxy-nodelay", "haproxy", "log.log"), []);
+    assert_eq!(alone("nginx-off", "nginx", "access.log"), []);
+}
+
 /// Whole answers, and those that were cut, whatever HTTP said: 16 of 32 tokens each. `LiteLLM` puts an error
 /// into the stream and ends it cleanly.
 #[test]

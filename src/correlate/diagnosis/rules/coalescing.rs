@@ -8,7 +8,7 @@ use super::super::added::Added;
 use super::super::case::{Case, at, median, share};
 use super::super::remedies::Ailment;
 use super::super::signature::{LEAST_FLUSHES, Released, Stream, TOGETHER, released, was_late};
-use super::{Rule, whole_answer};
+use super::{Rule, head_held, whole_answer};
 use crate::metric::Metric;
 use crate::record::verdicts::{Kind, Sure, VerdictRow};
 use crate::units;
@@ -74,16 +74,22 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     if only_first && !(held.as_ref().is_some_and(|held| first_tokens(case, held))) {
         return None;
     }
+    let head = head_held::kept_back(case);
     let certainty = match (&held, case.direct_streams.len() >= LEAST_REQUESTS) {
         (Some(_), true) => Sure::Certain,
         // By the server's times; or: many come together, straight from the server they do not, and the
         // first token is no later: a hold between tokens.
         (Some(_), false) | (None, true) => Sure::Likely,
-        // The server may write several at once; what released them must say that it was no server.
-        (None, false)
-            if case.added.len() < LEAST_REQUESTS && by.is_specific() && flushes >= LEAST_FLUSHES =>
-        {
-            Sure::Hint
+        // The server may write several at once. That the gateway had the answer's head long before, and sent
+        // it with them, says that it was no server; else what released them must, or the server's own pace.
+        (None, false) if case.added.len() < LEAST_REQUESTS && flushes >= LEAST_FLUSHES => {
+            if head.is_some() {
+                Sure::Likely
+            } else if by.is_specific() || (case.has_gateway() && case.route.server_itl_s.is_some()) {
+                Sure::Hint
+            } else {
+                return None;
+            }
         }
         (None, false) => return None,
     };
@@ -103,6 +109,7 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
         None => (case.streams.iter().filter(|s| s.share() < TOGETHER).count(), case.streams.len()),
     };
     verdict.evidence = evidence(case, held.as_ref(), flushes);
+    verdict.evidence.extend(head.iter().flat_map(|head| head.evidence().iter().cloned()));
     let costs: Vec<f64> = case.added.iter().map(Added::held_s).collect();
     verdict.at_stake = held.and_then(|_| case.stake(Metric::Ttft, &costs));
     Some(verdict)

@@ -5,8 +5,8 @@
 use super::super::LEAST_REQUESTS;
 use super::super::case::{Case, median, share};
 use super::super::remedies::Ailment;
-use super::super::signature::{HEAD_WAIT_S, HEAD_WITH_TOKEN_S, around_head};
-use super::coalescing::held;
+use super::super::signature::{HEAD_WAIT_S, HEAD_WITH_TOKEN_S, TOGETHER, around_head};
+use super::coalescing::{held, moments};
 use super::{Rule, whole_answer};
 use crate::record::verdicts::{Kind, Sure, VerdictRow};
 use crate::units;
@@ -16,11 +16,16 @@ pub(super) const RULE: Rule =
 
 const MOST: f64 = 0.9;
 
-fn judge(case: &Case<'_>) -> Option<VerdictRow> {
-    // Whatever keeps tokens keeps the head with them.
-    if held(case).is_some() || whole_answer::is_whole(case) {
-        return None;
-    }
+/// That the head came with the first token, though the server had sent it long before.
+pub struct KeptBack {
+    /// Requests whose head came so, of those that tell.
+    n: usize,
+    of: usize,
+    evidence: Vec<String>,
+}
+
+/// What shows that heads are kept back, whatever else is; `None` where nothing does.
+pub fn kept_back(case: &Case<'_>) -> Option<KeptBack> {
     let waits: Vec<(f64, f64)> = case.whole().filter_map(|row| around_head(&row.client)).collect();
     let together =
         waits.iter().filter(|(before, after)| *after < HEAD_WITH_TOKEN_S && before + after > HEAD_WAIT_S);
@@ -30,16 +35,33 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     }
     let before = median(waits.iter().map(|w| w.0))?;
     let early = by_direct(case).or_else(|| by_hop(case, before))?;
-    let mut verdict = case.verdict(RULE.name, Kind::Head, Some(Ailment::HeadHeld));
-    "the answer's head is kept back until the first token; no token is".clone_into(&mut verdict.what);
-    (verdict.n, verdict.of) = (n, waits.len());
-    verdict.evidence.push(format!(
+    let came = format!(
         "the head came with the first token, {} after sending (median; {n} of {} within {})",
         units::seconds(before),
         waits.len(),
         units::seconds(HEAD_WITH_TOKEN_S)
-    ));
-    verdict.evidence.push(early);
+    );
+    Some(KeptBack { n, of: waits.len(), evidence: vec![came, early] })
+}
+
+impl KeptBack {
+    /// In words, with its numbers.
+    pub fn evidence(&self) -> &[String] {
+        &self.evidence
+    }
+}
+
+fn judge(case: &Case<'_>) -> Option<VerdictRow> {
+    // Whatever keeps tokens keeps the head with them.
+    let tokens_held = held(case).is_some() || moments(&case.streams).is_some_and(|share| share < TOGETHER);
+    if tokens_held || whole_answer::is_whole(case) {
+        return None;
+    }
+    let kept = kept_back(case)?;
+    let mut verdict = case.verdict(RULE.name, Kind::Head, Some(Ailment::HeadHeld));
+    "the answer's head is kept back until the first token; no token is".clone_into(&mut verdict.what);
+    (verdict.n, verdict.of) = (kept.n, kept.of);
+    verdict.evidence.extend(kept.evidence);
     verdict.certainty = Sure::Certain;
     Some(verdict)
 }

@@ -74,7 +74,7 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     if only_first && !(held.as_ref().is_some_and(|held| first_tokens(case, held))) {
         return None;
     }
-    let head = head_held::kept_back(case);
+    let with_head = head_held::kept_back(case);
     let certainty = match (&held, case.direct_streams.len() >= LEAST_REQUESTS) {
         (Some(_), true) => Sure::Certain,
         // By the server's times; or: many come together, straight from the server they do not, and the
@@ -83,7 +83,7 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
         // The server may write several at once. That the gateway had the answer's head long before, and sent
         // it with them, says that it was no server; else what released them must, or the server's own pace.
         (None, false) if case.added.len() < LEAST_REQUESTS && flushes >= LEAST_FLUSHES => {
-            if head.is_some() {
+            if with_head.is_some() {
                 Sure::Likely
             } else if by.is_specific() || (case.has_gateway() && case.route.server_itl_s.is_some()) {
                 Sure::Hint
@@ -109,7 +109,7 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
         None => (case.streams.iter().filter(|s| s.share() < TOGETHER).count(), case.streams.len()),
     };
     verdict.evidence = evidence(case, held.as_ref(), flushes);
-    verdict.evidence.extend(head.iter().flat_map(|head| head.evidence().iter().cloned()));
+    verdict.evidence.extend(with_head.iter().flat_map(|kept| kept.evidence().iter().cloned()));
     let costs: Vec<f64> = case.added.iter().map(Added::held_s).collect();
     verdict.at_stake = held.and_then(|_| case.stake(Metric::Ttft, &costs));
     Some(verdict)

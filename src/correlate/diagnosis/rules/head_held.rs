@@ -35,13 +35,13 @@ pub fn kept_back(case: &Case<'_>) -> Option<KeptBack> {
     }
     let before = median(waits.iter().map(|w| w.0))?;
     let early = by_direct(case).or_else(|| by_hop(case, before))?;
-    let came = format!(
+    let with_token = format!(
         "the head came with the first token, {} after sending (median; {n} of {} within {})",
         units::seconds(before),
         waits.len(),
         units::seconds(HEAD_WITH_TOKEN_S)
     );
-    Some(KeptBack { n, of: waits.len(), evidence: vec![came, early] })
+    Some(KeptBack { n, of: waits.len(), evidence: vec![with_token, early] })
 }
 
 impl KeptBack {
@@ -57,11 +57,11 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     if tokens_held || whole_answer::is_whole(case) {
         return None;
     }
-    let kept = kept_back(case)?;
+    let back = kept_back(case)?;
     let mut verdict = case.verdict(RULE.name, Kind::Head, Some(Ailment::HeadHeld));
     "the answer's head is kept back until the first token; no token is".clone_into(&mut verdict.what);
-    (verdict.n, verdict.of) = (kept.n, kept.of);
-    verdict.evidence.extend(kept.evidence);
+    (verdict.n, verdict.of) = (back.n, back.of);
+    verdict.evidence.extend(back.evidence);
     verdict.certainty = Sure::Certain;
     Some(verdict)
 }

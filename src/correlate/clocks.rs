@@ -96,19 +96,21 @@ impl Map {
             Map::One => (from <= server && server <= to).then_some(Within::at(server)),
             Map::Two(pieces) => {
                 let last = pieces.len().saturating_sub(1);
-                let may = pieces.iter().enumerate().filter(|(i, _)| {
-                    // A step lies somewhere between two stretches, so either may reach over the gap.
-                    let begin =
-                        if *i == 0 { UnixNs(i64::MIN) } else { pieces.get(i - 1).map_or(from, |p| p.end) };
-                    let end =
-                        if *i == last { UnixNs(i64::MAX) } else { pieces.get(i + 1).map_or(to, |p| p.begin) };
-                    begin <= to && from <= end
-                });
-                may.filter_map(|(_, piece)| {
-                    let here = piece.here(server);
-                    (here.lo_unix_ns <= to && from <= here.hi_unix_ns).then(|| here.cut_to(from, to))
-                })
-                .reduce(Within::over)
+                pieces
+                    .iter()
+                    .enumerate()
+                    .filter_map(|(i, piece)| {
+                        // A step lies somewhere between two stretches, so either may reach over the gap, but
+                        // neither beyond it.
+                        let begin =
+                            if i == 0 { from } else { pieces.get(i - 1).map_or(from, |p| from.max(p.end)) };
+                        let end =
+                            if i == last { to } else { pieces.get(i + 1).map_or(to, |p| to.min(p.begin)) };
+                        let here = piece.here(server);
+                        (begin <= end && here.lo_unix_ns <= end && begin <= here.hi_unix_ns)
+                            .then(|| here.cut_to(begin, end))
+                    })
+                    .reduce(Within::over)
             }
             Map::Unknown => None,
         }

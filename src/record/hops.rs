@@ -30,6 +30,8 @@ pub struct Passage {
     pub last_out: Option<Within>,
     /// `first_in` is the first byte of the answer's body, which may be no token yet.
     pub first_is_body: bool,
+    /// The hop's clock may have been stepped while the request was under way.
+    pub stepped: bool,
 }
 
 /// By what a hop's row was found to be a request's.

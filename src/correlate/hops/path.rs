@@ -44,10 +44,29 @@ pub fn path(
         .filter(|r| r.client.status == Status::Ok && total(r, of).is_some())
         .filter(|r| list.is_empty() || r.hops.iter().any(Option::is_some))
         .collect();
+    let n_total = passed.len();
+    // Where a clock was stepped meanwhile, its stamps can mean two instants: a few such requests would make
+    // the cut doubtful for all.
+    let mut stepped = vec![0; list.len()];
+    let steady = |r: &&JoinedRow| {
+        let mut steady = true;
+        for (hop, n) in r.hops.iter().zip(&mut stepped) {
+            if hop.as_ref().is_some_and(|passage| passage.stepped) {
+                *n += 1;
+                steady = false;
+            }
+        }
+        steady
+    };
+    let passed: Vec<&JoinedRow> = passed.into_iter().filter(steady).collect();
     if passed.is_empty() {
         return None;
     }
-    let mut lacking = Vec::new();
+    let mut lacking: Vec<String> = (list.iter().zip(&stepped).filter(|(_, n)| **n > 0))
+        .map(|(hop, n)| {
+            format!("{n} of {n_total} requests were under way when the clock of `{}` was stepped, or may have been: they are left out.", hop.name)
+        })
+        .collect();
     let all = cuts(list.len());
     let has = |cut: &Cut| passed.iter().filter(|r| instant(r, *cut, of).is_some()).count();
     let used: Vec<Cut> =
@@ -72,7 +91,7 @@ pub fn path(
     }
     Some(HopPath {
         of,
-        n_total: passed.len(),
+        n_total,
         n: ways.rows.len(),
         rule: groups::rule(),
         columns: ways.columns(list, of, rounds, seed),

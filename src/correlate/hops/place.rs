@@ -103,7 +103,13 @@ pub fn passage(request: &RequestRow, row: &HopRow, rows: usize, by: FoundBy, map
     let sent = request.send_begin_unix_ns.unwrap_or(request.started_unix_ns);
     let until = |instant: Option<UnixNs>| instant.unwrap_or(request.done_unix_ns);
     let place = |there: Option<There>, before: UnixNs| {
-        let whole = here(there?, map)?;
+        let there = there?;
+        // About a step of the clock a stamp can mean two instants: what caused it says which.
+        let caused = map.within(there.lo, sent, before).zip(map.within(there.hi, sent, before));
+        let whole = match caused {
+            Some((lo, hi)) => lo.over(hi),
+            None => here(there, map)?,
+        };
         let cut = whole.cut_to(sent, before);
         // Where the causes contradict it, a stamp stays what it says: that is a finding.
         Some(if cut.lo_unix_ns <= cut.hi_unix_ns { cut } else { whole })
@@ -120,6 +126,7 @@ pub fn passage(request: &RequestRow, row: &HopRow, rows: usize, by: FoundBy, map
         last_in: place(later(row, row.last_token_in_s), last),
         last_out: place(gone(row, row.last_token_in_s, row.last_token_out_s), last),
         first_is_body: row.first_token_in_s.is_none() && row.upstream_first_body_s.is_some(),
+        stepped: map.may_step(request.started_unix_ns, request.done_unix_ns),
         row: row.clone(),
     }
 }

@@ -214,6 +214,45 @@ fn a_hop_with_another_clock_is_placed_within_bounds_that_hold_the_truth() {
     }
 }
 
+/// A hop's clock that is set 250 ms forward in mid-run: what passed about then is left out and counted, and the
+/// way of all others is parted as if nothing had been.
+#[test]
+fn a_step_of_a_hops_clock_costs_only_the_requests_about_it() {
+    let all = requests(60);
+    let step = all[30].started_unix_ns.plus_seconds(0.05);
+    let shown = |t: UnixNs| if t < step { t } else { t.plus_seconds(0.25) };
+    let rows: Vec<HopRow> = all
+        .iter()
+        .map(|r| HopRow {
+            start_unix_ns: hop(r).start_unix_ns.map(shown),
+            start_resolution_ns: Some(1),
+            timer_resolution_ns: Some(1),
+            // 0.1 ms before the client had it: so the clock is known to 1.1 ms.
+            first_token_in_s: Some(0.096),
+            first_token_out_s: Some(0.097_9),
+            ..hop(r)
+        })
+        .collect();
+    let out = summarised(all.clone(), &rows);
+    assert_eq!((out.list[0].joined, out.list[0].clocks.stretches.len()), (60, 2));
+    let ttft = out.ttft.unwrap();
+    assert_eq!(ttft.n_total, 60);
+    assert!((50..60).contains(&ttft.n), "{}", ttft.n);
+    assert!(ttft.lacking[0].starts_with(&format!("{} of 60 requests were under way when", 60 - ttft.n)));
+    let parts: Vec<&str> = ttft.columns[0].parts.iter().map(|p| p.name.as_str()).collect();
+    assert!(parts.contains(&"edge → server") && parts.contains(&"server → edge"), "{parts:?}");
+    for part in &ttft.columns[0].parts {
+        let truth = match part.name.as_str() {
+            "edge → server" => 0.002,
+            "server → edge" => 0.003,
+            "edge, response" => 0.001_9,
+            _ => continue,
+        };
+        let bounds = part.bounds.unwrap_or(Bounds { lo_s: part.mean_s - 1e-9, hi_s: part.mean_s + 1e-9 });
+        assert!(bounds.lo_s <= truth && truth <= bounds.hi_s, "{part:?}");
+    }
+}
+
 #[test]
 fn a_log_of_another_time_zone_is_recognised_by_its_requests() {
     let all = requests(6);

@@ -12,6 +12,7 @@ mod correlate;
 mod doctor;
 mod explain;
 mod serve;
+mod slo;
 mod tap;
 
 use std::ffi::OsString;
@@ -24,6 +25,7 @@ pub use self::correlate::CorrelateArgs;
 pub use self::doctor::DoctorArgs;
 pub use self::explain::{ExplainArgs, SlowestBy};
 pub use self::serve::{ClockArgs, EngineArgs, LogFormatName, SaysArgs, ServeArgs};
+pub use self::slo::SloArgs;
 pub use self::tap::TapArgs;
 
 use crate::record::selection::Selection;
@@ -94,6 +96,8 @@ pub struct RunArgs {
     pub load: LoadArgs,
     #[command(flatten)]
     pub observe: ObserveArgs,
+    #[command(flatten)]
+    pub slo: SloArgs,
     #[command(flatten)]
     pub output: OutputArgs,
 }

@@ -40,6 +40,7 @@ pub fn as_run(args: &AuditArgs) -> RunArgs {
             ..LoadArgs::default()
         },
         observe: args.observe.clone(),
+        slo: crate::cli::SloArgs::default(),
         output: args.output.clone(),
     }
 }

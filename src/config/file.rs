@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{Connections, LogFormat, Stamps};
 use crate::record::Endpoint;
 use crate::record::audit::Warmth;
+use crate::record::slo::Slo;
 
 /// The whole file.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -35,6 +36,8 @@ pub struct File {
     pub observe: Observe,
     #[serde(deserialize_with = "section")]
     pub hops: Vec<Hop>,
+    #[serde(deserialize_with = "section")]
+    pub slo: Slo,
     pub audit: Option<Audit>,
     pub output: Option<PathBuf>,
     pub overwrite: Option<bool>,

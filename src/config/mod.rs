@@ -11,6 +11,7 @@ pub mod file;
 mod hops;
 mod overlay;
 mod read;
+mod slo;
 mod suggest;
 mod texts;
 pub mod validate;
@@ -32,6 +33,7 @@ pub use self::suggest::nearest;
 use crate::cli::{AuditArgs, RunArgs};
 use crate::record::Endpoint;
 use crate::record::audit::Warmth;
+use crate::record::slo::Slo;
 
 /// Reads the file, if there is one, lays the flags over it and resolves everything. Keys come from
 /// the environment.
@@ -62,6 +64,9 @@ pub struct Config {
     /// What lies between client and server, in the order a request passes it.
     #[serde(default)]
     pub hops: Vec<Hop>,
+    /// What each request should keep to; goodput is of those that do.
+    #[serde(default, skip_serializing_if = "Slo::is_empty")]
+    pub slo: Slo,
     /// Seeds schedule, sampling and synthetic prompts; the same seed gives the same run.
     pub seed: u64,
     /// Free text pairs kept in the manifest and `summary.json` (`--metadata KEY=VALUE`).

@@ -3,8 +3,8 @@
 
 use super::check::Origins;
 use super::file::{ArrivalName, DatasetName, File, Metrics, Otlp, OtlpChoice, Rate, Scalar};
-use super::hops;
 use super::{Connections, Stamps};
+use super::{hops, slo};
 use crate::cli::{self, RunArgs};
 
 /// Lays every given flag over the file and remembers which fields came from flags.
@@ -13,6 +13,7 @@ pub fn lay(flags: &RunArgs, file: &mut File, origins: &mut Origins) {
     workload(&flags.workload, file, origins);
     load(&flags.load, file, origins);
     observe(&flags.observe, file, origins);
+    slo::origins(&flags.slo, origins);
     let output = &flags.output;
     origins.set("name", "--name", output.name.clone(), &mut file.name);
     origins.set("output", "--output", output.output.clone(), &mut file.output);

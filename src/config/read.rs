@@ -10,6 +10,7 @@ use serde_saphyr::Error as Yaml;
 use super::file::{Audit, Embedded, File, Hop, Load, Observe, Otlp, Target, Workload};
 use super::suggest::nearest;
 use crate::error::{Failure, usage};
+use crate::record::slo::Slo;
 
 /// Reads a configuration file.
 pub fn read(path: &Path) -> Result<File, Failure> {
@@ -167,7 +168,7 @@ fn for_syntax(said: &str) -> Option<String> {
 }
 
 /// Every section with its keys.
-fn sections() -> [(&'static str, &'static [&'static str]); 9] {
+fn sections() -> [(&'static str, &'static [&'static str]); 10] {
     [
         ("", keys::<File>()),
         ("target", keys::<Target>()),
@@ -177,6 +178,7 @@ fn sections() -> [(&'static str, &'static [&'static str]); 9] {
         ("observe", keys::<Observe>()),
         ("observe.otlp", keys::<Otlp>()),
         ("hops", keys::<Hop>()),
+        ("slo", keys::<Slo>()),
         ("audit", keys::<Audit>()),
     ]
 }

@@ -44,6 +44,7 @@ pub fn lay(flags: &RunArgs, file: &mut File, check: &mut Check<'_>) {
             ),
         }
     }
+    super::slo::lay(&flags.slo, &mut file.slo, check);
     burstiness(&flags.load, file, check);
     endpoint(&flags.target, file, check);
 }

@@ -7,12 +7,15 @@ use serde::Serialize;
 
 use super::causes;
 use super::distributions::{self, MetricSummary};
+use super::full_load;
 use super::inexact::Inexact;
 use super::window::{SteadyFacts, View, WindowFacts};
 use crate::metric::Metric;
 use crate::record::correlated::Correlated;
 use crate::record::own::OwnLag;
+use crate::record::slo::{Slo, SloFound};
 use crate::record::{RequestRow, StampSource, Status};
+use crate::stats::rates::Rates;
 use crate::stats::{moments, quantile};
 use crate::store::manifest::RunState;
 use crate::store::{Events, Manifest};
@@ -30,6 +33,11 @@ pub struct Summary {
     /// First request started → last request done; of a window, its length.
     pub duration_s: f64,
     pub totals: Totals,
+    /// While the load was full; `None` where it never was, with the reason.
+    pub rates: Option<Rates>,
+    pub no_rates: Option<String>,
+    /// Of a run with objectives: how many requests met them.
+    pub slo: Option<SloFound>,
     /// Over successful requests.
     pub client: Vec<MetricSummary>,
     /// Over joined requests, per-request sources only.
@@ -112,12 +120,16 @@ pub struct WorkloadFacts {
 
 impl Summary {
     /// Counts and distributions of a run, with what was seen of the program meanwhile.
-    pub fn new(correlated: &Correlated, events: &Events, own: Option<OwnLag>, view: View) -> Self {
+    pub fn new(correlated: &Correlated, events: &Events, own: Option<OwnLag>, view: View, slo: Slo) -> Self {
         let rows: Vec<&RequestRow> = correlated.rows.iter().map(|j| &j.client).collect();
         let ok: Vec<&RequestRow> = rows.iter().copied().filter(|r| r.status == Status::Ok).collect();
         // Of what started in a window, some ends after it; at a steady state as much ends in it that
         // started before.
         let duration_s = view.window.end_s - view.window.begin_s;
+        let (rates, no_rates) = match full_load::rates(&rows, events) {
+            Ok(rates) => (Some(rates), None),
+            Err(why) => (None, Some(why)),
+        };
         Self {
             window: view.window,
             steady: view.steady,
@@ -126,6 +138,9 @@ impl Summary {
             errors: errors(&rows),
             duration_s,
             totals: totals(&rows, &ok, events, duration_s),
+            slo: full_load::slo(slo, &rows, rates.as_ref(), duration_s),
+            rates,
+            no_rates,
             client: distributions::client(&ok, events, &correlated.rounds),
             server: distributions::server(correlated),
             stamps: stamps(&rows, events, own.as_ref()),
@@ -137,6 +152,7 @@ impl Summary {
     /// Leaves only what is true of requests of whatever load: those of an audit are of many.
     pub fn leave_out_figures(&mut self) {
         (self.client, self.server, self.rounds) = (Vec::new(), Vec::new(), None);
+        (self.rates, self.slo) = (None, None);
         self.totals = Totals {
             input_tokens: self.totals.input_tokens,
             output_tokens: self.totals.output_tokens,

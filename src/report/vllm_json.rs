@@ -37,6 +37,7 @@ pub(super) fn keys(report: &Report<'_>) -> Map<String, Value> {
         ("total_input_tokens", json!(summary.totals.input_tokens)),
         ("total_output_tokens", json!(summary.totals.output_tokens)),
         ("request_throughput", json!(summary.totals.requests_rps)),
+        ("request_goodput", json!(summary.slo.as_ref().map(|found| found.all.rps.value))),
         ("output_throughput", json!(summary.totals.output_tps)),
         ("total_token_throughput", json!(summary.totals.total_tps)),
         ("max_output_tokens_per_s", json!(summary.totals.peak_output_tps)),

@@ -18,6 +18,7 @@ use crate::record::correlated::Correlated;
 use crate::record::hops::HopSummary;
 use crate::record::own::{self, OwnLag};
 use crate::record::selection::Selection;
+use crate::record::slo::Slo;
 use crate::record::{HopRow, JoinedRow, RequestRow, Status, ToldBy};
 use crate::report::{self, Report, Summary, View};
 use crate::store::folder::{EVENTS, HOPS, JOINED, LOG, RESULTS, SCRAPES, SPANS, STAT_LOG};
@@ -78,7 +79,8 @@ pub fn recompute_within(folder: &Path, selection: Selection) -> anyhow::Result<R
         data.events = data.events.only(|id| kept.contains(id));
     }
     let own = own_of(&data.manifest);
-    let mut summary = Summary::new(&correlated, &data.events, own, view);
+    let slo = data.manifest.config.get("slo").and_then(|slo| Slo::deserialize(slo).ok()).unwrap_or_default();
+    let mut summary = Summary::new(&correlated, &data.events, own, view, slo);
     let audit = plan.map(|plan| correlate::audit::found(&correlated, &plan, SEED));
     if audit.is_some() {
         summary.leave_out_figures();

@@ -13,6 +13,7 @@
 //! - [`histogram`]: what cumulative buckets say about quantiles; counter resets
 //! - [`log_histogram`]: quantiles of values that are not kept
 //! - [`goodput`]: requests per second that met every objective
+//! - [`rates`]: how fast requests came and went while the load was full
 //! - [`linear`]: sums and differences of independent estimates
 //! - [`hull`]: all lines between two clouds of points
 //! - [`kde`], with [`bandwidth`]: the density that violins draw
@@ -31,6 +32,7 @@ pub mod log_histogram;
 pub mod moments;
 mod normal;
 pub mod quantile;
+pub mod rates;
 mod resample;
 pub mod rounds;
 #[cfg(test)]

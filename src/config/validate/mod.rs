@@ -12,7 +12,7 @@ pub(super) use self::target::api_key;
 
 use super::check::{Check, Limits, Origins};
 use super::file::File;
-use super::{Config, audit, embedded, hops, overlay, texts};
+use super::{Config, audit, embedded, hops, overlay, slo, texts};
 use crate::cli::{AuditArgs, RunArgs};
 use crate::error::{Failure, usage};
 
@@ -76,6 +76,7 @@ fn all(
         load,
         observe,
         hops: hops::hops(&file.hops, &mut check),
+        slo: slo::resolve(file.slo, &mut check),
         seed,
         metadata: std::mem::take(&mut file.metadata),
         label: file.label,

@@ -1,0 +1,56 @@
+//! A run's requests and events as the counts that rates are made of, and the share of its requests that met their
+//! objectives. This file must not know how a rate or an interval is made.
+
+use crate::record::slo::{Slo, SloFound};
+use crate::record::{RequestRow, Status};
+use crate::stats::goodput::goodput;
+use crate::stats::rates::{self, Passage, Rates};
+use crate::store::Events;
+
+/// Seeds every interval: the same records give the same figures for ever.
+const SEED: u64 = 0;
+
+/// Rates while the load was full, seconds counted from the first request's schedule; in words why there are none.
+pub(super) fn rates(rows: &[&RequestRow], events: &Events) -> Result<Rates, String> {
+    let Some(zero) = zero(rows) else { return Err("there are no requests".to_owned()) };
+    let passages: Vec<Passage> = rows
+        .iter()
+        .map(|r| Passage {
+            scheduled_s: r.scheduled_unix_ns.seconds_since(zero),
+            started_s: r.started_unix_ns.seconds_since(zero),
+            done_s: r.done_unix_ns.seconds_since(zero),
+            ok: r.status == Status::Ok,
+            user: r.user,
+        })
+        .collect();
+    let came = events.stamp_hi_unix_ns.iter().zip(&events.tokens);
+    let tokens: Option<Vec<(f64, f64)>> =
+        came.map(|(at, n)| Some(((at - zero.0) as f64 / 1e9, f64::from((*n)?)))).collect();
+    rates::rates(&passages, tokens.as_deref(), SEED)
+}
+
+/// Whether requests, which are in time order, met their objectives; `None` where there are none to meet, or no request.
+pub(super) fn slo(
+    slo: Slo,
+    rows: &[&RequestRow],
+    rates: Option<&Rates>,
+    duration_s: f64,
+) -> Option<SloFound> {
+    if slo.is_empty() {
+        return None;
+    }
+    let zero = zero(rows)?;
+    let judged: Vec<(f64, bool)> =
+        rows.iter().filter_map(|r| Some((r.scheduled_unix_ns.seconds_since(zero), slo.met(r)?))).collect();
+    let all: Vec<bool> = judged.iter().map(|(_, met)| *met).collect();
+    let full = rates.and_then(|rates| {
+        let inside: Vec<bool> =
+            judged.iter().filter(|(at, _)| rates.holds(*at)).map(|(_, met)| *met).collect();
+        goodput(&inside, rates.end_s - rates.begin_s)
+    });
+    Some(SloFound { slo, all: goodput(&all, duration_s)?, full, undecided: rows.len() - judged.len() })
+}
+
+fn zero(rows: &[&RequestRow]) -> Option<crate::clock::UnixNs> {
+    rows.iter().map(|r| r.scheduled_unix_ns).min()
+}

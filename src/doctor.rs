@@ -23,9 +23,9 @@ use crate::record::diagnosis::{Diagnosis, ServerFacts};
 use crate::record::{Prompt, PromptKind, Status};
 use crate::run::{self, Options};
 use crate::secrets::Secrets;
+use crate::server;
 use crate::server::ask::{Asked, ask};
 use crate::server::trust::Trust;
-use crate::server::{self, Server};
 
 /// Streamed requests, one after another: enough pairs for the clocks to contradict one host.
 pub const STREAMS: u64 = 5;
@@ -33,25 +33,24 @@ pub const STREAMS: u64 = 5;
 pub const STREAM_TOKENS: u32 = 48;
 /// Of the request that is not streamed.
 const UNSTREAMED_TOKENS: u32 = 4;
-/// An answer that is not streamed may take so long, and a page of metrics.
+/// An answer that is not streamed may take so long.
 const ANSWER: Duration = Duration::from_mins(2);
-const PAGE: Duration = Duration::from_secs(10);
 
-/// Examines the server of `config`, whose load is the requests to send. `kind_given`: the user has said
-/// which kind of server it is.
-pub fn examine(config: &Config, kind_given: bool, options: &Options) -> anyhow::Result<Diagnosis> {
+/// Examines the server of `config`, whose load is the requests to send.
+pub fn examine(config: &Config, options: &Options) -> anyhow::Result<Diagnosis> {
     let url = config.target.base_url.clone().unwrap_or_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let secrets =
         Secrets::new(config.target.api_key.as_deref(), config.target.headers.iter().map(|(_, v)| v.clone()));
-    let (kind, kind_from) = runtime.block_on(kind(config, &url, kind_given))?;
 
     let place = Place::new();
-    let mut config = Config { output: Some(place.0.clone()), ..config.clone() };
-    kind.name.clone_into(&mut config.target.server);
+    let config = Config { output: Some(place.0.clone()), ..config.clone() };
     let recorded = run::record(&config, options)?;
     let read = run::read_back(recorded.path())?;
     drop(place);
+    let kind = &read.manifest.target.server;
+    let kind =
+        server::find(kind).ok_or_else(|| broken(format!("`{kind}` is no kind of server that is known")))?;
     let rows = || read.correlated.rows.iter().map(|row| &row.client);
     let ok = rows().filter(|row| row.status == Status::Ok).count();
     let error = rows().find_map(|row| row.error.clone());
@@ -71,7 +70,7 @@ pub fn examine(config: &Config, kind_given: bool, options: &Options) -> anyhow::
     let mut diagnosis = Diagnosis {
         server: ServerFacts {
             kind: kind.name.to_owned(),
-            kind_from,
+            kind_from: read.manifest.target.server_from.clone().unwrap_or_default(),
             version: read.manifest.target.server_version.clone(),
             fingerprint: seen.fingerprint(),
             model: read.manifest.target.model.clone(),
@@ -90,34 +89,6 @@ pub fn examine(config: &Config, kind_given: bool, options: &Options) -> anyhow::
     };
     clean(&mut diagnosis, &secrets);
     Ok(diagnosis)
-}
-
-/// Which kind of server it is: as said, else by the names on its page of metrics, else the usual one.
-async fn kind(config: &Config, url: &str, given: bool) -> anyhow::Result<(&'static Server, &'static str)> {
-    let usual = server::find(&config.target.server)
-        .ok_or_else(|| broken(format!("`{}` is no kind of server that is known", config.target.server)))?;
-    if given {
-        return Ok((usual, "as given"));
-    }
-    let pages = if config.observe.metrics_urls.is_empty() {
-        vec![usual.metrics_url(url)]
-    } else {
-        config.observe.metrics_urls.clone()
-    };
-    for page in pages {
-        // As when scraping: the key is the inference endpoint's, and the page may be another host's.
-        if let Ok(answer) = ask(&page, None, &[], PAGE, &trust(config)).await {
-            let names = answer
-                .body
-                .lines()
-                .filter(|line| !line.starts_with('#'))
-                .filter_map(|line| line.split(['{', ' ']).next());
-            if let Some(found) = server::recognise(&names) {
-                return Ok((found, "by the names of its metrics"));
-            }
-        }
-    }
-    Ok((usual, "assumed: its metrics do not tell; --server says it"))
 }
 
 /// One short answer that is not streamed.

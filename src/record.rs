@@ -295,10 +295,15 @@ pub struct RequestRow {
     /// Output tokens / E2E.
     pub user_throughput_tps: Option<f64>,
 
-    /// In-band metrics of the answer (`--enable-per-request-metrics`): scheduled → first token.
+    /// What the answer told of its times: scheduled → first token (`metrics` of vLLM, `timings` of llama.cpp).
     pub in_band_prefill_s: Option<f64>,
     pub in_band_queue_s: Option<f64>,
     pub in_band_decode_s: Option<f64>,
+    /// Prefill and decode together, and the whole request at the server (headers of TGI).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_band_inference_s: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_band_e2e_s: Option<f64>,
 
     /// Of the answer's headers those that tell of what lay between, names in lower case
     /// (`tare_parsers::hop_headers`): never a cookie, a key or what is not known to be harmless.

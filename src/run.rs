@@ -37,7 +37,6 @@ use crate::mock::script::Script;
 use crate::net::{HttpUrl, tls};
 use crate::record::Status;
 use crate::secrets::Secrets;
-use crate::server::{SERVERS, Server};
 use crate::store::folder::{EMBEDDED_STAT_LOG, RESULTS_STREAM};
 use crate::store::manifest::{RunState, TargetFacts};
 use crate::store::{FolderError, Manifest, RunFolder, RunWriter};
@@ -87,7 +86,7 @@ pub fn record(config: &Config, options: &Options) -> anyhow::Result<Recorded> {
     manifest.host = facts::host();
     manifest.notes.extend(facts::left_out(&workload));
     manifest.warnings.extend(short);
-    manifest.target.server.clone_from(&config.target.server);
+    manifest.target.server = config.target.server.clone().unwrap_or_else(|| target::USUAL.name.to_owned());
     save(&mut manifest, &folder, config)?;
     let measured = measure(config, options, workload, &folder, &mut manifest);
     if let Err(error) = measured {
@@ -115,7 +114,11 @@ fn measure(
     folder: &RunFolder,
     manifest: &mut Manifest,
 ) -> anyhow::Result<()> {
-    let kind = server_kind(&config.target.server)?;
+    // A server that is there is asked before anything else: which one it is says what to listen for.
+    let probed = config.target.base_url.as_deref().map(HttpUrl::parse).transpose()?;
+    let probed = probed.map(|url| target::ask_server(config, &url, &options.interrupt)).transpose()?;
+    let (kind, kind_from) = target::kind(config, probed.as_ref())?;
+    manifest.notes.extend(target::contradiction(kind, probed.as_ref()));
     // Ends the load: by the user's wish, or because what it measures can no longer be written.
     let halt = options.interrupt.child_token();
     let writer = writer::Writer::start(RunWriter::create(folder, &secrets(config))?, halt.clone())?;
@@ -155,12 +158,16 @@ fn measure(
         .tls
         .then(|| tls::Client::new(&target.host, config.target.ca_cert.as_deref(), config.target.insecure))
         .transpose()?;
-    let probe = target::ask_server(config, &target, &options.interrupt)?;
+    let probe = match probed {
+        Some(probe) => probe,
+        None => target::ask_server(config, &target, &options.interrupt)?,
+    };
     let model = target::choose_model(config, &probe)?;
     manifest.target = TargetFacts {
         base_url: Some(target.to_string()),
         server: kind.name.to_owned(),
         server_version: probe.version.clone(),
+        server_from: Some(kind_from),
         model: Some(model.clone()),
         embedded: child.is_some(),
         same_host: target.is_this_host(),
@@ -317,15 +324,6 @@ fn unusable(error: FolderError) -> anyhow::Error {
         Some(hint) => failure.hint(hint).into(),
         None => failure.into(),
     }
-}
-
-fn server_kind(name: &str) -> anyhow::Result<&'static Server> {
-    crate::server::find(name).ok_or_else(|| {
-        let known: Vec<&str> = SERVERS.iter().map(|s| s.name).collect();
-        usage(format!("`{name}` is no kind of server that is known"))
-            .hint(format!("one of {}", known.join(", ")))
-            .into()
-    })
 }
 
 /// Writes the manifest, which repeats what servers said, without secrets.

@@ -26,6 +26,27 @@ pub struct LogLine<'a> {
     pub event: Event<'a>,
 }
 
+/// The parts of a task that are timed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TimingOf {
+    /// Until the first token.
+    Prefill,
+    /// From the first token to the last.
+    Decode,
+    /// Both.
+    Total,
+}
+
+impl TimingOf {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TimingOf::Prefill => "prefill",
+            TimingOf::Decode => "decode",
+            TimingOf::Total => "total",
+        }
+    }
+}
+
 /// What the line says happened. Request ids are as written: with whatever prefix or suffix the
 /// server added.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +74,13 @@ pub enum Event<'a> {
     },
     /// A finished request with everything that the engine counted of it.
     RequestStats(RequestStats<'a>),
+    /// How long a part of a finished task took, told by the task's number instead of a request's id.
+    Timing {
+        task: Option<u64>,
+        of: TimingOf,
+        elapsed_s: f64,
+        tokens: u32,
+    },
     /// One or more ids, joined by commas; see [`split_ids`].
     Aborted {
         request_ids: &'a str,

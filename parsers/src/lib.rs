@@ -29,14 +29,17 @@ mod hop_text;
 mod json_line;
 mod line;
 pub mod litellm;
+pub mod llama_cpp;
 pub mod nginx;
 pub mod pcap;
 mod read;
+pub mod sglang;
 pub mod sglang_router;
 pub mod sse;
 mod syslog_frame;
 pub mod tare_stat_log;
 pub mod tare_tap;
+pub mod tgi;
 pub mod time;
 mod tracing_line;
 pub mod traefik;
@@ -46,7 +49,7 @@ mod vllm_stats;
 mod wrapped;
 
 pub use error::ParseError;
-pub use event::{Event, GeneratedPhase, LogLine, Parsed, split_ids};
+pub use event::{Event, GeneratedPhase, LogLine, Parsed, TimingOf, split_ids};
 pub use hop::{Completeness, Hop, HopTime, Phases, Product, Try};
 pub use tare_stat_log::RequestStats;
 pub use time::LogTime;
@@ -82,6 +85,24 @@ pub static FORMATS: &[Format] = &[
         description: "finished requests by tare's own stat logger for vLLM, one JSON object a line",
         recognises: tare_stat_log::recognises,
         parse: tare_stat_log::parse,
+    },
+    Format {
+        name: "sglang",
+        description: "SGLang: the records of --export-metrics-to-file, and the log of --log-requests as JSON or text",
+        recognises: sglang::recognises,
+        parse: sglang::parse,
+    },
+    Format {
+        name: "tgi",
+        description: "Text Generation Inference's router, text or --json-output: durations of finished requests",
+        recognises: tgi::recognises,
+        parse: tgi::parse,
+    },
+    Format {
+        name: "llama_cpp",
+        description: "llama.cpp's server: timings of each finished task",
+        recognises: llama_cpp::recognises,
+        parse: llama_cpp::parse,
     },
     Format {
         name: "nginx",

@@ -27,10 +27,14 @@ pub struct RequestStats<'a> {
     pub engine: Option<u32>,
     /// The front end's id: `chatcmpl-X`, `cmpl-X-0`. vLLM tells it from 0.20 on.
     pub request_id: Option<&'a str>,
+    /// The trace that the client began, where the server logs it.
+    pub trace_id: Option<&'a str>,
     pub finish_reason: Option<&'a str>,
     /// Wall clock of the front end when it took the request's last output: arrival + E2E.
     pub iteration_unix_ns: Option<i64>,
     pub e2e_s: Option<f64>,
+    /// Arrival until the front end took the first output; vLLM's stat loggers are not told it.
+    pub ttft_s: Option<f64>,
     pub queue_s: Option<f64>,
     pub prefill_s: Option<f64>,
     pub inference_s: Option<f64>,

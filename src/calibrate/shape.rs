@@ -97,7 +97,7 @@ fn base(given: &Config) -> Config {
     (target.api_key, target.api_key_env) = (None, None);
     (target.ca_cert, target.insecure) = (None, false);
     target.headers = Vec::new();
-    VLLM.name.clone_into(&mut target.server);
+    target.server = Some(VLLM.name.to_owned());
     config.observe.metrics_urls = Vec::new();
     (config.observe.server_log, config.observe.stat_log, config.observe.otlp) = (None, None, None);
     // Addresses from which the real server is reached.
@@ -196,7 +196,7 @@ mod tests {
             );
             assert!(shape.config.target.headers.is_empty() && shape.config.observe.otlp.is_none());
             assert!(!shape.config.target.insecure);
-            assert_eq!(shape.config.target.server, "vllm");
+            assert_eq!(shape.config.target.server.as_deref(), Some("vllm"));
             assert!((shape.config.target.embedded.decode_base_ms - 50.0).abs() < 1e-9);
         }
     }

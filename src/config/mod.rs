@@ -116,8 +116,8 @@ pub struct Audit {
 pub struct Target {
     /// `http://host:port[/prefix]`; `None` starts the embedded server.
     pub base_url: Option<String>,
-    /// Name in the table `SERVERS`.
-    pub server: String,
+    /// Name in the table `SERVERS`; `None`: it is recognised.
+    pub server: Option<String>,
     pub endpoint: Endpoint,
     /// Path below the base URL, when not the endpoint's usual one.
     pub path: Option<String>,

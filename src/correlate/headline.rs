@@ -113,6 +113,7 @@ fn ttft() -> Recipe {
             itself(|r| Some((r.server_ttft_s?, 1.0)), |r| r.ttft_source),
             Candidate::Endpoint,
             of_the_engine(|r| Some((r.server_queue_s? + r.server_prefill_s?, 1.0)), "queue + prefill"),
+            of_the_engine(|r| Some((r.server_prefill_s?, 1.0)), "prefill, without the queue"),
         ],
         metrics: |a| mean_of(a, Metric::Ttft),
         log_stats: |_| None,
@@ -130,6 +131,10 @@ fn throughput() -> Recipe {
             of_the_engine(
                 |r| Some((server_tokens(r)?, in_engine(r).filter(|s| *s > 0.0)?)),
                 "tokens / (queue + prefill + decode)",
+            ),
+            of_the_engine(
+                |r| Some((server_tokens(r)?, inference(r).filter(|s| *s > 0.0)?)),
+                "tokens / (prefill + decode), without the queue",
             ),
         ],
         metrics: |a| {
@@ -172,6 +177,7 @@ fn duration() -> Recipe {
             itself(|r| Some((r.server_e2e_s?, 1.0)), |r| r.e2e_source),
             Candidate::Endpoint,
             of_the_engine(|r| Some((in_engine(r)?, 1.0)), "queue + prefill + decode"),
+            of_the_engine(|r| Some((inference(r)?, 1.0)), "prefill + decode, without the queue"),
         ],
         metrics: |a| mean_of(a, Metric::E2e),
         log_stats: |_| None,
@@ -193,7 +199,11 @@ fn server_tokens(r: &JoinedRow) -> Option<f64> {
 }
 
 fn in_engine(r: &JoinedRow) -> Option<f64> {
-    Some(r.server_queue_s? + r.server_prefill_s? + r.server_decode_s?)
+    Some(r.server_queue_s? + inference(r)?)
+}
+
+fn inference(r: &JoinedRow) -> Option<f64> {
+    Some(r.server_prefill_s? + r.server_decode_s?)
 }
 
 impl Recipe {

@@ -19,6 +19,7 @@ pub fn parts(row: &JoinedRow, told: &Told, map: &super::clocks::Map) -> Parts {
         queue_s: row.server_queue_s,
         prefill_s: row.server_prefill_s,
         decode_s: row.server_decode_s,
+        inference_s: row.server_inference_s,
         ..Parts::default()
     };
     let sent = client.sent_unix_ns.or(client.send_begin_unix_ns).or(client.connect_end_unix_ns);
@@ -52,19 +53,16 @@ pub fn parts(row: &JoinedRow, told: &Told, map: &super::clocks::Map) -> Parts {
         });
     }
     if let Some(e2e) = client.e2e_s {
-        let engine = engine.zip(row.server_decode_s).map(|(engine, decode)| engine + decode);
+        let inference =
+            row.server_prefill_s.zip(row.server_decode_s).map(|(prefill, decode)| prefill + decode);
+        let inference = inference.or(row.server_inference_s);
+        let queue = row.server_queue_s.filter(|_| inference.is_some());
+        let engine = queue.zip(inference).map(|(queue, inference)| queue + inference);
         parts.e2e_front_end_s = row.server_e2e_s.zip(engine).map(|(e2e, engine)| e2e - engine);
         let back = row.last_here.filter(|_| parts.e2e_front_end_s.is_some());
         let path_back =
             back.and_then(Within::exact).and_then(|there| between(Some(there), client.last_token_unix_ns));
-        let measured = [
-            parts.connect_s,
-            parts.send_s,
-            parts.queue_s,
-            parts.prefill_s,
-            parts.decode_s,
-            parts.e2e_front_end_s,
-        ];
+        let measured = [parts.connect_s, parts.send_s, queue, inference, parts.e2e_front_end_s];
         let rest = e2e - measured.into_iter().flatten().sum::<f64>();
         if let (Some(out), Some(back)) = (path_out, path_back) {
             parts.e2e_path_back_s = Some(back);
@@ -85,9 +83,10 @@ fn connect(client: &RequestRow) -> Option<f64> {
     }
 }
 
-/// The parts inside TTFT that are known so far.
+/// The parts inside TTFT that are known so far. A queue alone is no part: no breakdown has that row.
 fn known(p: &Parts) -> f64 {
-    let inside = [p.connect_s, p.send_s, p.path_out_s, p.front_end_s, p.queue_s, p.prefill_s, p.path_back_s];
+    let queue = p.queue_s.filter(|_| p.prefill_s.is_some());
+    let inside = [p.connect_s, p.send_s, p.path_out_s, p.front_end_s, queue, p.prefill_s, p.path_back_s];
     inside.into_iter().flatten().sum()
 }
 

@@ -155,7 +155,9 @@ struct Available {
 }
 
 fn has_in_band(r: &RequestRow) -> bool {
-    r.in_band_prefill_s.or(r.in_band_queue_s).or(r.in_band_decode_s).is_some()
+    let told =
+        [r.in_band_prefill_s, r.in_band_queue_s, r.in_band_decode_s, r.in_band_inference_s, r.in_band_e2e_s];
+    told.iter().any(Option::is_some)
 }
 
 /// One row: each number from the best source that has it.
@@ -188,10 +190,11 @@ fn joined(
         span.and_then(of).or_else(|| stat.and_then(of)).or(log)
     };
     let arrival = span.or(stat).map(|s| s.arrival_unix_ns);
-    let (ttft, e2e) = (best(|s| s.ttft_s), best(|s| s.e2e_s));
+    let (ttft, e2e) = (best(|s| s.ttft_s), engine(|s| s.e2e_s, client.in_band_e2e_s));
     let queue = engine(|s| s.queue_s, client.in_band_queue_s);
     let prefill = engine(|s| s.prefill_s, client.in_band_prefill_s);
     let decode = engine(|s| s.decode_s, client.in_band_decode_s);
+    let inference = engine(|s| s.inference_s, client.in_band_inference_s);
     let here = |after: f64, until: Option<UnixNs>| {
         let from = client.send_begin_unix_ns.unwrap_or(client.started_unix_ns);
         map.placed(arrival?.plus_seconds(after), from, until.unwrap_or(client.done_unix_ns))
@@ -214,7 +217,7 @@ fn joined(
         arrival_source: arrival.map(|_| if span.is_some() { Source::Span } else { Source::StatLog }),
         ttft_source: ttft.map(|t| t.1),
         e2e_source: e2e.map(|t| t.1),
-        engine_source: queue.or(prefill).or(decode).map(|t| t.1),
+        engine_source: queue.or(prefill).or(decode).or(inference).map(|t| t.1),
         unmatched,
         server_arrival_unix_ns: arrival,
         arrival_here,
@@ -225,6 +228,7 @@ fn joined(
         server_queue_s: queue.map(|t| t.0),
         server_prefill_s: prefill.map(|t| t.0),
         server_decode_s: decode.map(|t| t.0),
+        server_inference_s: inference.map(|t| t.0),
         server_input_tokens: count(|s| s.input_tokens, log.and_then(|l| l.input_tokens)),
         server_output_tokens: count(|s| s.output_tokens, log.and_then(|l| l.output_tokens)),
         server_attempts: span.map_or(0, |s| s.attempts as u32),

@@ -8,12 +8,13 @@
 //! | spans, two clocks | connect, send, front end, queue, prefill, path (by subtraction) |
 //! | stat log, one clock | connect, send, path out, queue, prefill, front end + path back (by subtraction) |
 //! | in-band metrics | connect, send, queue, prefill, path + front end (by subtraction) |
+//! | in-band metrics without the queue | connect, send, prefill, path + front end + queue (by subtraction) |
 //! | log lines | connect, send, path out + receipt, server + path back |
 //! | metrics endpoint | as spans with two clocks, means only |
 //! | nothing | connect, send, path + server (by subtraction) |
 //!
 //! The front end is server TTFT − queue − prefill, by subtraction: no server stamps it. E2E has the same
-//! rows with decode after prefill; its front end is server E2E − queue − prefill − decode.
+//! rows with decode after prefill, or both as one where the server does not tell them apart; its front end is server E2E − queue − prefill − decode.
 
 use crate::metric::Metric;
 use crate::record::correlated::{Bounds, Evidence, PartRow, Parts};
@@ -27,18 +28,23 @@ pub enum Shape {
     TwoClocks,
     StatLog,
     InBand,
+    /// Of E2E alone: the server tells prefill and decode together.
+    Inference,
+    Prefill,
     Log,
     Bare,
 }
 
 impl Shape {
     /// The best first.
-    pub const ALL: [Shape; 7] = [
+    pub const ALL: [Shape; 9] = [
         Shape::OneClock,
         Shape::BoundedClocks,
         Shape::TwoClocks,
         Shape::StatLog,
         Shape::InBand,
+        Shape::Inference,
+        Shape::Prefill,
         Shape::Log,
         Shape::Bare,
     ];
@@ -49,11 +55,14 @@ impl Shape {
         let engine = p.queue_s.is_some() && p.prefill_s.is_some();
         if what == Metric::E2e {
             row.client.e2e_s?;
-            let engine = engine && p.decode_s.is_some();
+            let inference = p.prefill_s.is_some() && p.decode_s.is_some();
+            let engine = engine && inference;
             return Some(match () {
                 () if p.e2e_path_back_s.is_some() => Shape::OneClock,
-                () if p.e2e_front_end_s.is_some() => Shape::TwoClocks,
+                () if p.e2e_front_end_s.is_some() && inference => Shape::TwoClocks,
+                () if p.e2e_front_end_s.is_some() => Shape::Inference,
                 () if engine => Shape::InBand,
+                () if inference => Shape::Prefill,
                 () => Shape::Bare,
             });
         }
@@ -64,6 +73,7 @@ impl Shape {
             () if p.front_end_s.is_some() => Shape::TwoClocks,
             () if engine && p.path_out_s.is_some() => Shape::StatLog,
             () if engine => Shape::InBand,
+            () if p.prefill_s.is_some() => Shape::Prefill,
             () if p.received_bounds.is_some() => Shape::Log,
             () => Shape::Bare,
         })
@@ -89,6 +99,8 @@ impl Shape {
             Shape::TwoClocks => &[P::FrontEnd, P::Queue, P::Prefill, P::Decode, P::Path],
             Shape::StatLog => &[P::PathOut, P::Queue, P::Prefill, P::Decode, P::FrontEndAndPathBack],
             Shape::InBand => &[P::Queue, P::Prefill, P::Decode, P::PathAndFrontEnd],
+            Shape::Inference => &[P::FrontEnd, P::Queue, P::Inference, P::Path],
+            Shape::Prefill => &[P::Prefill, P::Decode, P::PathAndQueue],
             Shape::Log => &[P::PathOutAndReceipt, P::ServerAndPathBack],
             Shape::Bare => &[P::PathAndServer],
         };
@@ -96,7 +108,7 @@ impl Shape {
             .into_iter()
             .chain(inside.iter().copied())
             .chain([P::ClientLag])
-            .filter(move |row| what == Metric::E2e || *row != P::Decode)
+            .filter(move |row| what == Metric::E2e || !matches!(row, P::Decode | P::Inference))
     }
 
     /// Where the server's numbers come from in such a breakdown of these requests.
@@ -104,13 +116,17 @@ impl Shape {
         let most =
             |source: Source| rows.iter().filter(|r| r.engine_source == Some(source)).count() * 2 > rows.len();
         match self {
-            Shape::OneClock | Shape::BoundedClocks | Shape::TwoClocks | Shape::StatLog | Shape::InBand => {
-                match () {
-                    () if most(Source::Span) => Evidence::Span,
-                    () if most(Source::StatLog) => Evidence::StatLog,
-                    () => Evidence::InBand,
-                }
-            }
+            Shape::OneClock
+            | Shape::BoundedClocks
+            | Shape::TwoClocks
+            | Shape::StatLog
+            | Shape::InBand
+            | Shape::Inference
+            | Shape::Prefill => match () {
+                () if most(Source::Span) => Evidence::Span,
+                () if most(Source::StatLog) => Evidence::StatLog,
+                () => Evidence::InBand,
+            },
             Shape::Log => Evidence::Log,
             Shape::Bare => Evidence::None,
         }
@@ -130,6 +146,7 @@ pub fn value(parts: &Parts, row: PartRow, what: Metric) -> Option<f64> {
         PartRow::Queue => parts.queue_s,
         PartRow::Prefill => parts.prefill_s,
         PartRow::Decode => parts.decode_s,
+        PartRow::Inference => parts.inference_s,
         // What path out leaves of the path: so the middles sum to the whole as well.
         PartRow::PathBack => {
             let left = || Some(parts.path_s? - middle(parts.path_out_bounds)?);
@@ -137,9 +154,11 @@ pub fn value(parts: &Parts, row: PartRow, what: Metric) -> Option<f64> {
         }
         PartRow::PathOutAndReceipt => middle(parts.received_bounds),
         PartRow::ServerAndPathBack => Some(parts.path_s? - middle(parts.received_bounds)?),
-        PartRow::FrontEndAndPathBack | PartRow::Path | PartRow::PathAndFrontEnd | PartRow::PathAndServer => {
-            of(parts.path_s, parts.e2e_path_s)
-        }
+        PartRow::FrontEndAndPathBack
+        | PartRow::Path
+        | PartRow::PathAndFrontEnd
+        | PartRow::PathAndQueue
+        | PartRow::PathAndServer => of(parts.path_s, parts.e2e_path_s),
         PartRow::Unexplained => of(parts.unexplained_s, parts.e2e_unexplained_s),
         PartRow::ClientLag => parts.client_lag_s,
     }
@@ -166,6 +185,7 @@ pub fn is_measured(row: PartRow) -> bool {
         PartRow::FrontEnd
             | PartRow::Path
             | PartRow::PathAndFrontEnd
+            | PartRow::PathAndQueue
             | PartRow::PathAndServer
             | PartRow::FrontEndAndPathBack
             | PartRow::ServerAndPathBack

@@ -70,6 +70,7 @@ pub struct ServerSide {
     pub queue_s: Option<f64>,
     pub prefill_s: Option<f64>,
     pub decode_s: Option<f64>,
+    pub inference_s: Option<f64>,
     pub input_tokens: Option<u32>,
     pub output_tokens: Option<u32>,
     /// Sequences at the server: choices or prompts.
@@ -333,6 +334,7 @@ fn combine(spans: &[&SpanRow], fits: bool) -> Option<ServerSide> {
         queue_s: first.queue_s,
         prefill_s: first.prefill_s,
         decode_s: if spans.len() == 1 { first.decode_s } else { None },
+        inference_s: if spans.len() == 1 { first.inference_s } else { None },
         input_tokens: first.input_tokens,
         output_tokens: tokens,
         sequences: spans.len(),

@@ -98,6 +98,7 @@ impl Given {
             queue_s: None,
             prefill_s: None,
             decode_s: None,
+            inference_s: None,
             input_tokens: self.prompt_tokens,
             output_tokens: self.tokens.filter(|_| self.complete),
             attributes,

@@ -351,7 +351,7 @@ fn metrics_urls(plan: &Plan) -> Vec<String> {
     if plan.observe.no_metrics {
         Vec::new()
     } else if plan.observe.metrics_urls.is_empty() {
-        plan.base_url.iter().map(|url| plan.server.metrics_url(url)).collect()
+        plan.base_url.iter().filter_map(|url| plan.server.metrics_url(url)).collect()
     } else {
         plan.observe.metrics_urls.clone()
     }

@@ -33,8 +33,16 @@ pub fn log_event(event: &Event<'_>) -> LogEvent {
                 output_tokens: stats.output_tokens,
                 finish_reason: stats.finish_reason.map(owned),
             },
-            None => LogEvent::Other,
+            None => LogEvent::Served {
+                trace_id: stats.trace_id.map(owned),
+                e2e_s: stats.e2e_s,
+                queue_s: stats.queue_s,
+                inference_s: stats.inference_s,
+            },
         },
+        Event::Timing { task, of, elapsed_s, tokens } => {
+            LogEvent::Timing { task: *task, of: owned(of.as_str()), elapsed_s: *elapsed_s, tokens: *tokens }
+        }
         Event::Aborted { request_ids } => {
             LogEvent::Aborted { request_ids: split_ids(request_ids).map(owned).collect() }
         }

@@ -21,8 +21,9 @@ use super::trouble::Trouble;
 use super::{Ingested, SourceReport};
 use crate::clock::UnixNs;
 use crate::record::ScrapePhase;
+use crate::server::recognise::by_metrics;
 use crate::server::trust::Trust;
-use crate::server::{self, SERVERS, Server, Totals};
+use crate::server::{SERVERS, Server, Totals};
 
 /// A snapshot is repeated this often, and for so long at most.
 const REPEAT: Duration = Duration::from_millis(100);
@@ -348,7 +349,7 @@ impl Endpoint {
             page.samples.len(),
             self.server.name
         ));
-        let hint = match (server::recognise(&names), self.server.metrics_flag) {
+        let hint = match (by_metrics(&names), self.server.metrics_flag) {
             (Some(other), _) => {
                 format!("it looks like {0}: say so with `--server {0}`", other.name)
             }

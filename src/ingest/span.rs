@@ -73,6 +73,7 @@ fn row(
         queue_s: None,
         prefill_s: None,
         decode_s: None,
+        inference_s: None,
         input_tokens: None,
         output_tokens: None,
         attributes: sender.iter().cloned().collect(),

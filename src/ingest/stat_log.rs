@@ -1,7 +1,7 @@
-//! One line of the server's stat logger → one row: everything counted, the first line that is none
-//! named. This file does no I/O; the followers in `tail` feed it lines.
+//! One line about a finished request → one row: of tare's stat logger, or of what a server writes down itself;
+//! everything counted, the first line that is none named. This file does no I/O; the followers in `tail` feed it lines.
 
-use tare_parsers::{Event, LogLine, Parsed, RequestStats, tare_stat_log};
+use tare_parsers::{Event, LogLine, LogTime, Parsed, RequestStats, sglang, tare_stat_log, tgi};
 
 use super::Ingested;
 use super::lines::Line;
@@ -41,10 +41,10 @@ impl StatReader {
         self.counts.lossy += u64::from(line.lossy);
         self.counts.cut += u64::from(line.cut);
         let mut scratch = std::mem::take(&mut self.scratch);
-        let row = match tare_stat_log::parse(&line.text, &mut scratch) {
-            Parsed::Line(LogLine { event: Event::RequestStats(stats), .. }) => {
+        let row = match parse(&line.text, &mut scratch) {
+            Parsed::Line(LogLine { event: Event::RequestStats(stats), time, .. }) => {
                 self.counts.parsed += 1;
-                Some(self.row(&stats, read))
+                Some(self.row(&stats, time, read))
             }
             Parsed::Line(_) => {
                 self.counts.other += 1;
@@ -70,8 +70,13 @@ impl StatReader {
         self.last_error.clone()
     }
 
-    fn row(&self, stats: &RequestStats<'_>, read: UnixNs) -> StatRow {
+    fn row(&self, stats: &RequestStats<'_>, time: Option<LogTime>, read: UnixNs) -> StatRow {
         let owned = |text: Option<&str>| text.map(str::to_owned);
+        // A server that does not stamp the end writes its line then.
+        let written = match time {
+            Some(LogTime::Unix { unix_ns, .. }) => Some(unix_ns),
+            _ => None,
+        };
         StatRow {
             source: self.source.clone(),
             line_no: self.line_no,
@@ -79,9 +84,11 @@ impl StatReader {
             pid: stats.pid,
             engine: stats.engine,
             request_id: owned(stats.request_id).unwrap_or_default(),
+            trace_id: owned(stats.trace_id),
             finish_reason: owned(stats.finish_reason),
-            iteration_unix_ns: stats.iteration_unix_ns.map(UnixNs),
+            iteration_unix_ns: stats.iteration_unix_ns.or(written).map(UnixNs),
             e2e_s: stats.e2e_s,
+            ttft_s: stats.ttft_s,
             queue_s: stats.queue_s,
             prefill_s: stats.prefill_s,
             inference_s: stats.inference_s,
@@ -92,6 +99,17 @@ impl StatReader {
             preemptions: stats.preemptions,
             max_tokens: stats.max_tokens,
         }
+    }
+}
+
+/// By whichever format that tells of finished requests knows the line; tare's own, where none does.
+fn parse<'a>(line: &'a str, scratch: &'a mut String) -> Parsed<'a> {
+    if sglang::recognises(line) {
+        sglang::parse(line, scratch)
+    } else if tgi::recognises(line) {
+        tgi::parse(line, scratch)
+    } else {
+        tare_stat_log::parse(line, scratch)
     }
 }
 

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use anyhow::Context;
 use tare_parsers::hop_headers;
 
+use super::answer_times;
 use super::client::{Prepared, Sending};
 use super::connections::Counters;
 use super::live::Live;
@@ -50,6 +51,7 @@ impl Ended {
         let leg = request.leg;
         let in_band_s = |ms: Option<f64>| ms.map(|ms| ms / 1e3);
         let head = recording.response.head();
+        let by_headers = head.map(|head| answer_times::of(&head.headers)).unwrap_or_default();
         let answer_headers = head.map(|head| answer_headers(&head.headers)).unwrap_or_default();
         let kernel = recording.head.is_some_and(|s| s.kernel.is_some());
         let mut row = RequestRow {
@@ -86,8 +88,10 @@ impl Ended {
             max_tokens: request.max_tokens,
             prompt_chars: request.prompt_chars,
             in_band_prefill_s: in_band_s(recording.in_band.time_to_first_token_ms),
-            in_band_queue_s: in_band_s(recording.in_band.queue_time_ms),
+            in_band_queue_s: in_band_s(recording.in_band.queue_time_ms).or(by_headers.queue_s),
             in_band_decode_s: in_band_s(recording.in_band.generation_time_ms),
+            in_band_inference_s: by_headers.inference_s,
+            in_band_e2e_s: by_headers.e2e_s,
             answer_headers,
             ..RequestRow::default()
         };

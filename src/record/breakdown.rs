@@ -83,6 +83,8 @@ pub struct Parts {
     /// The same for E2E: the server's E2E − queue − prefill − decode, its way back for the last token,
     /// and what cannot be told apart or remains.
     pub decode_s: Option<f64>,
+    /// Where prefill and decode are known only together.
+    pub inference_s: Option<f64>,
     pub e2e_front_end_s: Option<f64>,
     pub e2e_path_back_s: Option<f64>,
     pub e2e_path_s: Option<f64>,
@@ -102,6 +104,8 @@ pub enum PartRow {
     Prefill,
     /// E2E only: first until last token in the engine.
     Decode,
+    /// E2E only: prefill and decode, where the server does not tell them apart.
+    Inference,
     PathBack,
     /// Out and back together.
     Path,
@@ -113,6 +117,8 @@ pub enum PartRow {
     FrontEndAndPathBack,
     /// Out, back and the server's front end together.
     PathAndFrontEnd,
+    /// The same with the queue, where the server does not tell it.
+    PathAndQueue,
     /// Everything between the last write and the first token.
     PathAndServer,
     Unexplained,
@@ -121,7 +127,7 @@ pub enum PartRow {
 
 impl PartRow {
     /// In the order of printing.
-    pub const ALL: [PartRow; 17] = [
+    pub const ALL: [PartRow; 19] = [
         PartRow::Schedule,
         PartRow::Connect,
         PartRow::Send,
@@ -131,11 +137,13 @@ impl PartRow {
         PartRow::PathOutAndReceipt,
         PartRow::Prefill,
         PartRow::Decode,
+        PartRow::Inference,
         PartRow::PathBack,
         PartRow::FrontEndAndPathBack,
         PartRow::ServerAndPathBack,
         PartRow::Path,
         PartRow::PathAndFrontEnd,
+        PartRow::PathAndQueue,
         PartRow::PathAndServer,
         PartRow::Unexplained,
         PartRow::ClientLag,
@@ -152,12 +160,14 @@ impl PartRow {
             PartRow::Queue => "queue",
             PartRow::Prefill => "prefill",
             PartRow::Decode => "decode",
+            PartRow::Inference => "prefill + decode",
             PartRow::PathBack => "path back",
             PartRow::PathOutAndReceipt => "path out + receipt",
             PartRow::ServerAndPathBack => "server + path back",
             PartRow::FrontEndAndPathBack => "front end + path back",
             PartRow::Path => "path",
             PartRow::PathAndFrontEnd => "path + front end",
+            PartRow::PathAndQueue => "path + front end + queue",
             PartRow::PathAndServer => "path + server",
             PartRow::Unexplained => "unexplained",
             PartRow::ClientLag => "client lag",
@@ -179,6 +189,7 @@ impl PartRow {
             PartRow::Queue => "server: queued until scheduled",
             PartRow::Prefill => "server: scheduled until the first token in the engine",
             PartRow::Decode => "server: first until last token in the engine",
+            PartRow::Inference => "server: scheduled until the last token in the engine",
             PartRow::PathBack => {
                 "first (of E2E: last) token at the server's front end until its stamp at the client"
             }
@@ -192,6 +203,9 @@ impl PartRow {
             PartRow::Path => "path out and path back together: the total minus the rows measured",
             PartRow::PathAndFrontEnd => {
                 "path out, front end and path back together: the total minus the rows measured"
+            }
+            PartRow::PathAndQueue => {
+                "path out, front end, queue and path back together: the total minus the rows measured"
             }
             PartRow::PathAndServer => {
                 "everything from the last write to the first token: the total minus the rows measured"

@@ -32,8 +32,8 @@ pub struct Diagnosis {
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ServerFacts {
     pub kind: String,
-    pub kind_from: &'static str,
-    /// From `/version`.
+    /// `named`, or by what it was recognised.
+    pub kind_from: String,
     pub version: Option<String>,
     /// `system_fingerprint` of an answer.
     pub fingerprint: Option<String>,

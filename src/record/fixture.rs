@@ -68,6 +68,8 @@ pub fn request(index: u64) -> RequestRow {
         in_band_prefill_s: None,
         in_band_queue_s: None,
         in_band_decode_s: None,
+        in_band_inference_s: None,
+        in_band_e2e_s: None,
         answer_headers: Vec::new(),
     }
 }
@@ -109,6 +111,7 @@ pub fn span(row: &RequestRow) -> SpanRow {
         queue_s: Some(0.020),
         prefill_s: Some(0.060),
         decode_s: Some(0.100),
+        inference_s: None,
         input_tokens: Some(20),
         output_tokens: Some(11),
         attributes: std::collections::BTreeMap::new(),
@@ -125,9 +128,11 @@ pub fn stat(row: &RequestRow) -> StatRow {
         pid: Some(1),
         engine: Some(0),
         request_id: format!("chatcmpl-{}", row.request_id),
+        trace_id: None,
         finish_reason: Some("length".to_owned()),
         iteration_unix_ns: span.e2e_s.map(|e2e| span.start_unix_ns.plus_seconds(e2e)),
         e2e_s: span.e2e_s,
+        ttft_s: None,
         queue_s: span.queue_s,
         prefill_s: span.prefill_s,
         inference_s: Some(0.160),

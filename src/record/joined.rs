@@ -32,6 +32,8 @@ pub struct JoinedRow {
     pub server_queue_s: Option<f64>,
     pub server_prefill_s: Option<f64>,
     pub server_decode_s: Option<f64>,
+    /// Prefill and decode together, where the server does not tell them apart.
+    pub server_inference_s: Option<f64>,
     pub server_input_tokens: Option<u32>,
     pub server_output_tokens: Option<u32>,
     /// How often the server's spans have it between the client's stamps; 0 without a span.
@@ -76,6 +78,7 @@ impl JoinedRow {
             server_queue_s: None,
             server_prefill_s: None,
             server_decode_s: None,
+            server_inference_s: None,
             server_input_tokens: None,
             server_output_tokens: None,
             log_received_unix_ns: None,

@@ -92,6 +92,20 @@ pub enum LogEvent {
         output_tokens: Option<u32>,
         finish_reason: Option<String>,
     },
+    /// A finished request that is told without an id.
+    Served {
+        trace_id: Option<String>,
+        e2e_s: Option<f64>,
+        queue_s: Option<f64>,
+        inference_s: Option<f64>,
+    },
+    /// How long a part (`prefill`, `decode`, `total`) of a finished task took.
+    Timing {
+        task: Option<u64>,
+        of: String,
+        elapsed_s: f64,
+        tokens: u32,
+    },
     Aborted {
         request_ids: Vec<String>,
     },
@@ -158,6 +172,9 @@ pub struct SpanRow {
     pub queue_s: Option<f64>,
     pub prefill_s: Option<f64>,
     pub decode_s: Option<f64>,
+    /// Prefill and decode together, where they are not told apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inference_s: Option<f64>,
     pub input_tokens: Option<u32>,
     pub output_tokens: Option<u32>,
     /// Every other attribute, as text.
@@ -178,10 +195,16 @@ pub struct StatRow {
     pub engine: Option<u32>,
     /// The front end's id: `chatcmpl-X`, `cmpl-X-0`.
     pub request_id: String,
+    /// The trace that the client began, by servers that write it down instead of an id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
     pub finish_reason: Option<String>,
     /// Wall clock of the front end when the last output was processed: arrival + E2E.
     pub iteration_unix_ns: Option<UnixNs>,
     pub e2e_s: Option<f64>,
+    /// Arrival until the first token at the front end, by servers that write it down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttft_s: Option<f64>,
     pub queue_s: Option<f64>,
     pub prefill_s: Option<f64>,
     pub inference_s: Option<f64>,

@@ -56,11 +56,14 @@ pub fn text(d: &Diagnosis) -> String {
         line(&mut out, "  the address is the gateway's: the server behind it may be on another host");
     }
     out.push('\n');
-    line(
-        &mut out,
-        &format!("next: {}", d.next.as_deref().unwrap_or("nothing: spans tell every part of a request")),
-    );
+    line(&mut out, &format!("next: {}", d.next.as_deref().unwrap_or(nothing(d))));
     out
+}
+
+/// Why there is nothing to do next.
+fn nothing(d: &Diagnosis) -> &'static str {
+    let spans = d.levels.iter().any(|level| level.name == "OTLP spans" && level.state == State::On);
+    if spans { "nothing: spans tell every part of a request" } else { "nothing: this server tells no more" }
 }
 
 fn server(d: &Diagnosis) -> String {

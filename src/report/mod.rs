@@ -90,10 +90,14 @@ impl Report<'_> {
             (Some(url), false) => url.clone(),
             (None, false) => "unknown".to_owned(),
         };
-        let server = match &m.target.server_version {
-            Some(version) => format!("{} {version}", m.target.server),
-            None => m.target.server.clone(),
-        };
+        let mut server = m.target.server.clone();
+        if let Some(version) = &m.target.server_version {
+            server = format!("{server} {version}");
+        }
+        // That it is the one that was named, or started, is no news.
+        if let Some(from) = m.target.server_from.as_ref().filter(|from| *from != "named") {
+            server = format!("{server} ({from})");
+        }
         let mut facts = vec![
             ("run", m.name.clone()),
             ("target", target),

@@ -19,6 +19,9 @@ pub fn sentence(report: &Report<'_>) -> Option<String> {
         Evidence::StatLog => {
             "a stat log gives each request's arrival, queue, prefill, decode and E2E, and no TTFT"
         }
+        Evidence::InBand if kind.in_band.flag().is_none() => {
+            "what the answers tell has neither instants nor TTFT"
+        }
         Evidence::InBand => "in-band metrics give queue and prefill, and neither instants nor TTFT",
         Evidence::Log => "log lines say when a request arrived, and nothing of what followed",
         Evidence::Metrics => {
@@ -36,7 +39,8 @@ fn unlock(kind: &Server, source: Evidence) -> Option<String> {
         )
     });
     let in_band = kind
-        .in_band_flag
+        .in_band
+        .flag()
         .filter(|_| matches!(source, Evidence::Log | Evidence::Metrics | Evidence::LogStats | Evidence::None))
         .map(|flag| format!("`{flag}` alone would add queue, prefill and decode of each"));
     match (spans, in_band) {

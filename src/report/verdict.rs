@@ -71,7 +71,11 @@ fn by_breakdown(mean: &BreakdownColumn) -> Option<Vec<String>> {
         let parts: Vec<f64> = rows.iter().filter_map(|row| part(*row)).map(|p| p.mean_s).collect();
         (!parts.is_empty()).then(|| milliseconds(parts.iter().sum()))
     };
-    let server = if part(PartRow::FrontEnd).is_some() { "server" } else { "server's queue and prefill" };
+    let server = match (part(PartRow::FrontEnd), part(PartRow::Queue)) {
+        (Some(_), _) => "server",
+        (None, Some(_)) => "server's queue and prefill",
+        (None, None) => "server's prefill",
+    };
     let named = |row: PartRow, name: &str| {
         part(row).map(|p| {
             let half = p.bounds.map_or(0.0, |b| b.width_s() / 2.0);
@@ -87,6 +91,7 @@ fn by_breakdown(mean: &BreakdownColumn) -> Option<Vec<String>> {
         named(PartRow::FrontEndAndPathBack, "front end and path back"),
         named(PartRow::Path, "path out and back"),
         named(PartRow::PathAndFrontEnd, "path and front end"),
+        named(PartRow::PathAndQueue, "path, front end and queue"),
     ];
     Some(parts.into_iter().flatten().collect())
 }

@@ -22,7 +22,7 @@ pub fn add_log(folder: &Path, log: &Path) -> anyhow::Result<()> {
     let folder = RunFolder::open(folder)?;
     is_new::<LogRow>(&folder, LOG_STREAM, &SERVER_LOG, log, |row| &row.source)?;
     let mut manifest = Manifest::read(&folder)?;
-    let server = super::server_kind(&manifest.target.server)?;
+    let server = super::target::known(&manifest.target.server)?;
     let mut rows = Vec::new();
     let (report, notes) = ingest::read_log(log, server, |row| rows.push(row))?;
     append(&folder, LOG_STREAM, &rows)?;

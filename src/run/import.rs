@@ -54,7 +54,7 @@ pub struct Import {
 
 /// Imports into a run folder and reports it; gives the folder back.
 pub fn import(given: &Import) -> anyhow::Result<(PathBuf, Recomputed)> {
-    let server = super::server_kind(&given.server)?;
+    let server = super::target::known(&given.server)?;
     let gathered = Gathered::read(given, server)?;
     let path = given.output.clone().unwrap_or_else(|| {
         let now = chrono::Local::now().format("%Y%m%d-%H%M%S");

@@ -108,7 +108,7 @@ pub(super) fn correlated(data: &mut RunData) -> anyhow::Result<Correlated> {
         hops: &data.hops.rows,
         hop_names: &hop_names(&data.manifest),
         events: &data.events,
-        server: super::server_kind(&data.manifest.target.server)?,
+        server: super::target::known(&data.manifest.target.server)?,
         same_host: data.manifest.target.same_host,
         clock_bound_s: clock_bound_s(&data.manifest),
         seed: SEED,

@@ -14,9 +14,12 @@ use crate::load::openai::BodyOptions;
 use crate::load::{Bodies, Requests};
 use crate::net::HttpUrl;
 use crate::record::Prompt;
-use crate::server::Server;
 use crate::server::probe::{self, Probe};
 use crate::server::trust::Trust;
+use crate::server::{self, SERVERS, Server};
+
+/// Taken where nothing tells which server it is.
+pub(super) const USUAL: &Server = &server::vllm::VLLM;
 
 pub(super) fn ask_server(
     config: &Config,
@@ -31,9 +34,10 @@ pub(super) fn ask_server(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let base_url = target.to_string();
     let trust = trust(config);
+    let (named, pages) = (named(config)?, config.observe.metrics_urls.as_slice());
     let answered = runtime.block_on(async {
         tokio::select! {
-            answered = probe::probe(&base_url, &headers, patience, &trust) => Ok(answered),
+            answered = probe::probe(&base_url, &headers, patience, &trust, named, pages) => Ok(answered),
             () = interrupt.cancelled() => Err(crate::error::interrupted("stopped while waiting for the server")),
         }
     })?;
@@ -41,6 +45,46 @@ pub(super) fn ask_server(
         let (hint, said) = (error.hint(), error.to_string());
         broken(secrets(config).clean(&said)).hint(hint).into()
     })
+}
+
+/// Which server it is, and how that is known: as named, else as recognised, else the usual one.
+pub(super) fn kind(config: &Config, probe: Option<&Probe>) -> anyhow::Result<(&'static Server, String)> {
+    if let Some(named) = named(config)? {
+        return Ok((named, "named".to_owned()));
+    }
+    Ok(match probe.and_then(|probe| probe.recognised.as_ref()) {
+        Some(found) => (found.server, format!("recognised by {}", found.by)),
+        None => (USUAL, "assumed: nothing it says tells which server it is; --server names it".to_owned()),
+    })
+}
+
+/// The server that the user names; the embedded one is what it poses as.
+fn named(config: &Config) -> anyhow::Result<Option<&'static Server>> {
+    let name = match (&config.target.server, &config.target.base_url) {
+        (Some(name), _) => name.as_str(),
+        (None, Some(_)) => return Ok(None),
+        (None, None) => USUAL.name,
+    };
+    known(name).map(Some)
+}
+
+/// The server called `name`.
+pub(super) fn known(name: &str) -> anyhow::Result<&'static Server> {
+    server::find(name).ok_or_else(|| {
+        let known: Vec<&str> = SERVERS.iter().map(|s| s.name).collect();
+        usage(format!("`{name}` is no kind of server that is known"))
+            .hint(format!("one of {}", known.join(", ")))
+            .into()
+    })
+}
+
+/// Where what the server says of itself is not what the user says.
+pub(super) fn contradiction(kind: &Server, probe: Option<&Probe>) -> Option<String> {
+    let found = probe?.recognised.as_ref().filter(|found| found.server.name != kind.name)?;
+    Some(format!(
+        "the server is taken for {}, as named, but looks like {} by {}",
+        kind.name, found.server.name, found.by
+    ))
 }
 
 /// Whose certificates are believed.

@@ -1,11 +1,13 @@
-//! Is there a server, which models does it serve, which version is it? Asked once before a run, so
-//! that a wrong address or name is an error at second 0 and not a thousand failed requests. This
+//! Is there a server, which one is it, which models does it serve, which version is it? Asked once before a
+//! run, so that a wrong address or name is an error at second 0 and not a thousand failed requests. This
 //! file must not know the load.
 
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::recognise::{self, Recognised, by_models};
+use super::{SERVERS, Server, Version, vllm};
 use crate::server::trust::Trust;
 
 /// What a server says of itself.
@@ -13,7 +15,8 @@ use crate::server::trust::Trust;
 pub struct Probe {
     /// Names that `/v1/models` lists; empty where the server has no such endpoint.
     pub models: Vec<String>,
-    /// From `/version`, where there is one.
+    /// Which server it is, and by what that was seen; `None`: nothing tells.
+    pub recognised: Option<Recognised>,
     pub version: Option<String>,
 }
 
@@ -51,12 +54,15 @@ impl ProbeError {
     }
 }
 
-/// Asks the server at `base_url`, again and again until `patience` is over.
+/// Asks the server at `base_url`, again and again until `patience` is over. `named`: which one it is, as the
+/// user says; then no more is asked to find out. `pages`: pages of metrics that the user has named.
 pub async fn probe(
     base_url: &str,
     headers: &[(String, String)],
     patience: Duration,
     trust: &Trust,
+    named: Option<&'static Server>,
+    pages: &[String],
 ) -> Result<Probe, ProbeError> {
     let unusable = |reason: String| ProbeError::Unreachable { url: base_url.to_owned(), reason };
     let client = reqwest::Client::builder()
@@ -65,10 +71,19 @@ pub async fn probe(
         .timeout(Duration::from_secs(10));
     let client = trust.applied(base_url, client).map_err(|failure| unusable(failure.to_string()))?;
     let client = client.build().map_err(|error| unusable(error.to_string()))?;
+    let asking = Asking { client: &client, base_url: base_url.trim_end_matches('/'), headers };
     let begun = Instant::now();
     loop {
-        match models(&client, base_url, headers).await {
-            Ok(models) => return Ok(Probe { models, version: version(&client, base_url, headers).await }),
+        match asking.models().await {
+            Ok((models, recognised)) => {
+                let recognised = match recognised {
+                    None if named.is_none() => asking.recognise(pages).await,
+                    found => found,
+                };
+                let kind = named.or(recognised.as_ref().map(|found| found.server));
+                let version = asking.version(kind).await;
+                return Ok(Probe { models, recognised, version });
+            }
             // A gateway that starts answers 502 and 503 for a while.
             Err(ProbeError::Unreachable { .. } | ProbeError::Refused { status: 502..=504, .. })
                 if begun.elapsed() < patience =>
@@ -80,34 +95,82 @@ pub async fn probe(
     }
 }
 
-async fn models(
-    client: &reqwest::Client,
-    base_url: &str,
-    headers: &[(String, String)],
-) -> Result<Vec<String>, ProbeError> {
-    let url = format!("{base_url}/v1/models");
-    let (status, body) = get(client, &url, headers)
-        .await
-        .map_err(|e| ProbeError::Unreachable { url: base_url.to_owned(), reason: innermost(&e) })?;
-    if status == 404 || status == 405 {
-        return Ok(Vec::new());
-    }
-    let shown =
-        || body.chars().take(200).collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ");
-    if status >= 300 {
-        return Err(ProbeError::Refused { url, status, body: shown() });
-    }
-    let listed = serde_json::from_str::<Value>(&body).ok().and_then(|value| {
-        let data = value.get("data")?.as_array()?;
-        Some(data.iter().filter_map(|m| m.get("id")?.as_str().map(str::to_owned)).collect())
-    });
-    listed.ok_or_else(|| ProbeError::NotModels { url, body: shown() })
+/// How a server is asked.
+struct Asking<'a> {
+    client: &'a reqwest::Client,
+    base_url: &'a str,
+    headers: &'a [(String, String)],
 }
 
-async fn version(client: &reqwest::Client, base_url: &str, headers: &[(String, String)]) -> Option<String> {
-    let (status, body) = get(client, &format!("{base_url}/version"), headers).await.ok()?;
-    let value: Value = serde_json::from_str(&body).ok()?;
-    (status == 200).then(|| value.get("version")?.as_str().map(str::to_owned))?
+impl Asking<'_> {
+    async fn models(&self) -> Result<(Vec<String>, Option<Recognised>), ProbeError> {
+        let url = format!("{}/v1/models", self.base_url);
+        let answer = get(self.client, &url, self.headers)
+            .await
+            .map_err(|e| ProbeError::Unreachable { url: self.base_url.to_owned(), reason: innermost(&e) })?;
+        let Answer { status, headers, body } = answer;
+        if status == 404 || status == 405 {
+            return Ok((Vec::new(), recognise::by_headers(&headers)));
+        }
+        let shown =
+            || body.chars().take(200).collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ");
+        if status >= 300 {
+            return Err(ProbeError::Refused { url, status, body: shown() });
+        }
+        let listed = serde_json::from_str::<Value>(&body).ok().and_then(|value| {
+            let data = value.get("data")?.as_array()?;
+            let names = data.iter().filter_map(|m| m.get("id")?.as_str().map(str::to_owned)).collect();
+            Some((names, by_models(&headers, &value)))
+        });
+        listed.ok_or_else(|| ProbeError::NotModels { url, body: shown() })
+    }
+
+    /// Where the models do not tell: by the names on pages of metrics, then by paths that only one has. A
+    /// page may be another host's, so it gets no key.
+    async fn recognise(&self, pages: &[String]) -> Option<Recognised> {
+        let usual = recognise::metrics_paths().map(|path| format!("{}{path}", self.base_url));
+        for page in pages.iter().cloned().chain(usual) {
+            let Some(body) = ok(get(self.client, &page, &[]).await) else { continue };
+            if let Some(server) = recognise::by_metrics(&recognise::names(&body)) {
+                return Some(Recognised { server, by: format!("the names of its metrics at {page}") });
+            }
+        }
+        for server in SERVERS {
+            for at in server.versions.iter().filter(|at| at.only_here) {
+                if self.told_at(*at).await.is_some() {
+                    return Some(Recognised { server, by: format!("`{}` at {}", at.key, at.path) });
+                }
+            }
+        }
+        None
+    }
+
+    /// As the server tells it; of one that is not recognised, where vLLM would.
+    async fn version(&self, kind: Option<&Server>) -> Option<String> {
+        for at in kind.unwrap_or(&vllm::VLLM).versions {
+            if let Some(version) = self.told_at(*at).await {
+                return Some(version);
+            }
+        }
+        None
+    }
+
+    async fn told_at(&self, at: Version) -> Option<String> {
+        let url = format!("{}{}", self.base_url, at.path);
+        at.read(&ok(get(self.client, &url, self.headers).await)?)
+    }
+}
+
+/// The body of an answer that is no refusal.
+fn ok(answer: Result<Answer, reqwest::Error>) -> Option<String> {
+    answer.ok().filter(|answer| answer.status == 200).map(|answer| answer.body)
+}
+
+/// An answer; names of headers in lower case.
+struct Answer {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: String,
 }
 
 /// At most this much of an answer is read.
@@ -117,13 +180,16 @@ async fn get(
     client: &reqwest::Client,
     url: &str,
     headers: &[(String, String)],
-) -> Result<(u16, String), reqwest::Error> {
+) -> Result<Answer, reqwest::Error> {
     let mut request = client.get(url);
     for (name, value) in headers {
         request = request.header(name, value);
     }
     let mut response = request.send().await?;
     let status = response.status().as_u16();
+    let told = response.headers().iter();
+    let told = told.map(|(n, v)| (n.as_str().to_owned(), String::from_utf8_lossy(v.as_bytes()).into_owned()));
+    let headers = told.collect();
     let mut body = Vec::new();
     while let Some(piece) = response.chunk().await? {
         body.extend_from_slice(&piece);
@@ -131,7 +197,7 @@ async fn get(
             break;
         }
     }
-    Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    Ok(Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
 }
 
 /// The cause that a person can do something about ("connection refused").

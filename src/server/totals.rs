@@ -19,6 +19,8 @@ pub struct Totals {
     pub decode: Option<Hist>,
     pub prompt_tokens: Option<f64>,
     pub generation_tokens: Option<f64>,
+    /// Seconds of decoding of all requests together, by servers without a histogram of it.
+    pub decode_seconds: Option<f64>,
     /// Requests that ended, by reason; empty when the server does not count them.
     pub finished: BTreeMap<String, f64>,
     pub running: Option<f64>,
@@ -91,6 +93,7 @@ impl Totals {
             decode: hist(&self.decode, &earlier.decode),
             prompt_tokens: counter(self.prompt_tokens, earlier.prompt_tokens),
             generation_tokens: counter(self.generation_tokens, earlier.generation_tokens),
+            decode_seconds: counter(self.decode_seconds, earlier.decode_seconds),
             finished: finished.collect(),
             running: self.running,
             waiting: self.waiting,
@@ -127,6 +130,7 @@ impl Totals {
             decode: hist(&self.decode, &other.decode),
             prompt_tokens: add(self.prompt_tokens, other.prompt_tokens),
             generation_tokens: add(self.generation_tokens, other.generation_tokens),
+            decode_seconds: add(self.decode_seconds, other.decode_seconds),
             finished,
             running: add(self.running, other.running),
             waiting: add(self.waiting, other.waiting),
@@ -156,8 +160,11 @@ impl Server {
             queue: page.hist(names.queue),
             prefill: page.hist(names.prefill),
             decode: page.hist(names.decode),
-            prompt_tokens: page.sum(names.prompt_tokens),
+            prompt_tokens: page
+                .sum(names.prompt_tokens)
+                .map(|counted| counted + page.sum(names.prompt_tokens_left_out).unwrap_or(0.0)),
             generation_tokens: page.sum(names.generation_tokens),
+            decode_seconds: page.sum(names.decode_seconds),
             finished: page.finished(names.finished),
             running: page.sum(names.running),
             waiting: page.sum(names.waiting),
@@ -171,16 +178,37 @@ impl Server {
 impl Metrics {
     /// Whether a sample called `name` belongs to one of these series.
     pub(super) fn knows(&self, name: &str) -> bool {
-        let hists = [self.ttft, self.itl, self.tpot, self.e2e, self.queue, self.prefill, self.decode];
-        let plain =
-            [self.prompt_tokens, self.generation_tokens, self.running, self.waiting, self.kv_cache_usage];
         let part_of = |base: &str| {
             name.strip_prefix(base).is_some_and(|rest| matches!(rest, "_sum" | "_count" | "_bucket"))
         };
         let is = |base: &str| name.strip_prefix(base).is_some_and(|rest| matches!(rest, "" | "_total"));
-        hists.iter().any(|names| names.iter().any(|base| part_of(base)))
-            || plain.iter().any(|names| names.iter().any(|base| is(base)))
-            || self.finished.iter().any(|(base, _)| is(base))
+        self.hists().any(part_of) || self.plain().any(is)
+    }
+
+    /// Every name of it.
+    #[cfg(test)]
+    pub(super) fn all(&self) -> impl Iterator<Item = &'static str> {
+        self.hists().chain(self.plain())
+    }
+
+    fn hists(&self) -> impl Iterator<Item = &'static str> {
+        [self.ttft, self.itl, self.tpot, self.e2e, self.queue, self.prefill, self.decode]
+            .into_iter()
+            .flatten()
+            .copied()
+    }
+
+    fn plain(&self) -> impl Iterator<Item = &'static str> {
+        let lists = [
+            self.prompt_tokens,
+            self.prompt_tokens_left_out,
+            self.generation_tokens,
+            self.decode_seconds,
+            self.running,
+            self.waiting,
+            self.kv_cache_usage,
+        ];
+        lists.into_iter().flatten().copied().chain(self.finished.iter().map(|(base, _)| *base))
     }
 }
 

@@ -87,6 +87,8 @@ pub struct TargetFacts {
     /// Name in the table of servers.
     pub server: String,
     pub server_version: Option<String>,
+    /// How it is known that it is that one: `named`, or by what it was recognised.
+    pub server_from: Option<String>,
     pub model: Option<String>,
     /// The embedded server was started for this run.
     pub embedded: bool,

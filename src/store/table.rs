@@ -134,6 +134,8 @@ fn request_columns(rows: &[&RequestRow]) -> Vec<Column> {
         "in_band_prefill_s": |r| r.in_band_prefill_s,
         "in_band_queue_s": |r| r.in_band_queue_s,
         "in_band_decode_s": |r| r.in_band_decode_s,
+        "in_band_inference_s": |r| r.in_band_inference_s,
+        "in_band_e2e_s": |r| r.in_band_e2e_s,
         "answer_headers": |r| (!r.answer_headers.is_empty()).then(|| json(&r.answer_headers)),
     ]
 }
@@ -158,6 +160,7 @@ fn joined_columns(rows: &[JoinedRow]) -> Vec<Column> {
         "server_queue_s": |r| r.server_queue_s,
         "server_prefill_s": |r| r.server_prefill_s,
         "server_decode_s": |r| r.server_decode_s,
+        "server_inference_s": |r| r.server_inference_s,
         "server_input_tokens": |r| r.server_input_tokens,
         "server_output_tokens": |r| r.server_output_tokens,
         "log_received_unix_ns": |r| ns(r.log_received_unix_ns),
@@ -187,6 +190,7 @@ fn joined_columns(rows: &[JoinedRow]) -> Vec<Column> {
         "part_received_lo_s": |r| r.parts.received_bounds.map(|b| b.lo_s),
         "part_received_hi_s": |r| r.parts.received_bounds.map(|b| b.hi_s),
         "part_decode_s": |r| r.parts.decode_s,
+        "part_inference_s": |r| r.parts.inference_s,
         "part_e2e_front_end_s": |r| r.parts.e2e_front_end_s,
         "part_e2e_path_back_s": |r| r.parts.e2e_path_back_s,
         "part_e2e_path_s": |r| r.parts.e2e_path_s,
@@ -301,6 +305,17 @@ impl<'a> LogFacts<'a> {
                 output_tokens: *output_tokens,
                 ..none()
             },
+            // Its queue and inference are in the raw record.
+            LogEvent::Served { trace_id, e2e_s, .. } => {
+                Self { kind: "served", text: trace_id.as_deref(), elapsed_s: *e2e_s, ..none() }
+            }
+            LogEvent::Timing { of, elapsed_s, tokens, .. } => Self {
+                kind: "timing",
+                text: Some(of),
+                output_tokens: Some(*tokens),
+                elapsed_s: Some(*elapsed_s),
+                ..none()
+            },
             LogEvent::Aborted { request_ids } => {
                 Self { kind: "aborted", request_id: Some(request_ids.join(",").into()), ..none() }
             }
@@ -380,9 +395,11 @@ fn stat_columns(rows: &[StatRow]) -> Vec<Column> {
         "pid": |r| r.pid,
         "engine": |r| r.engine,
         "request_id": |r| r.request_id.as_str(),
+        "trace_id": |r| r.trace_id.as_deref(),
         "finish_reason": |r| r.finish_reason.as_deref(),
         "iteration_unix_ns": |r| ns(r.iteration_unix_ns),
         "e2e_s": |r| r.e2e_s,
+        "ttft_s": |r| r.ttft_s,
         "queue_s": |r| r.queue_s,
         "prefill_s": |r| r.prefill_s,
         "inference_s": |r| r.inference_s,

@@ -15,7 +15,7 @@ const TIMEOUT_S: f64 = 120.0;
 pub fn doctor(args: &DoctorArgs) -> anyhow::Result<Exit> {
     let config = config::load(None, &run_args(args))?;
     let options = super::options(true)?;
-    let diagnosis = doctor::examine(&config, args.target.server.is_some(), &options)?;
+    let diagnosis = doctor::examine(&config, &options)?;
     let mut out = io::stdout().lock();
     if args.json {
         super::unless_closed(serde_json::to_writer_pretty(&mut out, &diagnosis).map_err(io::Error::from))?;

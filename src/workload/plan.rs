@@ -56,7 +56,8 @@ fn server(config: &Config) -> String {
                 .model
                 .as_ref()
                 .map_or_else(|| "the first model it lists".to_owned(), |model| format!("model `{model}`"));
-            format!("{} at {url}, {model}", target.server)
+            let server = target.server.as_deref().unwrap_or("the server");
+            format!("{server} at {url}, {model}")
         }
         None => format!("the embedded look-alike, started on a free port, model `{}`", target.embedded.model),
     }

@@ -1,8 +1,9 @@
 //! What each server's metrics page says in all: captured pages in, totals out.
 
 use tare::record::SampleRow;
+use tare::server::recognise::by_metrics;
 use tare::server::vllm::VLLM;
-use tare::server::{Hist, Totals, recognise};
+use tare::server::{Hist, Totals};
 
 fn page(name: &str) -> Vec<SampleRow> {
     let path = format!("{}/tests/samples/metrics/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -162,6 +163,6 @@ fn buckets_that_one_label_set_lacks_are_left_out() {
 fn pages_are_recognised() {
     for name in ["vllm-0.32.prom", "vllm-0.6.prom", "vllm-rust.prom"] {
         let samples = page(name);
-        assert_eq!(recognise(&samples.iter().map(|sample| sample.name.as_str())).unwrap().name, "vllm");
+        assert_eq!(by_metrics(&samples.iter().map(|sample| sample.name.as_str())).unwrap().name, "vllm");
     }
 }

@@ -247,7 +247,7 @@ proptest! {
         let (request_id, finish_reason) = (id.as_deref(), id.as_deref());
         let expected = RequestStats {
             pid, engine, request_id, finish_reason, iteration_unix_ns: at, e2e_s, queue_s, prefill_s, inference_s,
-            decode_s, input_tokens, output_tokens, cached_tokens, preemptions, max_tokens,
+            decode_s, input_tokens, output_tokens, cached_tokens, preemptions, max_tokens, ..RequestStats::default()
         };
         let mut scratch = String::new();
         let Parsed::Line(read) = tare_stat_log::parse(&line, &mut scratch) else { panic!("{line}") };

@@ -19,12 +19,19 @@ pub fn target(
 ) -> Target {
     let given = &mut file.target;
     let base_url = base_url(given, check);
-    let server = given.server.take().unwrap_or_else(|| server::vllm::VLLM.name.to_owned());
-    if server::find(&server).is_none() {
-        let known: Vec<&str> = SERVERS.iter().map(|s| s.name).collect();
-        let message = format!("expected `{}`, found `{server}`", known.join("`, `"));
-        check.problem("target.server", message, "it says whose metrics and logs to expect");
-    }
+    let server = given.server.take().and_then(|name| {
+        let found = server::find(&name).map(|server| server.name.to_owned());
+        if found.is_none() {
+            let known: Vec<&str> = SERVERS.iter().map(|s| s.name).collect();
+            let message = format!("expected `{}`, found `{name}`", known.join("`, `"));
+            check.problem(
+                "target.server",
+                message,
+                "it says whose metrics and logs to expect; left out, the server is recognised",
+            );
+        }
+        found
+    });
     if let Some(path) = &given.path
         && !(path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic()))
     {

@@ -43,7 +43,10 @@ fn lay(parts: &mut [DrawnPart], ttft: f64) {
     let inside = |p: &DrawnPart| p.part.inside() && p.ttft_s.is_some();
     let is_server = |p: &DrawnPart| matches!(p.part, PartRow::FrontEnd | PartRow::Queue | PartRow::Prefill);
     let surrounds = |p: &DrawnPart| {
-        matches!(p.part, PartRow::Path | PartRow::PathAndFrontEnd | PartRow::FrontEndAndPathBack)
+        matches!(
+            p.part,
+            PartRow::Path | PartRow::PathAndFrontEnd | PartRow::PathAndQueue | PartRow::FrontEndAndPathBack
+        )
     };
     // By how much what was measured at the server may lie later: all of what surrounds it.
     let slack = parts.iter().find(|p| surrounds(p)).and_then(|p| p.ttft_s).unwrap_or(0.0).max(0.0);

@@ -80,6 +80,10 @@ fn server(row: &JoinedRow, clocks: &Clocks) -> Vec<String> {
                 _ => apart(clocks),
             }
         )),
+        Some(Shape::Prefill | Shape::Inference) => said.push(
+            "path, front end and queue apart: the answer tells prefill and no queue, and has no instants"
+                .to_owned(),
+        ),
         Some(Shape::Log) => said.push(
             "front end, queue, prefill and path back apart: the log says only when it received the request"
                 .to_owned(),

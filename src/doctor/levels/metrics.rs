@@ -14,7 +14,12 @@ const PREFILL: &str = "prefill";
 const DECODE: &str = "decode";
 
 pub fn level(seen: &Seen<'_>) -> Level {
-    let page = seen.read.scrapes.iter().rev().find(|scrape| has_buckets(scrape));
+    let pages = || seen.read.scrapes.iter().rev();
+    // Of a server without histograms a page with anything of its own will do.
+    let own = |scrape: &&ScrapeRow| {
+        scrape.error.is_none() && seen.kind.totals(&scrape.samples) != crate::server::Totals::default()
+    };
+    let page = pages().find(|scrape| has_buckets(scrape)).or_else(|| pages().find(own));
     let samples: &[SampleRow] = page.map_or(&[], |page| &page.samples);
     let names = &seen.kind.metrics;
     let histograms = [
@@ -37,6 +42,7 @@ pub fn level(seen: &Seen<'_>) -> Level {
     };
     let unlock = match state {
         State::On => None,
+        _ if seen.kind.metrics_path.is_none() => None,
         _ if seen.kind.metrics_flag.is_some() => {
             seen.kind.metrics_flag.map(|flag| format!("start the server with `{flag}`"))
         }
@@ -70,7 +76,10 @@ fn first_bucket(samples: &[SampleRow], spellings: &[&str]) -> Option<f64> {
 
 fn on(page: &ScrapeRow, found: &[(&str, f64)]) -> String {
     if found.is_empty() {
-        return format!("{} samples, and no histogram that is known", page.samples.len());
+        return format!(
+            "{} samples, counters and gauges, and no histogram that is known",
+            page.samples.len()
+        );
     }
     let listed = |all: &[(&str, f64)]| all.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
     let mut said = format!("histograms of {}", listed(found));

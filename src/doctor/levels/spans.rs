@@ -15,6 +15,7 @@ pub fn level(seen: &Seen<'_>) -> Level {
     let (joined, of) = seen.share(|row| row.span_fits_client.is_some());
     let all = seen.read.spans.len();
     let (state, said) = match listened {
+        None if seen.kind.spans_flag.is_none() => (State::Off, "this server sends none".to_owned()),
         None => (State::Unknown, "not listened for".to_owned()),
         Some(_) if joined > 0 => (State::On, format!("came for {of} requests{}", delay(seen))),
         Some(_) => {
@@ -39,7 +40,9 @@ pub fn level(seen: &Seen<'_>) -> Level {
         adds: "arrival, TTFT, queue, prefill, decode and E2E of each request, with instants: the whole breakdown, and a bound of the clocks",
         advice: unlock.as_ref().map(|_| ADVICE),
         unlock,
-        give: Some(if host == "127.0.0.1" { "--otlp".to_owned() } else { "--otlp=0.0.0.0".to_owned() }),
+        give: (seen.kind.spans_flag.is_some() || state == State::On)
+            .then_some(if host == "127.0.0.1" { "--otlp" } else { "--otlp=0.0.0.0" })
+            .map(str::to_owned),
     }
 }
 

@@ -48,8 +48,9 @@ impl Usage {
     }
 }
 
-/// vLLM's per-request metrics, in milliseconds as sent. "Time to first token" is prefill here:
-/// scheduled to first token.
+/// What the answer tells of its own times, in milliseconds as sent: vLLM's per-request metrics, whose "time
+/// to first token" is prefill (scheduled to first token), or llama.cpp's `timings` (`prompt_ms`,
+/// `predicted_ms`), which know no queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct InBand {
     pub time_to_first_token_ms: Option<f64>,
@@ -98,6 +99,7 @@ enum Field {
     Choices,
     Usage,
     Metrics,
+    Timings,
     Error,
     #[serde(other)]
     Other,
@@ -119,7 +121,7 @@ impl<'de> Visitor<'de> for ChunkVisitor {
                 Field::Id => chunk.id = fields.next_value::<Text<'de>>()?.0,
                 Field::Choices => fields.next_value::<Choices>()?.tell(&mut chunk),
                 Field::Usage => chunk.usage = fields.next_value::<UsageField>()?.0,
-                Field::Metrics => {
+                Field::Metrics | Field::Timings => {
                     let told = fields.next_value::<InBand>()?;
                     chunk.in_band = (told != InBand::default()).then_some(told);
                 }
@@ -297,7 +299,9 @@ impl<'de> Visitor<'de> for UsageVisitor {
 #[derive(Deserialize)]
 #[serde(field_identifier, rename_all = "snake_case")]
 enum InBandKey {
+    #[serde(alias = "prompt_ms")]
     TimeToFirstTokenMs,
+    #[serde(alias = "predicted_ms")]
     GenerationTimeMs,
     QueueTimeMs,
     #[serde(other)]
@@ -383,6 +387,19 @@ mod tests {
         let chunk = parse(br#"{"id":"x","choices":[],"usage":{"prompt_tokens":22,"total_tokens":38,"completion_tokens":16},"metrics":{"time_to_first_token_ms":18.74,"generation_time_ms":87.74,"queue_time_ms":0.0318,"mean_itl_ms":5.8,"tokens_per_second":150.2}}"#).unwrap();
         assert_eq!(chunk.usage, Some(Usage { prompt_tokens: Some(22), completion_tokens: Some(16) }));
         assert_eq!(chunk.in_band.unwrap().queue_time_ms, Some(0.0318));
+    }
+
+    // The closing chunk of a llama.cpp b11549, shortened at `…`.
+    #[test]
+    fn the_timings_of_llama_cpp_are_prefill_and_decode() {
+        let chunk = parse(br#"{"choices":[],"id":"chatcmpl-IJAH1iDM","object":"chat.completion.chunk","usage":{"completion_tokens":4,"prompt_tokens":16,"total_tokens":20,"prompt_tokens_details":{"cached_tokens":0}},"timings":{"cache_n":0,"prompt_n":16,"prompt_ms":1.597,"prompt_per_token_ms":0.0998125,"prompt_per_second":10018.785222291797,"predicted_n":4,"predicted_ms":0.961,"predicted_per_token_ms":0.3203333333333333,"predicted_per_second":3121.7481789802296}}"#).unwrap();
+        let expected = InBand {
+            time_to_first_token_ms: Some(1.597),
+            generation_time_ms: Some(0.961),
+            queue_time_ms: None,
+        };
+        assert_eq!(chunk.in_band, Some(expected));
+        assert_eq!(chunk.usage, Some(Usage { prompt_tokens: Some(16), completion_tokens: Some(4) }));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use clap::{ArgAction, Args};
 /// `tare correlate`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct CorrelateArgs {
-    /// The client's records: results.jsonl of tare, vllm bench JSON, or stamps as JSON Lines
+    /// The client's records: of tare, vllm bench, AIPerf, GuideLLM, inference-perf; CSV, Parquet, stamps as JSON Lines
     #[arg(long, value_name = "FILE")]
     pub client: PathBuf,
     /// The server's log, repeatable
@@ -19,9 +19,9 @@ pub struct CorrelateArgs {
     /// Page of metrics from after the last request
     #[arg(long, value_name = "FILE")]
     pub metrics_after: Option<PathBuf>,
-    /// Pages of metrics with their times, as JSON Lines
-    #[arg(long, value_name = "FILE")]
-    pub metrics: Option<PathBuf>,
+    /// Pages of metrics with their times: JSON Lines, Prometheus's range queries, raw pages, Parquet; a file or a folder of them, repeatable
+    #[arg(long, value_name = "FILE", action = ArgAction::Append)]
+    pub metrics: Vec<PathBuf>,
     /// Spans as JSON Lines, such as the OpenTelemetry collector's file exporter writes, repeatable
     #[arg(long, value_name = "FILE", action = ArgAction::Append)]
     pub spans: Vec<PathBuf>,
@@ -40,6 +40,12 @@ pub struct CorrelateArgs {
     /// Format of the client's records [default: found by looking]
     #[arg(long, value_name = "NAME")]
     pub client_format: Option<String>,
+    /// Which of several benchmarks in the client's file: its number from 1, or its name
+    #[arg(long, value_name = "PART")]
+    pub client_part: Option<String>,
+    /// What `vllm bench serve --request-id-prefix` was given: with it its requests have their ids
+    #[arg(long, value_name = "PREFIX")]
+    pub client_id_prefix: Option<String>,
     /// Format of the spans [default: found by looking]
     #[arg(long, value_name = "NAME")]
     pub spans_format: Option<String>,

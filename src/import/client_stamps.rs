@@ -16,7 +16,7 @@
 use serde::Deserialize;
 
 use super::input::{Reading, has_keys, json};
-use super::{Format, Of};
+use super::{Format, Of, Reads};
 use crate::clock::UnixNs;
 use crate::load::timing;
 use crate::record::{Connection, Endpoint, EventRow, Finished, RequestRow, StampSource, Status};
@@ -25,8 +25,7 @@ pub(super) const FORMAT: Format = Format {
     name: "client_stamps",
     of: Of::Client,
     description: "one JSON object a request with the times of every read and event",
-    recognises: |text| has_keys(text, &["t_start_ns", "events"]),
-    read,
+    reads: Reads::Text { recognises: |text| has_keys(text, &["t_start_ns", "events"]), read },
 };
 
 fn read(text: &str, reading: &mut Reading<'_>) {

@@ -1,5 +1,9 @@
 //! What reading any format comes to: a file to text, its lines one by one, what was taken and what
 //! could not be. This file must not know any format.
+//!
+//! A packed file is unpacked into memory, at most [`MOST`] bytes, and beyond [`HARMLESS`] bytes at most
+//! [`TIMES`] times its own size: text packs to a tenth, and what packs to less than that share is made to
+//! fill memory. A byte order mark is taken off, carriage returns before line feeds count as blanks.
 
 use std::fmt::Display;
 use std::io::Read;
@@ -7,9 +11,14 @@ use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 
-use super::{Format, Imported, Rows};
+use super::{Choice, Format, Imported, Loose, Rows};
 use crate::error::{Failure, usage};
 use crate::server::Server;
+
+/// Bounds of what a packed file may become.
+const MOST: u64 = 2 << 30;
+const HARMLESS: u64 = 64 << 20;
+const TIMES: u64 = 200;
 
 /// So many unreadable lines of a file are named; the others are counted.
 const NAMED: usize = 3;
@@ -23,15 +32,30 @@ pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
     };
     let mut bytes = std::fs::read(path).map_err(unreadable)?;
     if bytes.starts_with(&[0x1f, 0x8b]) {
+        let most = most(bytes.len() as u64);
         let mut unpacked = Vec::new();
-        MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut unpacked).map_err(|error| {
+        let decoder = MultiGzDecoder::new(bytes.as_slice());
+        decoder.take(most + 1).read_to_end(&mut unpacked).map_err(|error| {
             usage(format!("cannot unpack {}", path.display()))
                 .caused_by(error)
                 .hint("is it cut? `gzip -t FILE` tells")
         })?;
+        if unpacked.len() as u64 > most {
+            return Err(usage(format!(
+                "{}: {} packed bytes become more than {most} unpacked ones, which no record does",
+                path.display(),
+                bytes.len()
+            ))
+            .hint("unpack it with `gunzip`, if it is what it should be, and give the unpacked file"));
+        }
         bytes = unpacked;
     }
     Ok(bytes)
+}
+
+/// What so many packed bytes may become.
+fn most(packed: u64) -> u64 {
+    packed.saturating_mul(TIMES).clamp(HARMLESS, MOST)
 }
 
 /// The first bytes of a file, unpacked if it is gzip.
@@ -46,9 +70,15 @@ pub(super) fn beginning(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The whole file as text.
-pub(super) fn text(path: &Path) -> Result<String, Failure> {
-    let bytes = bytes(path)?;
+/// The bytes of a file as text, without a byte order mark.
+pub(super) fn text(mut bytes: Vec<u8>, path: &Path) -> Result<String, Failure> {
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err(usage(format!("{} is UTF-16: expected UTF-8", path.display()))
+            .hint("`iconv -f UTF-16 -t UTF-8 FILE` makes it so"));
+    }
+    if bytes.starts_with(&[0xef, 0xbb, 0xbf]) {
+        bytes.drain(..3);
+    }
     Ok(String::from_utf8(bytes)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
@@ -73,20 +103,80 @@ pub(super) fn json<'a, T: serde::Deserialize<'a>>(line: &'a str) -> Result<T, St
     serde_json::from_str(line).map_err(|error| error.to_string().replace(" at line 1 column ", " at column "))
 }
 
+/// One of several benchmarks in a file.
+pub(super) struct Part {
+    /// By which it can be chosen, beside its number.
+    pub name: String,
+    pub described: String,
+}
+
 /// A file under way.
 pub struct Reading<'a> {
     pub path: &'a Path,
     pub server: &'static Server,
+    pub choice: &'a Choice,
     pub rows: Rows,
     pub notes: Vec<String>,
+    loose: Option<Loose>,
+    refused: Option<Failure>,
     seen: u64,
     bad: u64,
     named: Vec<String>,
 }
 
 impl<'a> Reading<'a> {
-    pub(super) fn new(path: &'a Path, server: &'static Server) -> Self {
-        Self { path, server, rows: Rows::default(), notes: Vec::new(), seen: 0, bad: 0, named: Vec::new() }
+    pub(super) fn new(path: &'a Path, server: &'static Server, choice: &'a Choice) -> Self {
+        Self {
+            path,
+            server,
+            choice,
+            rows: Rows::default(),
+            notes: Vec::new(),
+            loose: None,
+            refused: None,
+            seen: 0,
+            bad: 0,
+            named: Vec::new(),
+        }
+    }
+
+    /// Which of several parts is meant: the only one, or the one chosen by number or name.
+    pub(super) fn choose(&mut self, what: &str, parts: &[Part]) -> Option<usize> {
+        let listed = || {
+            let parts = parts.iter().zip(1..).map(|(p, i)| format!("{i} ({}: {})", p.name, p.described));
+            parts.collect::<Vec<_>>().join(", ")
+        };
+        let chosen = match &self.choice.part {
+            None if parts.len() == 1 => Some(0),
+            None => None,
+            Some(asked) => {
+                let number = asked.parse::<usize>().ok().and_then(|n| n.checked_sub(1));
+                let mut named = (0..parts.len()).filter(|i| parts.get(*i).is_some_and(|p| p.name == *asked));
+                let only = named.next().filter(|_| named.next().is_none());
+                only.or(number.filter(|i| *i < parts.len()))
+            }
+        };
+        if chosen.is_none() {
+            let shown = self.path.display();
+            let said = match &self.choice.part {
+                _ if parts.is_empty() => format!("{shown} holds no {what}"),
+                None => format!("{shown} holds {} {what}, and one is joined at a time", parts.len()),
+                Some(asked) => format!("{shown}: there is no one `{asked}` among its {what}"),
+            };
+            self.refused = Some(usage(said).hint(format!("choose one with --client-part: {}", listed())));
+        }
+        chosen
+    }
+
+    /// Says that the stamps are of one clock, and lie on the wall clock only to within so many seconds;
+    /// `None`: nobody knows where.
+    pub(super) fn place_within(&mut self, slack_s: Option<f64>) {
+        self.loose = Some(Loose { slack_s });
+    }
+
+    /// Refuses the whole file.
+    pub(super) fn refuse(&mut self, failure: Failure) {
+        self.refused = Some(failure);
     }
 
     /// Hands each line that is not blank to `take`, with its number from 1; an error is what is wrong
@@ -116,7 +206,10 @@ impl<'a> Reading<'a> {
     }
 
     pub(super) fn finish(self, shown: &str, format: &'static Format) -> Result<Imported, Failure> {
-        let Self { rows, mut notes, seen, bad, named, .. } = self;
+        let Self { rows, mut notes, seen, bad, named, loose, refused, .. } = self;
+        if let Some(failure) = refused {
+            return Err(failure);
+        }
         if seen == bad {
             let first = named.first().map_or_else(|| "it holds none".to_owned(), String::clone);
             return Err(usage(format!(
@@ -129,6 +222,6 @@ impl<'a> Reading<'a> {
         if bad > 0 {
             notes.push(format!("{shown}: {bad} of {seen} records could not be read; {named}"));
         }
-        Ok(Imported { format, rows, seen, taken: seen - bad, bad, notes })
+        Ok(Imported { format, rows, seen, taken: seen - bad, bad, notes, loose })
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::input::{Reading, has_keys, json};
-use super::{Format, Of, PageAt};
+use super::{Format, Of, PageAt, Reads};
 use crate::clock::UnixNs;
 use crate::ingest::scrape::read_page;
 
@@ -16,8 +16,10 @@ pub(super) const FORMAT: Format = Format {
     name: "metrics_lines",
     of: Of::Pages,
     description: "one JSON object a page: t0, t1 and page, or set with what changed since the last",
-    recognises: |text| has_keys(text, &["t0", "t1", "set"]) || has_keys(text, &["t0", "t1", "page"]),
-    read,
+    reads: Reads::Text {
+        recognises: |text| has_keys(text, &["t0", "t1", "set"]) || has_keys(text, &["t0", "t1", "page"]),
+        read,
+    },
 };
 
 #[derive(Deserialize)]
@@ -51,7 +53,7 @@ fn read(text: &str, reading: &mut Reading<'_>) {
             (None, None) => return Err("expected `page` or `set`, found neither".to_owned()),
         };
         let page = read_page(&page, "").map_err(|trouble| trouble.to_string())?;
-        rows.pages.push(PageAt { at: Some((UnixNs(given.t0), UnixNs(given.t1))), page });
+        rows.pages.push(PageAt { at: Some((UnixNs(given.t0), UnixNs(given.t1))), source: None, page });
         Ok(())
     });
 }

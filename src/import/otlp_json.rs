@@ -6,15 +6,17 @@ use serde_json::Value;
 
 use super::input::{Reading, first_lines, json};
 use super::json_span::{FILE, hex, nanoseconds, row, tagged};
-use super::{Format, Of, Rows};
+use super::{Format, Of, Reads, Rows};
 use crate::server::Server;
 
 pub(super) const FORMAT: Format = Format {
     name: "otlp_json",
     of: Of::Spans,
     description: "OTLP in JSON, as the OpenTelemetry collector's file exporter writes it",
-    recognises: |text| first_lines(text).any(|line| line.contains("\"resourceSpans\"")),
-    read,
+    reads: Reads::Text {
+        recognises: |text| first_lines(text).any(|line| line.contains("\"resourceSpans\"")),
+        read,
+    },
 };
 
 fn read(text: &str, reading: &mut Reading<'_>) {

@@ -2,18 +2,18 @@
 //! after a load, nor what its series mean.
 
 use super::input::{Reading, first_lines};
-use super::{Format, Of, PageAt};
+use super::{Format, Of, PageAt, Reads};
 use crate::ingest::scrape::read_page;
 
 pub(super) const FORMAT: Format = Format {
     name: "prometheus",
     of: Of::Page,
     description: "a page of metrics in Prometheus text format or OpenMetrics",
-    recognises,
-    read,
+    reads: Reads::Text { recognises, read },
 };
 
-fn recognises(text: &str) -> bool {
+/// Whether the text looks like a page of metrics.
+pub(super) fn recognises(text: &str) -> bool {
     let is_sample = |line: &str| {
         let page = tare_parsers::exposition::parse(line);
         page.errors.is_empty() && !page.samples.is_empty()
@@ -34,7 +34,7 @@ fn read(text: &str, reading: &mut Reading<'_>) {
             for error in tare_parsers::exposition::parse(text).errors.iter().take(bad as usize) {
                 reading.count(&format!("line {}", error.line_no), Err(error));
             }
-            reading.rows.pages.push(PageAt { at: None, page });
+            reading.rows.pages.push(PageAt { at: None, source: None, page });
         }
     }
 }

@@ -20,7 +20,7 @@ use serde::Deserialize;
 
 use super::input::{Reading, has_keys, json};
 use super::json_span::FILE;
-use super::{Format, Of};
+use super::{Format, Of, Reads};
 use crate::clock::UnixNs;
 use crate::record::SpanRow;
 
@@ -28,8 +28,7 @@ pub(super) const FORMAT: Format = Format {
     name: "server_stamps",
     of: Of::Spans,
     description: "one JSON object a request: arrival_unix_ns, ttft_ns, last_ns, as the server stamped them",
-    recognises: |text| has_keys(text, &["arrival_unix_ns", "headers"]),
-    read,
+    reads: Reads::Text { recognises: |text| has_keys(text, &["arrival_unix_ns", "headers"]), read },
 };
 
 /// Headers of the request that are kept: they tell what stood between. No other may reach a file.

@@ -7,15 +7,17 @@ use serde_json::{Map, Value};
 
 use super::input::{Reading, has_keys, json};
 use super::json_span::{FILE, hex, nanoseconds, plain, row};
-use super::{Format, Of};
+use super::{Format, Of, Reads};
 use crate::clock::UnixNs;
 
 pub(super) const FORMAT: Format = Format {
     name: "span_lines",
     of: Of::Spans,
     description: "one flat JSON object a span: trace_id, span_id, start_ns, end_ns, attrs",
-    recognises: |text| has_keys(text, &["trace_id", "span_id", "start_ns", "attrs"]),
-    read,
+    reads: Reads::Text {
+        recognises: |text| has_keys(text, &["trace_id", "span_id", "start_ns", "attrs"]),
+        read,
+    },
 };
 
 fn read(text: &str, reading: &mut Reading<'_>) {

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::input::{Reading, has_keys, json};
-use super::{Format, Of};
+use super::{Format, Of, Reads};
 use crate::clock::UnixNs;
 use crate::record::{EventRow, Finished, RequestRow};
 use crate::store::Events;
@@ -14,8 +14,10 @@ pub(super) const FORMAT: Format = Format {
     name: "tare",
     of: Of::Client,
     description: "results.jsonl of a run folder of tare, with its events.arrows",
-    recognises: |text| has_keys(text, &["request_id", "started_unix_ns", "done_unix_ns", "status"]),
-    read,
+    reads: Reads::Text {
+        recognises: |text| has_keys(text, &["request_id", "started_unix_ns", "done_unix_ns", "status"]),
+        read,
+    },
 };
 
 fn read(text: &str, reading: &mut Reading<'_>) {

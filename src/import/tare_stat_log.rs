@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::input::{Reading, first_lines};
-use super::{Format, Of};
+use super::{Format, Of, Reads};
 use crate::clock::UnixNs;
 use crate::ingest::lines::Line;
 use crate::ingest::stat_log::StatReader;
@@ -13,8 +13,10 @@ pub(super) const FORMAT: Format = Format {
     name: "tare_stat_log",
     of: Of::StatLog,
     description: "finished requests by tare's stat logger (assets/vllm_tare_logger)",
-    recognises: |text| first_lines(text).any(tare_parsers::tare_stat_log::recognises),
-    read,
+    reads: Reads::Text {
+        recognises: |text| first_lines(text).any(tare_parsers::tare_stat_log::recognises),
+        read,
+    },
 };
 
 fn read(text: &str, reading: &mut Reading<'_>) {

@@ -20,7 +20,7 @@ use serde::Deserialize;
 use tare_parsers::hop_headers;
 
 use super::input::{Reading, has_keys, json};
-use super::{Format, Of};
+use super::{Format, Of, Reads};
 use crate::clock::UnixNs;
 use crate::load::timing;
 use crate::record::{Connection, EventRow, Finished, RequestRow, StampSource, Status};
@@ -29,8 +29,7 @@ pub(super) const FORMAT: Format = Format {
     name: "token_times",
     of: Of::Client,
     description: "one JSON object a request with the time of every token",
-    recognises: |text| has_keys(text, &["rid", "tok_ns"]),
-    read,
+    reads: Reads::Text { recognises: |text| has_keys(text, &["rid", "tok_ns"]), read },
 };
 
 fn read(text: &str, reading: &mut Reading<'_>) {

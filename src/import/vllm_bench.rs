@@ -2,42 +2,59 @@
 //! (and several objects with `--append-result`). It must not know what is done with the rows.
 //!
 //! The file has no request ids and no stamps, only durations in seconds, and in newer versions
-//! `start_times` of a monotonic clock. So its requests are joined with nothing one by one; means and
-//! distributions are compared. `date` is when the benchmark had ended, to the second, in this host's
-//! zone: from it, less `duration`, the instants are made. TTFT and gaps are by that tool's own
-//! definitions: from before the request is serialised and its connection made, one gap per message
-//! of the stream, stamped by the program. Prompt tokens are left out: the tool counts its own prompt,
-//! not what the server got.
+//! `start_times` of a monotonic clock. `date` is when the benchmark had ended, to the second, in this
+//! host's zone: from it, less `duration`, the instants are made, good to some seconds. TTFT and gaps
+//! are by that tool's own definitions: from before the request is serialised and its connection made,
+//! one gap per message of the stream, stamped by the program. Prompt tokens are left out: the tool
+//! counts its own prompt, not what the server got.
+//!
+//! The ids were sent all the same: `--request-id-prefix`, and the request's number in the order of the
+//! arrays. With the prefix (`--client-id-prefix`) requests are joined one by one, and their own pairs
+//! place the server's clock; without it means and distributions are compared.
 
 use chrono::{Local, NaiveDateTime, TimeZone};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::input::Reading;
-use super::{Format, Of};
+use super::input::{Part, Reading};
+use super::{Format, Of, Reads, ended, instants};
 use crate::clock::UnixNs;
 use crate::load::timing;
-use crate::record::{Connection, Endpoint, EventRow, Finished, RequestRow, StampSource, Status};
+use crate::record::{Connection, Endpoint, Finished, RequestRow, StampSource, Status};
+
+/// `date` is a second, of some time after the last answer.
+const SLACK_S: f64 = 5.0;
 
 pub(super) const FORMAT: Format = Format {
     name: "vllm_bench",
     of: Of::Client,
     description: "vllm bench serve --save-result --save-detailed",
-    recognises: |text| {
-        text.trim_start().starts_with('{') && text.contains("\"ttfts\"") && text.contains("\"itls\"")
+    reads: Reads::Text {
+        recognises: |text| {
+            text.trim_start().starts_with('{') && text.contains("\"ttfts\"") && text.contains("\"itls\"")
+        },
+        read,
     },
-    read,
 };
 
 fn read(text: &str, reading: &mut Reading<'_>) {
-    let mut number = 0;
-    for document in serde_json::Deserializer::from_str(text).into_iter::<Value>() {
-        number += 1;
-        let result = document.and_then(Given::deserialize);
-        match result {
-            Ok(result) => take(&result, number, reading),
-            Err(error) => return reading.count(&format!("result {number}"), Err(error)),
+    let mut results = Vec::new();
+    for (document, number) in serde_json::Deserializer::from_str(text).into_iter::<Value>().zip(1_u64..) {
+        match document.and_then(Given::deserialize) {
+            Ok(result) => results.push(result),
+            Err(error) => {
+                reading.count(&format!("result {number}"), Err(error));
+                break;
+            }
         }
+    }
+    let parts: Vec<Part> = results.iter().map(Given::part).collect();
+    if parts.is_empty() {
+        return;
+    }
+    let Some(chosen) = reading.choose("results", &parts) else { return };
+    if let Some(result) = results.get(chosen) {
+        take(result, chosen + 1, reading);
     }
 }
 
@@ -47,6 +64,8 @@ struct Given {
     duration: Option<f64>,
     endpoint_type: Option<String>,
     backend: Option<String>,
+    max_concurrency: Option<u64>,
+    request_rate: Option<Value>,
     ttfts: Vec<Option<f64>>,
     itls: Vec<Option<Vec<f64>>>,
     #[serde(default)]
@@ -57,11 +76,35 @@ struct Given {
     start_times: Vec<Option<f64>>,
     #[serde(default)]
     queue_times: Vec<Option<f64>>,
+    /// In-band metrics: queue, and prefill under the name that the server gives it.
+    #[serde(default)]
+    server_queue_times: Vec<Option<f64>>,
+    #[serde(default)]
+    server_ttfts: Vec<Option<f64>>,
     #[serde(default)]
     errors: Vec<Option<String>>,
 }
 
-fn take(result: &Given, number: u64, reading: &mut Reading<'_>) {
+impl Given {
+    fn part(&self) -> Part {
+        let rate = self
+            .request_rate
+            .as_ref()
+            .map(|rate| format!("{} requests/s, ", rate.to_string().trim_matches('"')));
+        let users = self.max_concurrency.map(|n| format!("at most {n} at a time, "));
+        Part {
+            name: self.date.clone().unwrap_or_else(|| "without a date".to_owned()),
+            described: format!(
+                "{}{}{} requests",
+                rate.unwrap_or_default(),
+                users.unwrap_or_default(),
+                self.ttfts.len()
+            ),
+        }
+    }
+}
+
+fn take(result: &Given, number: usize, reading: &mut Reading<'_>) {
     let shown = reading.path.display();
     let ended = result.date.as_deref().and_then(instant);
     let begun = ended.unwrap_or_default().plus_seconds(-result.duration.unwrap_or(0.0));
@@ -75,19 +118,35 @@ fn take(result: &Given, number: u64, reading: &mut Reading<'_>) {
         ));
     }
     let first = result.start_times.iter().flatten().copied().fold(f64::INFINITY, f64::min);
-    if result.start_times.len() < result.ttfts.len() {
+    let placed = result.start_times.len() >= result.ttfts.len();
+    if !placed {
         reading.notes.push(format!(
             "{shown}: no `start_times`: every request stands at the beginning, so that duration, rates and concurrency are not those of the benchmark"
         ));
     }
-    for i in 0..result.ttfts.len() {
+    let prefix = reading.choice.id_prefix.as_deref().filter(|_| placed);
+    if prefix.is_none() {
+        reading.notes.push(if placed {
+            format!(
+                "{shown}: no request ids: both sides are compared as a whole. `vllm bench serve --request-id-prefix PREFIX` and `tare correlate --client-id-prefix PREFIX` join request by request"
+            )
+        } else {
+            format!("{shown}: no request ids, and without `start_times` none can be given: both sides are compared as a whole")
+        });
+    }
+    let shown = shown.to_string();
+    let ids: Vec<String> = (0..result.ttfts.len())
+        .map(|i| prefix.map_or_else(|| format!("{shown}:{number}:{i}"), |prefix| format!("{prefix}{i}")))
+        .collect();
+    for (i, id) in ids.into_iter().enumerate() {
         let place = format!("result {number}, request {i}");
         let offset =
             at(&result.start_times, i).filter(|_| first.is_finite()).map_or(0.0, |start| start - first);
-        let finished = request(result, i, begun.plus_seconds(offset), format!("{shown}:{number}:{i}"));
+        let finished = request(result, i, begun.plus_seconds(offset), id);
         let taken = finished.map(|finished| reading.rows.requests.push(finished));
         reading.count(&place, taken);
     }
+    reading.place_within(ended.is_some().then_some(SLACK_S));
 }
 
 fn request(result: &Given, i: usize, started: UnixNs, id: String) -> Result<Finished, String> {
@@ -98,23 +157,16 @@ fn request(result: &Given, i: usize, started: UnixNs, id: String) -> Result<Fini
     if let Some(odd) = seconds.find(|s| !s.is_finite() || *s < 0.0 || *s > 1e7) {
         return Err(format!("expected durations in seconds, found {odd}"));
     }
-    let (status, error) = ended(error, ttft.is_some());
-    let mut events: Vec<EventRow> = Vec::new();
+    let (status, error) = how(error, ttft.is_some());
     let mut offset = 0.0;
-    for step in ttft.into_iter().chain(gaps.iter().copied().filter(|_| ttft.is_some())) {
-        offset += step;
-        let hi = started.plus_seconds(offset);
-        // Of two at one moment the tool cannot tell more than of one.
-        let lo = events.iter().rev().map(|e| e.stamp_hi_unix_ns).find(|earlier| *earlier < hi);
-        events.push(EventRow {
-            stamp_lo_unix_ns: lo.unwrap_or(started).min(UnixNs(hi.0 - 1)),
-            stamp_hi_unix_ns: hi,
-            user_unix_ns: hi,
-            events_in_read: 1,
-            tokens: None,
-            bytes: 0,
-        });
-    }
+    let steps = ttft.into_iter().chain(gaps.iter().copied().filter(|_| ttft.is_some()));
+    let stamps: Vec<UnixNs> = steps
+        .map(|step| {
+            offset += step;
+            started.plus_seconds(offset)
+        })
+        .collect();
+    let events = instants::events(started, &stamps);
     let chat =
         [&result.endpoint_type, &result.backend].into_iter().flatten().any(|name| name.contains("chat"));
     let lasted = at(&result.latencies, i).filter(|s| s.is_finite() && *s > 0.0).unwrap_or(offset);
@@ -131,6 +183,8 @@ fn request(result: &Given, i: usize, started: UnixNs, id: String) -> Result<Fini
         error,
         connection: Connection::New,
         output_tokens: result.output_lens.get(i).copied().flatten().filter(|n| *n > 0),
+        in_band_queue_s: at(&result.server_queue_times, i),
+        in_band_prefill_s: at(&result.server_ttfts, i),
         ..RequestRow::default()
     };
     timing::date(&mut row, &events, None, None);
@@ -139,7 +193,7 @@ fn request(result: &Given, i: usize, started: UnixNs, id: String) -> Result<Fini
 }
 
 /// The tool keeps a reason phrase, a message of its own, or a traceback.
-fn ended(error: &str, began: bool) -> (Status, Option<String>) {
+fn how(error: &str, began: bool) -> (Status, Option<String>) {
     if error.is_empty() {
         return if began {
             (Status::Ok, None)
@@ -147,7 +201,7 @@ fn ended(error: &str, began: bool) -> (Status, Option<String>) {
             (Status::Cut, Some("no token came, and no error was recorded".to_owned()))
         };
     }
-    let last = error.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or(error).trim().to_owned();
+    let last = ended::last_line(error);
     let status = match (error.contains("Traceback"), began) {
         (true, _) if last.contains("Timeout") => Status::Timeout,
         (true, true) => Status::Cut,

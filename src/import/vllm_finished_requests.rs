@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::input::{Reading, first_lines, json};
 use super::tare_stat_log::source;
-use super::{Format, Of};
+use super::{Format, Of, Reads};
 use crate::clock::UnixNs;
 use crate::record::StatRow;
 
@@ -16,10 +16,12 @@ pub(super) const FORMAT: Format = Format {
     name: "vllm_finished_requests",
     of: Of::StatLog,
     description: "vLLM's FinishedRequestStats as JSON Lines under vLLM's own names",
-    recognises: |text| {
-        first_lines(text).any(|line| line.contains("\"e2e_latency\"") || line.contains("\"k\": \"iter\""))
+    reads: Reads::Text {
+        recognises: |text| {
+            first_lines(text).any(|line| line.contains("\"e2e_latency\"") || line.contains("\"k\": \"iter\""))
+        },
+        read,
     },
-    read,
 };
 
 #[derive(Deserialize)]

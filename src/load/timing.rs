@@ -25,7 +25,21 @@ pub fn date(row: &mut RequestRow, events: &[EventRow], first_content: Option<usi
     row.last_token_lo_unix_ns = last.map(|e| e.stamp_lo_unix_ns);
     row.n_events = events.len() as u32;
     row.n_exact_events = events.iter().filter(|e| is_exact(e)).count() as u32;
+    durations(row, events.len() > 1);
+}
 
+/// Dates `row` by its first and its last token alone, for records that keep no others. Each is the
+/// client program's own stamp.
+pub fn by_ends(row: &mut RequestRow, first: Option<UnixNs>, last: Option<UnixNs>) {
+    (row.n_events, row.n_exact_events) = (0, 0);
+    row.first_token_unix_ns = first;
+    row.first_token_user_unix_ns = first;
+    row.last_token_unix_ns = last;
+    durations(row, first.is_some() && last > first);
+}
+
+/// What follows from the stamps in `row`. `apart`: its first and its last token are two moments.
+fn durations(row: &mut RequestRow, apart: bool) {
     let since_start = |stamp: UnixNs| stamp.seconds_since(row.started_unix_ns);
     let gaps = row.output_tokens.filter(|&n| n > 1).map(|n| f64::from(n - 1));
     row.ttft_s = row.first_token_unix_ns.map(since_start);
@@ -34,10 +48,8 @@ pub fn date(row: &mut RequestRow, events: &[EventRow], first_content: Option<usi
     row.ttft_content_s = row.first_content_unix_ns.map(since_start);
     row.e2e_s = row.last_token_unix_ns.filter(|_| row.status == Status::Ok).map(since_start);
     // One event may hold several tokens; a mean gap needs two moments.
-    row.itl_mean_s = match (first, last, gaps) {
-        (Some(a), Some(b), Some(n)) if events.len() > 1 => {
-            Some(b.stamp_hi_unix_ns.seconds_since(a.stamp_hi_unix_ns) / n)
-        }
+    row.itl_mean_s = match (row.first_token_unix_ns, row.last_token_unix_ns, gaps) {
+        (Some(first), Some(last), Some(n)) if apart => Some(last.seconds_since(first) / n),
         _ => None,
     };
     row.tpot_s = match (row.ttft_s, row.e2e_s, gaps) {

@@ -2,7 +2,7 @@
 //! everything, number the requests, give pages of metrics their place in time, write. This file must
 //! not know any format.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -11,8 +11,8 @@ use super::hop_file::{self, refused};
 use super::{Recomputed, recompute};
 use crate::clock::UnixNs;
 use crate::config::Hop;
-use crate::error::Explain;
-use crate::import::{self, Imported, Of, PageAt};
+use crate::error::{Explain, Failure, usage};
+use crate::import::{self, Choice, Imported, Of, PageAt};
 use crate::ingest::reader::HOP_LOG;
 use crate::ingest::scrape::Scrape;
 use crate::ingest::{self, SourceReport};
@@ -31,10 +31,17 @@ pub struct Import {
     pub client: PathBuf,
     /// Formats by name, where they are not to be found by looking.
     pub client_format: Option<String>,
+    /// Which of several benchmarks in the client's file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_part: Option<String>,
+    /// What the ids began with that its requests were sent with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id_prefix: Option<String>,
     pub server_logs: Vec<PathBuf>,
     pub metrics_before: Option<PathBuf>,
     pub metrics_after: Option<PathBuf>,
-    pub metrics: Option<PathBuf>,
+    /// Files of pages with their times, or folders of such files.
+    pub metrics: Vec<PathBuf>,
     pub spans: Vec<PathBuf>,
     pub spans_format: Option<String>,
     pub stat_logs: Vec<PathBuf>,
@@ -65,7 +72,7 @@ pub fn import(given: &Import) -> anyhow::Result<(PathBuf, Recomputed)> {
     manifest.target = TargetFacts {
         server: server.name.to_owned(),
         server_version: gathered.version(),
-        same_host: given.same_host,
+        same_host: given.same_host && !gathered.loose,
         ..TargetFacts::default()
     };
     gathered.write(&folder).or_usage("the output folder cannot be written to")?;
@@ -81,6 +88,9 @@ struct Gathered {
     requests: Vec<Finished>,
     begin: UnixNs,
     end: UnixNs,
+    /// The client's stamps are not of the wall clock, but were placed on it to within so much.
+    loose: bool,
+    slack_s: f64,
     scrapes: Vec<ScrapeRow>,
     log: Vec<LogRow>,
     spans: Vec<SpanRow>,
@@ -94,8 +104,16 @@ struct Gathered {
 impl Gathered {
     fn read(given: &Import, server: &'static Server) -> anyhow::Result<Self> {
         let mut all = Self::default();
-        let client = import::read(&given.client, Of::Client, given.client_format.as_deref(), server)?;
+        let choice = Choice { part: given.client_part.clone(), id_prefix: given.client_id_prefix.clone() };
+        let format = given.client_format.as_deref();
+        let client = import::read_chosen(&given.client, Of::Client, format, server, &choice)?;
         all.take_requests(client, &given.client);
+        if all.loose && given.same_host {
+            all.notes.push(format!(
+                "--same-host says that both clocks are one, but the stamps of {} are not of the wall clock: it is set aside",
+                given.client.display()
+            ));
+        }
         for file in &given.spans {
             let mut read = import::read(file, Of::Spans, given.spans_format.as_deref(), server)?;
             all.spans.append(&mut read.rows.spans);
@@ -157,6 +175,8 @@ impl Gathered {
             self.notes.push("the client's records tell of no schedule: each request counts as scheduled when it was started".to_owned());
         }
         self.requests = requests;
+        (self.loose, self.slack_s) =
+            (read.loose.is_some(), read.loose.and_then(|l| l.slack_s).unwrap_or(0.0));
         self.note(read, file);
     }
 
@@ -176,30 +196,47 @@ impl Gathered {
         if before.is_some() || after.is_some() {
             self.notes.push("a page of metrics in a file carries no time: --metrics-before is taken as read just before the first request, --metrics-after just after the last".to_owned());
         }
-        let mut timed: Vec<((UnixNs, UnixNs), PageAt)> = Vec::new();
-        if let Some(file) = &given.metrics {
-            let mut read = import::read(file, Of::Pages, None, server)?;
+        let mut timed: BTreeMap<String, Vec<((UnixNs, UnixNs), PageAt)>> = BTreeMap::new();
+        for file in &given.metrics {
+            let mut read = pages_of(file, server)?;
             let pages = std::mem::take(&mut read.rows.pages);
-            timed.extend(pages.into_iter().filter_map(|page| page.at.map(|at| (at, page))));
+            for page in pages {
+                let source = page.source.clone().unwrap_or_else(|| METRICS_SOURCE.to_owned());
+                timed.entry(source).or_default().extend(page.at.map(|at| (at, page)));
+            }
             self.note(read, file);
         }
-        timed.sort_by_key(|(at, _)| *at);
-        let last_before = timed.iter().rposition(|((_, recv), _)| *recv <= self.begin);
-        let first_after = timed.iter().position(|((send, _), _)| *send >= self.end);
-        for (i, (at, page)) in timed.into_iter().enumerate() {
-            let phase = if before.is_none() && last_before == Some(i) {
-                ScrapePhase::Before
-            } else if after.is_none() && first_after == Some(i) {
-                ScrapePhase::After
-            } else {
-                ScrapePhase::During
-            };
-            self.scrapes.push(scrape(at, page, phase));
+        for (source, mut pages) in timed {
+            pages.sort_by_key(|(at, _)| *at);
+            let (begin, end) = self.ends_among(&pages);
+            for (i, (at, page)) in pages.into_iter().enumerate() {
+                let phase = if before.is_none() && begin == Some(i) {
+                    ScrapePhase::Before
+                } else if after.is_none() && end == Some(i) {
+                    ScrapePhase::After
+                } else {
+                    ScrapePhase::During
+                };
+                self.scrapes.push(scrape(&source, at, page, phase));
+            }
         }
         let (begin, end) = (self.begin, self.end);
-        self.scrapes.extend(before.map(|page| scrape((begin, begin), page, ScrapePhase::Before)));
-        self.scrapes.extend(after.map(|page| scrape((end, end), page, ScrapePhase::After)));
+        self.scrapes
+            .extend(before.map(|page| scrape(METRICS_SOURCE, (begin, begin), page, ScrapePhase::Before)));
+        self.scrapes.extend(after.map(|page| scrape(METRICS_SOURCE, (end, end), page, ScrapePhase::After)));
         Ok(())
+    }
+
+    /// The last page from before the first request, and the first from after the last. Where requests are
+    /// placed loosely, rather earlier and later ones, if there are any.
+    fn ends_among(&self, pages: &[((UnixNs, UnixNs), PageAt)]) -> (Option<usize>, Option<usize>) {
+        let last_before = |at: UnixNs| pages.iter().rposition(|((_, recv), _)| *recv <= at);
+        let first_after = |at: UnixNs| pages.iter().position(|((send, _), _)| *send >= at);
+        let before = last_before(self.begin.plus_seconds(-self.slack_s));
+        let after = first_after(self.end.plus_seconds(self.slack_s));
+        let earliest = || last_before(self.begin).map(|_| 0);
+        let latest = || first_after(self.end).and_then(|_| pages.len().checked_sub(1));
+        (before.or_else(earliest), after.or_else(latest))
     }
 
     fn note(&mut self, read: Imported, file: &Path) {
@@ -264,12 +301,48 @@ impl Gathered {
     }
 }
 
-fn scrape((send, recv): (UnixNs, UnixNs), page: PageAt, phase: ScrapePhase) -> ScrapeRow {
-    let scrape = Scrape {
-        source: METRICS_SOURCE.to_owned(),
-        send_unix_ns: send,
-        recv_unix_ns: recv,
-        page: Ok(page.page),
+/// The pages of a file, or of all files of a folder, in the order of their names; what is to be said of
+/// single files is said of them together.
+fn pages_of(path: &Path, server: &'static Server) -> Result<Imported, Failure> {
+    if !path.is_dir() {
+        return import::read(path, Of::Pages, None, server);
+    }
+    let unreadable = |error: std::io::Error| {
+        usage(format!("cannot read the folder {}", path.display())).caused_by(error).hint("check the path")
     };
+    let entries = std::fs::read_dir(path).map_err(unreadable)?;
+    let mut files = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<Vec<PathBuf>, std::io::Error>>()
+        .map_err(unreadable)?;
+    files.retain(|file| file.is_file());
+    files.sort();
+    let mut all: Option<Imported> = None;
+    let mut said: BTreeMap<String, usize> = BTreeMap::new();
+    for file in files {
+        let mut read = import::read(&file, Of::Pages, None, server)?;
+        let shown = format!("{}: ", file.display());
+        for note in std::mem::take(&mut read.notes) {
+            *said.entry(note.strip_prefix(&shown).unwrap_or(&note).to_owned()).or_default() += 1;
+        }
+        match &mut all {
+            None => all = Some(read),
+            Some(all) => {
+                all.rows.pages.append(&mut read.rows.pages);
+                (all.seen, all.taken, all.bad) =
+                    (all.seen + read.seen, all.taken + read.taken, all.bad + read.bad);
+            }
+        }
+    }
+    let Some(mut all) = all else {
+        return Err(usage(format!("the folder {} holds no files", path.display())).hint("check the path"));
+    };
+    all.notes = said.into_iter().map(|(note, n)| format!("{}: {n} files: {note}", path.display())).collect();
+    Ok(all)
+}
+
+fn scrape(source: &str, (send, recv): (UnixNs, UnixNs), page: PageAt, phase: ScrapePhase) -> ScrapeRow {
+    let scrape =
+        Scrape { source: source.to_owned(), send_unix_ns: send, recv_unix_ns: recv, page: Ok(page.page) };
     scrape.row(phase)
 }

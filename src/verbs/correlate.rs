@@ -13,6 +13,8 @@ pub fn correlate(args: &CorrelateArgs, quiet: bool) -> anyhow::Result<Exit> {
     let given = Import {
         client: args.client.clone(),
         client_format: args.client_format.clone(),
+        client_part: args.client_part.clone(),
+        client_id_prefix: args.client_id_prefix.clone(),
         server_logs: args.server_log.clone(),
         metrics_before: args.metrics_before.clone(),
         metrics_after: args.metrics_after.clone(),

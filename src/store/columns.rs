@@ -1,0 +1,124 @@
+//! A Parquet file of someone else's, as named columns of plain cells: polars stays in here. It must not
+//! know what a column means.
+
+use std::io::Cursor;
+
+use anyhow::Result;
+use polars::prelude::{AnyValue, DataFrame, ParquetReader, SerReader as _, TimeUnit};
+
+/// How a Parquet file begins.
+const MAGIC: &[u8] = b"PAR1";
+
+/// A table.
+pub struct Columns {
+    frame: DataFrame,
+}
+
+/// What is in a cell.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(String),
+    /// Nanoseconds since 1970, of a column of timestamps. One without a zone counts as UTC, as Parquet
+    /// has it.
+    Instant(i64),
+    /// A list, a structure: as polars shows it.
+    Other(String),
+}
+
+impl Columns {
+    /// Whether these bytes are a Parquet file.
+    pub fn recognises(bytes: &[u8]) -> bool {
+        bytes.starts_with(MAGIC)
+    }
+
+    /// Reads a whole file.
+    ///
+    /// # Errors
+    /// When it is cut, or holds a type that this build of polars does not read.
+    pub fn read(bytes: Vec<u8>) -> Result<Self> {
+        Ok(Self { frame: ParquetReader::new(Cursor::new(bytes)).finish()? })
+    }
+
+    /// The names of the columns, in their order.
+    pub fn names(&self) -> Vec<&str> {
+        self.frame.get_column_names().into_iter().map(|name| name.as_str()).collect()
+    }
+
+    /// How many rows there are.
+    pub fn height(&self) -> usize {
+        self.frame.height()
+    }
+
+    /// One column's cells.
+    pub fn cells(&self, name: &str) -> Option<Vec<Cell>> {
+        let series = self.frame.column(name).ok()?.as_materialized_series();
+        Some(series.iter().map(cell).collect())
+    }
+}
+
+fn cell(value: AnyValue<'_>) -> Cell {
+    match value {
+        AnyValue::Null => Cell::Null,
+        AnyValue::Boolean(value) => Cell::Bool(value),
+        AnyValue::String(text) => Cell::Text(text.to_owned()),
+        AnyValue::StringOwned(text) => Cell::Text(text.to_string()),
+        AnyValue::Float32(value) => Cell::Float(f64::from(value)),
+        AnyValue::Float64(value) => Cell::Float(value),
+        AnyValue::Datetime(value, unit, _) | AnyValue::DatetimeOwned(value, unit, _) => {
+            let unit_ns = match unit {
+                TimeUnit::Nanoseconds => 1,
+                TimeUnit::Microseconds => 1_000,
+                TimeUnit::Milliseconds => 1_000_000,
+            };
+            value.checked_mul(unit_ns).map_or(Cell::Null, Cell::Instant)
+        }
+        other => match other.extract::<i64>() {
+            Some(value) if other.is_integer() => Cell::Int(value),
+            _ => Cell::Other(other.to_string()),
+        },
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use polars::prelude::{Column, NamedFrom, ParquetWriter, Series};
+
+    use super::*;
+
+    fn column<T, P: ?Sized>(name: &str, values: Vec<T>) -> Column
+    where
+        Series: NamedFrom<Vec<T>, P>,
+    {
+        Series::new(name.into(), values).into()
+    }
+
+    #[test]
+    fn a_table_comes_back_cell_by_cell() {
+        let mut frame = DataFrame::new_infer_height(vec![
+            column("n", vec![Some(7_i64), None]),
+            column("u", vec![3_u32, u32::MAX]),
+            column("x", vec![0.5, f64::NAN]),
+            column("name", vec!["a", "b, c"]),
+            column("ok", vec![true, false]),
+        ])
+        .unwrap();
+        let mut bytes = Vec::new();
+        ParquetWriter::new(&mut bytes).finish(&mut frame).unwrap();
+        assert!(Columns::recognises(&bytes));
+        let read = Columns::read(bytes.clone()).unwrap();
+        assert_eq!((read.names(), read.height()), (vec!["n", "u", "x", "name", "ok"], 2));
+        assert_eq!(read.cells("n"), Some(vec![Cell::Int(7), Cell::Null]));
+        assert_eq!(read.cells("u"), Some(vec![Cell::Int(3), Cell::Int(4_294_967_295)]));
+        assert_eq!(read.cells("name"), Some(vec![Cell::Text("a".to_owned()), Cell::Text("b, c".to_owned())]));
+        assert_eq!(read.cells("ok"), Some(vec![Cell::Bool(true), Cell::Bool(false)]));
+        assert!(matches!(read.cells("x").as_deref(), Some([Cell::Float(0.5), Cell::Float(x)]) if x.is_nan()));
+        assert_eq!(read.cells("nope"), None);
+        bytes.truncate(bytes.len() / 2);
+        assert!(Columns::read(bytes).is_err());
+    }
+}

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde_saphyr::Error as Yaml;
 
-use super::file::{Audit, Embedded, File, Hop, Load, Observe, Otlp, Target, Workload};
+use super::file::{Audit, Embedded, File, Hop, Load, Observe, Otlp, Stage, Target, TimedTrace, Workload};
 use super::suggest::nearest;
 use crate::error::{Failure, usage};
 
@@ -167,13 +167,15 @@ fn for_syntax(said: &str) -> Option<String> {
 }
 
 /// Every section with its keys.
-fn sections() -> [(&'static str, &'static [&'static str]); 9] {
+fn sections() -> [(&'static str, &'static [&'static str]); 11] {
     [
         ("", keys::<File>()),
         ("target", keys::<Target>()),
         ("embedded", keys::<Embedded>()),
         ("workload", keys::<Workload>()),
+        ("workload.timed_trace", keys::<TimedTrace>()),
         ("load", keys::<Load>()),
+        ("load.stages", keys::<Stage>()),
         ("observe", keys::<Observe>()),
         ("observe.otlp", keys::<Otlp>()),
         ("hops", keys::<Hop>()),

@@ -13,7 +13,9 @@ mod doctor;
 mod explain;
 mod serve;
 mod slo;
+mod shape;
 mod tap;
+mod trace;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -26,7 +28,9 @@ pub use self::doctor::DoctorArgs;
 pub use self::explain::{ExplainArgs, SlowestBy};
 pub use self::serve::{ClockArgs, EngineArgs, LogFormatName, SaysArgs, ServeArgs};
 pub use self::slo::SloArgs;
+pub use self::shape::{ChangeName, ShapeArgs};
 pub use self::tap::TapArgs;
+pub use self::trace::TraceArgs;
 
 use crate::record::selection::Selection;
 
@@ -154,7 +158,7 @@ pub struct WorkloadArgs {
     /// Where prompts come from [default: random, or by --dataset-path's ending]
     #[arg(long, value_enum)]
     pub dataset_name: Option<DatasetName>,
-    /// The dataset's file: ShareGPT JSON, or JSON Lines with prompt or messages
+    /// The dataset's file: ShareGPT JSON, JSON Lines with prompt or messages, or a trace
     #[arg(long, value_name = "PATH")]
     pub dataset_path: Option<PathBuf>,
     /// Requests to send, each with its own prompt [default: 1000 if no duration is given]
@@ -184,7 +188,9 @@ pub struct WorkloadArgs {
     /// The same as --output-len, for JSON Lines [default: each row's output_tokens]
     #[arg(long, value_name = "N")]
     pub custom_output_len: Option<u32>,
-    /// Ask the server to go on to the length limit
+    #[command(flatten)]
+    pub trace: TraceArgs,
+    /// Ask the server to go on to the length limit [default for traces]
     #[arg(long)]
     pub ignore_eos: bool,
     /// Ask for whole answers instead of streams (no TTFT then)
@@ -220,9 +226,11 @@ pub struct LoadArgs {
     /// Open loop: gaps between arrivals [default: poisson]
     #[arg(long, value_enum, visible_alias = "arrival-pattern")]
     pub arrival: Option<ArrivalName>,
-    /// 1 for poisson, inf for constant arrivals; no other value is offered
+    /// Open loop: gamma gaps of this shape; below 1 in bursts, 1: poisson, above evenly, inf: constant
     #[arg(long, value_name = "B")]
     pub burstiness: Option<f64>,
+    #[command(flatten)]
+    pub shape: ShapeArgs,
     /// At most so many requests at once; without a rate the same as --users
     #[arg(long, value_name = "N")]
     pub max_concurrency: Option<u32>,
@@ -413,6 +421,15 @@ pub enum DatasetName {
     // JSON Lines with prompt or messages
     #[value(name = "custom", alias = "jsonl")]
     Jsonl,
+    // A trace: JSON Lines, milliseconds
+    Mooncake,
+    // A trace: JSON Lines, seconds
+    #[value(alias = "timed_trace")]
+    TimedTrace,
+    // A trace: CSV, dates
+    Azure,
+    // A trace: CSV, seconds
+    Burstgpt,
 }
 
 /// `--stamps`.
@@ -435,6 +452,8 @@ pub enum ArrivalName {
     Poisson,
     // Equal gaps
     Constant,
+    // Gamma gaps of shape --burstiness
+    Gamma,
 }
 
 /// `--connections`.

@@ -12,6 +12,7 @@ mod progress;
 mod read_back;
 mod recompute;
 mod recorded;
+mod replay;
 mod stamps;
 mod target;
 mod writer;
@@ -27,6 +28,7 @@ pub use self::import::{Import, import};
 pub use self::read_back::{ReadBack, read_back};
 pub use self::recompute::{Recomputed, recompute, recompute_within};
 pub use self::recorded::Recorded;
+pub use self::replay::completed;
 
 use crate::config::Config;
 use crate::error::{Exit, Explain, broken, usage};
@@ -75,8 +77,9 @@ pub fn record(config: &Config, options: &Options) -> anyhow::Result<Recorded> {
     if config.target.base_url.is_none() {
         Script::parse(&config.target.embedded.faults).or_usage("`embedded.faults` cannot be played")?;
     }
-    let short = load::needs::prepare(&config.load)?;
     let workload = crate::workload::load(&config.workload, config.seed)?;
+    let config = &completed(config, &workload)?;
+    let short = load::needs::prepare(&config.load)?;
     let folder = RunFolder::create(&facts::folder_of(config), config.overwrite).map_err(unusable)?;
     // The rounds of an audit make prompts of their own; the seed makes them again.
     if config.audit.as_ref().is_none_or(|audit| audit.prompt_tokens.is_empty()) {
@@ -172,6 +175,9 @@ fn measure(
         embedded: child.is_some(),
         same_host: target.is_this_host(),
     };
+    if config.audit.is_none() {
+        facts::note_asked(manifest, &config.load);
+    }
     // Written before the first request: a report after a kill needs to know the server's kind and
     // whose clock it reads.
     save(manifest, folder, config)?;
@@ -246,12 +252,17 @@ fn measure(
         serde_json::json!({
             "begun_unix_ns": outcome.begun_unix_ns, "ended_unix_ns": outcome.ended_unix_ns,
             "sent": outcome.sent, "unsent": outcome.unsent, "interrupted": outcome.interrupted,
+            "last_due_unix_ns": outcome.last_due_unix_ns,
             "connections": outcome.connections, "threads": outcome.threads,
         }),
     );
     if outcome.unsent > 0 {
+        let why = match config.load.max_concurrency {
+            Some(_) => "the limit of concurrency held them back",
+            None => "the client was too late for them",
+        };
         manifest.warn(format!(
-            "{} requests were due and never sent: the limit of concurrency held them back, so the load was lower than asked for",
+            "{} requests were due and never sent: {why}, so the load was lower than asked for",
             outcome.unsent
         ));
     }

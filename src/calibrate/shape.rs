@@ -2,7 +2,7 @@
 //! once, each against the embedded server, whatever URL the configuration names. This file must not
 //! know how a load is run.
 
-use crate::config::{Arrival, Config, Dataset, Embedded};
+use crate::config::{Arrival, Config, Dataset, Embedded, Over};
 use crate::server::vllm::VLLM;
 use crate::units;
 
@@ -56,6 +56,7 @@ pub(super) fn own(given: &Config, common: Common) -> Shape {
         *ramp_s = ramp_s.min(common.duration_s * share);
         (streams, ramp) = (Some(*users), *ramp_s);
     }
+    squeeze(&mut config.load.arrival, common.duration_s);
     spread(&mut config, common);
     Shape {
         name: "as configured".to_owned(),
@@ -64,6 +65,25 @@ pub(super) fn own(given: &Config, common: Common) -> Shape {
         tokens_per_second: (!is_embedded).then_some(common.tokens_per_second),
         ramp_s: ramp,
         config,
+    }
+}
+
+/// A load that changes in time, within the level's time.
+fn squeeze(arrival: &mut Arrival, duration_s: f64) {
+    match arrival {
+        Arrival::UserStages { stages } => {
+            let share = duration_s / stages.iter().map(|s| s.duration_s).sum::<f64>();
+            for stage in stages {
+                stage.duration_s *= share;
+                stage.ramp_s *= share;
+            }
+        }
+        Arrival::RateStages { stages } => {
+            let share = duration_s / stages.iter().map(|s| s.duration_s).sum::<f64>();
+            stages.iter_mut().for_each(|stage| stage.duration_s *= share);
+        }
+        Arrival::RateRamp { over, .. } => *over = Over::Seconds(duration_s),
+        _ => {}
     }
 }
 
@@ -114,7 +134,7 @@ fn engine(given: &Config, common: Common) -> Embedded {
         Dataset::Random { input_len, output_len, range_ratio } => {
             (2.0 * (1.0 + range_ratio) * (f64::from(input_len) + f64::from(output_len))) as u32
         }
-        Dataset::Sharegpt { .. } | Dataset::Jsonl { .. } => 0,
+        Dataset::Sharegpt { .. } | Dataset::Jsonl { .. } | Dataset::Trace(_) => 0,
     };
     Embedded {
         seed: given.seed,
@@ -149,14 +169,15 @@ fn spread(config: &mut Config, common: Common) {
 
 fn in_words(config: &Config, duration_s: f64) -> String {
     let seconds = |s: f64| format!("{} s", (s * 10.0).round() / 10.0);
-    let arrival = match config.load.arrival {
-        Arrival::Closed { users, ramp_s } => {
+    let arrival = match &config.load.arrival {
+        &Arrival::Closed { users, ramp_s } => {
             let ramp =
                 if ramp_s > 0.0 { format!(", ramped over {}", seconds(ramp_s)) } else { String::new() };
             format!("closed loop of {}{ramp}", units::count(u64::from(users)))
         }
         Arrival::Constant { rate_rps } => format!("constant arrivals, {rate_rps} requests/s"),
         Arrival::Poisson { rate_rps } => format!("Poisson arrivals, {rate_rps} requests/s"),
+        other => other.words(),
     };
     let requests = config.load.requests.map_or_else(String::new, |n| format!(" or {n} requests"));
     format!("{arrival}; {}{requests}", seconds(duration_s))

@@ -197,7 +197,12 @@ fn misplaced(file: &File, check: &mut Check<'_>) {
     for (field, given) in [
         ("load.users", load.users.is_some()),
         ("load.ramp_s", load.ramp_s.is_some()),
+        ("load.ramp_down_s", load.ramp_down_s.is_some()),
         ("load.request_rate", load.request_rate.is_some()),
+        ("load.burstiness", load.burstiness.is_some()),
+        ("load.ramp_up_strategy", load.ramp_up_strategy.is_some()),
+        ("load.stages", load.stages.is_some()),
+        ("load.self_timed", load.self_timed.is_some()),
         ("load.arrival", load.arrival.is_some()),
         ("load.max_concurrency", load.max_concurrency.is_some()),
         ("load.requests", load.requests.is_some()),

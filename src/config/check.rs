@@ -73,12 +73,14 @@ impl Limits {
         Self { least, most, above: true, unit }
     }
 
-    fn hold(&self, value: f64) -> bool {
+    /// Whether a number makes sense.
+    pub fn hold(&self, value: f64) -> bool {
         // NaN fails both comparisons.
         (if self.above { value > self.least } else { value >= self.least }) && value <= self.most
     }
 
-    fn words(&self) -> String {
+    /// What does, for "expected …".
+    pub fn words(&self) -> String {
         let Self { least, most, above, unit } = self;
         let unit = if unit.is_empty() { String::new() } else { format!(" ({unit})") };
         if *above {

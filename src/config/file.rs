@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use super::{Connections, LogFormat, Stamps};
+use super::{Change, Connections, LogFormat, Stamps};
 use crate::record::Endpoint;
 use crate::record::audit::Warmth;
 use crate::record::slo::Slo;
@@ -105,6 +105,10 @@ pub struct Workload {
     pub random_input_len: Option<u32>,
     pub random_output_len: Option<u32>,
     pub range_ratio: Option<f64>,
+    pub trace_start_s: Option<f64>,
+    pub trace_end_s: Option<f64>,
+    #[serde(deserialize_with = "section")]
+    pub timed_trace: TimedTrace,
     pub max_tokens: Option<u32>,
     pub temperature: Option<f64>,
     pub top_p: Option<f64>,
@@ -122,6 +126,23 @@ pub enum DatasetName {
     #[serde(alias = "custom")]
     Jsonl,
     Random,
+    Mooncake,
+    #[serde(rename = "timed-trace", alias = "timed_trace")]
+    TimedTrace,
+    Azure,
+    Burstgpt,
+}
+
+/// `workload.timed_trace`: what `--dataset-name timed-trace` reads.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TimedTrace {
+    pub sec_multiplier: Option<f64>,
+    pub chunk_hash_size: Option<u32>,
+    pub label_timestamp: Option<String>,
+    pub label_input_length: Option<String>,
+    pub label_output_length: Option<String>,
+    pub label_hash_ids: Option<String>,
 }
 
 /// `load:` when and how to send.
@@ -130,8 +151,16 @@ pub enum DatasetName {
 pub struct Load {
     pub users: Option<u32>,
     pub ramp_s: Option<f64>,
+    pub ramp_down_s: Option<f64>,
     pub request_rate: Option<Rate>,
     pub arrival: Option<ArrivalName>,
+    pub burstiness: Option<f64>,
+    pub ramp_up_strategy: Option<Change>,
+    pub ramp_up_start_rps: Option<f64>,
+    pub ramp_up_end_rps: Option<f64>,
+    pub stages: Option<Vec<Stage>>,
+    pub self_timed: Option<bool>,
+    pub trace_speed: Option<f64>,
     pub requests: Option<u64>,
     pub duration_s: Option<f64>,
     pub grace_period_s: Option<f64>,
@@ -147,6 +176,20 @@ pub struct Load {
     pub request_id_prefix: Option<String>,
 }
 
+/// One of `load.stages`: users, or a rate.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Stage {
+    pub users: Option<u32>,
+    pub ramp_s: Option<f64>,
+    pub rate: Option<f64>,
+    pub to_rate: Option<f64>,
+    pub ramp: Option<Change>,
+    pub arrival: Option<ArrivalName>,
+    pub burstiness: Option<f64>,
+    pub duration_s: Option<f64>,
+}
+
 /// One value as it is written: `2` and `0-3` alike.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Scalar(pub String);
@@ -157,6 +200,7 @@ pub struct Scalar(pub String);
 pub enum ArrivalName {
     Poisson,
     Constant,
+    Gamma,
 }
 
 /// Requests per second; `inf` means all at once.

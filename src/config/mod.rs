@@ -3,6 +3,7 @@
 //! it, and `validate` turns the two into this. Nothing below this module sees a raw flag or a YAML key.
 
 mod args;
+mod arrival;
 mod audit;
 mod check;
 mod cpus;
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use self::args::normalise_args;
+pub use self::arrival::{Arrival, Change, Gaps, Over, RateStage, Times, UserStage};
 pub use self::cpus::CpuList;
 pub use self::embedded::{from_flags as embedded_from_flags, to_flags as embedded_to_flags};
 pub use self::hops::hop_of;
@@ -280,6 +282,58 @@ pub enum Dataset {
     Jsonl { path: PathBuf },
     /// Synthetic words; about `input_len` tokens each by the rule in `workload::synthetic`.
     Random { input_len: u32, output_len: u32, range_ratio: f64 },
+    /// Requests that were made somewhere at some time: their lengths, and when they came.
+    Trace(Trace),
+}
+
+/// A trace of requests, and how to read it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trace {
+    pub path: PathBuf,
+    pub format: TraceFormat,
+    /// Only what came from here on, and before there, in seconds since the trace's first request.
+    pub start_s: f64,
+    pub end_s: Option<f64>,
+    /// Of a `timed-trace`: how many seconds one unit of its time stamps is …
+    pub sec_multiplier: f64,
+    /// … how many tokens a hash id stands for (512 in Mooncake's) …
+    pub block_tokens: u32,
+    /// … and what its fields are called.
+    pub fields: TraceFields,
+}
+
+/// Formats of traces.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TraceFormat {
+    /// JSON Lines, milliseconds.
+    Mooncake,
+    /// JSON Lines as `vllm bench serve --dataset-name timed_trace` reads them, seconds by default.
+    TimedTrace,
+    /// CSV of `TIMESTAMP,ContextTokens,GeneratedTokens`, dates.
+    Azure,
+    /// CSV of `Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type`, seconds.
+    Burstgpt,
+}
+
+/// Names of fields.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct TraceFields {
+    pub timestamp: String,
+    pub input_length: String,
+    pub output_length: String,
+    pub hash_ids: String,
+}
+
+impl Default for TraceFields {
+    fn default() -> Self {
+        Self {
+            timestamp: "timestamp".to_owned(),
+            input_length: "input_length".to_owned(),
+            output_length: "output_length".to_owned(),
+            hash_ids: "hash_ids".to_owned(),
+        }
+    }
 }
 
 /// When and how to send.
@@ -335,18 +389,6 @@ pub enum Connections {
     Cold,
     /// A new one for each request, on the clock, closed after it.
     PerRequest,
-}
-
-/// The law of arrivals.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Arrival {
-    /// Closed loop: `users`, started evenly over `ramp_s`; each sends when its last request ended.
-    Closed { users: u32, ramp_s: f64 },
-    /// Open loop, evenly spaced.
-    Constant { rate_rps: f64 },
-    /// Open loop, exponential gaps.
-    Poisson { rate_rps: f64 },
 }
 
 /// What to record of the server's side.

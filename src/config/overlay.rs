@@ -2,8 +2,10 @@
 //! replaces the file's users). Values are not checked here: that is `validate`'s business.
 
 use super::check::Origins;
-use super::file::{ArrivalName, DatasetName, File, Metrics, Otlp, OtlpChoice, Rate, Scalar};
-use super::{Connections, Stamps};
+use super::file::{
+    ArrivalName, DatasetName, File, Load, Metrics, Otlp, OtlpChoice, Rate, Scalar, TimedTrace,
+};
+use super::{Change, Connections, Stamps};
 use super::{hops, slo};
 use crate::cli::{self, RunArgs};
 
@@ -53,11 +55,19 @@ fn workload(flags: &cli::WorkloadArgs, file: &mut File, origins: &mut Origins) {
         cli::DatasetName::Sharegpt => DatasetName::Sharegpt,
         cli::DatasetName::Random => DatasetName::Random,
         cli::DatasetName::Jsonl => DatasetName::Jsonl,
+        cli::DatasetName::Mooncake => DatasetName::Mooncake,
+        cli::DatasetName::TimedTrace => DatasetName::TimedTrace,
+        cli::DatasetName::Azure => DatasetName::Azure,
+        cli::DatasetName::Burstgpt => DatasetName::Burstgpt,
     });
     if name.is_some_and(|name| into.dataset != Some(name)) || flags.dataset_path.is_some() {
         // Another dataset: what the file says about its own does not apply.
         (into.dataset, into.path) = (None, None);
         (into.random_input_len, into.random_output_len, into.range_ratio) = (None, None, None);
+        (into.trace_start_s, into.trace_end_s) = (None, None);
+        into.timed_trace = TimedTrace::default();
+        // Times are only in the file's own trace.
+        (file.load.self_timed, file.load.trace_speed) = (None, None);
     }
     origins.set("workload.dataset", "--dataset-name", name, &mut into.dataset);
     origins.set("workload.path", "--dataset-path", flags.dataset_path.clone(), &mut into.path);
@@ -101,6 +111,8 @@ fn workload(flags: &cli::WorkloadArgs, file: &mut File, origins: &mut Origins) {
         origins.set("workload.max_tokens", flag, length, &mut into.max_tokens);
     }
 
+    trace(&flags.trace, file, origins);
+    let into = &mut file.workload;
     origins.set("workload.temperature", "--temperature", flags.temperature, &mut into.temperature);
     origins.set("workload.top_p", "--top-p", flags.top_p, &mut into.top_p);
     origins.set(
@@ -118,16 +130,7 @@ fn workload(flags: &cli::WorkloadArgs, file: &mut File, origins: &mut Origins) {
 
 fn load(flags: &cli::LoadArgs, file: &mut File, origins: &mut Origins) {
     let into = &mut file.load;
-    // One law of arrivals in place of another: what only the file's law needs goes with it.
-    if flags.users.is_some() {
-        (into.request_rate, into.arrival, into.max_concurrency) = (None, None, None);
-    }
-    if flags.request_rate.is_some() {
-        (into.users, into.ramp_s) = (None, None);
-    }
-    if flags.request_rate.is_some_and(f64::is_infinite) {
-        into.arrival = None;
-    }
+    in_place_of_the_files(flags, into);
     origins.set("load.users", "--users", flags.users, &mut into.users);
     if flags.max_concurrency.is_some() && flags.users.is_none() && into.users.is_some() {
         // The file's closed loop with another number of users.
@@ -145,8 +148,18 @@ fn load(flags: &cli::LoadArgs, file: &mut File, origins: &mut Origins) {
     let arrival = flags.arrival.map(|name| match name {
         cli::ArrivalName::Poisson => ArrivalName::Poisson,
         cli::ArrivalName::Constant => ArrivalName::Constant,
+        cli::ArrivalName::Gamma => ArrivalName::Gamma,
     });
+    // One of the two in place of the other.
+    if arrival.is_some_and(|name| name != ArrivalName::Gamma) {
+        into.burstiness = None;
+    }
+    if flags.burstiness.is_some() {
+        into.arrival = None;
+    }
     origins.set("load.arrival", "--arrival", arrival, &mut into.arrival);
+    origins.set("load.burstiness", "--burstiness", flags.burstiness, &mut into.burstiness);
+    shape(&flags.shape, into, origins);
     origins.set("load.duration_s", "--duration", flags.duration, &mut into.duration_s);
     origins.set("load.grace_period_s", "--grace-period", flags.grace_period, &mut into.grace_period_s);
     origins.set("load.timeout_s", "--timeout", flags.timeout, &mut into.timeout_s);
@@ -176,6 +189,80 @@ fn load(flags: &cli::LoadArgs, file: &mut File, origins: &mut Origins) {
     origins.set("load.stamps", "--stamps", stamps, &mut into.stamps);
     let prefix = flags.request_id_prefix.clone();
     origins.set("load.request_id_prefix", "--request-id-prefix", prefix, &mut into.request_id_prefix);
+}
+
+/// One law of arrivals in place of another: what only the file's law needs goes with it.
+fn in_place_of_the_files(flags: &cli::LoadArgs, into: &mut Load) {
+    let shape = &flags.shape;
+    let (users, rate) = (flags.users.is_some(), flags.request_rate.is_some());
+    let (ramp_up, replay) = (shape.ramp_up_strategy.is_some(), shape.self_timed);
+    if !(users || rate || ramp_up || replay) {
+        return;
+    }
+    into.stages = None;
+    if !users {
+        (into.users, into.ramp_s, into.ramp_down_s) = (None, None, None);
+    }
+    if !rate {
+        into.request_rate = None;
+    }
+    if !ramp_up {
+        (into.ramp_up_strategy, into.ramp_up_start_rps, into.ramp_up_end_rps) = (None, None, None);
+    }
+    if !replay {
+        (into.self_timed, into.trace_speed) = (None, None);
+    }
+    if users {
+        into.max_concurrency = None;
+    }
+    if !(ramp_up || flags.request_rate.is_some_and(f64::is_finite)) {
+        (into.arrival, into.burstiness) = (None, None);
+    }
+}
+
+fn shape(flags: &cli::ShapeArgs, into: &mut Load, origins: &mut Origins) {
+    origins.set("load.ramp_down_s", "--ramp-down-s", flags.ramp_down_s, &mut into.ramp_down_s);
+    let strategy = flags.ramp_up_strategy.map(|name| match name {
+        cli::ChangeName::Linear => Change::Linear,
+        cli::ChangeName::Exponential => Change::Exponential,
+    });
+    origins.set("load.ramp_up_strategy", "--ramp-up-strategy", strategy, &mut into.ramp_up_strategy);
+    let (start, end) = (flags.ramp_up_start_rps, flags.ramp_up_end_rps);
+    origins.set("load.ramp_up_start_rps", "--ramp-up-start-rps", start, &mut into.ramp_up_start_rps);
+    origins.set("load.ramp_up_end_rps", "--ramp-up-end-rps", end, &mut into.ramp_up_end_rps);
+    let (on, off) = (flags.self_timed.then_some(true), flags.no_self_timed.then_some(false));
+    origins.set("load.self_timed", "--self-timed", on, &mut into.self_timed);
+    origins.set("load.self_timed", "--no-self-timed", off, &mut into.self_timed);
+    origins.set("load.trace_speed", "--trace-speed", flags.trace_speed, &mut into.trace_speed);
+}
+
+fn trace(flags: &cli::TraceArgs, file: &mut File, origins: &mut Origins) {
+    let into = &mut file.workload;
+    origins.set("workload.trace_start_s", "--trace-start", flags.trace_start, &mut into.trace_start_s);
+    origins.set("workload.trace_end_s", "--trace-end", flags.trace_end, &mut into.trace_end_s);
+    let of = &mut into.timed_trace;
+    origins.set(
+        "workload.timed_trace.sec_multiplier",
+        "--timed-trace-sec-multiplier",
+        flags.timed_trace_sec_multiplier,
+        &mut of.sec_multiplier,
+    );
+    origins.set(
+        "workload.timed_trace.chunk_hash_size",
+        "--timed-trace-chunk-hash-size",
+        flags.timed_trace_chunk_hash_size,
+        &mut of.chunk_hash_size,
+    );
+    let (label, from) = ("workload.timed_trace.label_timestamp", flags.timed_trace_label_timestamp.clone());
+    origins.set(label, "--timed-trace-label-timestamp", from, &mut of.label_timestamp);
+    let (label, from) =
+        ("workload.timed_trace.label_input_length", flags.timed_trace_label_input_length.clone());
+    origins.set(label, "--timed-trace-label-input-length", from, &mut of.label_input_length);
+    let (label, from) =
+        ("workload.timed_trace.label_output_length", flags.timed_trace_label_output_length.clone());
+    origins.set(label, "--timed-trace-label-output-length", from, &mut of.label_output_length);
+    let (label, from) = ("workload.timed_trace.label_hash_ids", flags.timed_trace_label_hash_ids.clone());
+    origins.set(label, "--timed-trace-label-hash-ids", from, &mut of.label_hash_ids);
 }
 
 fn observe(flags: &cli::ObserveArgs, file: &mut File, origins: &mut Origins) {

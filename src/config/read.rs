@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde_saphyr::Error as Yaml;
 
-use super::file::{Audit, Embedded, File, Hop, Load, Observe, Otlp, Target, Workload};
+use super::file::{Audit, Embedded, File, Hop, Load, Observe, Otlp, Stage, Target, TimedTrace, Workload};
 use super::suggest::nearest;
 use crate::error::{Failure, usage};
 use crate::record::slo::Slo;
@@ -168,13 +168,15 @@ fn for_syntax(said: &str) -> Option<String> {
 }
 
 /// Every section with its keys.
-fn sections() -> [(&'static str, &'static [&'static str]); 10] {
+fn sections() -> [(&'static str, &'static [&'static str]); 12] {
     [
         ("", keys::<File>()),
         ("target", keys::<Target>()),
         ("embedded", keys::<Embedded>()),
         ("workload", keys::<Workload>()),
+        ("workload.timed_trace", keys::<TimedTrace>()),
         ("load", keys::<Load>()),
+        ("load.stages", keys::<Stage>()),
         ("observe", keys::<Observe>()),
         ("observe.otlp", keys::<Otlp>()),
         ("hops", keys::<Hop>()),

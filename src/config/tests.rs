@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod shapes;
+
 use std::path::Path;
 
 use proptest::prelude::*;
@@ -373,10 +375,6 @@ fn a_workload_that_cannot_be_is_refused() {
     error: `--num-prompts`: 100000 random prompts of 100000 tokens do not fit in memory
     hint: ask for fewer distinct prompts with --samples; they are then repeated
     ");
-    insta::assert_snapshot!(refused("load: {request_rate: 3}", "--burstiness 0.5"), @r"
-    error: `--burstiness`: expected 1 (poisson) or inf (constant), found 0.5
-    hint: gamma arrivals are not offered in this version
-    ");
 }
 
 // ── what is accepted ──
@@ -385,7 +383,7 @@ fn a_workload_that_cannot_be_is_refused() {
 fn without_anything_it_is_what_vllm_bench_does() {
     let config = config("", "--base-url http://gpu:8000/ --model m");
     assert_eq!(config.target.base_url.as_deref(), Some("http://gpu:8000"));
-    assert_eq!(config.load.arrival, Arrival::Closed { users: 1000, ramp_s: 0.0 });
+    assert_eq!(config.load.arrival, Arrival::Burst);
     assert_eq!((config.load.requests, config.workload.samples), (Some(1000), Some(1000)));
     assert!(matches!(config.workload.dataset, Dataset::Random { input_len: 1024, output_len: 128, .. }));
     assert!((config.load.grace_period_s - config.load.timeout_s).abs() < f64::EPSILON);
@@ -409,15 +407,18 @@ fn laws_of_arrivals() {
     );
     assert_eq!(law(file, "--request-rate 5 --burstiness inf"), (Arrival::Constant { rate_rps: 5.0 }, None));
     assert_eq!(law(file, "--request-rate inf --max-concurrency 3"), closed(3, 0.0));
-    assert_eq!(law(file, "--request-rate inf --num-prompts 7"), closed(7, 0.0));
+    assert_eq!(law(file, "--request-rate inf --num-prompts 7"), (Arrival::Burst, None));
     assert_eq!(law("", "--max-concurrency 3 --burstiness 1.0"), closed(3, 0.0));
-    assert_eq!(law("", "--num-prompts 7 --request-rate inf"), closed(7, 0.0));
+    assert_eq!(law("", "--num-prompts 7 --request-rate inf"), (Arrival::Burst, None));
     let open = "load: {request_rate: 2.5, arrival: constant, requests: 10}";
     assert_eq!(law(open, ""), (Arrival::Constant { rate_rps: 2.5 }, None));
     assert_eq!(law(open, "--users 4"), closed(4, 0.0));
     assert_eq!(law(open, "--arrival poisson"), (Arrival::Poisson { rate_rps: 2.5 }, None));
     for infinite in ["inf", ".inf", "+.inf", "\"inf\""] {
-        assert_eq!(law(&format!("load: {{request_rate: {infinite}, requests: 6}}"), ""), closed(6, 0.0));
+        assert_eq!(
+            law(&format!("load: {{request_rate: {infinite}, requests: 6}}"), ""),
+            (Arrival::Burst, None)
+        );
     }
 }
 
@@ -614,6 +615,7 @@ proptest! {
             match config.load.arrival {
                 Arrival::Closed { users, ramp_s } => prop_assert!(users > 0 && ramp_s >= 0.0 && ramp_s <= duration),
                 Arrival::Constant { rate_rps } | Arrival::Poisson { rate_rps } => prop_assert!(rate_rps > 0.0 && rate_rps.is_finite()),
+                other => prop_assert_eq!(other, Arrival::Burst),
             }
         }
     }

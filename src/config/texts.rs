@@ -2,7 +2,7 @@
 //! Here alone the text of a flag, rather than its value, can be wrong.
 
 use super::check::Check;
-use super::file::{ArrivalName, File};
+use super::file::File;
 use crate::cli::{self, RunArgs};
 use crate::record::Endpoint;
 
@@ -45,7 +45,6 @@ pub fn lay(flags: &RunArgs, file: &mut File, check: &mut Check<'_>) {
         }
     }
     super::slo::lay(&flags.slo, &mut file.slo, check);
-    burstiness(&flags.load, file, check);
     endpoint(&flags.target, file, check);
 }
 
@@ -84,32 +83,5 @@ fn api_of(path: &str) -> Option<Endpoint> {
         Some(Endpoint::Completions)
     } else {
         None
-    }
-}
-
-/// `--burstiness` in the two values that name a law offered here. With an infinite rate it has no
-/// meaning, there as here.
-fn burstiness(flags: &cli::LoadArgs, file: &mut File, check: &mut Check<'_>) {
-    let Some(shape) = flags.burstiness else {
-        return;
-    };
-    let by_shape = if (shape - 1.0).abs() < f64::EPSILON {
-        ArrivalName::Poisson
-    } else if shape == f64::INFINITY {
-        ArrivalName::Constant
-    } else {
-        let message = format!("expected 1 (poisson) or inf (constant), found {shape}");
-        check.problem("--burstiness", message, "gamma arrivals are not offered in this version");
-        return;
-    };
-    if file.load.request_rate.is_some_and(|rate| rate.0.is_finite()) {
-        if flags.arrival.is_some() && file.load.arrival != Some(by_shape) {
-            check.problem(
-                "--burstiness",
-                "says another law of arrivals than `--arrival`",
-                "give one of them",
-            );
-        }
-        file.load.arrival = Some(by_shape);
     }
 }

@@ -7,12 +7,19 @@ use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::arrival::user_start_s;
+use super::arrival::{Shift, shifts, user_start_s};
 use super::connections::{AHEAD_S, Connected};
 use super::pause::Pause;
 use super::{Plan, Shared, pace};
 use crate::clock::UnixNs;
 use crate::config::{Arrival, Connections};
+
+/// A stay of a user: when it begins, who says so, and when it is over.
+struct Stay {
+    start: UnixNs,
+    started: oneshot::Receiver<()>,
+    until: Option<UnixNs>,
+}
 
 /// Starts every user; the first of them use the connections that are `ready`.
 pub(super) fn start(
@@ -22,57 +29,76 @@ pub(super) fn start(
     shared: &Arc<Shared>,
 ) -> anyhow::Result<JoinSet<()>> {
     let mut tasks = JoinSet::new();
-    let Arrival::Closed { users, ramp_s } = plan.load.arrival else { return Ok(tasks) };
     let mut ready = ready.into_iter();
     let mut starts = Vec::new();
-    for user in 0..users {
-        let own = plan.leg.as_ref().and_then(|leg| leg.starts_s.get(user as usize).copied());
-        let start = begun.plus_seconds(own.unwrap_or_else(|| user_start_s(user, users, ramp_s)));
-        let (go, started) = oneshot::channel();
-        starts.push((start, go));
-        tasks.spawn(one_user(Arc::clone(shared), user, (start, started), ready.next()));
+    for user in 0..plan.load.arrival.users().unwrap_or(0) {
+        let mut stays = Vec::new();
+        for Shift { from_s, until_s } in stays_of(plan, user) {
+            let (go, started) = oneshot::channel();
+            let start = begun.plus_seconds(from_s);
+            starts.push((start, go));
+            let until = until_s.is_finite().then(|| begun.plus_seconds(until_s));
+            stays.push(Stay { start, started, until });
+        }
+        tasks.spawn(one_user(Arc::clone(shared), user, stays, ready.next()));
     }
+    // Those of one user are in order, but other users' lie between them.
+    starts.sort_by_key(|(start, _)| *start);
     pace::at_their_times(starts, plan.load.affinity.clone(), shared.closing.clone())?;
     Ok(tasks)
 }
 
-async fn one_user(
-    shared: Arc<Shared>,
-    user: u32,
-    (start, started): (UnixNs, oneshot::Receiver<()>),
-    mut kept: Option<Connected>,
-) {
+/// When a user is there, in seconds from the begin.
+fn stays_of(plan: &Plan, user: u32) -> Vec<Shift> {
+    let for_good = |from_s| vec![Shift { from_s, until_s: f64::INFINITY }];
+    if let Some(own) = plan.leg.as_ref().and_then(|leg| leg.starts_s.get(user as usize)) {
+        return for_good(*own);
+    }
+    match &plan.load.arrival {
+        Arrival::Closed { users, ramp_s } => for_good(user_start_s(user, *users, *ramp_s)),
+        Arrival::UserStages { stages } => shifts(stages, user),
+        _ => Vec::new(),
+    }
+}
+
+async fn one_user(shared: Arc<Shared>, user: u32, stays: Vec<Stay>, mut kept: Option<Connected>) {
     let mut pause = Pause::default();
-    let begun = async {
-        // Opened ahead of the start; what is lacking then is waited for below, off the clock all the same.
-        if kept.is_none() && shared.connections == Connections::Warm && shared.has_more(0) {
-            tokio::time::sleep(start.plus_seconds(-AHEAD_S).remaining()).await;
-            kept = shared.ready(None, &mut pause).await;
-        }
-        // Closed without a word, it is over, which is looked at below.
-        let _ = started.await;
-    };
-    if unless(&shared, begun).await.is_none() {
-        return;
-    }
-    shared.tellings.live.users.fetch_add(1, Ordering::Relaxed);
-    let mut free = UnixNs::now().min(start);
     let mut sent = 0;
-    while !shared.closing.is_cancelled() && shared.has_more(sent) {
-        // Before the request is counted: one that is given up while it waits was never there.
-        let Some(connected) = unless(&shared, shared.ready(kept.take(), &mut pause)).await else { break };
-        let Some(request) = shared.next(Some((user, sent))) else { break };
-        sent += 1;
-        let (again, status, done) = shared.send(connected, request, free).await;
-        (kept, free) = (again, done);
-        if let Some(pause) = pause.after(status) {
-            if unless(&shared, tokio::time::sleep(pause)).await.is_none() {
-                break;
+    // When its last request was done: it may still have been at it when its next stay began.
+    let mut done_last: Option<UnixNs> = None;
+    for Stay { start, started, until } in stays {
+        let begun = async {
+            // Opened ahead of the start; what is lacking then is waited for below, off the clock all the same.
+            kept = kept.take().and_then(Connected::if_usable);
+            if kept.is_none() && shared.connections == Connections::Warm && shared.has_more(sent) {
+                tokio::time::sleep(start.plus_seconds(-AHEAD_S).remaining()).await;
+                kept = shared.ready(None, &mut pause).await;
             }
-            free = UnixNs::now();
+            // Closed without a word, it is over, which is looked at below.
+            let _ = started.await;
+        };
+        if unless(&shared, begun).await.is_none() {
+            return;
         }
+        shared.tellings.live.users.fetch_add(1, Ordering::Relaxed);
+        let mut free = UnixNs::now().min(start).max(done_last.unwrap_or(start));
+        let is_there = || until.is_none_or(|until| UnixNs::now() < until);
+        while !shared.closing.is_cancelled() && shared.has_more(sent) && is_there() {
+            // Before the request is counted: one that is given up while it waits was never there.
+            let Some(connected) = unless(&shared, shared.ready(kept.take(), &mut pause)).await else { break };
+            let Some(request) = shared.next(Some((user, sent))) else { break };
+            sent += 1;
+            let (again, status, done) = shared.send(connected, request, free).await;
+            (kept, free, done_last) = (again, done, Some(done));
+            if let Some(pause) = pause.after(status) {
+                if unless(&shared, tokio::time::sleep(pause)).await.is_none() {
+                    break;
+                }
+                free = UnixNs::now();
+            }
+        }
+        shared.tellings.live.users.fetch_sub(1, Ordering::Relaxed);
     }
-    shared.tellings.live.users.fetch_sub(1, Ordering::Relaxed);
 }
 
 /// `None` when sending ended first.

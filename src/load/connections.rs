@@ -13,7 +13,7 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use super::Shared;
-use super::arrival::user_start_s;
+use super::arrival::{shifts, user_start_s};
 use super::client::NO_PORT;
 use super::pause::Pause;
 use crate::clock::UnixNs;
@@ -80,12 +80,11 @@ impl Connected {
 
 /// Idle connections that an open loop of this load keeps ready: what it needs in the next half second.
 pub(super) fn spare(load: &Load) -> usize {
-    let (Connections::Warm, Arrival::Constant { rate_rps } | Arrival::Poisson { rate_rps }) =
-        (load.connections, load.arrival)
-    else {
+    // After a burst nothing more is needed.
+    if load.connections != Connections::Warm || !load.arrival.is_open() || load.arrival == Arrival::Burst {
         return 0;
-    };
-    let soon = (rate_rps * AHEAD_S).ceil() as u64;
+    }
+    let soon = load.arrival.most_within(AHEAD_S);
     let most = load.max_concurrency.map_or(u64::MAX, u64::from).min(load.requests.unwrap_or(u64::MAX));
     soon.min(most).clamp(1, MOST_SPARE) as usize
 }
@@ -93,14 +92,19 @@ pub(super) fn spare(load: &Load) -> usize {
 /// Connections to open before the load begins: those of the users who start within [`AHEAD_S`], or the
 /// spare ones of an open loop.
 pub(super) fn before_the_start(load: &Load) -> u32 {
-    match (load.connections, load.arrival) {
-        (Connections::Cold | Connections::PerRequest, _) => 0,
-        (Connections::Warm, Arrival::Closed { users, ramp_s }) => {
-            let with_requests = u32::try_from(load.requests.unwrap_or(u64::MAX)).unwrap_or(u32::MAX);
-            let soon = (0..users).take_while(|&u| user_start_s(u, users, ramp_s) < AHEAD_S);
-            (soon.count() as u32).min(with_requests)
-        }
-        (Connections::Warm, _) => spare(load) as u32,
+    if load.connections != Connections::Warm {
+        return 0;
+    }
+    let with_requests = u32::try_from(load.requests.unwrap_or(u64::MAX)).unwrap_or(u32::MAX);
+    let soon = |user: &u32| match &load.arrival {
+        Arrival::Closed { users, ramp_s } => user_start_s(*user, *users, *ramp_s) < AHEAD_S,
+        Arrival::UserStages { stages } => shifts(stages, *user).first().is_some_and(|s| s.from_s < AHEAD_S),
+        _ => false,
+    };
+    match load.arrival.users() {
+        Some(users) => ((0..users).take_while(soon).count() as u32).min(with_requests),
+        None if load.arrival == Arrival::Burst => with_requests.min(load.max_concurrency.unwrap_or(u32::MAX)),
+        None => spare(load) as u32,
     }
 }
 
@@ -230,7 +234,7 @@ pub(super) mod tests {
     use std::net::TcpListener;
 
     use super::*;
-    use crate::config::Stamps;
+    use crate::config::{Stamps, UserStage};
 
     /// A connection, and what keeps it open on the other side.
     pub(in crate::load) async fn connected() -> (Connected, std::net::TcpStream) {
@@ -306,5 +310,12 @@ pub(super) mod tests {
         // One every 0.4 s: at 0 and 0.4 s.
         assert_eq!((of(50, 20.0, None), of(1, 20.0, None)), (2, 1));
         assert_eq!(before_the_start(&load(Arrival::Constant { rate_rps: 9.0 }, Connections::Warm)), 5);
+        let stage = |users, ramp_s| UserStage { users, duration_s: 10.0, ramp_s };
+        let stages = Arrival::UserStages { stages: vec![stage(4, 0.0), stage(9, 0.0)] };
+        assert_eq!(before_the_start(&load(stages, Connections::Warm)), 4);
+        // All that a burst needs, and no spare ones.
+        let burst = Load { requests: Some(700), ..load(Arrival::Burst, Connections::Warm) };
+        assert_eq!((before_the_start(&burst), spare(&burst)), (700, 0));
+        assert_eq!(before_the_start(&Load { max_concurrency: Some(8), ..burst }), 8);
     }
 }

@@ -2,7 +2,7 @@
 //! This file must not know what a part is for.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
@@ -16,8 +16,12 @@ use super::{
     Outcome, Plan, Shared, client, closed_loop, connections, join_all, open_loop, runtime, sleep_or_for_ever,
 };
 use crate::clock::UnixNs;
-use crate::config::{Arrival, Load};
+use crate::config::Load;
 use crate::record::Finished;
+
+/// A request of an open loop that is due before the end of sending may be sent so long after it: a few
+/// that were late by a moment would otherwise be missing.
+const OVERTIME_S: f64 = 0.1;
 
 /// One part of a load, sent.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +43,7 @@ pub fn run_legs<W: Send>(
 ) -> anyhow::Result<Outcome> {
     let tellings = Tellings { live, counters: Arc::new(Counters::default()), sink };
     let finisher = Finisher::start(tellings.clone())?;
-    let (mut unsent, mut refused_usage) = (0, 0);
+    let (mut unsent, mut refused_usage, mut last_due_unix_ns) = (0, 0, None);
     let mut span: Option<Sent> = None;
     let sent_all = runtime::run(load, async {
         let (mut watch, mut _watching) = (Some(watch), None);
@@ -54,6 +58,8 @@ pub fn run_legs<W: Send>(
             })
             .await?;
             unsent += shared.unsent.load(Ordering::Relaxed);
+            last_due_unix_ns =
+                Some(UnixNs(shared.last_due_unix_ns.load(Ordering::Relaxed))).filter(|t| t.0 > 0);
             refused_usage += shared.refused_usage.load(Ordering::Relaxed);
             span = Some(Sent { begun_unix_ns: span.map_or(sent.begun_unix_ns, |s| s.begun_unix_ns), ..sent });
             last = Some(sent);
@@ -69,6 +75,7 @@ pub fn run_legs<W: Send>(
         ended_unix_ns: span.ended_unix_ns,
         sent: tellings.live.sent.load(Ordering::Relaxed),
         unsent,
+        last_due_unix_ns,
         refused_usage,
         connections: tellings.counters.read(),
         threads: runtime::threads(load),
@@ -77,10 +84,6 @@ pub fn run_legs<W: Send>(
 }
 
 fn shared(plan: &Plan, finisher: &Finisher, tellings: &Tellings, interrupt: &CancellationToken) -> Shared {
-    let users = match plan.load.arrival {
-        Arrival::Closed { users, .. } => users,
-        _ => 0,
-    };
     Shared {
         client: client(plan),
         requests: Arc::clone(&plan.requests),
@@ -92,9 +95,10 @@ fn shared(plan: &Plan, finisher: &Finisher, tellings: &Tellings, interrupt: &Can
         next_index: AtomicU64::new(0),
         limit: plan.load.requests.unwrap_or(u64::MAX),
         requests_each: plan.leg.as_ref().map(|leg| leg.requests_each),
-        users,
+        users: plan.load.arrival.users().unwrap_or(0),
         refused_usage: AtomicU64::new(0),
         unsent: AtomicU64::new(0),
+        last_due_unix_ns: AtomicI64::new(0),
     }
 }
 
@@ -106,6 +110,8 @@ async fn one(
     ready: impl FnOnce(),
 ) -> anyhow::Result<Sent> {
     let grace = Duration::from_secs_f64(plan.load.grace_period_s);
+    let paced =
+        Offsets::new(&plan.load.arrival, plan.seed).map(|offsets| open_loop::ahead(plan, offsets, shared));
     let ahead = connections::before_the_start(&plan.load);
     let opened = tokio::select! {
         opened = connections::open_several(shared, ahead) => opened,
@@ -113,13 +119,14 @@ async fn one(
     };
     ready();
     let begun = UnixNs::now();
-    let mut tasks = match Offsets::new(plan.load.arrival, plan.seed) {
+    let overtime_s = if paced.is_some() { OVERTIME_S } else { 0.0 };
+    let mut tasks = match paced {
         None => closed_loop::start(plan, begun, opened, shared)?,
-        Some(offsets) => open_loop::start(plan, offsets, begun, opened, shared)?,
+        Some(paced) => open_loop::start(plan, paced, begun, opened, shared)?,
     };
     let sent = || Sent { begun_unix_ns: begun, ended_unix_ns: UnixNs::now() };
     // The end of sending: by time, by count (the tasks end by themselves), or by the user.
-    let time_left = plan.load.duration_s.map(|d| begun.plus_seconds(d).remaining());
+    let time_left = plan.load.duration_s.map(|d| begun.plus_seconds(d + overtime_s).remaining());
     tokio::select! {
         () = join_all(&mut tasks) => return Ok(sent()),
         () = sleep_or_for_ever(time_left) => {}

@@ -26,7 +26,7 @@ pub mod timing;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
@@ -79,8 +79,10 @@ pub struct Outcome {
     /// When the last request had ended.
     pub ended_unix_ns: UnixNs,
     pub sent: u64,
-    /// Scheduled, but still held back by the limit of concurrency when sending ended.
+    /// Due, but not sent when sending ended: held back by the limit of concurrency, or the client was late.
     pub unsent: u64,
+    /// When the last request of an open loop was due, sent or not.
+    pub last_due_unix_ns: Option<UnixNs>,
     /// Requests first refused for `continuous_usage_stats`, then sent again without it.
     pub refused_usage: u64,
     /// What the requests travelled on.
@@ -114,6 +116,8 @@ struct Shared {
     refused_usage: AtomicU64,
     /// Requests whose turn had not come when sending ended.
     unsent: AtomicU64,
+    /// When the last request of an open loop was due, sent or not; 0 for none.
+    last_due_unix_ns: AtomicI64,
 }
 
 /// Runs the load to its end, on a runtime of its own; finished requests go to `sink` as they end.

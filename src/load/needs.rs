@@ -27,11 +27,12 @@ pub fn reach(load: &Load, target: SocketAddr) -> anyhow::Result<Vec<String>> {
     Sources::check(&load.source_addresses, target)?;
     let Some(ports) = Ports::read(target, &load.source_addresses) else { return Ok(Vec::new()) };
     let few = ports.check(demand(load))?;
-    let rate = match (load.connections, load.arrival) {
-        (Connections::PerRequest, Arrival::Constant { rate_rps } | Arrival::Poisson { rate_rps }) => rate_rps,
-        _ => 0.0,
-    };
-    let opened = load.requests.unwrap_or(u64::MAX).min(arrivals(rate, load.duration_s));
+    if load.connections != Connections::PerRequest || !load.arrival.is_open() {
+        return Ok(few.into_iter().collect());
+    }
+    // The kernel holds a port for a minute: what counts is the rate within one.
+    let rate = load.arrival.most_within(ANSWER_S) as f64 / ANSWER_S;
+    let opened = load.requests.unwrap_or(u64::MAX).min(arrivals(load, load.duration_s));
     Ok(few.into_iter().chain(ports.check_turnover(opened, rate)).collect())
 }
 
@@ -50,25 +51,26 @@ pub fn outrun(load: &Load, target: SocketAddr, outcome: &Outcome) -> Option<Stri
 /// Connections open at one time.
 fn demand(load: &Load) -> Demand {
     let requests = load.requests.unwrap_or(u64::MAX);
-    match load.arrival {
-        Arrival::Closed { users, .. } => Demand { at_once: u64::from(users).min(requests), certain: true },
-        Arrival::Constant { rate_rps } | Arrival::Poisson { rate_rps } => {
-            let guess = arrivals(rate_rps, Some(load.duration_s.unwrap_or(ANSWER_S).min(ANSWER_S)));
-            let most = load.max_concurrency.map_or(guess, u64::from).min(requests);
-            Demand { at_once: most.saturating_add(spare(load) as u64), certain: false }
-        }
+    if let Some(users) = load.arrival.users() {
+        return Demand { at_once: u64::from(users).min(requests), certain: true };
     }
+    let guess = arrivals(load, Some(load.duration_s.unwrap_or(ANSWER_S).min(ANSWER_S)));
+    let most = load.max_concurrency.map_or(guess, u64::from).min(requests);
+    // All at once is no guess.
+    let certain = load.arrival == Arrival::Burst && load.max_concurrency.is_none();
+    Demand { at_once: most.saturating_add(spare(load) as u64), certain }
 }
 
 /// Arrivals within a time, about; without a time, no end of them.
-fn arrivals(rate_rps: f64, within_s: Option<f64>) -> u64 {
-    within_s.map_or(u64::MAX, |s| (rate_rps * s).ceil() as u64)
+fn arrivals(load: &Load, within_s: Option<f64>) -> u64 {
+    within_s.map_or(u64::MAX, |s| load.arrival.most_within(s))
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::config::Times;
     use crate::load::connections::tests::load;
 
     #[test]
@@ -80,13 +82,20 @@ mod tests {
             (at_once, certain)
         };
         let users = Arrival::Closed { users: 500, ramp_s: 9.0 };
-        assert_eq!((of(users, None, None), of(users, Some(20), None)), ((500, true), (20, true)));
+        assert_eq!((of(users.clone(), None, None), of(users, Some(20), None)), ((500, true), (20, true)));
         let rate = Arrival::Constant { rate_rps: 5.0 };
-        assert_eq!(of(rate, None, None), (300, false));
-        assert_eq!((of(rate, Some(20), None), of(rate, None, Some(8))), ((20, false), (8, false)));
+        assert_eq!(of(rate.clone(), None, None), (300, false));
+        assert_eq!(
+            (of(rate.clone(), Some(20), None), of(rate.clone(), None, Some(8))),
+            ((20, false), (8, false))
+        );
         // Those of the last half second are held ready beside.
         let warm = Load { duration_s: Some(10.0), ..load(rate, Connections::Warm) };
         assert_eq!(demand(&warm).at_once, 50 + 3);
+        assert_eq!(of(Arrival::Burst, Some(70), None), (70, true));
+        assert_eq!(of(Arrival::Burst, Some(70), Some(8)), (8, false));
+        let trace = Arrival::Trace { speed: 1.0, times: Times([0.0, 59.0, 61.0, 200.0].into()) };
+        assert_eq!(of(trace, None, None), (3, false));
     }
 
     #[test]

@@ -4,45 +4,82 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinSet;
 
 use super::arrival::Offsets;
 use super::client::Prepared;
 use super::connections::{Connected, spare};
+use super::pace::{Due, Paced};
 use super::pool::Pool;
-use super::{Plan, Shared, join_all, pace};
+use super::{Plan, Shared};
 use crate::clock::UnixNs;
+
+/// The first of a schedule, made ready before it begins: a burst's requests are then only sent.
+pub(super) fn ahead(plan: &Plan, offsets: Offsets, shared: &Arc<Shared>) -> Paced<impl Due + use<>> {
+    let end = plan.load.duration_s.unwrap_or(f64::INFINITY);
+    let offsets = offsets.take_while(move |&offset| offset < end);
+    Paced::new(Source { offsets, shared: Arc::clone(shared) })
+}
 
 /// Starts the schedule, with the connections that are `ready`.
 pub(super) fn start(
     plan: &Plan,
-    offsets: Offsets,
+    paced: Paced<impl Due>,
     begun: UnixNs,
     ready: Vec<Connected>,
     shared: &Arc<Shared>,
 ) -> anyhow::Result<JoinSet<()>> {
-    let end = plan.load.duration_s.unwrap_or(f64::INFINITY);
-    let offsets = offsets.take_while(move |&offset| offset < end);
-    let paced = pace::start(offsets, begun, plan.load.affinity.clone(), shared.closing.clone(), {
-        let shared = Arc::clone(shared);
-        move || shared.next(None)
-    })?;
+    // Held by every request; when none is left, the load has ended.
+    let (held, all_ended) = channel(1);
+    let pool = Arc::new(Pool::new(spare(&plan.load), ready));
     let dispatcher = Dispatcher {
-        pool: Arc::new(Pool::new(spare(&plan.load), ready)),
+        pool: Arc::clone(&pool),
         places: plan.load.max_concurrency.map(|n| Arc::new(Semaphore::new(n as usize))),
         shared: Arc::clone(shared),
+        _held: held,
     };
+    let runtime = Handle::current();
+    // Straight to the runtime's workers: each hand that a request goes through makes it later.
+    let go = move |request, scheduled| drop(runtime.spawn(dispatcher.clone().send(request, scheduled)));
+    paced.start(begun, plan.load.affinity.clone(), shared.closing.clone(), go)?;
     let mut tasks = JoinSet::new();
-    tasks.spawn(async move {
-        let keeper = Arc::clone(&dispatcher.pool).keep(Arc::clone(&dispatcher.shared));
-        tokio::select! {
-            () = dispatcher.dispatch(paced) => {}
-            () = keeper => {}
-        }
-    });
+    tasks.spawn(until_all_ended(pool.keep(Arc::clone(shared)), all_ended));
     Ok(tasks)
+}
+
+async fn until_all_ended(keeper: impl Future<Output = ()>, mut all_ended: Receiver<()>) {
+    tokio::select! {
+        _ = all_ended.recv() => {}
+        () = keeper => {}
+    }
+}
+
+/// The schedule and its requests.
+struct Source<I> {
+    offsets: I,
+    shared: Arc<Shared>,
+}
+
+impl<I: Iterator<Item = f64> + Send + 'static> Due for Source<I> {
+    fn next_s(&mut self) -> Option<f64> {
+        self.offsets.next()
+    }
+
+    fn request(&mut self) -> Option<Prepared> {
+        self.shared.next(None)
+    }
+
+    fn left(&self) -> u64 {
+        self.shared.limit.saturating_sub(self.shared.next_index.load(Ordering::Relaxed))
+    }
+
+    fn over(self, last_due: Option<UnixNs>, never_sent: u64) {
+        self.shared.unsent.fetch_add(never_sent, Ordering::Relaxed);
+        self.shared.last_due_unix_ns.store(last_due.map_or(0, |t| t.0), Ordering::Relaxed);
+    }
 }
 
 /// What requests of an open loop share.
@@ -52,19 +89,10 @@ struct Dispatcher {
     pool: Arc<Pool>,
     /// So many at once, if that is limited.
     places: Option<Arc<Semaphore>>,
+    _held: Sender<()>,
 }
 
 impl Dispatcher {
-    /// A task for each request as its time comes; returns when all have ended.
-    async fn dispatch(&self, mut paced: UnboundedReceiver<(Prepared, UnixNs)>) {
-        let mut tasks = JoinSet::new();
-        while let Some((request, scheduled)) = paced.recv().await {
-            while tasks.try_join_next().is_some() {}
-            tasks.spawn(self.clone().send(request, scheduled));
-        }
-        join_all(&mut tasks).await;
-    }
-
     async fn send(self, request: Prepared, scheduled: UnixNs) {
         let shared = &self.shared;
         let _place = match self.places {

@@ -1,11 +1,11 @@
 //! The pacing thread: wakes at each scheduled time with the precision of the kernel's timer, not of a
-//! runtime's wheel, and hands over the request of an open loop, or starts the user of a closed one.
-//! This file must not know what a request does.
+//! runtime's wheel, and starts the request of an open loop, or the user of a closed one. This file must
+//! not know what a request does.
 
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -16,29 +16,114 @@ use crate::config::CpuList;
 
 /// The longest sleep between two looks at `closing`.
 const LONGEST_SLEEP_NS: i64 = 100_000_000;
+/// Requests are made ready so long before their times, while there is nothing else to do …
+const AHEAD_S: f64 = 0.25;
+/// … and so many of them.
+const MOST_AHEAD: usize = 4096;
 
-/// Starts the thread, on the load's CPUs. Each item comes with its scheduled time, at (never before)
-/// that time; late ones are not dropped and not moved: their lateness shows as
-/// `started − scheduled`.
-pub(super) fn start(
-    offsets: impl Iterator<Item = f64> + Send + 'static,
-    begun: UnixNs,
-    cpus: Option<CpuList>,
-    closing: CancellationToken,
-    mut next: impl FnMut() -> Option<Prepared> + Send + 'static,
-) -> anyhow::Result<UnboundedReceiver<(Prepared, UnixNs)>> {
-    let (sender, receiver) = unbounded_channel();
-    on_its_thread(cpus, move || {
-        for offset in offsets {
-            let scheduled = begun.plus_seconds(offset);
-            // Made ready before its time, so that its time is the network's.
-            let Some(request) = next() else { return };
-            if !sleep_until(scheduled, &closing) || sender.send((request, scheduled)).is_err() {
+/// A schedule and what it sends.
+pub(super) trait Due: Send + 'static {
+    /// When the next one is due, in seconds from the begin; they never fall.
+    fn next_s(&mut self) -> Option<f64>;
+    /// The next request; `None` when there are no more.
+    fn request(&mut self) -> Option<Prepared>;
+    /// Requests that were not given out.
+    fn left(&self) -> u64;
+    /// Nothing more will be sent. `last_due`: when the last one was due that was sent or should have been;
+    /// `never_sent`: those that should have been.
+    fn over(self, last_due: Option<UnixNs>, never_sent: u64);
+}
+
+/// A schedule with its next requests, ready.
+pub(super) struct Paced<D> {
+    due: D,
+    ready: VecDeque<(Prepared, f64)>,
+    /// When the first is due that is not ready.
+    next_s: Option<f64>,
+    /// How long it took to make the last one ready.
+    took: Duration,
+}
+
+impl<D: Due> Paced<D> {
+    pub(super) fn new(mut due: D) -> Self {
+        let next_s = due.next_s();
+        let mut paced = Self { due, ready: VecDeque::new(), next_s, took: Duration::ZERO };
+        while paced.readies_one(AHEAD_S) {}
+        paced
+    }
+
+    /// Starts the thread, on the load's CPUs. `go` is called with each request at (never before) its time;
+    /// late ones are not dropped and not moved: their lateness shows as `started − scheduled`. What is due
+    /// when `closing` comes and was not given to `go` is counted.
+    pub(super) fn start(
+        mut self,
+        begun: UnixNs,
+        cpus: Option<CpuList>,
+        closing: CancellationToken,
+        mut go: impl FnMut(Prepared, UnixNs) + Send + 'static,
+    ) -> anyhow::Result<()> {
+        on_its_thread(cpus, move || {
+            let mut last_due = None;
+            loop {
+                self.readies(begun);
+                let Some((request, offset_s)) = self.ready.pop_front() else { break };
+                let scheduled = begun.plus_seconds(offset_s);
+                if !sleep_until(scheduled, &closing) {
+                    self.ready.push_front((request, offset_s));
+                    break;
+                }
+                last_due = Some(scheduled);
+                go(request, scheduled);
+            }
+            self.end(begun, last_due);
+        })
+    }
+
+    /// Makes one request ready at least, and others as far as there is time before the first is due.
+    fn readies(&mut self, begun: UnixNs) {
+        let Some(first_s) = self.ready.front().map(|(_, offset_s)| *offset_s).or(self.next_s) else { return };
+        let until_s = UnixNs::now().seconds_since(begun).max(first_s) + AHEAD_S;
+        let first = begun.plus_seconds(first_s);
+        while self.ready.is_empty() || first.remaining() > 2 * self.took {
+            if !self.readies_one(until_s) {
                 return;
             }
         }
-    })?;
-    Ok(receiver)
+    }
+
+    /// Makes the next request ready, if it is due by `until_s`, or if none is ready at all.
+    fn readies_one(&mut self, until_s: f64) -> bool {
+        let Some(next_s) = self.next_s else { return false };
+        if !self.ready.is_empty() && (next_s > until_s || self.ready.len() >= MOST_AHEAD) {
+            return false;
+        }
+        let begin = Instant::now();
+        let Some(request) = self.due.request() else {
+            self.next_s = None;
+            return false;
+        };
+        self.ready.push_back((request, next_s));
+        self.next_s = self.due.next_s();
+        self.took = begin.elapsed();
+        true
+    }
+
+    fn end(mut self, begun: UnixNs, mut last_due: Option<UnixNs>) {
+        let now = UnixNs::now();
+        let if_due = |offset_s: f64| Some(begun.plus_seconds(offset_s)).filter(|time| *time <= now);
+        let mut never_sent = 0;
+        for due in self.ready.iter().map_while(|(_, offset_s)| if_due(*offset_s)) {
+            (last_due, never_sent) = (Some(due), never_sent + 1);
+        }
+        let made = never_sent;
+        while never_sent - made < self.due.left()
+            && let Some(due) = self.next_s.and_then(if_due)
+        {
+            (last_due, never_sent) = (Some(due), never_sent + 1);
+            self.next_s = self.due.next_s();
+        }
+        self.due.over(last_due, never_sent);
+    }
 }
 
 /// Tells each of `starts`, which are in order, at its time; those that `closing` comes before are
@@ -62,10 +147,17 @@ pub(super) fn at_their_times(
 fn on_its_thread(cpus: Option<CpuList>, work: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
     let pinned = move || {
         affinity::pin(cpus.as_ref());
+        wake_on_time();
         work();
     };
     let thread = std::thread::Builder::new().name("tare-pace".to_owned()).spawn(pinned);
     thread.map(drop).context("could not start the pacing thread")
+}
+
+/// Linux lets a sleeping thread wake 50 µs late, to wake others with it; not this one.
+fn wake_on_time() {
+    #[cfg(target_os = "linux")]
+    let _ = nix::sys::prctl::set_timerslack(1);
 }
 
 /// False when `closing` was cancelled before the time came.
@@ -79,7 +171,7 @@ fn sleep_until(time: UnixNs, closing: &CancellationToken) -> bool {
         if left <= 0 {
             return true;
         }
-        // `clock_nanosleep` on Linux: the kernel's timer, awake some 50 µs late.
+        // `clock_nanosleep` on Linux: the kernel's timer.
         std::thread::sleep(Duration::from_nanos(left.min(LONGEST_SLEEP_NS) as u64));
     }
 }

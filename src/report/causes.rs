@@ -91,7 +91,10 @@ fn was_late(own: &OwnLag) -> bool {
 
 fn schedule(summary: &Summary, manifest: &Manifest) -> Option<String> {
     let at = |pointer: &str| manifest.config.pointer(pointer).filter(|value| !value.is_null());
-    let open = at("/load/arrival/rate_rps").is_some();
+    let asked = manifest.extra.get("asked").and_then(|asked| asked.get("is_open")?.as_bool());
+    // A burst is asked for at one moment, which no one can keep.
+    let burst = at("/load/arrival/kind").and_then(serde_json::Value::as_str) == Some("burst");
+    let open = asked.unwrap_or_else(|| at("/load/arrival/rate_rps").is_some()) && !burst;
     let late = summary.stamps.schedule_lateness.filter(|late| open && late.p99_s > LATE_S)?;
     let why = if at("/load/max_concurrency").is_some() {
         "held back by the limit of concurrency, or by a late client"

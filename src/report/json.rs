@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Artifact, Report, audit, calibration, own, verdict, vllm_json};
+use super::{Artifact, Report, audit, calibration, offered, own, verdict, vllm_json};
 use crate::metric::Metric;
 
 pub(super) const ARTIFACT: Artifact =
@@ -35,6 +35,7 @@ fn write(report: &Report<'_>) -> anyhow::Result<String> {
         ("reconciliation", serde_json::to_value(&c.checks)?),
         ("coverage", serde_json::to_value(&c.coverage)?),
         ("server_aggregate", serde_json::to_value(&c.aggregate)?),
+        ("offered", serde_json::to_value(offered::offered(report))?),
         ("own", serde_json::to_value(own::rows(report))?),
         ("summary", serde_json::to_value(report.summary)?),
         ("definitions", Value::Object(definitions)),

@@ -16,6 +16,7 @@ mod inexact;
 mod json;
 mod markdown;
 mod next_level;
+mod offered;
 mod over_window;
 mod own;
 mod summary;
@@ -111,6 +112,7 @@ impl Report<'_> {
             facts.push(("client", format!("{cpu}, {cpus} CPUs")));
         }
         if self.audit.is_none() {
+            facts.extend(offered::offered(self).map(|offered| ("offered", offered.words())));
             facts.extend(window::facts(self));
         }
         facts
@@ -129,6 +131,10 @@ impl Report<'_> {
                 number("/load/arrival/users").unwrap_or(0.0),
                 number("/load/arrival/ramp_s").unwrap_or(0.0)
             ),
+            Some(kind) if !["constant", "poisson"].contains(&kind) => {
+                let law = self.manifest.extra.get("asked").and_then(|asked| asked.get("law")?.as_str());
+                law.unwrap_or(kind).to_owned()
+            }
             Some(kind) => {
                 format!("{kind} arrivals, {} requests/s", number("/load/arrival/rate_rps").unwrap_or(0.0))
             }

@@ -19,6 +19,7 @@ pub(super) fn keys(report: &Report<'_>) -> Map<String, Value> {
         .to_string();
     let users = at("/load/arrival/users");
     let evenly = at("/load/arrival/kind").as_str() == Some("constant");
+    let gamma = manifest.config.pointer("/load/arrival/burstiness").cloned();
     let mut keys = Map::new();
     for (key, value) in [
         ("date", json!(date)),
@@ -29,7 +30,7 @@ pub(super) fn keys(report: &Report<'_>) -> Map<String, Value> {
         ("tokenizer_id", Value::Null),
         ("num_prompts", json!(summary.counts.total)),
         ("request_rate", if rate.is_null() { json!("inf") } else { rate }),
-        ("burstiness", if evenly { json!("inf") } else { json!(1.0) }),
+        ("burstiness", if evenly { json!("inf") } else { gamma.unwrap_or(json!(1.0)) }),
         ("max_concurrency", if users.is_null() { at("/load/max_concurrency") } else { users }),
         ("duration", json!(summary.duration_s)),
         ("completed", json!(summary.counts.ok)),

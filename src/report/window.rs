@@ -1,14 +1,16 @@
 //! Which requests a report is made from, and which of them the run was in a steady state for. This
 //! file must not know what is made of them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Report;
+use crate::clock::UnixNs;
 use crate::error::{Failure, usage};
 use crate::metric::Metric;
 use crate::record::RequestRow;
 use crate::record::selection::Selection;
 use crate::stats::steady;
+use crate::store::Manifest;
 use crate::units;
 
 /// The steady state of a run, found and marked whatever the report is made from. Seconds since the
@@ -47,9 +49,9 @@ pub struct View {
 
 impl View {
     /// Resolves a choice against all requests of a run; an error where it leaves nothing.
-    pub fn of(rows: &[&RequestRow], selection: Selection) -> Result<Self, Failure> {
+    pub fn of(rows: &[&RequestRow], selection: Selection, manifest: &Manifest) -> Result<Self, Failure> {
         let starts = starts(rows);
-        let steady = SteadyFacts::of(rows, &starts);
+        let steady = SteadyFacts::of(rows, &starts, level(rows, manifest));
         let run_end = run_end(rows);
         let (begin_s, end_s) = match selection {
             Selection::All => (0.0, run_end),
@@ -85,9 +87,9 @@ impl WindowFacts {
 }
 
 impl SteadyFacts {
-    fn of(rows: &[&RequestRow], starts: &[f64]) -> Self {
+    fn of(rows: &[&RequestRow], starts: &[f64], level: Level) -> Self {
         let first = rows.iter().map(|r| r.started_unix_ns).min();
-        let requests: Vec<steady::Request> = rows
+        let mut requests: Vec<steady::Request> = rows
             .iter()
             .zip(starts)
             .map(|(r, start_s)| steady::Request {
@@ -97,16 +99,59 @@ impl SteadyFacts {
                 value: r.ttft_s,
             })
             .collect();
+        let mut of = String::new();
+        match level {
+            Level::Whole => {}
+            Level::Nowhere => return Self::none("the load asked for changed all the time".to_owned()),
+            Level::From(begin_s, end_s) => {
+                requests.retain(|r| (begin_s..end_s).contains(&r.start_s));
+                of = format!("of the stage from {begin_s:.1} s to {end_s:.1} s, in its own seconds: ");
+            }
+        }
+        let origin_s = requests.iter().map(|r| r.start_s).fold(f64::INFINITY, f64::min);
         match steady::find(&requests, Metric::Ttft.name()) {
-            Ok(found) => Self {
-                begin_s: Some(found.begin_s),
-                end_s: Some(found.end_s),
-                requests: starts.iter().filter(|s| (found.begin_s..found.end_s).contains(*s)).count(),
-                rule: found.rule,
-            },
-            Err(why) => Self { begin_s: None, end_s: None, requests: 0, rule: why },
+            Ok(found) => {
+                let (begin_s, end_s) = (found.begin_s + origin_s, found.end_s + origin_s);
+                Self {
+                    begin_s: Some(begin_s),
+                    end_s: Some(end_s),
+                    requests: starts.iter().filter(|s| (begin_s..end_s).contains(*s)).count(),
+                    rule: of + &found.rule,
+                }
+            }
+            Err(why) => Self::none(of + &why),
         }
     }
+
+    fn none(why: String) -> Self {
+        Self { begin_s: None, end_s: None, requests: 0, rule: why }
+    }
+}
+
+/// Where the load asked for stayed the same: only there can it have been steady.
+enum Level {
+    /// From the first request to the last.
+    Whole,
+    Nowhere,
+    /// Seconds since the first start, of the longest stage.
+    From(f64, f64),
+}
+
+fn level(rows: &[&RequestRow], manifest: &Manifest) -> Level {
+    let spans = manifest.extra.get("asked").and_then(|asked| asked.get("level_spans_s"));
+    let Some(spans) = spans.and_then(|spans| Vec::<(f64, f64)>::deserialize(spans).ok()) else {
+        return Level::Whole;
+    };
+    let Some((begin_s, end_s)) = spans.into_iter().max_by(|a, b| (a.1 - a.0).total_cmp(&(b.1 - b.0))) else {
+        return Level::Nowhere;
+    };
+    // Spans count from the load's begin; a run that was killed does not say when that was, and its first
+    // request was wanted about then.
+    let begun = manifest.extra.get("load").and_then(|load| load.get("begun_unix_ns")?.as_i64()).map(UnixNs);
+    let begun = begun.or_else(|| rows.iter().map(|r| r.scheduled_unix_ns).min());
+    let first = rows.iter().map(|r| r.started_unix_ns).min();
+    let late_s = first.zip(begun).map_or(0.0, |(first, begun)| first.seconds_since(begun));
+    Level::From((begin_s - late_s).max(0.0), end_s - late_s)
 }
 
 /// Seconds from the first start to each.

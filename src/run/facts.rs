@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use nix::sys::utsname::uname;
 
-use crate::config::{Config, Connections};
+use crate::config::{Config, Connections, Load};
 use crate::ingest::IngestReport;
 use crate::ingest::snapshot::{AfterOutcome, BeforeOutcome, Verdict};
 use crate::load;
@@ -151,4 +151,17 @@ pub(super) fn note_written(manifest: &mut Manifest, written: &Written, sent: u64
         ));
     }
     manifest.counts.insert("events".to_owned(), stage(written.events, written.events));
+}
+
+/// The load that was asked for, before anything of it is sent: in words, and where it stays the same.
+pub(super) fn note_asked(manifest: &mut Manifest, load: &Load) {
+    let cap = load.max_concurrency.map(|n| format!(", at most {n} at once")).unwrap_or_default();
+    manifest.extra.insert(
+        "asked".to_owned(),
+        serde_json::json!({
+            "law": load.arrival.words() + &cap,
+            "is_open": load.arrival.is_open(),
+            "level_spans_s": load.arrival.level_spans_s(),
+        }),
+    );
 }

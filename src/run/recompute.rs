@@ -71,7 +71,7 @@ pub fn recompute_within(folder: &Path, selection: Selection) -> anyhow::Result<R
     let mut correlated = correlated(&mut data)?;
     table::write_joined(&folder.file(JOINED), &correlated.rows)?;
     let clients: Vec<&RequestRow> = correlated.rows.iter().map(|j| &j.client).collect();
-    let view = View::of(&clients, selection)?;
+    let view = View::of(&clients, selection, &data.manifest)?;
     if view.window.is_cut() {
         let inside = view.inside(&clients);
         correlated = correlate::within(correlated, &inside, SEED);

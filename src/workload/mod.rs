@@ -2,6 +2,7 @@
 //! This module must not know when they are sent, nor over what.
 //!
 //! - [`sharegpt`], [`jsonl`]: dataset readers; they keep the good entries, and count the others
+//! - [`trace`]: traces of requests, with their lengths and times
 //! - [`synthetic`]: random words; [`tokens`]: how long a text is, about; [`draw`]: seeded chance
 //! - [`rounds`]: what an audit's rounds send
 //! - [`plan`]: what a configuration and its workload will do, in words
@@ -13,6 +14,7 @@ pub mod rounds;
 pub mod sharegpt;
 pub mod synthetic;
 pub mod tokens;
+pub mod trace;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -43,6 +45,8 @@ pub struct Workload {
     /// Their licence, when the dataset states it.
     pub licence: Option<String>,
     pub seed: u64,
+    /// Of a trace: when each was sent, in seconds, ascending.
+    pub times_s: Option<Arc<[f64]>>,
 }
 
 /// Entries left out: how many, and why the first few were.
@@ -69,6 +73,7 @@ const SYNTHETIC: u64 = 2;
 
 /// Reads or makes the prompts.
 pub fn load(config: &config::Workload, seed: u64) -> anyhow::Result<Workload> {
+    let mut times_s = None;
     let (read, source) = match &config.dataset {
         Dataset::Sharegpt { path } => {
             (sharegpt::read(path, config.max_tokens)?, format!("ShareGPT, {}", path.display()))
@@ -88,20 +93,58 @@ pub fn load(config: &config::Workload, seed: u64) -> anyhow::Result<Workload> {
             let source = format!("random words, about {input_len} tokens");
             (Read { prompts, entries, ..Read::default() }, source)
         }
+        Dataset::Trace(trace) => {
+            let (read, source, times) = replayed(config, trace, seed)?;
+            times_s = Some(times);
+            (read, source)
+        }
     };
     let Read { mut prompts, entries, broken, pruned, about } = read;
     let licence = about.and_then(|about| about.licence);
     let mut duplicates = 0;
-    // Random prompts are made to number.
+    // Random prompts are made to number, and a trace is sent from its begin.
     if let Some(samples) = config.samples
-        && !matches!(config.dataset, Dataset::Random { .. })
+        && !matches!(config.dataset, Dataset::Random { .. } | Dataset::Trace(_))
     {
         let before = prompts.len();
         prompts = distinct(prompts);
         duplicates = (before - prompts.len()) as u64;
         prompts = Draw::new(seed, SAMPLING).sample(prompts, samples);
     }
-    Ok(Workload { prompts: prompts.into(), entries, broken, pruned, duplicates, source, licence, seed })
+    Ok(Workload {
+        prompts: prompts.into(),
+        entries,
+        broken,
+        pruned,
+        duplicates,
+        source,
+        licence,
+        seed,
+        times_s,
+    })
+}
+
+/// Texts of a trace's tokens are held in memory: about 2 GiB at most.
+const MOST_TRACE_TOKENS: u64 = 400_000_000;
+
+/// The prompts of a trace, where they come from, and when they were sent.
+fn replayed(
+    config: &config::Workload,
+    trace: &config::Trace,
+    seed: u64,
+) -> Result<(Read, String, Arc<[f64]>), Failure> {
+    let path = trace.path.display();
+    let trace::Rows { rows, entries, broken, pruned, outside } = trace::read(trace, config.samples)?;
+    let tokens: u64 = rows.iter().map(|row| u64::from(row.input_tokens)).sum();
+    if tokens > MOST_TRACE_TOKENS {
+        let message = format!("the prompts of `{path}` have {tokens} tokens and do not fit in memory");
+        return Err(usage(message).hint("`--num-prompts N` or `--trace-end SECONDS` sends its begin"));
+    }
+    let prompts = trace::prompts(&rows, trace.block_tokens, config.max_tokens, seed);
+    let part = if outside > 0 { format!(", {outside} of its requests left out") } else { String::new() };
+    let source = format!("the trace {path}{part}, random words");
+    let times = rows.iter().map(|row| row.offset_s).collect();
+    Ok((Read { prompts, entries, broken, pruned, about: None }, source, times))
 }
 
 impl Workload {

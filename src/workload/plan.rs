@@ -102,23 +102,11 @@ fn load(config: &Config) -> String {
         .max_concurrency
         .map(|most| format!(", at most {} at once", count(most.into())))
         .unwrap_or_default();
-    match load.arrival {
-        Arrival::Closed { users, ramp_s: 0.0 } if load.requests == Some(users.into()) => {
-            format!(
-                "all {} requests at once; --users or --request-rate would spread them",
-                count(users.into())
-            )
+    match (&load.arrival, load.requests) {
+        (Arrival::Burst, Some(requests)) if load.max_concurrency.is_none() => {
+            format!("all {} requests at once; --users or --request-rate would spread them", count(requests))
         }
-        Arrival::Closed { users, ramp_s } => {
-            let ramp = if ramp_s > 0.0 { format!(", started evenly over {ramp_s} s") } else { String::new() };
-            format!("closed loop of {} users{ramp}", count(users.into()))
-        }
-        Arrival::Constant { rate_rps } => {
-            format!("open loop, {rate_rps} requests/s evenly spaced{cap}")
-        }
-        Arrival::Poisson { rate_rps } => {
-            format!("open loop, {rate_rps} requests/s on average (Poisson){cap}")
-        }
+        (arrival, _) => arrival.words() + &cap,
     }
 }
 

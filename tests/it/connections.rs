@@ -216,7 +216,7 @@ fn a_server_that_is_gone_is_the_requests_finding() {
     for arrival in [Arrival::Closed { users: 2, ramp_s: 0.0 }, Arrival::Constant { rate_rps: 50.0 }] {
         let mut plan = plan(closed_port());
         plan.load.connections = Connections::Warm;
-        (plan.load.arrival, plan.load.requests, plan.load.duration_s) = (arrival, None, Some(0.5));
+        (plan.load.arrival, plan.load.requests, plan.load.duration_s) = (arrival.clone(), None, Some(0.5));
         let (rows, outcome) = wire::run(&plan);
         assert!(!rows.is_empty() && rows.len() < 40, "{arrival:?}: {}", rows.len());
         for f in &rows {

@@ -558,7 +558,7 @@ fn a_load_that_is_interrupted_before_it_begins_sends_nothing() {
     interrupt.cancel();
     for arrival in [Arrival::Closed { users: 2, ramp_s: 0.0 }, Arrival::Constant { rate_rps: 1e4 }] {
         let mut plan = plan(server.address);
-        (plan.load.arrival, plan.load.requests) = (arrival, Some(50));
+        (plan.load.arrival, plan.load.requests) = (arrival.clone(), Some(50));
         let (rows, _) = run_until(&plan, &interrupt);
         assert!(rows.is_empty(), "{arrival:?}: {}", rows.len());
     }
@@ -576,7 +576,7 @@ fn so_many_requests_are_sent_as_were_asked_for() {
     ] {
         server.requests.lock().unwrap().clear();
         let mut plan = plan(server.address);
-        (plan.load.arrival, plan.load.requests) = (arrival, Some(37));
+        (plan.load.arrival, plan.load.requests) = (arrival.clone(), Some(37));
         let (rows, outcome) = run(&plan);
         let indexes: Vec<u64> = rows.iter().map(|f| f.row.index).collect();
         assert_eq!(indexes, (0..37).collect::<Vec<u64>>(), "{arrival:?}");

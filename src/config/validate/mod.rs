@@ -1,9 +1,12 @@
 //! From what was written to what the program uses: every default filled in, every value checked,
 //! every problem reported with the field's name and a way out. Opens no file, sends nothing.
 
+mod arrival;
 mod load;
 mod observe;
+mod stages;
 mod target;
+mod trace;
 mod workload;
 
 use std::path::{Path, PathBuf};

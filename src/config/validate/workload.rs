@@ -4,13 +4,14 @@
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use super::DEFAULT_REQUESTS;
+use super::{DEFAULT_REQUESTS, trace};
 use crate::config::check::{Check, Limits};
 use crate::config::file::{DatasetName, File};
 use crate::config::{Dataset, Workload};
 
 pub fn workload(file: &mut File, requests: Option<u64>, check: &mut Check<'_>) -> Workload {
     let dataset = dataset(file, check);
+    trace::misplaced(file, check);
     let given = &mut file.workload;
     let mut samples = check.whole_or_none(
         "workload.samples",
@@ -50,7 +51,6 @@ pub fn workload(file: &mut File, requests: Option<u64>, check: &mut Check<'_>) -
     }
     let server = "left out, the server decides";
     Workload {
-        dataset,
         samples,
         max_tokens,
         temperature: check.real_or_none(
@@ -60,9 +60,11 @@ pub fn workload(file: &mut File, requests: Option<u64>, check: &mut Check<'_>) -
             server,
         ),
         top_p: check.real_or_none("workload.top_p", given.top_p, Limits::above(0.0, 1.0, ""), server),
-        ignore_eos: given.ignore_eos.unwrap_or(false),
+        // A trace says how long its answers were.
+        ignore_eos: given.ignore_eos.unwrap_or(matches!(dataset, Dataset::Trace(_))),
         stream: given.stream.unwrap_or(true),
         extra_body: std::mem::take(&mut given.extra_body),
+        dataset,
     }
 }
 
@@ -115,7 +117,11 @@ fn dataset(file: &mut File, check: &mut Check<'_>) -> Dataset {
         );
         PathBuf::new()
     });
-    if name == DatasetName::Sharegpt { Dataset::Sharegpt { path } } else { Dataset::Jsonl { path } }
+    match trace::format(name) {
+        Some(format) => Dataset::Trace(trace::trace(given, format, path, check)),
+        None if name == DatasetName::Sharegpt => Dataset::Sharegpt { path },
+        None => Dataset::Jsonl { path },
+    }
 }
 
 fn random(file: &mut File, check: &mut Check<'_>) -> Dataset {

@@ -1,0 +1,36 @@
+//! The times of a trace, put into the load: they are known only when the dataset has been read. This file
+//! must not know how requests are sent.
+
+use std::sync::Arc;
+
+use crate::config::{Arrival, Config, Dataset, Times};
+use crate::error::usage;
+use crate::workload::Workload;
+
+/// A run should end some day.
+const LONGEST_S: f64 = 30.0 * 86_400.0;
+
+/// The configuration with what only the dataset can say: a trace's times, at the speed asked for, and how
+/// many requests it has where nothing else ends the run.
+pub fn completed(config: &Config, workload: &Workload) -> anyhow::Result<Config> {
+    let mut config = config.clone();
+    if !matches!(config.workload.dataset, Dataset::Trace(_)) {
+        return Ok(config);
+    }
+    let load = &mut config.load;
+    if let (Arrival::Trace { speed, times }, Some(known)) = (&mut load.arrival, &workload.times_s) {
+        let at_speed: Arc<[f64]> = known.iter().map(|s| s / *speed).collect();
+        let last_s = at_speed.last().copied().unwrap_or(0.0);
+        if last_s > LONGEST_S && load.duration_s.is_none() {
+            let message = format!("the trace lasts {:.0} days", last_s / 86_400.0);
+            return Err(usage(message)
+                .hint("`--trace-end SECONDS` or `--num-prompts N` sends its begin, `--trace-speed` sends it faster; or its times are in another unit")
+                .into());
+        }
+        *times = Times(at_speed);
+    }
+    if load.duration_s.is_none() {
+        load.requests.get_or_insert(workload.prompts.len() as u64);
+    }
+    Ok(config)
+}

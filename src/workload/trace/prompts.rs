@@ -1,0 +1,52 @@
+//! Prompts for the rows of a trace, which has lengths and no texts: random words, the same for the same
+//! block, so that a prefix cache finds what it found where the trace was made.
+
+use super::Row;
+use crate::record::{Prompt, PromptKind};
+use crate::workload::draw::Draw;
+use crate::workload::synthetic::{self, Lengths};
+
+/// Streams of chance; each number is used for one thing for ever.
+const BLOCKS: u64 = 0x5442_0000_0000_0000;
+const ROWS: u64 = 0x5452_0000_0000_0000;
+
+/// A prompt for each row. Block `h` of `block_tokens` words is the same wherever it stands; a prompt's last
+/// one is cut to its length, and what no block covers is the row's own.
+pub fn prompts(rows: &[Row], block_tokens: u32, max_tokens: Option<u32>, seed: u64) -> Vec<Prompt> {
+    rows.iter().enumerate().map(|(i, row)| prompt(i as u64, row, block_tokens, max_tokens, seed)).collect()
+}
+
+fn prompt(number: u64, row: &Row, block_tokens: u32, max_tokens: Option<u32>, seed: u64) -> Prompt {
+    let mut text = String::with_capacity(row.input_tokens as usize * 6);
+    let mut left = row.input_tokens;
+    for id in &row.hash_ids {
+        let n = left.min(block_tokens);
+        add(&mut text, &words(block_tokens, seed, BLOCKS ^ id), n);
+        left -= n;
+    }
+    if left > 0 {
+        add(&mut text, &words(left, seed, ROWS ^ number), left);
+    }
+    Prompt {
+        max_tokens: Some(max_tokens.unwrap_or(row.output_tokens)),
+        chars: text.len() as u32,
+        approx_tokens: row.input_tokens,
+        kind: PromptKind::Text(text),
+    }
+}
+
+/// The first `n` of the words.
+fn add(text: &mut String, words: &str, n: u32) {
+    for word in words.split(' ').take(n as usize) {
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        text.push_str(word);
+    }
+}
+
+fn words(n: u32, seed: u64, purpose: u64) -> String {
+    let lengths = Lengths { input: n, output: 1, range_ratio: 0.0 };
+    let made = synthetic::prompts(1, lengths, &mut Draw::new(seed, purpose)).pop();
+    made.map(|prompt| prompt.text().into_owned()).unwrap_or_default()
+}

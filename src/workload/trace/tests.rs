@@ -1,0 +1,160 @@
+//! Traces of each format as they are published, and those that are refused.
+
+#![allow(clippy::unwrap_used, clippy::float_cmp)]
+
+use std::io::Write;
+
+use super::*;
+use crate::config::TraceFields;
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+fn trace(file: &tempfile::NamedTempFile, format: TraceFormat) -> Trace {
+    Trace {
+        path: file.path().to_owned(),
+        format,
+        start_s: 0.0,
+        end_s: None,
+        sec_multiplier: 1.0,
+        block_tokens: if format == TraceFormat::TimedTrace { 16 } else { 512 },
+        fields: TraceFields::default(),
+    }
+}
+
+fn rows(text: &str, format: TraceFormat) -> Rows {
+    let file = file(text);
+    read(&trace(&file, format), None).unwrap()
+}
+
+/// The refusal, the file called FILE.
+fn refusal(text: &str, format: TraceFormat) -> String {
+    let file = file(text);
+    let error = read(&trace(&file, format), None).unwrap_err();
+    let mut said = Vec::new();
+    crate::error::print(&mut said, &error.into()).unwrap();
+    String::from_utf8(said).unwrap().replace(&file.path().display().to_string(), "FILE")
+}
+
+fn times(rows: &Rows) -> Vec<f64> {
+    rows.rows.iter().map(|row| row.offset_s).collect()
+}
+
+const MOONCAKE: &str = r#"{"timestamp": 27482, "input_length": 1100, "output_length": 52, "hash_ids": [46, 47, 48]}
+{"timestamp": 27482, "input_length": 700, "output_length": 3, "hash_ids": [46, 9]}
+
+{"timestamp": 30535, "input_length": 6, "output_length": 26, "hash_ids": [0]}
+"#;
+const AZURE: &str = "TIMESTAMP,ContextTokens,GeneratedTokens\n\
+    2023-11-16 18:15:46.6805900,374,44\n2023-11-16 18:15:50.9951690,396,109\n2023-11-16 18:15:51.2224670,879,0\n\
+    2023-11-17 00:00:00.0000000,1,1\n";
+const BURSTGPT: &str = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n\
+    5,ChatGPT,472,18,490,Conversation log\n45.5,ChatGPT,1087,230,1317,Conversation log\n118,GPT-4,417,0,417,API log\n";
+
+#[test]
+fn mooncake_counts_milliseconds_and_names_blocks() {
+    let rows = rows(MOONCAKE, TraceFormat::Mooncake);
+    assert_eq!(times(&rows), [0.0, 0.0, 3.053]);
+    assert_eq!((rows.rows[0].input_tokens, rows.rows[0].output_tokens), (1100, 52));
+    assert_eq!(rows.rows[1].hash_ids, [46, 9]);
+}
+
+#[test]
+fn azure_writes_dates() {
+    let rows = rows(AZURE, TraceFormat::Azure);
+    let expected = [0.0, 4.314_579, 20_653.319_41];
+    assert!(times(&rows).iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{:?}", times(&rows));
+    assert_eq!(
+        (rows.entries, rows.pruned.reasons),
+        (4, vec!["line 4: GeneratedTokens: 0 tokens".to_owned()])
+    );
+    let zoned = "ContextTokens,GeneratedTokens,TIMESTAMP\n7,8,2024-05-10 00:00:00.009930+00:00\n7,9,2024-05-10 00:00:01+00:00\n";
+    let rows = self::rows(zoned, TraceFormat::Azure);
+    assert!((times(&rows)[1] - 0.990_07).abs() < 1e-6 && rows.rows[1].output_tokens == 9);
+}
+
+#[test]
+fn burstgpt_counts_seconds_and_keeps_failures_of_which_nothing_was_answered_out() {
+    let rows = rows(BURSTGPT, TraceFormat::Burstgpt);
+    assert_eq!((times(&rows), rows.pruned.count), (vec![0.0, 40.5], 1));
+    let sessions = "Timestamp,Session ID,Model,Request tokens,Response tokens\n1,a7,GPT-4,4,5\n";
+    assert_eq!(self::rows(sessions, TraceFormat::Burstgpt).rows[0].session.as_deref(), Some("a7"));
+}
+
+#[test]
+fn a_timed_trace_is_read_as_it_is_described() {
+    let file =
+        file("{\"t\": 2, \"in\": 20, \"out\": 3, \"h\": [1, 2]}\n{\"t\": 5, \"in\": 20, \"out\": 3}\n");
+    let fields = TraceFields {
+        timestamp: "t".to_owned(),
+        input_length: "in".to_owned(),
+        output_length: "out".to_owned(),
+        hash_ids: "h".to_owned(),
+    };
+    let trace = Trace { sec_multiplier: 0.5, fields, ..trace(&file, TraceFormat::TimedTrace) };
+    let rows = read(&trace, None).unwrap();
+    assert_eq!((times(&rows), rows.rows[0].hash_ids.len()), (vec![0.0, 1.5], 2));
+}
+
+#[test]
+fn a_part_of_a_trace_keeps_its_own_gaps() {
+    let file = file(BURSTGPT.replace(",0,417", ",9,417").as_str());
+    let whole = trace(&file, TraceFormat::Burstgpt);
+    let part = Trace { start_s: 10.0, end_s: Some(113.0), ..whole.clone() };
+    let rows = read(&part, None).unwrap();
+    assert_eq!((times(&rows), rows.outside), (vec![30.5], 2));
+    assert_eq!(times(&read(&whole, Some(2)).unwrap()), [0.0, 40.5]);
+    let none = Trace { start_s: 1000.0, ..whole };
+    assert!(read(&none, None).unwrap_err().to_string().contains("lies within the times asked for"));
+}
+
+#[test]
+fn lines_that_cannot_be_read_are_counted_and_the_others_sent() {
+    let text =
+        format!("{{\"timestamp\": 0, \"input_length\": -1}}\nno JSON\n{MOONCAKE}{{\"timestamp\": \"4\"}}\n");
+    let rows = rows(&text, TraceFormat::Mooncake);
+    assert_eq!((rows.rows.len(), rows.entries), (3, 6));
+    insta::assert_snapshot!(rows.broken.reasons.join("\n"), @"");
+}
+
+#[test]
+fn times_that_go_back_or_are_negative_are_refused() {
+    let back = MOONCAKE.replace("30535", "27000");
+    insta::assert_snapshot!(refusal(&back, TraceFormat::Mooncake), @"");
+    insta::assert_snapshot!(refusal(&MOONCAKE.replace("27482", "-5"), TraceFormat::Mooncake), @"");
+    insta::assert_snapshot!(refusal(&AZURE.replace("18:15:50", "18:14:50"), TraceFormat::Azure), @"");
+}
+
+#[test]
+fn units_that_are_mixed_up_are_refused() {
+    // Mooncake's own lines, in seconds.
+    insta::assert_snapshot!(refusal(&MOONCAKE.replace("27482", "27.482"), TraceFormat::Mooncake), @"");
+    let line = |i: u32| format!("{{\"timestamp\": {}, \"input_length\": 9, \"output_length\": 1}}\n", i / 3);
+    let seconds: String = (0..600).map(line).collect();
+    insta::assert_snapshot!(refusal(&seconds, TraceFormat::Mooncake), @"");
+    // Mooncake's own lines as another tool's.
+    insta::assert_snapshot!(refusal(MOONCAKE, TraceFormat::TimedTrace), @"");
+    insta::assert_snapshot!(refusal(&AZURE.replace("2023-11-16 18:15:", "").replace("2023-11-17 00:00:", ""), TraceFormat::Azure), @"");
+    insta::assert_snapshot!(refusal(AZURE, TraceFormat::Burstgpt), @"");
+}
+
+#[test]
+fn prompts_share_what_their_blocks_share() {
+    let rows = rows(MOONCAKE, TraceFormat::Mooncake);
+    let made = prompts(&rows.rows, 512, None, 7);
+    let texts: Vec<Vec<String>> =
+        made.iter().map(|p| p.text().split(' ').map(str::to_owned).collect()).collect();
+    assert_eq!([0, 1, 2].map(|i| texts[i].len()), [1100, 700, 6]);
+    assert_eq!(texts[0][..512], texts[1][..512]);
+    assert_ne!(texts[0][512..520], texts[1][512..520]);
+    assert_eq!(made[0].max_tokens, Some(52));
+    assert_eq!(prompts(&rows.rows, 512, Some(4), 7)[0].max_tokens, Some(4));
+    // Without ids each is its own.
+    let bare: Vec<Row> = rows.rows.iter().map(|r| Row { hash_ids: Vec::new(), ..r.clone() }).collect();
+    let made = prompts(&bare, 512, None, 7);
+    assert_ne!(made[0].text()[..40], made[1].text()[..40]);
+    assert_eq!(made, prompts(&bare, 512, None, 7));
+}

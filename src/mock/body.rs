@@ -113,8 +113,9 @@ pub struct Job {
 pub fn parse(bytes: &[u8], api: Api) -> Result<Body, Reject> {
     let mut body: Body = parse_json(bytes)?;
     match api {
-        Api::Chat if body.messages.is_none() => return Err(missing("messages", bytes)),
-        Api::Responses if body.input.is_none() => return Err(missing("input", bytes)),
+        Api::Chat if body.messages.is_none() => return Err(missing("messages", bytes, 0)),
+        // The real one has put a field of its own there by then.
+        Api::Responses if body.input.is_none() => return Err(missing("input", bytes, 1)),
         // Another API's options, which are ignored here as there.
         Api::Responses => body.stream_options = None,
         _ => {}
@@ -136,7 +137,7 @@ pub fn parse(bytes: &[u8], api: Api) -> Result<Body, Reject> {
 /// Reads a body of `/tokenize`, which may be either kind.
 pub fn parse_tokenize(bytes: &[u8]) -> Result<Body, Reject> {
     let body: Body = parse_json(bytes)?;
-    if body.messages.is_none() && body.prompt.is_none() { Err(missing("prompt", bytes)) } else { Ok(body) }
+    if body.messages.is_none() && body.prompt.is_none() { Err(missing("prompt", bytes, 0)) } else { Ok(body) }
 }
 
 impl Body {

@@ -81,7 +81,17 @@ fn real_answers_say_what_they_say() {
     for (name, endpoint, bytes) in SAMPLES {
         writeln!(all, "{name}: {}", told(endpoint, bytes, &[bytes.len()])).unwrap();
     }
-    insta::assert_snapshot!(all, @"");
+    insta::assert_snapshot!(all, @r"
+    chat-think: ok length; 12 events, of 1 1 3 1 1 1 1 1 1 1 1 1 tokens; first visible Some(2); usage Some(16)/Some(14); in band true
+    chat-tool: ok length; 32 events, of 1 1 20 10 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 tokens; first visible None; usage Some(16)/Some(60); in band true
+    chat-logprobs: ok length; 3 events, of ? ? ? tokens; first visible None; usage Some(16)/Some(3); in band true
+    comp-logprobs: ok length; 3 events, of 1 1 1 tokens; first visible Some(0); usage Some(2)/Some(3); in band true
+    resp-think: ok max_output_tokens; 12 events, of ? ? ? ? ? ? ? ? ? ? ? ? tokens; first visible Some(2); usage Some(16)/Some(14); in band true
+    resp-tool: ok max_output_tokens; 32 events, of ? ? ? ? ? ? ? ? ? ? ? ? ? ? ? ? ? ? ? ? ? ? ? ? ? ? ? ? ? ? ? ? tokens; first visible None; usage Some(16)/Some(60); in band true
+    resp-reasoning: ok max_output_tokens; 6 events, of ? ? ? ? ? ? tokens; first visible None; usage Some(16)/Some(6); in band true
+    resp-logprobs: ok max_output_tokens; 3 events, of ? ? ? tokens; first visible None; usage Some(12)/Some(3); in band true
+    resp-nonstream: ok max_output_tokens; 0 events, of  tokens; first visible None; usage Some(16)/Some(6); in band true
+    ");
 }
 
 /// A stream of responses cut before its last event is no whole answer, however properly HTTP was ended.

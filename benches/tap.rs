@@ -184,7 +184,7 @@ async fn request(connection: &mut StampedStream, id: &str) -> anyhow::Result<Tim
             ensure!(!received.bytes.is_empty(), "the connection was closed");
             decoder.push(received.bytes, |_, part| {
                 sse.push(part, |event| {
-                    if openai::parse(event.data).is_ok_and(|chunk| chunk.has_text) {
+                    if openai::parse_any(event.data).is_ok_and(|chunk| chunk.has_text) {
                         first.get_or_insert(received.stamp.best());
                         last = Some(received.stamp.best());
                     }

@@ -12,8 +12,8 @@ mod correlate;
 mod doctor;
 mod explain;
 mod serve;
-mod slo;
 mod shape;
+mod slo;
 mod tap;
 mod trace;
 
@@ -27,8 +27,8 @@ pub use self::correlate::CorrelateArgs;
 pub use self::doctor::DoctorArgs;
 pub use self::explain::{ExplainArgs, SlowestBy};
 pub use self::serve::{ClockArgs, EngineArgs, LogFormatName, SaysArgs, ServeArgs};
-pub use self::slo::SloArgs;
 pub use self::shape::{ChangeName, ShapeArgs};
+pub use self::slo::SloArgs;
 pub use self::tap::TapArgs;
 pub use self::trace::TraceArgs;
 
@@ -119,10 +119,10 @@ pub struct TargetArgs {
     /// The server's port, instead of --base-url [default with --host: 8000]
     #[arg(long, conflicts_with = "base_url")]
     pub port: Option<u16>,
-    /// The API: chat or text completions [default: openai-chat, or what --endpoint says]
+    /// The API: chat, text completions or responses [default: openai-chat, or what --endpoint says]
     #[arg(long, value_enum)]
     pub backend: Option<Backend>,
-    /// Path of the API below the base URL [default: /v1/chat/completions or /v1/completions]
+    /// Path of the API below the base URL [default: the API's own, such as /v1/chat/completions]
     #[arg(long, value_name = "PATH")]
     pub endpoint: Option<String>,
     /// Whose metrics, log and spans to expect: vllm, sglang, tgi or llama_cpp [default: vllm]
@@ -409,6 +409,9 @@ pub enum Backend {
     Openai,
     // Text completions
     Vllm,
+    // Responses
+    #[value(name = "openai-responses")]
+    OpenaiResponses,
 }
 
 /// `--dataset-name`.

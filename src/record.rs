@@ -38,7 +38,7 @@ use crate::clock::UnixNs;
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// The answer came whole: `finish_reason` or `[DONE]` was seen.
+    /// The answer came whole: `finish_reason`, `[DONE]` or `response.completed` was seen.
     Ok,
     /// An HTTP status of 400 or more.
     HttpError,
@@ -46,7 +46,7 @@ pub enum Status {
     ConnectError,
     /// The per-request time limit passed.
     Timeout,
-    /// The stream ended without `finish_reason` or `[DONE]`, however cleanly.
+    /// The stream ended without any of these, however cleanly.
     Cut,
     /// The server reported an error inside the stream.
     StreamError,
@@ -125,15 +125,26 @@ pub enum Endpoint {
     #[default]
     Chat,
     Completions,
+    Responses,
 }
 
 impl Endpoint {
+    pub const ALL: [Endpoint; 3] = [Endpoint::Chat, Endpoint::Completions, Endpoint::Responses];
+
     /// Its usual path below the base URL.
     pub fn path(self) -> &'static str {
         match self {
             Endpoint::Chat => "/v1/chat/completions",
             Endpoint::Completions => "/v1/completions",
+            Endpoint::Responses => "/v1/responses",
         }
+    }
+
+    /// The API that a path's end tells of, whatever stands before it.
+    pub fn of_path(path: &str) -> Option<Self> {
+        let path = path.trim_end_matches('/');
+        let end = |endpoint: &Self| endpoint.path().trim_start_matches("/v1");
+        Self::ALL.into_iter().find(|endpoint| path.ends_with(end(endpoint)))
     }
 
     /// The word used in files and reports.
@@ -141,6 +152,7 @@ impl Endpoint {
         match self {
             Endpoint::Chat => "chat",
             Endpoint::Completions => "completions",
+            Endpoint::Responses => "responses",
         }
     }
 }

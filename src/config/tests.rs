@@ -302,7 +302,7 @@ fn conflicts_name_both_sides_as_they_were_given() {
     ");
     insta::assert_snapshot!(refused(MINIMAL, "--backend openai --endpoint /v1/chat/completions"), @r"
     error: `--endpoint`: this is the chat API, and `--backend` says completions
-    hint: `--backend openai-chat` goes with `/v1/chat/completions`, `openai` and `vllm` with `/v1/completions`
+    hint: `--backend openai-chat` goes with `/v1/chat/completions`, `openai` and `vllm` with `/v1/completions`, `openai-responses` with `/v1/responses`
     ");
 }
 

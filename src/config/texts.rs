@@ -50,16 +50,17 @@ pub fn lay(flags: &RunArgs, file: &mut File, check: &mut Check<'_>) {
 
 /// `--backend` says the API; without it, the end of `--endpoint` does, as both do in `vllm bench`.
 fn endpoint(flags: &cli::TargetArgs, file: &mut File, check: &mut Check<'_>) {
-    let by_path = flags.endpoint.as_deref().and_then(api_of);
+    let by_path = flags.endpoint.as_deref().and_then(Endpoint::of_path);
     let by_backend = flags.backend.map(|backend| match backend {
         cli::Backend::OpenaiChat => Endpoint::Chat,
         cli::Backend::Openai | cli::Backend::Vllm => Endpoint::Completions,
+        cli::Backend::OpenaiResponses => Endpoint::Responses,
     });
     if let Some(endpoint) = by_backend.or(by_path) {
         file.target.endpoint = Some(endpoint);
         // A flag that chooses the API makes the file's own path void.
         if flags.endpoint.is_none()
-            && file.target.path.as_deref().and_then(api_of).is_some_and(|other| other != endpoint)
+            && file.target.path.as_deref().and_then(Endpoint::of_path).is_some_and(|other| other != endpoint)
         {
             file.target.path = None;
         }
@@ -70,18 +71,7 @@ fn endpoint(flags: &cli::TargetArgs, file: &mut File, check: &mut Check<'_>) {
         check.problem(
             "target.path",
             format!("this is the {} API, and `--backend` says {}", path.as_str(), backend.as_str()),
-            "`--backend openai-chat` goes with `/v1/chat/completions`, `openai` and `vllm` with `/v1/completions`",
+            "`--backend openai-chat` goes with `/v1/chat/completions`, `openai` and `vllm` with `/v1/completions`, `openai-responses` with `/v1/responses`",
         );
-    }
-}
-
-fn api_of(path: &str) -> Option<Endpoint> {
-    let path = path.trim_end_matches('/');
-    if path.ends_with("/chat/completions") {
-        Some(Endpoint::Chat)
-    } else if path.ends_with("/completions") {
-        Some(Endpoint::Completions)
-    } else {
-        None
     }
 }

@@ -49,7 +49,7 @@ pub fn join(requests: &[RequestRow], log: &[LogRow], map: &Map, window: Option<W
     for row in log {
         let LogEvent::Access { port: Some(port), path, status, .. } = &row.event else { continue };
         let path = path.split('?').next().unwrap_or_default();
-        if path != Endpoint::Chat.path() && path != Endpoint::Completions.path() {
+        if Endpoint::ALL.iter().all(|endpoint| path != endpoint.path()) {
             continue;
         }
         let written = Written::of(row);

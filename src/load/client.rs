@@ -101,7 +101,8 @@ impl Client {
         let deadline = Instant::now() + self.timeout;
         let mut sending = Sending::default();
         // On the heap: what is kept of an answer should not be moved with every future it is in.
-        let mut recording = Box::new(Recording::new(request.index, request.max_tokens, self.keeps_offsets));
+        let mut recording =
+            Box::new(Recording::new(self.endpoint, request.index, request.max_tokens, self.keeps_offsets));
         let end = tokio::select! {
             biased;
             end = self.drive(&mut kept, &request, &mut sending, &mut recording) => end,

@@ -90,7 +90,7 @@ impl Requests {
         let prompt = self.prompts.get(at).ok_or_else(|| anyhow::anyhow!("the workload has no prompts"))?;
         let of_the_run = |leg: Leg| leg.pair(index).checked_rem(leg.prompts.unwrap_or(u64::MAX));
         let prompt_index = self.leg.and_then(of_the_run).unwrap_or(at as u64) as u32;
-        let continuous_usage = self.options.stream && self.continuous_usage.load(Ordering::Relaxed);
+        let continuous_usage = self.options.can_count() && self.continuous_usage.load(Ordering::Relaxed);
         // Two for each prompt: usage on every chunk may be asked for at first, and no more later.
         let number = 2 * at + usize::from(continuous_usage);
         let body = self

@@ -8,7 +8,7 @@ use super::http1::{HttpError, ResponseDecoder};
 use super::openai::{self, InBand, Usage};
 use crate::clock::UnixNs;
 use crate::net::{ReadStamp, Received};
-use crate::record::{EventRow, Status};
+use crate::record::{Endpoint, EventRow, Status};
 
 /// Chunk bytes put aside before they are read: bounds memory per stream, keeps parsing out of the
 /// way of most reads. Not the same for all streams, or a server that writes to all of them at once
@@ -44,6 +44,8 @@ struct Gathered {
 /// One answer as it comes in.
 #[derive(Default)]
 pub(super) struct Recording {
+    /// By whose words the answer is read.
+    endpoint: Endpoint,
     pub(super) response: ResponseDecoder,
     pub(super) head: Option<ReadStamp>,
     pub(super) last_read: Option<ReadStamp>,
@@ -64,6 +66,7 @@ pub(super) struct Recording {
     data: Vec<u8>,
     body: Vec<u8>,
     body_too_long: bool,
+    /// The event was seen that ends a whole answer.
     done_seen: bool,
     /// Choices that chunks were about, and those that were ended: a bit each.
     choices: u64,
@@ -76,12 +79,12 @@ pub(super) struct Recording {
 
 impl Recording {
     /// For the request of this number, whose answer may have so many tokens.
-    pub(super) fn new(index: u64, max_tokens: Option<u32>, keeps_offsets: bool) -> Self {
+    pub(super) fn new(endpoint: Endpoint, index: u64, max_tokens: Option<u32>, keeps_offsets: bool) -> Self {
         let spread = (GATHER_BYTES.end - GATHER_BYTES.start) as u64;
         // Neighbours far apart, whatever the number of streams.
         let gather_bytes = GATHER_BYTES.start + (index.wrapping_mul(0x9e37_79b9) % spread) as usize;
         let events = Vec::with_capacity(max_tokens.unwrap_or(0).min(EXPECTED_EVENTS) as usize);
-        Self { events, keeps_offsets, gather_bytes, ..Self::default() }
+        Self { endpoint, events, keeps_offsets, gather_bytes, ..Self::default() }
     }
 
     /// Whether all signs but the chunks' own words are that the answer came whole.
@@ -98,6 +101,7 @@ impl Recording {
         }
         let first = self.gathered.len();
         let mut body_end = 0;
+        let ends = openai::api(self.endpoint).ends;
         let Self { response, sse, gathered, data, body, body_too_long, done_seen, .. } = self;
         let pushed = response.push(bytes, |head, piece| {
             // Where the piece lies within this read; pieces are slices of it.
@@ -110,7 +114,7 @@ impl Recording {
                 return;
             }
             sse.push(piece, |event| {
-                *done_seen |= event.data == b"[DONE]";
+                *done_seen |= ends(&event);
                 data.extend_from_slice(event.data);
                 let row = EventRow {
                     stamp_lo_unix_ns: stamp.empty_before,
@@ -207,8 +211,8 @@ impl Recording {
         if self.sse.oversize() > 0 {
             return (Status::DecodeError, Some("an event of the stream is too long".to_owned()));
         }
-        // `[DONE]`, or a finish reason for every choice, says that the answer is whole, whatever
-        // became of the connection.
+        // The event that ends an answer, or a finish reason for every choice, says that the answer is
+        // whole, whatever became of the connection.
         if self.done_seen || (self.finished != 0 && self.finished == self.choices) {
             return (Status::Ok, None);
         }
@@ -223,7 +227,8 @@ impl Recording {
                 (Status::Cut, Some("the server closed the connection in the middle of the answer".to_owned()))
             }
             End::Complete => {
-                (Status::Cut, Some("the answer ended without `finish_reason` or `[DONE]`".to_owned()))
+                let end = openai::api(self.endpoint).end_in_words;
+                (Status::Cut, Some(format!("the answer ended without {end}")))
             }
         }
     }
@@ -258,7 +263,7 @@ impl Recording {
     }
 
     fn read_chunk(&mut self, json: &[u8], mut row: EventRow, offset: u64) {
-        let chunk = match openai::parse(json) {
+        let chunk = match (openai::api(self.endpoint).parse)(json) {
             Ok(chunk) => chunk,
             Err(error) => {
                 self.decode_error.get_or_insert(error);
@@ -277,6 +282,7 @@ impl Recording {
         }
         self.choices |= chunk.choices;
         self.finished |= chunk.finished;
+        self.done_seen |= chunk.ends;
         // Of several choices, a chunk counts its own only: not the answer's tokens, and none of the
         // differences that they are made into. The closing chunk, of no choice, counts all.
         let counts_one_of_many = chunk.choices != 0 && self.choices.count_ones() > 1;
@@ -316,11 +322,12 @@ impl Recording {
             self.decode_error = Some(format!("the answer is longer than {MAX_BODY_BYTES} bytes"));
             return;
         }
-        match openai::parse(&self.body) {
+        match (openai::api(self.endpoint).parse)(&self.body) {
             Ok(chunk) => {
                 self.response_id = chunk.id.map(std::borrow::Cow::into_owned);
                 self.stream_error = chunk.error;
                 (self.choices, self.finished) = (chunk.choices, chunk.finished);
+                self.done_seen |= chunk.ends;
                 self.finish_reason = chunk.finish_reason;
                 self.usage = chunk.usage.unwrap_or_default();
                 self.in_band = chunk.in_band.unwrap_or_default();
@@ -329,6 +336,10 @@ impl Recording {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod samples;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -393,7 +404,7 @@ mod tests {
     /// By its offset an event is found in a capture: it ends where its blank line does.
     #[test]
     fn an_event_is_known_by_where_it_ended_in_the_stream() {
-        let mut recording = Recording::new(0, None, true);
+        let mut recording = Recording::new(Endpoint::Chat, 0, None, true);
         let stream = [HEAD, &chunk(": ping\n\n"), &chunk(&token("a", "")), &chunk(&token("b", ""))].concat();
         let ends: Vec<u64> = (1..stream.len())
             .filter(|&at| stream[..at].ends_with(b"]}\n\n"))
@@ -422,7 +433,7 @@ mod tests {
     /// than the kernel's stamp of the second.
     #[test]
     fn a_later_segments_stamp_bounds_what_came_before_it() {
-        let mut recording = Recording::new(0, None, false);
+        let mut recording = Recording::new(Endpoint::Chat, 0, None, false);
         let mut take = |bytes: &[u8], stamp| recording.take(Received::plain(bytes, stamp, 0)).unwrap();
         take(HEAD, stamp(1000));
         take(&chunk(&token("a", "")), ReadStamp { kernel: None, ..stamp(1100) });

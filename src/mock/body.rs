@@ -1,5 +1,5 @@
-//! Bodies of chat and text completions: from bytes to what has to be computed and how it is to be
-//! told. Wrong ones are refused as vLLM refuses them. This file must not know the engine.
+//! Bodies of chat and text completions and of responses: from bytes to what has to be computed and how it is
+//! to be told. Wrong ones are refused as vLLM refuses them. This file must not know the engine.
 //!
 //! Fields that it does not know are ignored, `stop` strings among them: they never match here.
 
@@ -12,6 +12,14 @@ use super::tokens;
 
 /// Output tokens of a text completion that does not say how many.
 const COMPLETION_DEFAULT: i64 = 16;
+
+/// What an answer is asked of.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Api {
+    Chat,
+    Completions,
+    Responses,
+}
 
 /// A body as sent.
 #[derive(Debug, Default, Deserialize)]
@@ -26,6 +34,10 @@ pub struct Body {
     stream_interval: Option<i64>,
     max_tokens: Option<i64>,
     max_completion_tokens: Option<i64>,
+    // Of responses.
+    input: Option<Input>,
+    instructions: Option<String>,
+    max_output_tokens: Option<i64>,
     min_tokens: Option<i64>,
     n: Option<i64>,
     temperature: Option<f64>,
@@ -75,10 +87,19 @@ enum Prompt {
     IdLists(Vec<Vec<u32>>),
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Input {
+    Text(String),
+    Items(Vec<Message>),
+}
+
 /// What is to be computed, and how it is to be told.
 #[derive(Debug)]
 pub struct Job {
-    pub chat: bool,
+    pub api: Api,
+    /// Of responses: what they are to say again.
+    pub instructions: Option<String>,
     pub prompt: Vec<u32>,
     pub params: Params,
     pub stream: bool,
@@ -88,13 +109,18 @@ pub struct Job {
     pub stream_interval: u32,
 }
 
-/// Reads a body; `chat` decides which fields it must have.
-pub fn parse(bytes: &[u8], chat: bool) -> Result<Body, Reject> {
-    let body: Body = parse_json(bytes)?;
-    if chat && body.messages.is_none() {
-        return Err(missing("messages", bytes));
+/// Reads a body; `api` decides which fields it must have.
+pub fn parse(bytes: &[u8], api: Api) -> Result<Body, Reject> {
+    let mut body: Body = parse_json(bytes)?;
+    match api {
+        Api::Chat if body.messages.is_none() => return Err(missing("messages", bytes, 0)),
+        // The real one has put a field of its own there by then.
+        Api::Responses if body.input.is_none() => return Err(missing("input", bytes, 1)),
+        // Another API's options, which are ignored here as there.
+        Api::Responses => body.stream_options = None,
+        _ => {}
     }
-    if !chat && body.prompt.is_none() {
+    if api == Api::Completions && body.prompt.is_none() {
         return Err(Reject::value(
             "Either prompt or prompt_embeds must be provided and non-empty.",
             "prompt",
@@ -111,7 +137,7 @@ pub fn parse(bytes: &[u8], chat: bool) -> Result<Body, Reject> {
 /// Reads a body of `/tokenize`, which may be either kind.
 pub fn parse_tokenize(bytes: &[u8]) -> Result<Body, Reject> {
     let body: Body = parse_json(bytes)?;
-    if body.messages.is_none() && body.prompt.is_none() { Err(missing("prompt", bytes)) } else { Ok(body) }
+    if body.messages.is_none() && body.prompt.is_none() { Err(missing("prompt", bytes, 0)) } else { Ok(body) }
 }
 
 impl Body {
@@ -126,6 +152,16 @@ impl Body {
             let messages: Vec<(String, String)> = messages.iter().map(Message::text).collect();
             let turns = messages.iter().map(|(role, content)| (role.as_str(), content.as_str()));
             return Ok(tokens::conversation(turns, self.add_generation_prompt.unwrap_or(true)));
+        }
+        if let Some(input) = &self.input {
+            let mut messages: Vec<(String, String)> =
+                self.instructions.iter().map(|text| ("system".to_owned(), text.clone())).collect();
+            match input {
+                Input::Text(text) => messages.push(("user".to_owned(), text.clone())),
+                Input::Items(items) => messages.extend(items.iter().map(Message::text)),
+            }
+            let turns = messages.iter().map(|(role, content)| (role.as_str(), content.as_str()));
+            return Ok(tokens::conversation(turns, true));
         }
         let several = || Reject::value("prompt must be a single prompt.", "prompt", "list");
         let ids = match &self.prompt {
@@ -148,12 +184,13 @@ impl Body {
     }
 
     /// What to do, for a model with this context length.
-    pub fn job(self, chat: bool, max_model_len: u32) -> Result<Job, Reject> {
+    pub fn job(self, api: Api, max_model_len: u32) -> Result<Job, Reject> {
         let limit = i64::from(max_model_len);
-        let (name, asked) = match (chat, self.max_completion_tokens, self.max_tokens) {
-            (true, Some(tokens), _) => ("max_completion_tokens", Some(tokens)),
-            (true, None, tokens) => ("max_tokens", tokens),
-            (false, _, tokens) => ("max_tokens", Some(tokens.unwrap_or(COMPLETION_DEFAULT))),
+        let (name, asked) = match (api, self.max_completion_tokens, self.max_tokens) {
+            (Api::Chat, Some(tokens), _) => ("max_completion_tokens", Some(tokens)),
+            (Api::Chat, None, tokens) => ("max_tokens", tokens),
+            (Api::Completions, _, tokens) => ("max_tokens", Some(tokens.unwrap_or(COMPLETION_DEFAULT))),
+            (Api::Responses, _, _) => ("max_output_tokens", self.max_output_tokens),
         };
         if let Some(tokens) = asked.filter(|tokens| *tokens > limit) {
             let what = format!(
@@ -171,7 +208,8 @@ impl Body {
         let options = self.stream_options.unwrap_or_default();
         let include_usage = options.include_usage.unwrap_or(false);
         Ok(Job {
-            chat,
+            api,
+            instructions: self.instructions,
             prompt,
             params,
             stream: self.stream.unwrap_or(false),
@@ -217,8 +255,12 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    fn job_of(body: &str, api: Api) -> Result<Job, Reject> {
+        parse(body.as_bytes(), api)?.job(api, 2048)
+    }
+
     fn job(body: &str, chat: bool) -> Result<Job, Reject> {
-        parse(body.as_bytes(), chat)?.job(chat, 2048)
+        job_of(body, if chat { Api::Chat } else { Api::Completions })
     }
 
     #[test]
@@ -248,6 +290,20 @@ mod tests {
         );
         assert!(job(r#"{"prompt":["x","y"]}"#, false).unwrap_err().message.contains("single prompt"));
         assert!(job(r#"{"prompt":[]}"#, false).unwrap_err().message.contains("must not be empty"));
+    }
+
+    #[test]
+    fn responses_take_text_or_messages() {
+        let of = |body: &str| job_of(body, Api::Responses);
+        let text = of(r#"{"input":"a b","max_output_tokens":9,"stream_options":{}}"#).unwrap();
+        assert_eq!((text.params.max_tokens, text.include_usage), (9, false));
+        let items =
+            of(r#"{"input":[{"role":"user","content":[{"type":"input_text","text":"a b"}]}]}"#).unwrap();
+        assert_eq!(items.prompt, text.prompt);
+        let told = of(r#"{"input":"a b","instructions":"Be short"}"#).unwrap();
+        assert!(told.prompt.len() > text.prompt.len() && told.instructions.as_deref() == Some("Be short"));
+        let missing = of(r#"{"model":"tiny","stream":true}"#).unwrap_err();
+        assert!(missing.message.contains("'loc': 'body.input'"));
     }
 
     #[test]
@@ -287,7 +343,7 @@ mod tests {
 
     #[test]
     fn wrong_types_are_refused() {
-        let reject = parse(br#"{"messages":[],"max_tokens":"many"}"#, true).unwrap_err();
+        let reject = parse(br#"{"messages":[],"max_tokens":"many"}"#, Api::Chat).unwrap_err();
         assert_eq!(reject.status, 400);
         assert!(reject.message.contains("invalid type"), "{}", reject.message);
     }

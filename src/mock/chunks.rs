@@ -4,8 +4,11 @@
 
 use std::io::Write as _;
 
-use super::body::Job;
+use super::body::{Api, Job};
+use super::parts::{Part, Said};
 use super::registry::Finished;
+use super::responses::FUNCTION;
+use super::teller::Piece;
 use super::tokens::text_hash;
 
 /// Writes the events of one request.
@@ -15,6 +18,11 @@ pub struct Chunks {
     chat: bool,
     include_usage: bool,
     continuous_usage: bool,
+    /// The server takes reasoning out of answers.
+    reasons: bool,
+    /// Of the call of a tool, which has been named.
+    call_id: String,
+    named: bool,
     prompt_tokens: u32,
     fingerprint: String,
     payload: Vec<u8>,
@@ -35,23 +43,30 @@ pub fn fingerprint(model: &str, max_model_len: u32) -> String {
 }
 
 impl Chunks {
-    pub fn new(job: &Job, label: &Label) -> Self {
-        let object = if job.chat { "chat.completion.chunk" } else { "text_completion" };
+    pub fn new(job: &Job, label: &Label, reasons: bool) -> Self {
+        let chat = job.api == Api::Chat;
+        let object = if chat { "chat.completion.chunk" } else { "text_completion" };
         let mut open = b"data: ".to_vec();
         push_label(&mut open, label, object);
         Self {
             open,
-            chat: job.chat,
+            chat,
             include_usage: job.include_usage,
             continuous_usage: job.continuous_usage,
+            reasons,
+            call_id: call_id(label.response_id),
+            named: false,
             prompt_tokens: job.prompt.len() as u32,
             fingerprint: label.fingerprint.to_owned(),
             payload: Vec::with_capacity(512),
         }
     }
 
-    /// The first event of a chat answer, which names the role.
+    /// The first event of a chat answer, which names the role; other answers have none.
     pub fn role(&mut self, out: &mut Vec<u8>) {
+        if !self.chat {
+            return;
+        }
         self.begin();
         self.payload.extend_from_slice(
             b"{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"logprobs\":null,\"finish_reason\":null}]",
@@ -61,21 +76,17 @@ impl Chunks {
         self.end(out);
     }
 
-    /// An event with text; `tokens` are those of the answer up to here.
-    pub fn text(&mut self, text: &str, tokens: u32, finish_reason: Option<&str>, out: &mut Vec<u8>) {
+    /// An event that says more of the answer.
+    pub fn piece(&mut self, piece: &Piece<'_>, out: &mut Vec<u8>) {
+        let called = self.named || piece.part == Part::Tool;
+        let finish_reason = piece.done.map(|done| match (called, done.reason.is_stop()) {
+            (true, true) => "tool_calls",
+            _ => done.reason.as_str(),
+        });
         self.begin();
+        self.delta(piece);
         let payload = &mut self.payload;
-        payload.extend_from_slice(if self.chat {
-            b"{\"index\":0,\"delta\":{\"content\":"
-        } else {
-            b"{\"index\":0,\"text\":"
-        });
-        push_json(payload, text);
-        payload.extend_from_slice(if self.chat {
-            b"},\"logprobs\":null,\"finish_reason\":"
-        } else {
-            b",\"logprobs\":null,\"finish_reason\":"
-        });
+        payload.extend_from_slice(b",\"logprobs\":null,\"finish_reason\":");
         match finish_reason {
             None => payload.extend_from_slice(b"null"),
             Some(reason) => push_json(payload, reason),
@@ -85,11 +96,44 @@ impl Chunks {
             (true, Some(_)) => b",\"stop_reason\":null,\"token_ids\":null}]",
             (false, _) => b",\"stop_reason\":null,\"prompt_token_ids\":null,\"token_ids\":null}]".as_slice(),
         });
-        self.usage_so_far(tokens);
+        self.usage_so_far(piece.so_far);
         if finish_reason.is_some() && !self.include_usage {
             self.push_fingerprint();
         }
         self.end(out);
+    }
+
+    /// What the piece says, up to its `logprobs`.
+    fn delta(&mut self, piece: &Piece<'_>) {
+        let payload = &mut self.payload;
+        if !self.chat {
+            payload.extend_from_slice(b"{\"index\":0,\"text\":");
+            return push_json(payload, piece.text);
+        }
+        payload.extend_from_slice(b"{\"index\":0,\"delta\":{");
+        match piece.part {
+            Part::Text => payload.extend_from_slice(b"\"content\":"),
+            Part::Reasoning => payload.extend_from_slice(b"\"reasoning\":"),
+            Part::Tool if self.named => {
+                payload.extend_from_slice(
+                    b"\"content\":null,\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":",
+                );
+            }
+            Part::Tool => {
+                // The first tokens of a call are its name.
+                self.named = true;
+                let id = &self.call_id;
+                push(
+                    payload,
+                    format_args!(
+                        "\"content\":null,\"tool_calls\":[{{\"id\":\"{id}\",\"type\":\"function\",\"index\":0,\"function\":{{\"name\":\"{FUNCTION}\"}}}}]}}"
+                    ),
+                );
+                return;
+            }
+        }
+        push_json(payload, piece.text);
+        payload.extend_from_slice(if piece.part == Part::Tool { b"}}]}".as_slice() } else { b"}" });
     }
 
     /// The usage event before the end, if it was asked for; with metrics when the server gives them.
@@ -99,10 +143,11 @@ impl Chunks {
         }
         self.begin();
         let (prompt, total) = (self.prompt_tokens, self.prompt_tokens + tokens);
+        let details = if self.reasons { REASONED } else { "" };
         push(
             &mut self.payload,
             format_args!(
-                "],\"usage\":{{\"prompt_tokens\":{prompt},\"total_tokens\":{total},\"completion_tokens\":{tokens}}}"
+                "],\"usage\":{{\"prompt_tokens\":{prompt},\"total_tokens\":{total},\"completion_tokens\":{tokens}{details}}}"
             ),
         );
         self.push_fingerprint();
@@ -128,7 +173,11 @@ impl Chunks {
             return;
         }
         let (prompt, total) = (self.prompt_tokens, self.prompt_tokens + tokens);
-        let details = if self.chat { ",\"completion_tokens_details\":null" } else { "" };
+        let details = match (self.chat, self.reasons) {
+            (true, true) => REASONED,
+            (true, false) => ",\"completion_tokens_details\":null",
+            (false, _) => "",
+        };
         push(
             &mut self.payload,
             format_args!(
@@ -159,37 +208,58 @@ pub fn keep_alive(out: &mut Vec<u8>) {
     http_chunk(b": keep-alive\n\n", out);
 }
 
+/// What usage says of reasoning where the server takes it out: vLLM 0.32 counts none of it.
+const REASONED: &str = ",\"completion_tokens_details\":{\"reasoning_tokens\":0}";
+
+fn call_id(response_id: &str) -> String {
+    format!("chatcmpl-tool-{:016x}", text_hash(response_id))
+}
+
 /// What ends a chunked body.
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// A whole answer in one body.
-pub fn whole(job: &Job, label: &Label, text: &str, done: &Finished, in_band: bool) -> Vec<u8> {
+pub fn whole(job: &Job, label: &Label, said: &Said, done: &Finished, in_band: bool) -> Vec<u8> {
+    let (chat, text) = (job.api == Api::Chat, &said.text);
     let mut out = Vec::with_capacity(1024 + text.len());
-    push_label(&mut out, label, if job.chat { "chat.completion" } else { "text_completion" });
+    push_label(&mut out, label, if chat { "chat.completion" } else { "text_completion" });
     out.extend_from_slice(b"{\"index\":0,");
-    out.extend_from_slice(if job.chat {
+    out.extend_from_slice(if chat {
         b"\"message\":{\"role\":\"assistant\",\"content\":"
     } else {
         b"\"text\":"
     });
     push_json(&mut out, text);
-    if job.chat {
+    if chat {
         out.extend_from_slice(
-            b",\"refusal\":null,\"annotations\":null,\"audio\":null,\"function_call\":null,\"reasoning\":null}",
+            b",\"refusal\":null,\"annotations\":null,\"audio\":null,\"function_call\":null",
         );
+        if let Some(arguments) = &said.tool {
+            let id = call_id(label.response_id);
+            push(
+                &mut out,
+                format_args!(
+                    ",\"tool_calls\":[{{\"id\":\"{id}\",\"type\":\"function\",\"function\":{{\"name\":\"{FUNCTION}\",\"arguments\":"
+                ),
+            );
+            push_json(&mut out, arguments);
+            out.extend_from_slice(b"}}]");
+        }
+        out.extend_from_slice(b",\"reasoning\":");
+        push_json(&mut out, &Some(&said.reasoning).filter(|text| !text.is_empty()));
+        out.push(b'}');
     }
-    let reason = done.reason.as_str();
+    let reason = match (&said.tool, done.reason.is_stop()) {
+        (Some(_), true) => "tool_calls",
+        _ => done.reason.as_str(),
+    };
     push(
         &mut out,
         format_args!(
             ",\"logprobs\":null,\"finish_reason\":\"{reason}\",\"stop_reason\":null,\"token_ids\":null"
         ),
     );
-    out.extend_from_slice(if job.chat {
-        b""
-    } else {
-        b",\"prompt_logprobs\":null,\"prompt_token_ids\":null"
-    });
+    out.extend_from_slice(if chat { b"" } else { b",\"prompt_logprobs\":null,\"prompt_token_ids\":null" });
     let (prompt, output) = (done.prompt_tokens, done.output_tokens);
     let total = prompt + output;
     push(
@@ -201,7 +271,7 @@ pub fn whole(job: &Job, label: &Label, text: &str, done: &Finished, in_band: boo
             label.fingerprint
         ),
     );
-    if job.chat {
+    if chat {
         out.extend_from_slice(b",\"prompt_logprobs\":null,\"prompt_token_ids\":null,\"prompt_text\":null");
     }
     out.extend_from_slice(b",\"kv_transfer_params\":null,\"ec_transfer_params\":null,\"metrics\":");
@@ -224,14 +294,14 @@ fn push_label(out: &mut Vec<u8>, label: &Label, object: &str) {
 }
 
 /// Wraps a payload in the framing of a chunked body.
-fn http_chunk(payload: &[u8], out: &mut Vec<u8>) {
+pub fn http_chunk(payload: &[u8], out: &mut Vec<u8>) {
     push(out, format_args!("{:x}\r\n", payload.len()));
     out.extend_from_slice(payload);
     out.extend_from_slice(b"\r\n");
 }
 
 /// Per-request metrics in milliseconds; what does not exist is left out of a stream, null in a body.
-fn push_metrics(out: &mut Vec<u8>, done: &Finished, body: bool) {
+pub fn push_metrics(out: &mut Vec<u8>, done: &Finished, body: bool) {
     let mut values = vec![
         ("time_to_first_token_ms", Some(done.prefill_s * 1000.0)),
         ("generation_time_ms", Some(done.decode_s * 1000.0)),
@@ -258,12 +328,12 @@ fn push_metrics(out: &mut Vec<u8>, done: &Finished, body: bool) {
     out.push(b'}');
 }
 
-fn push(out: &mut Vec<u8>, text: std::fmt::Arguments) {
+pub fn push(out: &mut Vec<u8>, text: std::fmt::Arguments) {
     // Writing to memory does not fail.
     let _ = out.write_fmt(text);
 }
 
-fn push_json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+pub fn push_json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
     // Texts and numbers always serialise.
     let _ = serde_json::to_writer(out, value);
 }

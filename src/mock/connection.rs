@@ -72,8 +72,8 @@ pub fn log_access(client: &Client, head: &Head, status: u16) {
 
 async fn one(shared: &Shared, wire: &mut Wire, client: &Client, incoming: &Incoming, count: u32) -> Ended {
     let head = &incoming.head;
-    if let Some(chat) = endpoints::generates(&head.method, head.path()) {
-        return Exchange::new(shared, wire, client, incoming, count).run(&incoming.body, chat).await;
+    if let Some(api) = endpoints::generates(&head.method, head.path()) {
+        return Exchange::new(shared, wire, client, incoming, count).run(&incoming.body, api).await;
     }
     let reply = endpoints::reply(shared, head, &incoming.body).await;
     log_access(client, head, reply.status);

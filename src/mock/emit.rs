@@ -3,10 +3,13 @@
 
 use std::time::Duration;
 
+use super::body::Api;
 use super::chunks;
 use super::connection::log_access;
 use super::exchange::{Exchange, Unfinished};
 use super::head::ResponseHead;
+use super::parts::Told;
+use super::responses;
 use super::script::Cut;
 
 impl Exchange<'_> {
@@ -60,6 +63,23 @@ impl Exchange<'_> {
         Ok(())
     }
 
+    /// Writes events one after another.
+    pub(super) async fn tell(&mut self, told: &mut Told) -> Result<(), Unfinished> {
+        let mut begin = 0;
+        for event in std::mem::take(&mut told.events) {
+            self.out.clear();
+            self.out.extend_from_slice(told.bytes.get(begin..event.end).unwrap_or_default());
+            begin = event.end;
+            self.emit(event.tokens).await?;
+            if event.visible {
+                let written = self.row.events.last().map(|(at, ..)| *at);
+                self.row.first_visible_unix_ns = self.row.first_visible_unix_ns.or(written);
+            }
+        }
+        told.bytes.clear();
+        Ok(())
+    }
+
     async fn stall(&mut self) -> Result<(), Unfinished> {
         if let Some(late) = self.faults.late_first.filter(|_| self.token_events == 1) {
             self.applied("late_first");
@@ -94,11 +114,16 @@ impl Exchange<'_> {
         self.applied("stream_error");
         self.client.log.error("serving.py:929", "Error in chat completion stream generator.");
         self.out.clear();
-        chunks::stream_error(&mut self.out);
-        self.wire.write(&self.out).await?;
-        self.out.clear();
-        chunks::done(&mut self.out);
-        self.wire.write(&self.out).await?;
+        if self.api == Api::Responses {
+            responses::stream_error(&mut self.out);
+            self.wire.write(&self.out).await?;
+        } else {
+            chunks::stream_error(&mut self.out);
+            self.wire.write(&self.out).await?;
+            self.out.clear();
+            chunks::done(&mut self.out);
+            self.wire.write(&self.out).await?;
+        }
         self.wire.write(chunks::LAST_CHUNK).await?;
         Err(Unfinished::Cut { reusable: true })
     }

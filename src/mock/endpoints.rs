@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::config::Embedded;
 
-use super::body;
+use super::body::{self, Api};
 use super::exchange::{check_model, front_end};
 use super::head::Head;
 use super::reject::Reject;
@@ -21,11 +21,12 @@ pub struct Reply {
     pub allow: Option<&'static str>,
 }
 
-/// Whether a request is for the engine, and if so whether it is a chat.
-pub fn generates(method: &str, path: &str) -> Option<bool> {
+/// What a request asks of the engine, if it is for it.
+pub fn generates(method: &str, path: &str) -> Option<Api> {
     match (method, path) {
-        ("POST", "/v1/chat/completions") => Some(true),
-        ("POST", "/v1/completions") => Some(false),
+        ("POST", "/v1/chat/completions") => Some(Api::Chat),
+        ("POST", "/v1/completions") => Some(Api::Completions),
+        ("POST", "/v1/responses") => Some(Api::Responses),
         _ => None,
     }
 }

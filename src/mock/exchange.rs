@@ -1,4 +1,4 @@
-//! One chat or text completion, from its body to the last event: front-end time, engine, events as
+//! One chat or text completion or response, from its body to the last event: front-end time, engine, events as
 //! they become due, and every fault that the script has for it. Keeps the request's record of truth
 //! on the way. This file must not know how tokens come about.
 
@@ -11,13 +11,14 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use crate::clock::UnixNs;
 
 use super::answer::Answer;
-use super::body::{self, Body, Job};
+use super::body::{self, Api, Body, Job};
 use super::chunks::Label;
 use super::connection::{Client, Ended};
 use super::engine::spread;
 use super::front::{Delta, Submission};
 use super::head::Head;
 use super::ids::RequestIds;
+use super::parts::Parts;
 use super::reject::Reject;
 use super::schedule::Request;
 use super::script::Faults;
@@ -34,6 +35,7 @@ pub struct Exchange<'a> {
     pub(super) client: &'a Client,
     pub(super) head: &'a Head,
     pub(super) faults: Faults,
+    pub(super) api: Api,
     pub(super) row: TruthRow,
     /// The event about to be written.
     pub(super) out: Vec<u8>,
@@ -108,6 +110,7 @@ impl<'a> Exchange<'a> {
             client,
             head,
             faults: shared.script.faults(n),
+            api: Api::Chat,
             row,
             out: Vec::with_capacity(1024),
             token_events: 0,
@@ -120,9 +123,10 @@ impl<'a> Exchange<'a> {
     }
 
     /// Answers, and files the record of it.
-    pub async fn run(mut self, bytes: &[u8], chat: bool) -> Ended {
+    pub async fn run(mut self, bytes: &[u8], api: Api) -> Ended {
+        self.api = api;
         self.sudden_faults();
-        let result = match self.prepare(bytes, chat) {
+        let result = match self.prepare(bytes, api) {
             Ok((job, given_id)) => {
                 front_end(self.shared, job.prompt.len(), self.row.n).await;
                 self.answer(&job, given_id.as_deref()).await
@@ -167,9 +171,12 @@ impl<'a> Exchange<'a> {
     }
 
     /// From bytes to a job; the arrival is when the body has been understood and the model is known.
-    fn prepare(&mut self, bytes: &[u8], chat: bool) -> Result<(Job, Option<String>), Reject> {
-        let body = body::parse(bytes, chat)?;
+    fn prepare(&mut self, bytes: &[u8], api: Api) -> Result<(Job, Option<String>), Reject> {
+        let body = body::parse(bytes, api)?;
         self.row.stream = body.stream.unwrap_or(false);
+        if api == Api::Completions {
+            self.faults.parts = Parts::default();
+        }
         check_model(self.shared, body.model.as_deref())?;
         self.row.arrival_unix_ns = Some(UnixNs::now());
         if let Some(status) = self.faults.http_status {
@@ -177,8 +184,10 @@ impl<'a> Exchange<'a> {
             return Err(Reject::fault(status));
         }
         self.refuse_options(&body)?;
-        let given_id = self.head.x_request_id.clone().or_else(|| body.request_id.clone());
-        let mut job = body.job(chat, self.shared.embedded.max_model_len)?;
+        // The responses API does not look at the header.
+        let in_head = self.head.x_request_id.clone().filter(|_| api != Api::Responses);
+        let given_id = in_head.or_else(|| body.request_id.clone());
+        let mut job = body.job(api, self.shared.embedded.max_model_len)?;
         if self.faults.no_usage && job.include_usage {
             self.applied("no_usage");
             job.include_usage = false;
@@ -212,7 +221,7 @@ impl<'a> Exchange<'a> {
     }
 
     async fn answer(&mut self, job: &Job, given_id: Option<&str>) -> Result<(), Unfinished> {
-        let ids = self.shared.with_ids(|ids| ids.request(job.chat, given_id));
+        let ids = self.shared.with_ids(|ids| ids.request(job.api, given_id));
         self.row.request_id.clone_from(&ids.response);
         self.row.engine_id.clone_from(&ids.internal);
         if self.shared.embedded.enable_log_requests {

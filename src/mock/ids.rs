@@ -8,6 +8,8 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use super::body::Api;
+
 /// A source of random ids.
 pub struct Ids(ChaCha8Rng);
 
@@ -32,14 +34,18 @@ impl Ids {
         Self(ChaCha8Rng::from_seed(seed))
     }
 
-    /// Names for a request; `given` is its own id, from the header or the body.
-    pub fn request(&mut self, chat: bool, given: Option<&str>) -> RequestIds {
+    /// Names for a request; `given` is its own id, from the header or the body (responses: the body alone).
+    pub fn request(&mut self, api: Api, given: Option<&str>) -> RequestIds {
         let base = given.map_or_else(|| self.hex(16), str::to_owned);
-        let (response, external) = if chat {
-            (format!("chatcmpl-{base}"), format!("chatcmpl-{base}"))
-        } else {
+        let (response, external) = match api {
+            Api::Chat => (format!("chatcmpl-{base}"), format!("chatcmpl-{base}")),
             // The engine side counts the prompts of one text completion.
-            (format!("cmpl-{base}"), format!("cmpl-{base}-0"))
+            Api::Completions => (format!("cmpl-{base}"), format!("cmpl-{base}-0")),
+            // A given one is the whole name; the engine side counts the turns of one response.
+            Api::Responses => {
+                let response = if given.is_some() { base } else { format!("resp_{base}") };
+                (response.clone(), format!("{response}_0"))
+            }
         };
         let internal = format!("{external}-{}", self.hex(8));
         RequestIds { response, external, internal }
@@ -70,14 +76,14 @@ mod tests {
     #[test]
     fn ids_are_built_as_vllm_builds_them() {
         let mut ids = Ids::new();
-        let chat = ids.request(true, Some("x-1"));
+        let chat = ids.request(Api::Chat, Some("x-1"));
         assert_eq!((chat.response.as_str(), chat.external.as_str()), ("chatcmpl-x-1", "chatcmpl-x-1"));
         let suffix = chat.internal.strip_prefix("chatcmpl-x-1-").unwrap_or_default();
         assert!(suffix.len() == 8 && suffix.bytes().all(|b| b.is_ascii_hexdigit()));
-        let text = ids.request(false, Some("x-1"));
+        let text = ids.request(Api::Completions, Some("x-1"));
         assert_eq!((text.response.as_str(), text.external.as_str()), ("cmpl-x-1", "cmpl-x-1-0"));
         assert!(text.internal.starts_with("cmpl-x-1-0-"));
-        let own = ids.request(true, None);
+        let own = ids.request(Api::Chat, None);
         assert_eq!(own.response.len(), "chatcmpl-".len() + 16);
     }
 

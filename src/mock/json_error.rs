@@ -27,9 +27,10 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Reject> {
 }
 
 /// A field that has to be there is not.
-pub fn missing(field: &str, bytes: &[u8]) -> Reject {
+pub fn missing(field: &str, bytes: &[u8], added: usize) -> Reject {
     let items =
         serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(bytes).map_or(0, |m| m.len());
+    let items = items + added;
     let input = format!("<dict of {items} items>");
     Reject::validation("missing", &format!("body.{field}"), "Field required", &input, None)
 }

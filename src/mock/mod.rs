@@ -13,7 +13,7 @@
 //! - `exchange`: one answer, from its body on; `stream`: its tokens become events; `emit`: events
 //!   become bytes
 //! - `wire`, `head`: sockets and heads, with stamps; `body`, `json_error`, `params`, `reject`: what
-//!   is asked and what is refused; `chunks`: what answers look like
+//!   is asked and what is refused; `parts`, `teller`, `chunks`, `responses`: what answers look like
 //! - `schedule`, `prefix`, `engine`: the engine model; `front`: where its tokens become numbers
 //! - `registry`, `http_metrics`, `families`, `other_families`, `exposition`: `/metrics`;
 //!   `stats_line`, `log`, `log_line`, `startup`: the log; `trace`, `spans`: OTLP; `stat_log`: what the
@@ -55,11 +55,13 @@ mod log;
 mod log_line;
 mod other_families;
 mod params;
+mod parts;
 mod prefix;
 mod process;
 mod python;
 mod registry;
 mod reject;
+mod responses;
 mod schedule;
 mod server;
 mod spans;
@@ -68,6 +70,7 @@ mod startup;
 mod stat_log;
 mod stats_line;
 mod stream;
+mod teller;
 mod timer;
 mod tokens;
 mod trace;

@@ -2,7 +2,7 @@
 //! decided here, what it does is done where it happens; nothing here does I/O.
 //!
 //! A spec is a fault's name, its parameters, and at most one selector. Requests are numbered from 1
-//! in the order in which the server has read them (chat and text completions only):
+//! in the order in which the server has read them (chat and text completions and responses only):
 //!
 //! | selector | hits |
 //! |---|---|
@@ -17,8 +17,10 @@
 //! | `cut_clean after=N` | as above, but the body ends properly: no finish reason, no `[DONE]` |
 //! | `stall at=N for_ms=M` | M milliseconds of silence before token event N; the engine goes on meanwhile |
 //! | `late_first up_to_ms=N` | the first token event is held back by up to N milliseconds, drawn for each request |
-//! | `stream_error after=N` | after N token events an event `data: {"error": …}`, then `[DONE]` |
+//! | `stream_error after=N` | after N token events an event `data: {"error": …}`, then `[DONE]`; of responses an `error` event |
 //! | `empty_first` | the first token has no text |
+//! | `reasoning tokens=N` | the first N tokens of the answer are reasoning, and no text (chats and responses) |
+//! | `tool_call after=N` | what comes after N tokens is the call of a function: its name, then its arguments (chats and responses) |
 //! | `keep_alive_comments` | a comment line `: keep-alive` goes before every event |
 //! | `no_usage` | `stream_options` is ignored, as by servers that do not know it |
 //! | `refuse_continuous_usage` | 400 for a body that asks for `continuous_usage_stats` |
@@ -39,6 +41,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use super::draws::{Draws, unit};
+use super::parts::Parts;
 use super::spec::{Parameters, When, at_least_one, number};
 
 /// The parsed script.
@@ -72,6 +75,8 @@ pub struct Faults {
     /// Token events before the in-stream error.
     pub stream_error: Option<u32>,
     pub empty_first: bool,
+    /// What the answer is made of.
+    pub parts: Parts,
     pub keep_alive_comments: bool,
     pub no_usage: bool,
     pub refuse_continuous_usage: bool,
@@ -122,6 +127,10 @@ enum Fault {
     LateFirst(Duration),
     StreamError(u32),
     EmptyFirst,
+    /// So many tokens of it.
+    Reasoning(u32),
+    /// After so many tokens.
+    ToolCall(u32),
     KeepAliveComments,
     NoUsage,
     RefuseContinuousUsage,
@@ -134,7 +143,7 @@ enum Fault {
 }
 
 /// Every name a spec may start with, for the error that lists them.
-const KNOWN: &str = "http_NNN, cut, cut_clean, stall, late_first, stream_error, empty_first, keep_alive_comments, no_usage, \
+const KNOWN: &str = "http_NNN, cut, cut_clean, stall, late_first, stream_error, empty_first, reasoning, tool_call, keep_alive_comments, no_usage, \
      refuse_continuous_usage, reset, die, garbage_log, span_loss, log_loss, span_delay_ms, span_queue, metrics_404, metrics_html";
 
 impl Script {
@@ -164,6 +173,8 @@ impl Script {
                 Fault::LateFirst(most) => faults.late_first = Some(most.mul_f64(share(n))),
                 Fault::StreamError(after) => faults.stream_error = Some(after),
                 Fault::EmptyFirst => faults.empty_first = true,
+                Fault::Reasoning(tokens) => faults.parts.reasoning = tokens,
+                Fault::ToolCall(after) => faults.parts.tool_after = Some(after),
                 Fault::KeepAliveComments => faults.keep_alive_comments = true,
                 Fault::NoUsage => faults.no_usage = true,
                 Fault::RefuseContinuousUsage => faults.refuse_continuous_usage = true,
@@ -215,6 +226,8 @@ impl Script {
             "late_first" => Fault::LateFirst(Duration::from_millis(parameters.required::<u64>("up_to_ms")?)),
             "stream_error" => Fault::StreamError(parameters.required("after")?),
             "empty_first" => Fault::EmptyFirst,
+            "reasoning" => Fault::Reasoning(parameters.required("tokens")?),
+            "tool_call" => Fault::ToolCall(parameters.required("after")?),
             "keep_alive_comments" => Fault::KeepAliveComments,
             "no_usage" => Fault::NoUsage,
             "refuse_continuous_usage" => Fault::RefuseContinuousUsage,
@@ -274,6 +287,8 @@ mod tests {
             "late_first up_to_ms=50",
             "stream_error after=4",
             "empty_first",
+            "reasoning tokens=3",
+            "tool_call after=5 every=2",
             "keep_alive_comments",
             "no_usage",
             "refuse_continuous_usage",

@@ -17,7 +17,7 @@ use super::tokens::BLOCK;
 pub const VERSION: &str = "0.32.0";
 
 /// Routes and their methods.
-pub const ROUTES: [(&str, &str); 8] = [
+pub const ROUTES: [(&str, &str); 9] = [
     ("/version", "GET"),
     ("/health", "GET"),
     ("/metrics", "GET"),
@@ -25,6 +25,7 @@ pub const ROUTES: [(&str, &str); 8] = [
     ("/v1/models", "GET"),
     ("/ping", "GET"),
     ("/v1/chat/completions", "POST"),
+    ("/v1/responses", "POST"),
     ("/v1/completions", "POST"),
 ];
 

@@ -4,13 +4,16 @@
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::answer::Answer;
-use super::body::Job;
-use super::chunks::{self, Chunks, Label};
+use super::body::{Api, Job};
+use super::chunks::{self, Label};
 use super::exchange::{Exchange, Unfinished};
 use super::front::{Delta, First, Token, between};
 use super::ids::RequestIds;
+use super::parts::{Said, Told};
 use super::python;
 use super::registry::Finished;
+use super::responses;
+use super::teller::{Piece, Teller};
 
 impl Exchange<'_> {
     /// Tells the answer event by event.
@@ -21,17 +24,21 @@ impl Exchange<'_> {
         mut answer: Answer,
         deltas: &mut UnboundedReceiver<Delta>,
     ) -> Result<(), Unfinished> {
-        let logged = job.chat && self.shared.embedded.enable_log_outputs;
-        let mut chunks = Chunks::new(job, label);
-        let (mut text, mut whole) = (String::new(), String::new());
-        let (mut told, mut pending) = (0, 0);
+        let logged = job.api == Api::Chat && self.shared.embedded.enable_log_outputs;
+        let parts = self.faults.parts;
+        let mut teller = Teller::new(job, label, parts);
+        let (mut told, mut text, mut whole) = (Told::default(), String::new(), String::new());
+        let (mut before, mut pending) = (0, 0);
+        teller.begin(&mut told);
+        self.tell(&mut told).await?;
         loop {
+            let part = parts.at(before);
             let mut token = self.next_token(deltas).await?;
             let done = loop {
                 let end_of_text = token.done.is_some_and(|d| d.reason.is_stop());
                 answer.push_token(end_of_text, &mut text);
                 pending += 1;
-                if token.done.is_some() {
+                if token.done.is_some() || parts.at(before + pending) != part {
                     break token.done;
                 }
                 // A writer that is late tells several tokens at once.
@@ -40,47 +47,31 @@ impl Exchange<'_> {
                     None => break None,
                 }
             };
-            if done.is_none() && told > 0 && pending < job.stream_interval {
+            let more_of_it = parts.at(before + pending) == part;
+            if done.is_none() && before > 0 && pending < job.stream_interval && more_of_it {
                 continue;
             }
-            if told == 0 && job.chat {
-                chunks.role(&mut self.out);
-                self.emit(0).await?;
-            }
-            told += pending;
             if logged {
                 self.log_delta(label, &text, done.as_ref());
                 whole.push_str(&text);
             }
-            chunks.text(&text, told, done.map(|d| d.reason.as_str()), &mut self.out);
-            self.emit(pending).await?;
+            before += pending;
+            let piece = Piece { part, text: &text, tokens: pending, so_far: before, done: done.as_ref() };
+            teller.piece(&piece, &mut told);
+            self.tell(&mut told).await?;
             text.clear();
             pending = 0;
             if let Some(done) = done {
-                self.usage(&mut chunks, &done).await?;
                 if logged {
                     let what = "streaming_complete";
                     self.log_output("Generated", label, " (streaming complete)", &whole, what);
                 }
-                return self.end_stream().await;
+                teller.end(&done, self.shared.embedded.enable_per_request_metrics, &mut told);
+                self.tell(&mut told).await?;
+                self.wire.write(chunks::LAST_CHUNK).await?;
+                return Ok(());
             }
         }
-    }
-
-    async fn usage(&mut self, chunks: &mut Chunks, done: &Finished) -> Result<(), Unfinished> {
-        let in_band = self.shared.embedded.enable_per_request_metrics.then_some(done);
-        chunks.usage(done.output_tokens, in_band, &mut self.out);
-        if !self.out.is_empty() {
-            self.emit(0).await?;
-        }
-        Ok(())
-    }
-
-    async fn end_stream(&mut self) -> Result<(), Unfinished> {
-        chunks::done(&mut self.out);
-        self.emit(0).await?;
-        self.wire.write(chunks::LAST_CHUNK).await?;
-        Ok(())
     }
 
     /// Tells the answer in one body.
@@ -91,19 +82,24 @@ impl Exchange<'_> {
         mut answer: Answer,
         deltas: &mut UnboundedReceiver<Delta>,
     ) -> Result<(), Unfinished> {
-        let mut text = String::new();
+        let (parts, mut said, mut before) = (self.faults.parts, Said::default(), 0);
         let done = loop {
             let token = self.next_token(deltas).await?;
-            answer.push_token(token.done.is_some_and(|d| d.reason.is_stop()), &mut text);
+            let text = said.part(parts.at(before));
+            answer.push_token(token.done.is_some_and(|d| d.reason.is_stop()), text);
+            before += 1;
             if let Some(done) = token.done {
                 break done;
             }
         };
-        if job.chat && self.shared.embedded.enable_log_outputs {
-            self.log_output("Generated", label, "", &text, done.reason.as_str());
+        if job.api == Api::Chat && self.shared.embedded.enable_log_outputs {
+            self.log_output("Generated", label, "", &said.text, done.reason.as_str());
         }
         let in_band = self.shared.embedded.enable_per_request_metrics;
-        let body = chunks::whole(job, label, &text, &done, in_band);
+        let body = match job.api {
+            Api::Responses => responses::whole(job, label, &said, &done, in_band),
+            Api::Chat | Api::Completions => chunks::whole(job, label, &said, &done, in_band),
+        };
         self.send_head(200, "application/json", Some(body.len())).await?;
         self.out = body;
         self.emit(done.output_tokens).await

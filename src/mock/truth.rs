@@ -1,4 +1,4 @@
-//! What really happened to each chat or text completion, one JSON line each: the reference that
+//! What really happened to each chat or text completion or response, one JSON line each: the reference that
 //! measurements of this server are checked against. Stamps are taken where things happen, written
 //! later by a thread of its own. This file must not know how requests are served.
 
@@ -80,6 +80,9 @@ pub struct TruthRow {
     /// Each event: when the socket was given it, how many tokens it carries, its bytes (with the
     /// chunk's framing). A non-streamed answer is one event.
     pub events: Vec<(UnixNs, u32, u32)>,
+    /// Of these the first whose text a reader sees: no reasoning, and no call of a tool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_visible_unix_ns: Option<UnixNs>,
     /// On the first line of the file: how wrong the server's own wall clock was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<ServerClock>,

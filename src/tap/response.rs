@@ -101,7 +101,7 @@ impl Response {
         let Some(head) = self.decoder.head() else { return false };
         if !is_read(head) {
             let body = self.body.filter(|_| self.decoder.is_done());
-            let id = body.and_then(|body| openai::parse(&body).ok()?.id.map(Into::into));
+            let id = body.and_then(|body| openai::parse_any(&body).ok()?.id.map(Into::into));
             row.response_id = id;
             return self.decoder.is_done();
         }

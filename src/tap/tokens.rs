@@ -22,6 +22,8 @@ pub(super) struct Tokens {
     /// Choices that chunks were about, and those that were ended: a bit each.
     choices: u64,
     finished: u64,
+    /// The event was seen that ends a whole answer of the responses API.
+    ended: bool,
     /// Cumulative completion tokens of the last chunk that told.
     so_far: Option<u32>,
 }
@@ -40,9 +42,9 @@ impl Tokens {
         }
     }
 
-    /// Whether each choice was ended.
+    /// Whether the answer, or each choice of it, was ended.
     pub(super) fn all_finished(&self) -> bool {
-        self.finished != 0 && self.finished == self.choices
+        self.ended || (self.finished != 0 && self.finished == self.choices)
     }
 
     pub(super) fn tell(self, row: &mut Exchange) {
@@ -56,7 +58,7 @@ impl Tokens {
         if json.is_empty() || json == b"[DONE]" {
             return false;
         }
-        let Ok(chunk) = openai::parse(json) else { return false };
+        let Ok(chunk) = openai::parse_any(json) else { return false };
         if chunk.error.is_some() {
             return false;
         }
@@ -65,6 +67,7 @@ impl Tokens {
         }
         self.choices |= chunk.choices;
         self.finished |= chunk.finished;
+        self.ended |= chunk.ends;
         let counts_one_of_many = chunk.choices != 0 && self.choices.count_ones() > 1;
         if counts_one_of_many {
             self.so_far = None;

@@ -1,6 +1,6 @@
-//! What one chunk of a stream says, or one whole answer. Read in one pass over the bytes, without an
-//! allocation for what every chunk has: this is the load's costliest step per token. This file must
-//! not know when a chunk came.
+//! What one chunk with choices says (chat and text completions), or one whole such answer. Read in one pass
+//! over the bytes, without an allocation for what every chunk has: this is the load's costliest step per token.
+//! This file must not know when a chunk came.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,6 +9,7 @@ use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::error::error_text;
 use super::lenient::{Count, Filled, Real, Text, absent};
 
 /// What one chunk (or one whole answer) says.
@@ -25,6 +26,8 @@ pub struct Chunk<'a> {
     /// Which of them it ends.
     pub finished: u64,
     pub finish_reason: Option<String>,
+    /// The answer is whole, where that is said in another way than choice by choice.
+    pub ends: bool,
     pub usage: Option<Usage>,
     pub in_band: Option<InBand>,
     pub error: Option<String>,
@@ -60,36 +63,12 @@ pub struct InBand {
 
 /// Reads one chunk of a stream, or a whole unstreamed answer.
 pub fn parse(data: &[u8]) -> Result<Chunk<'_>, String> {
-    serde_json::from_slice(data).map_err(|error| {
-        let start = data.get(..data.len().min(120)).unwrap_or_default();
-        format!("expected a JSON chunk, found `{}` ({error})", String::from_utf8_lossy(start).escape_debug())
-    })
+    serde_json::from_slice(data).map_err(|error| no_chunk(data, &error))
 }
 
-/// The message of an OpenAI error body, or its first characters.
-pub fn error_message(body: &[u8]) -> String {
-    match serde_json::from_slice::<Value>(body) {
-        Ok(value) => match value.get("error").or_else(|| value.get("detail")) {
-            Some(error) => error_text(error),
-            None => error_text(&value),
-        },
-        Err(_) => shorten(&String::from_utf8_lossy(body)),
-    }
-}
-
-fn error_text(error: &Value) -> String {
-    match error.get("message").unwrap_or(error) {
-        Value::String(text) => shorten(text),
-        other => shorten(&other.to_string()),
-    }
-}
-
-/// One line of a bearable length that does nothing to a terminal.
-fn shorten(text: &str) -> String {
-    const LONGEST: usize = 300;
-    let line: String =
-        text.split_whitespace().collect::<Vec<_>>().join(" ").replace(char::is_control, "\u{fffd}");
-    if line.chars().count() <= LONGEST { line } else { line.chars().take(LONGEST).chain(['…']).collect() }
+pub(super) fn no_chunk(data: &[u8], error: &serde_json::Error) -> String {
+    let start = data.get(..data.len().min(120)).unwrap_or_default();
+    format!("expected a JSON chunk, found `{}` ({error})", String::from_utf8_lossy(start).escape_debug())
 }
 
 #[derive(Deserialize)]
@@ -237,8 +216,10 @@ struct Told {
 #[derive(Deserialize)]
 #[serde(field_identifier, rename_all = "snake_case")]
 enum ToldField {
+    #[serde(alias = "refusal")]
     Content,
-    #[serde(alias = "reasoning_content", alias = "tool_calls")]
+    // vLLM since 0.11 and others write `reasoning`, older ones `reasoning_content`; the last is of old APIs.
+    #[serde(alias = "reasoning_content", alias = "tool_calls", alias = "function_call")]
     Reasoning,
     #[serde(other)]
     Other,
@@ -373,8 +354,14 @@ mod tests {
         let content =
             parse(br#"{"choices":[{"index":0,"delta":{"content":" app"},"finish_reason":null}]}"#).unwrap();
         assert!(content.has_text && content.has_content);
-        let reasoning = parse(br#"{"choices":[{"index":0,"delta":{"reasoning_content":"hm"}}]}"#).unwrap();
-        assert!(reasoning.has_text && !reasoning.has_content);
+        for reasoning in [
+            &br#"{"choices":[{"index":0,"delta":{"reasoning_content":"hm"}}]}"#[..],
+            br#"{"choices":[{"index":0,"delta":{"reasoning":"hm","reasoning_content":"hm"}}]}"#,
+            br#"{"choices":[{"index":0,"delta":{"function_call":{"name":"f","arguments":""}}}]}"#,
+        ] {
+            let reasoning = parse(reasoning).unwrap();
+            assert!(reasoning.has_text && !reasoning.has_content);
+        }
         let tool = parse(br#"{"choices":[{"delta":{"tool_calls":[{"index":0}]}}]}"#).unwrap();
         assert!(tool.has_text && !tool.has_content);
         let text = parse(br#"{"choices":[{"index":0,"text":" voice","finish_reason":"length"}]}"#).unwrap();
@@ -432,11 +419,6 @@ mod tests {
     }
 
     #[test]
-    fn an_error_message_cannot_steer_a_terminal() {
-        assert_eq!(error_message(b"\x1b[2J\x07gone"), "\u{fffd}[2J\u{fffd}gone");
-    }
-
-    #[test]
     fn errors_are_read_and_absurd_counts_are_absent() {
         let chunk =
             parse(br#"{"error":{"message":"EngineCore died","type":"InternalServerError","code":500}}"#)
@@ -445,10 +427,5 @@ mod tests {
         let odd = parse(br#"{"choices":[],"usage":{"prompt_tokens":-3,"completion_tokens":1e40}}"#).unwrap();
         assert_eq!(odd.usage, Some(Usage::default()));
         assert!(parse(b"<html>").unwrap_err().starts_with("expected a JSON chunk, found `<html>`"));
-        assert_eq!(
-            error_message(br#"{"error":{"message":"The model `nope` does not exist."}}"#),
-            "The model `nope` does not exist."
-        );
-        assert_eq!(error_message(b"Bad  Gateway\n"), "Bad Gateway");
     }
 }

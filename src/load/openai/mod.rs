@@ -1,128 +1,84 @@
-//! The OpenAI API: what a request body says and what an answer's chunks mean. Pure functions over
-//! bytes; this module must not know sockets, time or statistics.
+//! The `OpenAI` API: what a request body says and what an answer's chunks mean. What differs between its
+//! endpoints is a table, a file each. Pure functions over bytes; this module must not know sockets, time or
+//! statistics.
 
+mod body;
+mod chat;
 mod chunk;
+mod completions;
+mod error;
 mod lenient;
+mod responses;
 
-use std::borrow::Cow;
+use tare_parsers::sse::SseEvent;
 
-use serde::Serialize;
-use serde_json::{Map, Value, json};
+pub use self::body::BodyOptions;
+use self::body::{Body, Filling};
+pub use self::chunk::{Chunk, InBand, Usage};
+pub use self::error::error_message;
+use crate::record::{Endpoint, Prompt};
 
-pub use self::chunk::{Chunk, InBand, Usage, error_message, parse};
-use crate::record::{Endpoint, Message, Prompt};
-
-/// What every body of a run has in common.
-#[derive(Clone, Debug)]
-pub struct BodyOptions {
+/// One endpoint, described.
+pub struct Api {
     pub endpoint: Endpoint,
-    pub model: String,
-    pub stream: bool,
-    pub temperature: Option<f64>,
-    pub top_p: Option<f64>,
-    pub ignore_eos: bool,
-    pub extra_body: Map<String, Value>,
+    /// Puts into a body what this API has a name of its own for.
+    fill: for<'a> fn(&mut Body<'a>, &'a Prompt, Filling),
+    /// What the data of one event says, or one whole answer.
+    pub parse: for<'a> fn(&'a [u8]) -> Result<Chunk<'a>, String>,
+    /// Whether this event is the last one of a whole answer; its JSON is not read for that.
+    pub ends: fn(&SseEvent<'_>) -> bool,
+    /// What a whole answer ends with, in words.
+    pub end_in_words: &'static str,
+    /// Whether token counts can be asked for on every chunk (where the server understands it).
+    pub counts_on_every_chunk: bool,
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
-    model: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    messages: Option<Cow<'a, [Message]>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    prompt: Option<Cow<'a, str>>,
-    stream: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stream_options: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_tokens: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    temperature: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    top_p: Option<f64>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    ignore_eos: bool,
-}
+/// Every endpoint that requests can be sent to.
+pub static APIS: [&Api; 3] = [&chat::API, &completions::API, &responses::API];
 
-impl BodyOptions {
-    /// The request body for `prompt`. Keys of `extra_body` win over ours. `continuous_usage` asks for
-    /// usage on every chunk, the only exact count of tokens per chunk.
-    pub fn body(&self, prompt: &Prompt, continuous_usage: bool) -> serde_json::Result<Vec<u8>> {
-        let (messages, text) = match self.endpoint {
-            Endpoint::Chat => (Some(prompt.messages()), None),
-            Endpoint::Completions => (None, Some(prompt.text())),
-        };
-        let stream_options = self.stream.then(|| {
-            if continuous_usage {
-                json!({"include_usage": true, "continuous_usage_stats": true})
-            } else {
-                json!({"include_usage": true})
-            }
-        });
-        let body = Body {
-            model: &self.model,
-            messages,
-            prompt: text,
-            stream: self.stream,
-            stream_options,
-            max_tokens: prompt.max_tokens,
-            temperature: self.temperature,
-            top_p: self.top_p,
-            ignore_eos: self.ignore_eos,
-        };
-        if self.extra_body.is_empty() {
-            return serde_json::to_vec(&body);
-        }
-        let mut value = serde_json::to_value(&body)?;
-        if let Value::Object(fields) = &mut value {
-            fields.extend(self.extra_body.iter().map(|(k, v)| (k.clone(), v.clone())));
-        }
-        serde_json::to_vec(&value)
+/// The endpoint's row of the table.
+pub fn api(endpoint: Endpoint) -> &'static Api {
+    match endpoint {
+        Endpoint::Chat => &chat::API,
+        Endpoint::Completions => &completions::API,
+        Endpoint::Responses => &responses::API,
     }
+}
+
+/// What the data of one event says, by whichever API it is: for those who do not know what was asked.
+pub fn parse_any(data: &[u8]) -> Result<Chunk<'_>, String> {
+    // Inside a text these quotes would be escaped.
+    let is_response = [&b"\"type\":\"response."[..], b"\"type\": \"response.", b"\"object\":\"response\""]
+        .iter()
+        .any(|sign| data.windows(sign.len()).any(|at| at == *sign));
+    if is_response { responses::parse(data) } else { chunk::parse(data) }
+}
+
+fn is_done_marker(event: &SseEvent<'_>) -> bool {
+    event.data == b"[DONE]"
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::record::PromptKind;
 
-    fn options(endpoint: Endpoint) -> BodyOptions {
-        BodyOptions {
-            endpoint,
-            model: "tiny".to_owned(),
-            stream: true,
-            temperature: Some(0.0),
-            top_p: None,
-            ignore_eos: true,
-            extra_body: Map::new(),
+    #[test]
+    fn the_table_has_a_row_for_each_endpoint() {
+        for (row, endpoint) in APIS.iter().zip(Endpoint::ALL) {
+            assert_eq!(row.endpoint, endpoint);
+            assert_eq!(api(endpoint).endpoint, endpoint);
+            assert_eq!(Endpoint::of_path(endpoint.path()), Some(endpoint));
         }
-    }
-
-    fn prompt(text: &str, max_tokens: u32) -> Prompt {
-        Prompt {
-            kind: PromptKind::Text(text.to_owned()),
-            max_tokens: Some(max_tokens),
-            chars: 0,
-            approx_tokens: 0,
-        }
+        assert_eq!(Endpoint::of_path("/proxy/v1/chat/completions/"), Some(Endpoint::Chat));
+        assert_eq!(Endpoint::of_path("/v1/embeddings"), None);
     }
 
     #[test]
-    fn bodies_ask_for_exact_token_counts() {
-        let prompt = prompt("a \"b\"", 8);
-        let body = String::from_utf8(options(Endpoint::Chat).body(&prompt, true).unwrap()).unwrap();
-        insta::assert_snapshot!(body, @r#"{"model":"tiny","messages":[{"role":"user","content":"a \"b\""}],"stream":true,"stream_options":{"continuous_usage_stats":true,"include_usage":true},"max_tokens":8,"temperature":0.0,"ignore_eos":true}"#);
-        let body = String::from_utf8(options(Endpoint::Completions).body(&prompt, true).unwrap()).unwrap();
-        assert!(body.contains(r#""prompt":"a \"b\"""#));
-    }
-
-    #[test]
-    fn extra_body_wins() {
-        let mut options = options(Endpoint::Chat);
-        options.extra_body.insert("temperature".to_owned(), json!(0.7));
-        let prompt = prompt("x", 3);
-        let body: Value = serde_json::from_slice(&options.body(&prompt, true).unwrap()).unwrap();
-        assert_eq!((&body["temperature"], &body["max_tokens"]), (&json!(0.7), &json!(3)));
+    fn an_event_is_read_by_the_api_that_it_is_of() {
+        let token = parse_any(br#"{"type": "response.output_text.delta", "delta": "a"}"#).unwrap();
+        assert!(token.has_content);
+        let quoted = r#"{"choices":[{"index":0,"delta":{"content":"\"type\":\"response.failed\""}}]}"#;
+        assert!(parse_any(quoted.as_bytes()).unwrap().has_content);
     }
 }

@@ -3,6 +3,7 @@
 
 use super::client::{Client, Response};
 use super::harness::{Mock, fast};
+use crate::config::Embedded;
 use crate::mock::ServeOptions;
 
 macro_rules! samples {
@@ -11,6 +12,17 @@ macro_rules! samples {
             $name,
             include_bytes!(concat!("samples/", $name, ".request.txt")).as_slice(),
             include_bytes!(concat!("samples/", $name, ".response.raw")).as_slice(),
+        )),*]
+    };
+}
+
+/// The same of the samples that other tests read, too.
+macro_rules! shared_samples {
+    ($($name:literal),* $(,)?) => {
+        [$((
+            $name,
+            include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/samples/openai/", $name, ".request.txt")).as_slice(),
+            include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/samples/openai/", $name, ".response.raw")).as_slice(),
         )),*]
     };
 }
@@ -34,9 +46,7 @@ fn mask(json: &str) -> String {
                 if chars.peek() == Some(&':') {
                     out.extend(["\"", &text, "\""]);
                     key = text;
-                } else if ["content", "text", "system_fingerprint"].contains(&key.as_str())
-                    && !text.is_empty()
-                {
+                } else if MASKED.contains(&key.as_str()) && !text.is_empty() {
                     out.push_str("\"…\"");
                 } else {
                     out.extend(["\"", &text, "\""]);
@@ -53,6 +63,10 @@ fn mask(json: &str) -> String {
     }
     out
 }
+
+/// Keys whose texts differ between two servers.
+const MASKED: [&str; 9] =
+    ["content", "text", "system_fingerprint", "reasoning", "delta", "arguments", "id", "item_id", "call_id"];
 
 /// Heads as written, dates and lengths masked.
 fn head(response: &Response) -> Vec<String> {
@@ -110,6 +124,45 @@ async fn answers_look_like_the_captured_ones() {
     assert_eq!(rows.len(), 10);
 }
 
+/// What it says of the tools that it was offered is left out: the look-alike does not say it again.
+fn without_tools(part: String) -> String {
+    let Some((before, rest)) = part.split_once("\"tool_choice\":") else { return part };
+    let Some((_, after)) = rest.split_once(",\"top_p\"") else { return part };
+    format!("{before},\"top_p\"{after}")
+}
+
+/// A script in the place of a model that thinks and calls; it was a random one that was forced to.
+#[tokio::test]
+async fn reasoning_and_calls_look_like_the_captured_ones() {
+    let samples = shared_samples![
+        "chat-think",
+        "resp-think",
+        "chat-tool",
+        "resp-tool",
+        "resp-reasoning",
+        "resp-nonstream",
+    ];
+    let faults = ["reasoning tokens=2", "tool_call after=2", "reasoning tokens=6"];
+    for (name, request, captured) in samples {
+        let script = match name {
+            "chat-think" | "resp-think" => &faults[..1],
+            "chat-tool" | "resp-tool" => &faults[..2],
+            _ => &faults[2..],
+        };
+        let faults = script.iter().map(|&fault| fault.to_owned()).collect();
+        // Nothing but the length limit ends these answers.
+        let mock = Mock::start(Embedded { faults, mean_output_tokens: 1e6, ..fast() }).await;
+        let expected = Response::parse(captured);
+        let mut client = Client::connect(mock.address).await;
+        client.send(request).await;
+        let response = client.response().await;
+        let told = |response: &Response| body(response).into_iter().map(without_tools).collect::<Vec<_>>();
+        assert_eq!(head(&response), head(&expected), "{name}");
+        assert_eq!(told(&response), told(&expected), "{name}");
+        mock.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn errors_are_the_captured_ones_to_the_byte() {
     let mock = captured_server().await;
@@ -129,6 +182,20 @@ async fn errors_are_the_captured_ones_to_the_byte() {
          tiny.', type='NotFoundError', param='model', code=404)"
     ));
     assert_eq!(rows.iter().map(|r| r.status).collect::<Vec<_>>(), [400, 404, 400]);
+}
+
+#[tokio::test]
+async fn errors_of_responses_are_the_captured_ones_to_the_byte() {
+    let mock = Mock::start(fast()).await;
+    for (name, request, captured) in shared_samples!["resp-missing", "resp-badmodel"] {
+        let expected = Response::parse(captured);
+        let mut client = Client::connect(mock.address).await;
+        client.send(request).await;
+        let response = client.response().await;
+        assert_eq!(head(&response), head(&expected), "{name}");
+        assert_eq!(response.text(), expected.text(), "{name}");
+    }
+    mock.stop().await;
 }
 
 #[tokio::test]

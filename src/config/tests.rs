@@ -102,7 +102,7 @@ fn a_key_in_the_wrong_section_is_sent_home() {
       |
     2 |   colour: red
       |   ^^^^^^
-    hint: the keys here are `users`, `ramp_s`, `request_rate`, `arrival`, `requests`, `duration_s`, `grace_period_s`, `timeout_s`, `connect_timeout_s`, `warmups`, `max_concurrency`, `stamps`, `connections`, `source_addresses`, `threads`, `affinity` or `request_id_prefix`
+    hint: the keys here are `users`, `ramp_s`, `ramp_down_s`, `request_rate`, `arrival`, `burstiness`, `ramp_up_strategy`, `ramp_up_start_rps`, `ramp_up_end_rps`, `stages`, `self_timed`, `trace_speed`, `requests`, `duration_s`, `grace_period_s`, `timeout_s`, `connect_timeout_s`, `warmups`, `max_concurrency`, `stamps`, `connections`, `source_addresses`, `threads`, `affinity` or `request_id_prefix`
     ");
 }
 
@@ -157,7 +157,7 @@ fn a_wrong_type_is_named_in_words() {
     hint: `configs/` holds examples
     ");
     insta::assert_snapshot!(refused("workload:\n  dataset: shargpt\n", ""), @r"
-    error: `workload.dataset`: expected `sharegpt`, `custom`, `jsonl` or `random`, found `shargpt`
+    error: `workload.dataset`: expected `sharegpt`, `custom`, `jsonl`, `random`, `mooncake`, `timed-trace`, `timed_trace`, `azure` or `burstgpt`, found `shargpt`
      --> a.yaml:2:12
       |
     2 |   dataset: shargpt
@@ -573,8 +573,8 @@ fn every_key_is_known_to_the_hints() {
     : name seed label metadata target embedded workload load observe hops audit output overwrite calibrate
     target: base_url server endpoint path model headers api_key_env ca_cert insecure ready_timeout_s
     embedded: model seed max_num_seqs max_num_batched_tokens max_model_len prefill_us_per_token decode_base_ms decode_per_seq_ms jitter frontend_ms frontend_us_per_token mean_output_tokens api_server_count log_stats_interval_s data_parallel_size enable_log_requests enable_log_outputs enable_log_deltas enable_logging_iteration_details enable_per_request_metrics log_format stat_log spans clock_offset_ms clock_drift_ppm clock_step_ms clock_step_at_s faults
-    workload: dataset path samples random_input_len random_output_len range_ratio max_tokens temperature top_p ignore_eos stream extra_body
-    load: users ramp_s request_rate arrival requests duration_s grace_period_s timeout_s connect_timeout_s warmups max_concurrency stamps connections source_addresses threads affinity request_id_prefix
+    workload: dataset path samples random_input_len random_output_len range_ratio trace_start_s trace_end_s timed_trace max_tokens temperature top_p ignore_eos stream extra_body
+    load: users ramp_s ramp_down_s request_rate arrival burstiness ramp_up_strategy ramp_up_start_rps ramp_up_end_rps stages self_timed trace_speed requests duration_s grace_period_s timeout_s connect_timeout_s warmups max_concurrency stamps connections source_addresses threads affinity request_id_prefix
     observe: metrics scrape_interval_s server_log stat_log otlp span_wait_s clock_bound_s
     observe.otlp: host grpc_port http_port
     hops: name kind log

@@ -95,7 +95,7 @@ mod tests {
         assert_eq!(of(Arrival::Burst, Some(70), None), (70, true));
         assert_eq!(of(Arrival::Burst, Some(70), Some(8)), (8, false));
         let trace = Arrival::Trace { speed: 1.0, times: Times([0.0, 59.0, 61.0, 200.0].into()) };
-        assert_eq!(of(trace, None, None), (3, false));
+        assert_eq!(of(trace, None, None), (2, false));
     }
 
     #[test]

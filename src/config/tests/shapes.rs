@@ -29,11 +29,26 @@ fn gaps_are_named_or_shaped() {
 
 #[test]
 fn gaps_that_make_no_sense_are_refused() {
-    insta::assert_snapshot!(refused("load: {request_rate: 3}", "--burstiness 0"), @"");
-    insta::assert_snapshot!(refused("load: {users: 3, burstiness: 0.5}", ""), @"");
-    insta::assert_snapshot!(refused("", "--request-rate inf --burstiness 0.5"), @"");
-    insta::assert_snapshot!(refused("", "--request-rate 3 --arrival gamma"), @"");
-    insta::assert_snapshot!(refused("", "--request-rate 3 --arrival poisson --burstiness 2"), @"");
+    insta::assert_snapshot!(refused("load: {request_rate: 3}", "--burstiness 0"), @r"
+    error: `--burstiness`: expected a number from 0.001 to 1000000, or inf (constant), found 0
+    hint: below 1 arrivals come in bursts, above more evenly; 1 is poisson
+    ");
+    insta::assert_snapshot!(refused("load: {users: 3, burstiness: 0.5}", ""), @r"
+    error: a.yaml: `load.burstiness`: only a rate has gaps to draw, and 0.5 says how
+    hint: give a rate with --request-rate, or leave it out
+    ");
+    insta::assert_snapshot!(refused("", "--request-rate inf --burstiness 0.5"), @r"
+    error: `--burstiness`: only a rate has gaps to draw, and 0.5 says how
+    hint: give a rate with --request-rate, or leave it out
+    ");
+    insta::assert_snapshot!(refused("", "--request-rate 3 --arrival gamma"), @r"
+    error: `--arrival`: gamma gaps need a shape
+    hint: say it with `burstiness`, such as 0.5
+    ");
+    insta::assert_snapshot!(refused("", "--request-rate 3 --arrival poisson --burstiness 2"), @r"
+    error: `--burstiness`: says another law of arrivals than `--arrival`
+    hint: give one of them
+    ");
 }
 
 #[test]
@@ -47,9 +62,18 @@ fn users_are_ramped_up_and_down() {
         law("", "--users 50 --ramp-down-s 0 --duration 60"),
         Arrival::Closed { users: 50, ramp_s: 0.0 }
     );
-    insta::assert_snapshot!(refused("", "--users 5 --ramp-down-s 10"), @"");
-    insta::assert_snapshot!(refused("load: {users: 5, ramp_s: 8, ramp_down_s: 3, duration_s: 10}", ""), @"");
-    insta::assert_snapshot!(refused("", "--request-rate 5 --ramp-down-s 3 --duration 10"), @"");
+    insta::assert_snapshot!(refused("", "--users 5 --ramp-down-s 10"), @r"
+    error: `--ramp-down-s`: a ramp down needs an end to be before
+    hint: say how long the run is with --duration
+    ");
+    insta::assert_snapshot!(refused("load: {users: 5, ramp_s: 8, ramp_down_s: 3, duration_s: 10}", ""), @r"
+    error: a.yaml: `load.ramp_down_s`: 3 s and `load.ramp_s` (8 s) are longer than `load.duration_s` (10 s)
+    hint: one ramp ends before the other begins
+    ");
+    insta::assert_snapshot!(refused("", "--request-rate 5 --ramp-down-s 3 --duration 10"), @r"
+    error: `--ramp-down-s`: only users are ramped
+    hint: say how many with --users, or leave it out
+    ");
 }
 
 #[test]
@@ -74,13 +98,36 @@ fn a_rate_is_ramped_over_the_duration_or_over_the_requests() {
 
 #[test]
 fn ramps_that_lead_nowhere_are_refused() {
-    insta::assert_snapshot!(refused("", "--ramp-up-strategy linear"), @"");
-    insta::assert_snapshot!(refused("", "--ramp-up-end-rps 5"), @"");
-    insta::assert_snapshot!(refused("", "--ramp-up-strategy linear --ramp-up-start-rps 9 --ramp-up-end-rps 2"), @"");
-    insta::assert_snapshot!(refused("", "--ramp-up-strategy linear --ramp-up-start-rps 0 --ramp-up-end-rps 2"), @"");
-    insta::assert_snapshot!(refused("", "--ramp-up-strategy exponential --ramp-up-start-rps 0 --ramp-up-end-rps 2 --duration 5"), @"");
-    insta::assert_snapshot!(refused("", "--ramp-up-strategy linear --ramp-up-start-rps 1 --ramp-up-end-rps 2 --request-rate 5"), @"");
-    insta::assert_snapshot!(refused("", "--ramp-up-strategy linear --ramp-up-start-rps 1 --ramp-up-end-rps 2 --users 5"), @"");
+    insta::assert_snapshot!(refused("", "--ramp-up-strategy linear"), @r"
+    error: `load.ramp_up_start_rps`: missing: a ramp goes from one rate to another
+    hint: for example `--ramp-up-start-rps 1 --ramp-up-end-rps 20`
+    error: `load.ramp_up_end_rps`: missing: a ramp goes from one rate to another
+    hint: for example `--ramp-up-start-rps 1 --ramp-up-end-rps 20`
+    ");
+    insta::assert_snapshot!(refused("", "--ramp-up-end-rps 5"), @r"
+    error: `--ramp-up-end-rps`: there is no ramp
+    hint: say which with --ramp-up-strategy linear or exponential
+    ");
+    insta::assert_snapshot!(refused("", "--ramp-up-strategy linear --ramp-up-start-rps 9 --ramp-up-end-rps 2"), @r"
+    error: `--ramp-up-start-rps`: 9 is not below `--ramp-up-end-rps` (2)
+    hint: a rate that falls is a stage: `load: {stages: [{rate: 9, to_rate: 1, duration_s: 60}]}`
+    ");
+    insta::assert_snapshot!(refused("", "--ramp-up-strategy linear --ramp-up-start-rps 0 --ramp-up-end-rps 2"), @r"
+    error: `--ramp-up-start-rps`: over a count of requests, the first would wait for ever at a rate of 0
+    hint: give a --duration to ramp over, or a small rate
+    ");
+    insta::assert_snapshot!(refused("", "--ramp-up-strategy exponential --ramp-up-start-rps 0 --ramp-up-end-rps 2 --duration 5"), @r"
+    error: `--ramp-up-start-rps`: nothing grows from 0 by a factor
+    hint: a small rate, such as 0.1; a linear ramp over a duration may begin at 0
+    ");
+    insta::assert_snapshot!(refused("", "--ramp-up-strategy linear --ramp-up-start-rps 1 --ramp-up-end-rps 2 --request-rate 5"), @r"
+    error: `--request-rate`: `--ramp-up-strategy` already says the rate
+    hint: give one of them
+    ");
+    insta::assert_snapshot!(refused("", "--ramp-up-strategy linear --ramp-up-start-rps 1 --ramp-up-end-rps 2 --users 5"), @r"
+    error: `--ramp-up-strategy`: a ramp of the rate is for an open loop, `--users` for a closed one
+    hint: `ramp_s` and `ramp_down_s` ramp users
+    ");
 }
 
 #[test]
@@ -113,14 +160,54 @@ fn stages_are_of_rates_or_of_users() {
 #[test]
 fn stages_that_contradict_themselves_are_refused() {
     let stages = |text: &str| refused(&format!("load: {{stages: [{text}]}}"), "");
-    insta::assert_snapshot!(stages("{users: 5, duration_s: 1}, {rate: 5, duration_s: 1}"), @"");
-    insta::assert_snapshot!(stages("{duration_s: 1}"), @"");
-    insta::assert_snapshot!(stages("{rate: 5}, {rate: 1, duration_s: 9, ramp: linear}, {rate: -1, duration_s: 0}"), @"");
-    insta::assert_snapshot!(stages("{users: 5, duration_s: 4, ramp_s: 5, to_rate: 3}"), @"");
-    insta::assert_snapshot!(stages("{rate: 0, to_rate: 3, ramp: exponential, duration_s: 3}"), @"");
-    insta::assert_snapshot!(stages("{rate: 0, duration_s: 3}"), @"");
-    insta::assert_snapshot!(stages("{rate: 1, duraton_s: 3}"), @"");
-    insta::assert_snapshot!(refused("load: {users: 3, duration_s: 9, stages: [{rate: 1, duration_s: 3}]}", ""), @"");
+    insta::assert_snapshot!(stages("{users: 5, duration_s: 1}, {rate: 5, duration_s: 1}"), @r"
+    error: a.yaml: `load.stages`: some stages have `users`, others a `rate`
+    hint: a run is a closed loop or an open one: give all of them users, or all a rate
+    ");
+    insta::assert_snapshot!(stages("{duration_s: 1}"), @r"
+    error: a.yaml: `load.stages`: no stage has `users` or a `rate`
+    hint: for example `stages: [{rate: 2, duration_s: 60}, {rate: 8, duration_s: 60}]`
+    ");
+    insta::assert_snapshot!(stages("{rate: 5}, {rate: 1, duration_s: 9, ramp: linear}, {rate: -1, duration_s: 0}"), @r"
+    error: a.yaml: `load.stages`: stage 1: `duration_s` is missing
+    hint: each stage says how long it is
+    error: a.yaml: `load.stages`: stage 2: `ramp` says how the rate changes, and `to_rate` not to what
+    hint: give `to_rate`, or leave `ramp` out
+    error: a.yaml: `load.stages`: stage 3: `duration_s`: expected a number above 0, at most 2592000 (seconds), found 0
+    hint: each stage says how long it is
+    error: a.yaml: `load.stages`: stage 3: `rate`: expected a number from 0 to 1000000 (requests per second), found -1
+    hint: 0 is a pause
+    error: a.yaml: `load.stages`: stage 3: `to_rate`: expected a number from 0 to 1000000 (requests per second), found -1
+    hint: 0 is a pause
+    ");
+    insta::assert_snapshot!(stages("{users: 5, duration_s: 4, ramp_s: 5, to_rate: 3}"), @r"
+    error: a.yaml: `load.stages`: stage 1: `to_rate` is not for a stage with users
+    hint: users have `ramp_s`, the seconds within which their number changes
+    error: a.yaml: `load.stages`: stage 1: `ramp_s`: 5 s do not fit into the stage (4 s)
+    hint: within it the number of users changes from the last stage's to this one's
+    ");
+    insta::assert_snapshot!(stages("{rate: 0, to_rate: 3, ramp: exponential, duration_s: 3}"), @r"
+    error: a.yaml: `load.stages`: stage 1: nothing grows from 0, or falls to it, by a factor
+    hint: a small rate, such as 0.1, or `ramp: linear`
+    ");
+    insta::assert_snapshot!(stages("{rate: 0, duration_s: 3}"), @r"
+    error: a.yaml: `load.stages`: nothing would be sent in any of them
+    hint: give one of them users or a rate above 0
+    ");
+    insta::assert_snapshot!(stages("{rate: 1, duraton_s: 3}"), @r"
+    error: unknown key `duraton_s` in `load.stages[0]`
+     --> a.yaml:1:27
+      |
+    1 | load: {stages: [{rate: 1, duraton_s: 3}]}
+      |                           ^^^^^^^^^
+    hint: did you mean `duration_s`?
+    ");
+    insta::assert_snapshot!(refused("load: {users: 3, duration_s: 9, stages: [{rate: 1, duration_s: 3}]}", ""), @r"
+    error: a.yaml: `load.users`: `load.stages` already says it
+    hint: leave it out, or leave the stages out
+    error: a.yaml: `load.duration_s`: `load.stages` already says it
+    hint: leave it out, or leave the stages out
+    ");
 }
 
 #[test]
@@ -156,10 +243,31 @@ fn a_trace_is_sent_at_its_own_times_unless_something_else_says_when() {
 
 #[test]
 fn what_is_for_traces_is_refused_elsewhere() {
-    insta::assert_snapshot!(refused("", "--self-timed --trace-speed 2 --trace-start 5"), @"");
+    insta::assert_snapshot!(refused("", "--self-timed --trace-speed 2 --trace-start 5"), @r"
+    error: `--self-timed`: only a trace has times of its own
+    hint: --dataset-name mooncake, timed-trace, azure or burstgpt
+    error: `--trace-speed`: there are no times of a trace to speed up
+    hint: leave it out, or leave out what says otherwise when requests are sent
+    error: `--trace-start`: this is for a trace, and the dataset is none
+    hint: --dataset-name mooncake, timed-trace, azure or burstgpt
+    ");
     let trace = "--dataset-name azure --dataset-path t.csv";
-    insta::assert_snapshot!(refused("", &format!("{trace} --self-timed --request-rate 4")), @"");
-    insta::assert_snapshot!(refused("", &format!("{trace} --request-rate 4 --trace-speed 2")), @"");
-    insta::assert_snapshot!(refused("", &format!("{trace} --trace-start 9 --trace-end 4 --timed-trace-sec-multiplier 2")), @"");
-    insta::assert_snapshot!(refused("", "--dataset-name burstgpt"), @"");
+    insta::assert_snapshot!(refused("", &format!("{trace} --self-timed --request-rate 4")), @r"
+    error: `--self-timed`: `--request-rate` already says when requests are sent
+    hint: give one of them
+    ");
+    insta::assert_snapshot!(refused("", &format!("{trace} --request-rate 4 --trace-speed 2")), @r"
+    error: `--trace-speed`: there are no times of a trace to speed up
+    hint: leave it out, or leave out what says otherwise when requests are sent
+    ");
+    insta::assert_snapshot!(refused("", &format!("{trace} --trace-start 9 --trace-end 4 --timed-trace-sec-multiplier 2")), @r"
+    error: `--trace-end`: 4 is not after `--trace-start` (9)
+    hint: both are seconds since the trace's first request
+    error: `--timed-trace-sec-multiplier`: this is for the dataset `timed-trace`; the other formats say their units themselves
+    hint: leave it out, or choose --dataset-name timed-trace
+    ");
+    insta::assert_snapshot!(refused("", "--dataset-name burstgpt"), @r"
+    error: `workload.path`: missing: this dataset is read from a file
+    hint: for example `--dataset-path requests/demo.jsonl`
+    ");
 }

@@ -72,6 +72,10 @@ pub fn arrival(
         let speed = check.real("load.trace_speed", given.trace_speed, 1.0, limits);
         return Arrival::Trace { speed, times: Times::default() };
     }
+    if given.ramp_up_strategy.is_some() {
+        // What is wrong with it is noted.
+        return Arrival::Burst;
+    }
     let fits = |requests: &u64| (1..=u64::from(MAX_USERS)).contains(requests);
     match (requests, given.requests) {
         // A burst that fits; no requests at all, which is noted as out of range; a trace's.

@@ -5,7 +5,7 @@ use std::io::BufRead;
 
 use serde_json::{Map, Value};
 
-use super::{File, Line, Row, Taken, not_text, refused};
+use super::{FROM_THE_BEGIN, File, Line, Row, Taken, not_text, refused};
 use crate::config::{Trace, TraceFormat};
 use crate::error::{Failure, usage};
 use crate::workload::kind;
@@ -38,8 +38,7 @@ fn line(trace: &Trace, number: u64, text: &str) -> Result<Taken, Failure> {
         found => return broken(expected(&fields.timestamp, "a number", found.map(|(_, value)| value))),
     };
     if time < 0.0 {
-        return Err(refused(trace, number, &format!("is negative: {time}"))
-            .hint("times count from the trace's begin, which is not before 0"));
+        return Err(refused(trace, number, &format!("is negative: {time}")).hint(FROM_THE_BEGIN));
     }
     let seconds = if trace.format == TraceFormat::Mooncake {
         if time.fract() != 0.0 {

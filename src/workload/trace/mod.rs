@@ -62,6 +62,8 @@ enum Taken {
     Pruned(u64, String),
 }
 
+/// For negative times.
+const FROM_THE_BEGIN: &str = "times count from the trace's begin, which is not before 0";
 /// A mean rate above this is no service's: the unit of the times is another.
 const MOST_RPS: f64 = 1000.0;
 /// So many rows before the mean rate says something.
@@ -115,11 +117,15 @@ struct Times {
 impl Times {
     /// Seconds since the first.
     fn next(&mut self, trace: &Trace, line: &Line) -> Result<f64, Failure> {
+        if line.time_s < 0.0 {
+            let what = format!("is negative: {}", line.time_s);
+            return Err(refused(trace, line.number, &what).hint(FROM_THE_BEGIN));
+        }
         if self.n == 0 {
             self.first_s = line.time_s;
         } else if line.time_s < self.last_s {
             let back_s = self.last_s - line.time_s;
-            let what = format!("goes back by {back_s} s from that of line {}", self.last_line);
+            let what = format!("goes back by {back_s:.3} s from that of line {}", self.last_line);
             return Err(refused(trace, line.number, &what)
                 .hint("a trace is in the order of its times: sort it by them"));
         }
@@ -194,7 +200,7 @@ fn nothing(trace: &Trace, rows: &Rows) -> Failure {
     })
 }
 
-/// Opens a trace; the failure says where it was looked for.
+/// An open trace.
 type File = std::io::BufReader<std::fs::File>;
 
 /// The failure of a line that is no text.

@@ -57,7 +57,8 @@ const BURSTGPT: &str = "Timestamp,Model,Request tokens,Response tokens,Total tok
 #[test]
 fn mooncake_counts_milliseconds_and_names_blocks() {
     let rows = rows(MOONCAKE, TraceFormat::Mooncake);
-    assert_eq!(times(&rows), [0.0, 0.0, 3.053]);
+    let expected = [0.0, 0.0, 3.053];
+    assert!(times(&rows).iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-9));
     assert_eq!((rows.rows[0].input_tokens, rows.rows[0].output_tokens), (1100, 52));
     assert_eq!(rows.rows[1].hash_ids, [46, 9]);
 }
@@ -117,28 +118,64 @@ fn lines_that_cannot_be_read_are_counted_and_the_others_sent() {
         format!("{{\"timestamp\": 0, \"input_length\": -1}}\nno JSON\n{MOONCAKE}{{\"timestamp\": \"4\"}}\n");
     let rows = rows(&text, TraceFormat::Mooncake);
     assert_eq!((rows.rows.len(), rows.entries), (3, 6));
-    insta::assert_snapshot!(rows.broken.reasons.join("\n"), @"");
+    insta::assert_snapshot!(rows.broken.reasons.join("\n"), @r"
+    line 1: input_length: expected a number of tokens, found -1
+    line 2: no JSON object: expected ident at line 1 column 2
+    line 7: timestamp: expected a number, found text
+    ");
 }
 
 #[test]
 fn times_that_go_back_or_are_negative_are_refused() {
     let back = MOONCAKE.replace("30535", "27000");
-    insta::assert_snapshot!(refusal(&back, TraceFormat::Mooncake), @"");
-    insta::assert_snapshot!(refusal(&MOONCAKE.replace("27482", "-5"), TraceFormat::Mooncake), @"");
-    insta::assert_snapshot!(refusal(&AZURE.replace("18:15:50", "18:14:50"), TraceFormat::Azure), @"");
+    insta::assert_snapshot!(refusal(&back, TraceFormat::Mooncake), @r"
+    error: FILE:4: `timestamp`: the time goes back by 0.482 s from that of line 2
+    hint: a trace is in the order of its times: sort it by them
+    ");
+    insta::assert_snapshot!(refusal(&MOONCAKE.replace("27482", "-5"), TraceFormat::Mooncake), @r"
+    error: FILE:1: `timestamp`: the time is negative: -5
+    hint: times count from the trace's begin, which is not before 0
+    ");
+    insta::assert_snapshot!(refusal(&BURSTGPT.replace("\n5,", "\n-5,"), TraceFormat::Burstgpt), @r"
+    error: FILE:2: `Timestamp`: the time is negative: -5
+    hint: times count from the trace's begin, which is not before 0
+    ");
+    insta::assert_snapshot!(refusal(&AZURE.replace("18:15:50", "18:14:50"), TraceFormat::Azure), @r"
+    error: FILE:3: `TIMESTAMP`: the time goes back by 55.685 s from that of line 2
+    hint: a trace is in the order of its times: sort it by them
+    ");
 }
 
 #[test]
 fn units_that_are_mixed_up_are_refused() {
     // Mooncake's own lines, in seconds.
-    insta::assert_snapshot!(refusal(&MOONCAKE.replace("27482", "27.482"), TraceFormat::Mooncake), @"");
+    insta::assert_snapshot!(refusal(&MOONCAKE.replace("27482", "27.482"), TraceFormat::Mooncake), @r"
+    error: FILE:1: `timestamp`: the time is in milliseconds, which are whole numbers: found 27.482
+    hint: for times in seconds: `--dataset-name timed-trace --timed-trace-chunk-hash-size 512`
+    ");
     let line = |i: u32| format!("{{\"timestamp\": {}, \"input_length\": 9, \"output_length\": 1}}\n", i / 3);
     let seconds: String = (0..600).map(line).collect();
-    insta::assert_snapshot!(refusal(&seconds, TraceFormat::Mooncake), @"");
+    insta::assert_snapshot!(refusal(&seconds, TraceFormat::Mooncake), @r"
+    error: `FILE`: 600 requests within 0.199 s would be 3015 a second: its times seem to be in another unit than milliseconds
+    hint: for times in seconds: `--dataset-name timed-trace --timed-trace-chunk-hash-size 512`
+    ");
     // Mooncake's own lines as another tool's.
-    insta::assert_snapshot!(refusal(MOONCAKE, TraceFormat::TimedTrace), @"");
-    insta::assert_snapshot!(refusal(&AZURE.replace("2023-11-16 18:15:", "").replace("2023-11-17 00:00:", ""), TraceFormat::Azure), @"");
-    insta::assert_snapshot!(refusal(AZURE, TraceFormat::Burstgpt), @"");
+    insta::assert_snapshot!(refusal(MOONCAKE, TraceFormat::TimedTrace), @r"
+    error: FILE:1: `hash_ids`: 3 ids of 16 tokens each are 48 tokens, and `input_length` is 1100
+    hint: `--timed-trace-chunk-hash-size` says how many tokens an id is; Mooncake's are 512, and in milliseconds: `--dataset-name mooncake`
+    ");
+    insta::assert_snapshot!(refusal(&AZURE.replace("2023-11-16 18:15:", "").replace("2023-11-17 00:00:", ""), TraceFormat::Azure), @r"
+    error: none of the 4 lines of `FILE` can be sent
+      line 2: TIMESTAMP: expected a date such as 2023-11-16 18:15:46.6805900, found `46.6805900`
+      line 3: TIMESTAMP: expected a date such as 2023-11-16 18:15:46.6805900, found `50.9951690`
+      line 4: TIMESTAMP: expected a date such as 2023-11-16 18:15:46.6805900, found `51.2224670`
+      line 5: TIMESTAMP: expected a date such as 2023-11-16 18:15:46.6805900, found `00.0000000`
+    hint: columns TIMESTAMP,ContextTokens,GeneratedTokens; a time such as 2023-11-16 18:15:46.6805900
+    ");
+    insta::assert_snapshot!(refusal(AZURE, TraceFormat::Burstgpt), @r"
+    error: FILE:1: there is no column `Timestamp`
+    hint: expected `Timestamp`, `Request tokens`, `Response tokens`, found `TIMESTAMP`, `ContextTokens`, `GeneratedTokens`
+    ");
 }
 
 #[test]

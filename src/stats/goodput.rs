@@ -41,6 +41,11 @@ pub fn goodput(met: &[bool], duration_s: f64) -> Option<Goodput> {
     Some(Goodput { met: good, n, share, rps })
 }
 
+/// So many of so many as a share, with Wilson's score interval; `None` of none.
+pub fn share(of: usize, n: usize) -> Option<Estimate> {
+    (n > 0 && of <= n).then(|| wilson(of, n))
+}
+
 /// A proportion with Wilson's score interval, which stays within [0, 1] and works at 0 and n
 /// (E. B. Wilson, 1927).
 fn wilson(good: usize, n: usize) -> Estimate {

@@ -8,6 +8,7 @@
 #![allow(clippy::doc_markdown, rustdoc::bare_urls)]
 
 mod audit;
+mod compare;
 mod correlate;
 mod doctor;
 mod explain;
@@ -23,6 +24,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use self::audit::{ArmArgs, AuditArgs, CellArgs, WarmthName};
+pub use self::compare::{CompareArgs, FailOnName};
 pub use self::correlate::CorrelateArgs;
 pub use self::doctor::DoctorArgs;
 pub use self::explain::{ExplainArgs, SlowestBy};
@@ -72,6 +74,8 @@ pub enum Command {
     Report(ReportArgs),
     /// Join what other tools recorded: a client's records with a server's log, metrics, spans
     Correlate(Box<CorrelateArgs>),
+    /// Set runs side by side: differences with their intervals, gates for CI; or audits of gateways
+    Compare(Box<CompareArgs>),
     /// Find out what a gateway adds: the same requests with and without it, in turn, paired
     Audit(Box<AuditArgs>),
     /// Show one request of a run folder: every stamp of both sides, and where its time went

@@ -25,6 +25,7 @@
 pub mod calibrate;
 pub mod cli;
 pub mod clock;
+pub mod compare;
 pub mod config;
 pub mod correlate;
 pub mod doctor;

@@ -13,6 +13,7 @@ fn main() -> ExitCode {
         Command::Run(args) => verbs::run::run(args, cli.quiet),
         Command::Report(args) => verbs::report::report(args, cli.quiet),
         Command::Correlate(args) => verbs::correlate::correlate(args, cli.quiet),
+        Command::Compare(args) => verbs::compare::compare(args, cli.quiet),
         Command::Audit(args) => verbs::audit::audit(args, cli.quiet),
         Command::Explain(args) => verbs::explain::explain(args),
         Command::Doctor(args) => verbs::doctor::doctor(args),

@@ -9,6 +9,7 @@ pub mod audit;
 pub mod breakdown;
 pub mod calibration;
 pub mod clocks;
+pub mod comparison;
 pub mod correlated;
 pub mod diagnosis;
 #[cfg(test)]
@@ -16,6 +17,7 @@ pub mod fixture;
 pub mod hop;
 pub mod hops;
 mod joined;
+pub mod measure;
 pub mod own;
 pub mod selection;
 mod server_side;

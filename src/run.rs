@@ -4,6 +4,7 @@
 
 mod add_log;
 mod audit;
+mod compare;
 mod embedded;
 mod facts;
 mod hop_file;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub use self::add_log::{add_hop, add_log, add_stat_log};
+pub use self::compare::{Compared, ToCompare, compare};
 pub use self::import::{Import, import};
 pub use self::read_back::{ReadBack, read_back};
 pub use self::recompute::{Recomputed, recompute, recompute_within};

@@ -113,6 +113,11 @@ pub fn count(n: u64) -> String {
     out
 }
 
+/// A number that has no unit, or whose unit stands elsewhere.
+pub fn number(value: f64) -> String {
+    if value.is_finite() { significant(value) } else { "–".to_owned() }
+}
+
 /// Enough decimals for about four significant digits, thousands separated.
 fn significant(value: f64) -> String {
     let magnitude = value.abs();

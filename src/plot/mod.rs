@@ -4,6 +4,8 @@
 //! [`theme`] is the one look; [`draw`] is what figures are drawn with.
 
 mod audit;
+mod compare_ecdf;
+mod compare_violin;
 pub mod draw;
 mod ecdf;
 mod split_violin;
@@ -15,12 +17,19 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::metric::Metric;
+use crate::metric::{Metric, Unit};
 use crate::stats::Estimate;
 use crate::units;
 
 /// Every figure, in the order of the report.
-pub const PLOTS: &[&dyn Plot] = &[&violin::Violin, &split_violin::SplitViolin, &ecdf::Ecdf, &audit::Audit];
+pub const PLOTS: &[&dyn Plot] = &[
+    &violin::Violin,
+    &split_violin::SplitViolin,
+    &ecdf::Ecdf,
+    &audit::Audit,
+    &compare_violin::CompareViolin,
+    &compare_ecdf::CompareEcdf,
+];
 
 /// One figure.
 pub trait Plot: Sync {
@@ -89,6 +98,36 @@ pub struct PlotData {
     pub differences: Vec<(Metric, Estimate)>,
     /// What each hop between them saw itself.
     pub hops: Vec<AtHop>,
+    /// Of runs side by side, measure by measure.
+    pub compared: Vec<Compared>,
+}
+
+/// One measure of several runs, in the unit of the files.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Compared {
+    pub title: String,
+    /// What it is, in a few words.
+    pub about: String,
+    pub unit: Unit,
+    /// Each run's number and name, and its values in any order.
+    pub runs: Vec<(usize, String, Vec<f64>)>,
+}
+
+/// One run's values of a measure, ascending.
+struct Of {
+    number: usize,
+    name: String,
+    values: Vec<f64>,
+}
+
+impl Compared {
+    /// The runs that have a value to draw.
+    fn ascending(&self) -> Vec<Of> {
+        let of = |(number, name, values): &(usize, String, Vec<f64>)| {
+            Some(Of { number: *number, name: name.clone(), values: ascending(values)? })
+        };
+        self.runs.iter().filter_map(of).collect()
+    }
 }
 
 /// One metric of the same requests at the client and at a hop.
@@ -227,6 +266,15 @@ mod tests {
                 seen: values.to_vec(),
                 difference: None,
             }],
+            compared: vec![Compared {
+                title: "TTFT".to_owned(),
+                about: "start to first token".to_owned(),
+                unit: Unit::Seconds,
+                runs: vec![
+                    (0, "first".to_owned(), values.to_vec()),
+                    (1, "second".to_owned(), values.iter().map(|v| v + 0.25).collect()),
+                ],
+            }],
         }
     }
 
@@ -351,7 +399,7 @@ mod tests {
             ],
             arms: Vec::new(),
             differences: vec![(Metric::Ttft, Estimate::unbounded(0.0133, 3))],
-            hops: Vec::new(),
+            ..PlotData::default()
         };
         insta::assert_snapshot!(svg(&split_violin::SplitViolin, &data));
     }

@@ -22,6 +22,21 @@ pub const GRID: Colour = Colour(229, 232, 236);
 pub const AXIS: Colour = Colour(140, 149, 159);
 pub const PAPER: Colour = Colour(255, 255, 255);
 
+/// Runs side by side, in turn: those of Okabe and Ito's colours that are neither the client's nor the
+/// server's. Each run is told apart by its place and name as well.
+pub const RUNS: [Colour; 5] = [
+    Colour(0, 158, 115),
+    Colour(213, 94, 0),
+    Colour(204, 121, 167),
+    Colour(86, 180, 233),
+    Colour(120, 110, 40),
+];
+
+/// The colour of a run.
+pub fn run(i: usize) -> Colour {
+    RUNS.get(i % RUNS.len()).copied().unwrap_or(INK)
+}
+
 /// How strongly the inside of a violin is filled.
 pub const FILL: f64 = 0.32;
 

@@ -1,7 +1,7 @@
 //! An audit in tables, its verdict and warnings in [`words`]: the cells, what the added time depends on, then
 //! each arm as a load of its own. This file must not know how a figure was made.
 
-mod words;
+pub(super) mod words;
 
 use self::words::{Of, cell_words, interval, ttft, varied, whose};
 pub use self::words::{load_in_words, name, verdict, warnings};

@@ -44,7 +44,12 @@ pub(super) fn client(ok: &[&RequestRow], events: &Events, rounds: &Rounds) -> Ve
         column(Metric::ItlMean, |r| r.itl_mean_s),
         column(Metric::E2e, |r| r.e2e_s),
         column(Metric::Tpot, |r| r.tpot_s),
-        summarise(Metric::Itl, Metric::Itl.name(), &gaps(ok, events), Blocks::Rows),
+        summarise(
+            Metric::Itl,
+            Metric::Itl.name(),
+            &events.gaps_s(ok.iter().map(|r| r.request_id.as_str())),
+            Blocks::Rows,
+        ),
         column(Metric::TtftUser, |r| r.ttft_user_s),
         column(Metric::TtftScheduled, |r| r.ttft_scheduled_s),
         column(Metric::TtftContent, |r| r.ttft_content_s),
@@ -67,21 +72,6 @@ pub(super) fn server(correlated: &Correlated) -> Vec<MetricSummary> {
         column(Metric::E2e, "Request duration at the server", |j| j.server_e2e_s),
     ];
     summaries.into_iter().flatten().collect()
-}
-
-/// Gaps between the token-bearing events of each successful request, pooled, in the order of time:
-/// what one step of the server gave to all of its requests stands together.
-fn gaps(ok: &[&RequestRow], events: &Events) -> Vec<f64> {
-    let mut gaps: Vec<(i64, i64)> = Vec::with_capacity(events.len());
-    for rows in ok.iter().filter_map(|r| events.of(&r.request_id)) {
-        let stamps = events.stamp_hi_unix_ns.get(rows).unwrap_or_default();
-        gaps.extend(stamps.windows(2).filter_map(|w| match w {
-            [a, b] => Some((*b, b - a)),
-            _ => None,
-        }));
-    }
-    gaps.sort_unstable();
-    gaps.into_iter().map(|(_, gap)| gap as f64 / 1e9).collect()
 }
 
 /// Of requests, each with its number.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::page::Page;
 use super::tables::{self, Table};
 use super::{Artifact, Report, audit, verdict};
 
@@ -52,6 +53,27 @@ fn write(report: &Report<'_>) -> anyhow::Result<String> {
     };
     writeln!(out, "{figures}")?;
     Ok(out)
+}
+
+/// A page of what is no single run's report.
+pub(super) fn page(page: &Page) -> String {
+    let mut out = format!("# {}\n", escape(&page.title));
+    for sentence in &page.first {
+        let _ = write!(out, "\n**{}**\n", escape(sentence));
+    }
+    for table in &page.tables {
+        let _ = write_table(&mut out, table);
+    }
+    for (caption, file) in &page.figures {
+        let _ = write!(out, "\n![{}]({file})\n", escape(caption));
+    }
+    if !page.last.is_empty() {
+        out.push('\n');
+    }
+    for sentence in &page.last {
+        let _ = writeln!(out, "- {}", escape(sentence));
+    }
+    out
 }
 
 fn write_table(out: &mut String, table: &Table) -> std::fmt::Result {

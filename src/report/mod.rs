@@ -6,6 +6,9 @@ mod breakdown;
 mod calibration;
 mod causes;
 mod clocks;
+mod compare;
+mod compare_audits;
+mod compare_words;
 mod diagnosis;
 mod distributions;
 mod figures;
@@ -19,6 +22,7 @@ mod next_level;
 mod offered;
 mod over_window;
 mod own;
+mod page;
 mod summary;
 mod tables;
 mod terminal;
@@ -31,11 +35,15 @@ mod window;
 use anyhow::Context;
 
 pub use self::audit::name as cell_name;
+pub use self::compare::page as comparison;
+pub use self::compare_audits::page as audits;
+pub use self::compare_words::gate as gate_in_words;
 pub use self::diagnosis::print as print_diagnosis;
 pub use self::distributions::MetricSummary;
 pub use self::figures::{BothSides, Figure, Figures};
+pub use self::page::Page;
 pub use self::summary::{Counts, Summary};
-pub use self::terminal::{print, print_calibration};
+pub use self::terminal::{print, print_calibration, print_page};
 pub use self::waterfall::print as print_waterfall;
 pub use self::window::View;
 
@@ -77,14 +85,14 @@ pub fn write_all(folder: &std::path::Path, report: &Report<'_>) -> anyhow::Resul
 
 impl Report<'_> {
     /// What a reader must know before any number.
-    fn warnings(&self) -> Vec<String> {
+    pub fn warnings(&self) -> Vec<String> {
         let mut said = self.summary.warnings(self.manifest);
         said.extend(self.audit.into_iter().flat_map(audit::warnings));
         said
     }
 
     /// What the run was, as label and value.
-    fn facts(&self) -> Vec<(&'static str, String)> {
+    pub fn facts(&self) -> Vec<(&'static str, String)> {
         let m = self.manifest;
         let target = match (&m.target.base_url, m.target.embedded) {
             (_, true) => "embedded server (a vLLM look-alike, no model)".to_owned(),

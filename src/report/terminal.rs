@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use comfy_table::{ContentArrangement, LineStyle, Table as Grid, TableStyle};
 
 use super::calibration;
+use super::page::Page;
 use super::tables::{self, Table};
 use super::verdict;
 use super::window;
@@ -44,6 +45,18 @@ pub fn print(out: &mut impl Write, report: &Report<'_>) -> io::Result<()> {
         writeln!(out, "note: {note}")?;
     }
     Ok(())
+}
+
+/// Prints a page of what is no single run's report to `out`.
+pub fn print_page(out: &mut impl Write, page: &Page) -> io::Result<()> {
+    for sentence in &page.first {
+        writeln!(out, "{sentence}")?;
+    }
+    if !page.first.is_empty() {
+        writeln!(out)?;
+    }
+    page.tables.iter().try_for_each(|table| print_table(out, table))?;
+    page.last.iter().try_for_each(|sentence| writeln!(out, "{sentence}"))
 }
 
 /// Prints a calibration's tables to `out`.

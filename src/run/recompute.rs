@@ -22,7 +22,7 @@ use crate::record::slo::Slo;
 use crate::record::{HopRow, JoinedRow, RequestRow, Status, ToldBy};
 use crate::report::{self, Report, Summary, View};
 use crate::store::folder::{EVENTS, HOPS, JOINED, LOG, RESULTS, SCRAPES, SPANS, STAT_LOG};
-use crate::store::{Manifest, RunData, RunFolder, events_parquet, table};
+use crate::store::{Events, Manifest, RunData, RunFolder, events_parquet, table};
 
 /// Seeds every interval: the same records give the same figures for ever.
 const SEED: u64 = 0;
@@ -61,15 +61,47 @@ pub fn recompute_within(folder: &Path, selection: Selection) -> anyhow::Result<R
     let folder = RunFolder::open(folder).map_err(super::unusable)?;
     let mut data = RunData::read(&folder)?;
     let notes = data.complaints();
-    let plan = data.manifest.extra.get(audit::KEY).and_then(|value| audit::Plan::deserialize(value).ok());
-    if plan.is_some() && selection != Selection::All {
+    whole_if_audit(&data.manifest, selection)?;
+    write_tables(&folder, &data)?;
+    let correlated = correlated(&mut data)?;
+    table::write_joined(&folder.file(JOINED), &correlated.rows)?;
+    let (recomputed, _) = reported(data, correlated, notes, selection)?;
+    let report = recomputed.report();
+    report::write_all(folder.path(), &report)?;
+    plot::write(&folder.plots()?, &plot_data(&report))?;
+    Ok(recomputed)
+}
+
+/// The same of the selected requests, with nothing written, and their events: for verbs that only look.
+pub(super) fn looked_at(folder: &RunFolder, selection: Selection) -> anyhow::Result<(Recomputed, Events)> {
+    let mut data = RunData::read(folder)?;
+    let notes = data.complaints();
+    whole_if_audit(&data.manifest, selection)?;
+    let correlated = correlated(&mut data)?;
+    reported(data, correlated, notes, selection)
+}
+
+/// What an audit was to do; `None` of any other run.
+pub(super) fn plan_of(manifest: &Manifest) -> Option<audit::Plan> {
+    manifest.extra.get(audit::KEY).and_then(|value| audit::Plan::deserialize(value).ok())
+}
+
+fn whole_if_audit(manifest: &Manifest, selection: Selection) -> anyhow::Result<()> {
+    if plan_of(manifest).is_some() && selection != Selection::All {
         return Err(usage("an audit has no window: the rounds of its two arms are in turn")
             .hint("leave `--window` out")
             .into());
     }
-    write_tables(&folder, &data)?;
-    let mut correlated = correlated(&mut data)?;
-    table::write_joined(&folder.file(JOINED), &correlated.rows)?;
+    Ok(())
+}
+
+/// Everything that is said of the selected requests.
+fn reported(
+    mut data: RunData,
+    mut correlated: Correlated,
+    notes: Vec<String>,
+    selection: Selection,
+) -> anyhow::Result<(Recomputed, Events)> {
     let clients: Vec<&RequestRow> = correlated.rows.iter().map(|j| &j.client).collect();
     let view = View::of(&clients, selection, &data.manifest)?;
     if view.window.is_cut() {
@@ -81,15 +113,11 @@ pub fn recompute_within(folder: &Path, selection: Selection) -> anyhow::Result<R
     let own = own_of(&data.manifest);
     let slo = data.manifest.config.get("slo").and_then(|slo| Slo::deserialize(slo).ok()).unwrap_or_default();
     let mut summary = Summary::new(&correlated, &data.events, own, view, slo);
-    let audit = plan.map(|plan| correlate::audit::found(&correlated, &plan, SEED));
+    let audit = plan_of(&data.manifest).map(|plan| correlate::audit::found(&correlated, &plan, SEED));
     if audit.is_some() {
         summary.leave_out_figures();
     }
-    let recomputed = Recomputed { manifest: data.manifest, correlated, summary, audit, notes };
-    let report = recomputed.report();
-    report::write_all(folder.path(), &report)?;
-    plot::write(&folder.plots()?, &plot_data(&report))?;
-    Ok(recomputed)
+    Ok((Recomputed { manifest: data.manifest, correlated, summary, audit, notes }, data.events))
 }
 
 /// Both sides of what was read as one; the requests are taken out of it.
@@ -246,6 +274,7 @@ fn plot_data(report: &Report<'_>) -> PlotData {
             .filter_map(|row| Some((row.metric, row.tare?)))
             .collect(),
         hops,
+        compared: Vec::new(),
     }
 }
 

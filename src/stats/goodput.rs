@@ -55,6 +55,11 @@ pub fn pooled(runs: &[Goodput]) -> Option<Estimate> {
     (n > 0).then(|| wilson(met, n, runs.iter().map(|run| run.share.n_eff).sum()))
 }
 
+/// So many of so many as a share, with Wilson's score interval; `None` of none.
+pub fn share(of: usize, n: usize) -> Option<Estimate> {
+    (n > 0 && of <= n).then(|| wilson(of, n, n as f64))
+}
+
 /// A proportion with Wilson's score interval, which stays within [0, 1] and works at 0 and n
 /// (E. B. Wilson, *Probable inference, the law of succession, and statistical inference*, Journal of the
 /// American Statistical Association 22, 1927), as wide as so many independent observations make it.

@@ -14,7 +14,8 @@
 //! - [`log_histogram`]: quantiles of values that are not kept
 //! - [`goodput`]: requests per second that met every objective
 //! - [`rates`]: how fast requests came and went while the load was full
-//! - [`linear`]: sums and differences of independent estimates
+//! - [`linear`]: sums and differences of independent estimates; [`two_samples`]: the difference and the
+//!   ratio of two runs
 //! - [`hull`]: all lines between two clouds of points
 //! - [`kde`], with [`bandwidth`]: the density that violins draw
 
@@ -38,5 +39,6 @@ pub mod rounds;
 #[cfg(test)]
 mod series;
 pub mod steady;
+pub mod two_samples;
 
 pub use estimate::{Estimate, LEVEL};

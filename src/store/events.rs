@@ -71,6 +71,21 @@ impl Events {
         self.by_id.get(request_id).and_then(|&i| self.requests.get(i)).map(|(_, rows)| rows.clone())
     }
 
+    /// Gaps between the events of each of these requests, pooled, in the order of time: what one step of
+    /// the server gave to all of its requests stands together.
+    pub fn gaps_s<'a>(&self, ids: impl Iterator<Item = &'a str>) -> Vec<f64> {
+        let mut gaps: Vec<(i64, i64)> = Vec::with_capacity(self.len());
+        for rows in ids.filter_map(|id| self.of(id)) {
+            let stamps = self.stamp_hi_unix_ns.get(rows).unwrap_or_default();
+            gaps.extend(stamps.windows(2).filter_map(|w| match w {
+                [a, b] => Some((*b, b - a)),
+                _ => None,
+            }));
+        }
+        gaps.sort_unstable();
+        gaps.into_iter().map(|(_, gap)| gap as f64 / 1e9).collect()
+    }
+
     /// The events of some requests.
     #[must_use]
     pub fn only(&self, keep: impl Fn(&str) -> bool) -> Self {

@@ -30,9 +30,12 @@ pub const SUMMARY: &str = "summary.json";
 pub const REPORT_MD: &str = "report.md";
 pub const REPORT_HTML: &str = "report.html";
 pub const PLOTS: &str = "plots";
+/// Of runs side by side, in a folder of their own.
+pub const COMPARE_MD: &str = "compare.md";
+pub const COMPARE_JSON: &str = "compare.json";
 
 /// Every file that tare writes at the top of a run folder: what `overwrite` may remove.
-const OWN_FILES: [&str; 21] = [
+const OWN_FILES: [&str; 23] = [
     MANIFEST,
     REQUEST_SET,
     RESULTS_STREAM,
@@ -54,6 +57,8 @@ const OWN_FILES: [&str; 21] = [
     SUMMARY,
     REPORT_MD,
     REPORT_HTML,
+    COMPARE_MD,
+    COMPARE_JSON,
 ];
 
 /// Why a run folder cannot be used.

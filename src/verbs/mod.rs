@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod calibrate;
+pub mod compare;
 pub mod correlate;
 pub mod doctor;
 pub mod explain;

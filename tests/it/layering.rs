@@ -35,12 +35,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("import", &["ingest", "load", "parsers", "server", "store", "tap"]),
     // What the headers of answers state is the parsers' to read.
     ("correlate", &["parsers", "server", "stats", "store"]),
+    ("compare", &["store"]),
     ("report", &["server", "stats", "store"]),
     ("plot", &["stats"]),
     ("mock", &["config"]),
     (
         "run",
         &[
+            "compare",
             "config",
             "correlate",
             "import",
@@ -64,6 +66,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "calibrate",
             "cli",
+            "compare",
             "config",
             "doctor",
             "gateway_config",

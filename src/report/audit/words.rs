@@ -74,7 +74,7 @@ pub fn warnings(found: &Found) -> Vec<String> {
 
 /// What a sentence is about.
 #[derive(Clone, Copy)]
-pub(super) enum Of {
+pub(in crate::report) enum Of {
     Metric(Metric),
     /// TTFT without what the server, or the engine, took itself.
     Outside,
@@ -89,7 +89,7 @@ impl Of {
         }
     }
 
-    pub(super) fn figure(self, cell: &CellFound) -> Option<Figure> {
+    pub(in crate::report) fn figure(self, cell: &CellFound) -> Option<Figure> {
         match self {
             Of::Metric(metric) => cell.figures.iter().find(|figure| figure.metric == metric).copied(),
             Of::Outside => cell.outside.map(|(_, figure)| figure),
@@ -98,7 +98,7 @@ impl Of {
 }
 
 /// TTFT, and what was taken off.
-pub(super) fn ttft(outside: Option<Outside>) -> String {
+pub(in crate::report) fn ttft(outside: Option<Outside>) -> String {
     let off = match outside {
         None => "",
         Some(Outside::Server) => " outside the server",
@@ -164,7 +164,7 @@ fn describe(cell: &Cell, found: &Found) -> String {
 }
 
 /// Whether there are several prompt sizes, several ways to connect.
-pub(super) fn varied(found: &Found) -> [bool; 2] {
+pub(in crate::report) fn varied(found: &Found) -> [bool; 2] {
     let first = found.cells.first().map(|cell| cell.cell);
     let differs = |by: &dyn Fn(&Cell, &Cell) -> bool| {
         first.is_some_and(|first| found.cells.iter().any(|cell| by(&cell.cell, &first)))
@@ -172,7 +172,7 @@ pub(super) fn varied(found: &Found) -> [bool; 2] {
     [differs(&|a, b| a.prompt_tokens != b.prompt_tokens), differs(&|a, b| a.connections != b.connections)]
 }
 
-pub(super) fn cell_words(cell: &Cell, concurrency: bool, size: bool, connections: bool) -> String {
+pub(in crate::report) fn cell_words(cell: &Cell, concurrency: bool, size: bool, connections: bool) -> String {
     let mut words = Vec::new();
     if concurrency {
         words.push(format!("concurrency {}", cell.concurrency));
@@ -187,7 +187,7 @@ pub(super) fn cell_words(cell: &Cell, concurrency: bool, size: bool, connections
 }
 
 /// `0.42 ms [0.38, 0.47]`; of what the data do not bound, only the value.
-pub(super) fn interval(e: &Estimate, unit: Unit) -> String {
+pub(in crate::report) fn interval(e: &Estimate, unit: Unit) -> String {
     if e.is_bounded() {
         bracketed(e, unit)
     } else {
@@ -195,12 +195,12 @@ pub(super) fn interval(e: &Estimate, unit: Unit) -> String {
     }
 }
 
-pub(super) fn bracketed(e: &Estimate, unit: Unit) -> String {
+pub(in crate::report) fn bracketed(e: &Estimate, unit: Unit) -> String {
     let scale = Scale::of(unit, e.value.abs().max(e.lo.abs()).max(e.hi.abs()));
     format!("{} [{}, {}]", scale.show(e.value), scale.number(e.lo), scale.number(e.hi))
 }
 
-pub(super) fn whose(effect: &OrderEffect, found: &Found) -> String {
+pub(in crate::report) fn whose(effect: &OrderEffect, found: &Found) -> String {
     match effect.prompt_tokens.filter(|_| varied(found)[0]) {
         Some(tokens) => format!("{}, {} prompt tokens", effect.arm.as_str(), units::count(u64::from(tokens))),
         None => effect.arm.as_str().to_owned(),

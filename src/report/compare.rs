@@ -1,0 +1,212 @@
+//! Runs side by side as a page: what they were, what is not alike, client and server of each, every figure
+//! against the baseline's, gates. This file must not know how a figure was made.
+
+use super::compare_words::{self as words, ratio, show, title, verdict};
+use super::page::Page;
+use super::tables::{self, Table};
+use crate::metric::{Metric, Unit};
+use crate::record::comparison::{Against, Comparison, Figure, RunFacts, Unlike};
+use crate::record::correlated::HeadlineRow;
+use crate::record::measure::Quantity;
+use crate::stats::Estimate;
+use crate::units;
+
+/// The page of a comparison.
+pub fn page(c: &Comparison) -> Page {
+    let names: Vec<&str> = c.runs.iter().map(|run| run.name.as_str()).collect();
+    let base = names.get(c.baseline).copied().unwrap_or_default();
+    let others = || names.iter().enumerate().filter(|(i, _)| *i != c.baseline);
+    let mut first: Vec<String> = c.gates.iter().map(|found| format!("gate {}", words::gate(found))).collect();
+    first.extend(others().map(|(i, name)| words::sentence(name, base, i, &c.figures)));
+    let mut tables = vec![unlike(&c.unlike, &names), runs(c, &names), sides(c, &names)];
+    tables.extend(others().map(|(i, _)| against(c, &names, i)));
+    let mut last = Vec::new();
+    for run in &c.runs {
+        last.extend(run.warnings.iter().map(|warning| format!("warning of {}: {warning}", run.name)));
+    }
+    last.push(HOW.to_owned());
+    Page::of(names.join(" | "), first, tables, last)
+}
+
+const HOW: &str = "Intervals are 95 %, and know that requests depend on each other: means and rates by the studentised block bootstrap (rates over slices of time), percentiles by order statistics at the effective n. Differences and ratios of independent runs put the bounds of both sides together (Zou and Donner), those of pairs resample the pairs.";
+
+/// Conditions that differ.
+pub(super) fn unlike(list: &[Unlike], names: &[&str]) -> Table {
+    let rows = list.iter().map(|unlike| {
+        let so = unlike.so.clone().unwrap_or_default();
+        [unlike.what.clone()].into_iter().chain(unlike.values.iter().cloned()).chain([so]).collect()
+    });
+    Table {
+        title: "Not like with like".to_owned(),
+        head: [""].into_iter().chain(names.iter().copied()).chain(["so"]).map(str::to_owned).collect(),
+        rows: rows.collect(),
+        below: Vec::new(),
+    }
+}
+
+fn runs(c: &Comparison, names: &[&str]) -> Table {
+    let facts: Vec<&[(String, String)]> = c.runs.iter().map(|run| run.facts.as_slice()).collect();
+    facts_table("Runs", &facts, names)
+}
+
+/// Label by label; what only some have is `–` of the others.
+pub(super) fn facts_table(name: &str, facts: &[&[(String, String)]], names: &[&str]) -> Table {
+    let mut labels: Vec<&str> = Vec::new();
+    for (label, _) in facts.iter().flat_map(|facts| facts.iter()) {
+        if !labels.contains(&label.as_str()) {
+            labels.push(label);
+        }
+    }
+    let row = |label: &&str| {
+        let of = |facts: &&[(String, String)]| {
+            let found = facts.iter().find(|(l, _)| l == label);
+            found.map_or_else(|| "–".to_owned(), |(_, value)| value.clone())
+        };
+        [(*label).to_owned()].into_iter().chain(facts.iter().map(of)).collect()
+    };
+    Table {
+        title: name.to_owned(),
+        head: [""].into_iter().chain(names.iter().copied()).map(str::to_owned).collect(),
+        rows: labels.iter().map(row).collect(),
+        below: Vec::new(),
+    }
+}
+
+/// The table that the tool exists for, of several platforms: each by its client and by its server.
+fn sides(c: &Comparison, names: &[&str]) -> Table {
+    let metrics = c.runs.first().map(|run| run.headline.iter().map(|row| row.metric).collect::<Vec<_>>());
+    let row = |metric: Metric| {
+        let of = |run: &RunFacts| {
+            let row = run.headline.iter().find(|row| row.metric == metric);
+            [
+                row.and_then(|row| cell(row, row.tool)),
+                row.and_then(|row| {
+                    // What the server's side really is, where it is not the metric itself.
+                    let really = row
+                        .title
+                        .split_once(" | ")
+                        .map_or(String::new(), |(_, really)| format!(" ({really})"));
+                    Some(cell(row, row.server)? + &really)
+                }),
+            ]
+        };
+        let cells = c.runs.iter().flat_map(of).map(|cell| cell.unwrap_or_else(|| "–".to_owned()));
+        [metric.name().to_owned()].into_iter().chain(cells).collect()
+    };
+    let heads = names.iter().flat_map(|name| [format!("{name}: client"), format!("{name}: server")]);
+    Table {
+        title: "Client and server".to_owned(),
+        head: [String::new()].into_iter().chain(heads).collect(),
+        rows: metrics.into_iter().flatten().map(row).collect(),
+        below: vec!["Means with 95 % intervals; both sides of a run by the same estimator (throughput and latency between tokens are ratios of sums). A server's figure without interval is its metrics endpoint's, exact for the run.".to_owned()],
+    }
+}
+
+fn cell(row: &HeadlineRow, e: Option<Estimate>) -> Option<String> {
+    let quantity = match row.metric.unit() {
+        Unit::Seconds => Quantity::Seconds,
+        Unit::TokensPerSecond => Quantity::TokensPerSecond,
+    };
+    e.map(|e| show(&e, quantity))
+}
+
+/// Every figure of one run against the baseline's.
+fn against(c: &Comparison, names: &[&str], i: usize) -> Table {
+    let (base, name) =
+        (names.get(c.baseline).copied().unwrap_or_default(), names.get(i).copied().unwrap_or_default());
+    let rows = c.figures.iter().filter_map(|figure| row(figure, c.baseline, i)).collect();
+    let mut below: Vec<String> =
+        c.pairing.get(i).cloned().flatten().into_iter().map(|p| sentence(&p.why)).collect();
+    below.push(by_chance(c.comparisons));
+    let short = |word: &str| format!("{name} {word} {base}");
+    Table {
+        title: format!("{name} against {base}"),
+        head: vec![
+            String::new(),
+            base.to_owned(),
+            name.to_owned(),
+            "n".to_owned(),
+            short("−"),
+            short("/"),
+            "verdict".to_owned(),
+        ],
+        rows,
+        below,
+    }
+}
+
+fn row(figure: &Figure, base: usize, i: usize) -> Option<Vec<String>> {
+    let quantity = figure.measure.about().quantity;
+    let (first, second) = (figure.of.get(base).copied().flatten(), figure.of.get(i).copied().flatten());
+    if first.is_none() && second.is_none() {
+        return None;
+    }
+    let against = figure.against.get(i).copied().flatten();
+    let shown = |e: Option<Estimate>| e.map_or_else(|| "–".to_owned(), |e| show(&e, quantity));
+    let n = |e: Option<Estimate>| e.map_or_else(|| "0".to_owned(), |e| tables::counted(&e));
+    let n = match against.and_then(|against| against.pairs) {
+        Some(pairs) => format!("{} pairs", units::count(pairs as u64)),
+        None if n(first) == n(second) => n(first),
+        None => format!("{} | {}", n(first), n(second)),
+    };
+    let of = |part: &dyn Fn(&Against) -> Option<String>| {
+        against.as_ref().and_then(part).unwrap_or_else(|| "–".to_owned())
+    };
+    Some(vec![
+        title(figure.key),
+        shown(first),
+        shown(second),
+        n,
+        of(&|a| Some(show(&a.difference, quantity))),
+        of(&|a| a.ratio.as_ref().map(ratio)),
+        of(&|a| Some(verdict(figure.measure, a))),
+    ])
+}
+
+/// The first letter of a sentence, and its end.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    format!("{first}{}.", letters.as_str())
+}
+
+/// So many looks, of which each may err.
+fn by_chance(comparisons: usize) -> String {
+    let expected = comparisons as f64 * (1.0 - crate::stats::LEVEL);
+    format!(
+        "{} differences were looked at, each at 95 %: of as many without any, about {expected:.1} would be told by chance.",
+        units::count(comparisons as u64)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::comparison::Told;
+    use crate::record::measure::Measure;
+
+    fn e(value: f64, lo: f64, hi: f64) -> Estimate {
+        Estimate::within(value, lo, hi, 100)
+    }
+
+    #[test]
+    fn a_verdict_says_no_more_than_its_interval() {
+        let said = |measure, difference, ratio, told| {
+            verdict(measure, &Against { difference, ratio, pairs: None, told })
+        };
+        let lines = [
+            said(Measure::Ttft, e(0.036, 0.02, 0.05), Some(e(1.12, 1.08, 1.162)), Told::More),
+            said(Measure::Ttft, e(-0.036, -0.05, -0.02), Some(e(0.88, 0.83, 0.93)), Told::Less),
+            said(Measure::Ttft, e(0.3, 0.2, 0.4), Some(e(2.31, 2.1, 2.5)), Told::More),
+            said(Measure::OutputThroughput, e(50.0, 20.0, 80.0), Some(e(1.1, 1.04, 1.16)), Told::More),
+            said(Measure::OutputThroughput, e(50.0, 20.0, 80.0), Some(e(3.1, 3.04, 3.16)), Told::More),
+            said(Measure::Ttft, e(0.001, -0.01, 0.012), Some(e(1.003, 0.97, 1.04)), Told::Nothing),
+            said(Measure::TareTtft, e(-0.0002, -0.0003, -0.0001), None, Told::Less),
+            said(Measure::TareTtft, e(0.0002, -0.0001, 0.0003), None, Told::Nothing),
+            said(Measure::Ttft, e(0.3, 0.2, f64::INFINITY), Some(e(1.3, 1.2, f64::INFINITY)), Told::More),
+            said(Measure::Ttft, e(0.3, -0.2, f64::INFINITY), Some(e(1.3, 0.9, f64::INFINITY)), Told::Nothing),
+            said(Measure::ServerTtft, Estimate::unbounded(0.3, 9), None, Told::Unknown),
+        ];
+        insta::assert_snapshot!(lines.join("\n"), @"");
+    }
+}

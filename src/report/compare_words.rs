@@ -1,0 +1,170 @@
+//! A comparison in words: figures with their intervals, verdicts, gates. This file must not know tables.
+
+use crate::metric::Unit;
+use crate::record::comparison::{Against, Figure, GateFound, GateOutcome, TestedBy, Told};
+use crate::record::measure::{Key, Measure, Quantity, Stat};
+use crate::stats::Estimate;
+use crate::units::{self, Scale};
+
+/// From this many times on a ratio is said as such, and not in percent.
+const TIMES: f64 = 2.0;
+
+/// `TTFT, p99`.
+pub(super) fn title(key: Key) -> String {
+    let name = key.measure.about().title;
+    match key.stat {
+        Stat::Mean => format!("{name}, mean"),
+        Stat::Percentile(p) => format!("{name}, p{p}"),
+        Stat::Whole => name.to_owned(),
+    }
+}
+
+/// `312.4 ms [300.1, 325.0]`; of what the data do not bound, the bound that is known, or none.
+pub(super) fn show(e: &Estimate, quantity: Quantity) -> String {
+    let (value, bounds) = parts(e, quantity);
+    value + &bounds
+}
+
+/// The value with its unit, and its bounds in the same.
+fn parts(e: &Estimate, quantity: Quantity) -> (String, String) {
+    let most = [e.value, e.lo, e.hi].into_iter().filter(|v| v.is_finite()).map(f64::abs).fold(0.0, f64::max);
+    let (factor, name) = match quantity {
+        Quantity::Seconds => {
+            let scale = Scale::of(Unit::Seconds, most);
+            (scale.factor, scale.name)
+        }
+        Quantity::TokensPerSecond => (1.0, "tok/s"),
+        Quantity::RequestsPerSecond => (1.0, "req/s"),
+        Quantity::Percent => (1.0, "%"),
+        Quantity::Tokens => (1.0, ""),
+    };
+    let value = format!("{} {name}", units::number(e.value * factor));
+    (value.trim_end().to_owned(), bounds(e.lo * factor, e.hi * factor))
+}
+
+/// ` [0.9, 1.2]`, ` (≥ 0.9)`, or nothing.
+fn bounds(lo: f64, hi: f64) -> String {
+    match (lo.is_finite(), hi.is_finite()) {
+        (true, true) => format!(" [{}, {}]", units::number(lo), units::number(hi)),
+        (true, false) => format!(" (≥ {})", units::number(lo)),
+        (false, true) => format!(" (≤ {})", units::number(hi)),
+        (false, false) => String::new(),
+    }
+}
+
+/// `1.120 [1.081, 1.162]`.
+pub(super) fn ratio(e: &Estimate) -> String {
+    let three = |v: f64| format!("{v:.3}");
+    let bounds = match (e.lo.is_finite(), e.hi.is_finite()) {
+        (true, true) => format!(" [{}, {}]", three(e.lo), three(e.hi)),
+        (true, false) => format!(" (≥ {})", three(e.lo)),
+        (false, true) => format!(" (≤ {})", three(e.hi)),
+        (false, false) => String::new(),
+    };
+    format!("{}{bounds}", three(e.value))
+}
+
+/// What the intervals let be said of a figure: `12.0 % longer [8.1, 16.2]`.
+pub(super) fn verdict(measure: Measure, against: &Against) -> String {
+    let quantity = measure.about().quantity;
+    let less = match against.told {
+        Told::Unknown => return "no interval: nothing can be told".to_owned(),
+        Told::Nothing => return format!("no difference can be told{}", at_most(against, quantity)),
+        Told::More => false,
+        Told::Less => true,
+    };
+    let time = quantity == Quantity::Seconds;
+    let word = match (time, less) {
+        (true, false) => "longer",
+        (true, true) => "shorter",
+        (false, false) => "more",
+        (false, true) => "less",
+    };
+    match against.ratio {
+        Some(r) if r.value >= TIMES => {
+            let as_much = if time { "as long" } else { "as much" };
+            format!("{} times {as_much}{}", units::number(r.value), bounds(r.lo, r.hi))
+        }
+        Some(r) => {
+            let e = sized(&r.moved(-1.0).scaled(100.0), less);
+            format!("{} {word}{}", units::percent(e.value / 100.0), bounds(e.lo, e.hi))
+        }
+        None => {
+            let (value, bounds) = parts(&sized(&against.difference, less), quantity);
+            format!("{value} {word}{bounds}")
+        }
+    }
+}
+
+/// How much less something is, as a size.
+fn sized(e: &Estimate, less: bool) -> Estimate {
+    if less { Estimate { value: -e.value, lo: -e.hi, hi: -e.lo, ..*e } } else { *e }
+}
+
+/// `: less than ±5.2 %`.
+fn at_most(against: &Against, quantity: Quantity) -> String {
+    match against.ratio {
+        Some(r) if r.is_bounded() => {
+            let most = (1.0 - r.lo).max(r.hi - 1.0);
+            format!(": less than ±{}", units::percent(most))
+        }
+        _ => {
+            let d = against.difference;
+            if d.is_bounded() {
+                let most = d.lo.abs().max(d.hi.abs());
+                format!(": less than ±{}", show(&Estimate::unbounded(most, d.n), quantity))
+            } else {
+                " (n too small)".to_owned()
+            }
+        }
+    }
+}
+
+/// What is known of a run against the baseline, in one sentence: the figures that people ask for first.
+pub(super) fn sentence(run: &str, baseline: &str, i: usize, figures: &[Figure]) -> String {
+    let asked = [
+        Key { measure: Measure::Ttft, stat: Stat::Mean },
+        Key { measure: Measure::Ttft, stat: Stat::Percentile(99.0) },
+        Key { measure: Measure::Tpot, stat: Stat::Mean },
+        Key { measure: Measure::E2e, stat: Stat::Mean },
+        Key { measure: Measure::OutputThroughput, stat: Stat::Whole },
+    ];
+    let said: Vec<String> = asked
+        .iter()
+        .filter_map(|key| figures.iter().find(|figure| figure.key == *key))
+        .filter_map(|figure| {
+            let against = figure.against.get(i)?.as_ref()?;
+            Some(format!("{}: {}", title(figure.key), verdict(figure.measure, against)))
+        })
+        .collect();
+    format!("{run} against {baseline}: {}", said.join("; "))
+}
+
+/// A gate, and why it was kept or missed.
+pub fn gate(found: &GateFound) -> String {
+    let quantity = found.key.measure.about().quantity;
+    let word = match found.outcome {
+        GateOutcome::Kept => "kept",
+        GateOutcome::KeptUnsure => "kept, not surely",
+        GateOutcome::MissedUnsure => "missed, not surely",
+        GateOutcome::Missed => "missed",
+    };
+    let tested = match found.by {
+        TestedBy::Value => String::new(),
+        TestedBy::Difference => format!(", difference {}", show(&found.tested, quantity)),
+        TestedBy::Ratio => format!(", {}", in_percent(&found.tested)),
+    };
+    let baseline = found.baseline.map_or_else(String::new, |b| format!(" against {}", show(&b, quantity)));
+    format!(
+        "{word}: `{}`: {} has {}{baseline}{tested}",
+        found.gate,
+        found.run,
+        show(&found.measured, quantity)
+    )
+}
+
+/// `+12.0 % [8.1, 16.2]`.
+pub(super) fn in_percent(e: &Estimate) -> String {
+    let sign = if e.value >= 0.0 { "+" } else { "-" };
+    format!("{sign}{}{}", units::percent(e.value.abs()), bounds(e.lo * 100.0, e.hi * 100.0))
+}

@@ -1,0 +1,291 @@
+//! Run folders side by side: reads each, compares it with the baseline, judges gates, writes the page, the
+//! numbers and the figures. What is wrong with what was asked for is said before the first row is read.
+//! This file must not know how a figure is compared.
+
+mod conditions;
+mod draw;
+mod gates;
+mod names;
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::recompute::{self, looked_at};
+use super::{Recomputed, unusable};
+use crate::compare::judge::FailOn;
+use crate::compare::{self, Given, Run};
+use crate::error::{Explain, Failure, usage};
+use crate::metric::Metric;
+use crate::record::comparison::{AuditFacts, Audits, Comparison, RunFacts};
+use crate::record::selection::Selection;
+use crate::report::{self, Page};
+use crate::store::folder::{COMPARE_JSON, COMPARE_MD, REQUEST_SET};
+use crate::store::manifest::RunState;
+use crate::store::{Events, Manifest, RunFolder};
+
+/// Rises when a key of `compare.json` changes its meaning.
+const SCHEMA: u32 = 1;
+
+/// What is to be compared, and how.
+#[derive(Clone, Debug, Default)]
+pub struct ToCompare {
+    pub folders: Vec<PathBuf>,
+    /// `WHICH=NAME` as written: a letter, or a folder as it was given.
+    pub names: Vec<String>,
+    pub baseline: Option<String>,
+    pub selection: Selection,
+    /// Limits that a good request keeps, in seconds.
+    pub objectives: Vec<(Metric, f64)>,
+    /// Gates as written.
+    pub gates: Vec<String>,
+    pub fail_on: FailOn,
+    pub output: Option<PathBuf>,
+    pub overwrite: bool,
+}
+
+/// What came of it.
+pub enum Compared {
+    Runs(Comparison),
+    Audits(Audits),
+}
+
+impl Compared {
+    /// As people read it.
+    pub fn page(&self) -> Page {
+        match self {
+            Compared::Runs(comparison) => report::comparison(comparison),
+            Compared::Audits(audits) => report::audits(audits),
+        }
+    }
+
+    /// Gates that were missed.
+    pub fn missed(&self) -> Vec<String> {
+        let Compared::Runs(comparison) = self else { return Vec::new() };
+        let missed = comparison.gates.iter().filter(|found| found.outcome.is_missed());
+        missed.map(report::gate_in_words).collect()
+    }
+}
+
+/// Compares, writes, and gives the folder back.
+pub fn compare(asked: &ToCompare) -> anyhow::Result<(PathBuf, Compared)> {
+    let opened = Opened::of(asked)?;
+    let gates = gates::read(&asked.gates)?;
+    let folder = folder_of(asked)?;
+    match opened.compare(asked, &gates, &folder) {
+        Ok(compared) => Ok((folder.path().to_owned(), compared)),
+        Err(error) => {
+            folder.discard();
+            Err(error)
+        }
+    }
+}
+
+/// The folders asked for, none of which is without an ended run.
+struct Opened {
+    folders: Vec<(RunFolder, Manifest)>,
+    names: Vec<String>,
+    baseline: usize,
+    audits: bool,
+}
+
+impl Opened {
+    fn of(asked: &ToCompare) -> anyhow::Result<Self> {
+        if asked.folders.len() < 2 {
+            let found = asked.folders.len();
+            return Err(usage(format!("expected two run folders or more, found {found}"))
+                .hint("tare compare output/a output/b")
+                .into());
+        }
+        let folders: Vec<(RunFolder, Manifest)> =
+            asked.folders.iter().map(|path| open(path)).collect::<anyhow::Result<_>>()?;
+        let manifests: Vec<&Manifest> = folders.iter().map(|(_, manifest)| manifest).collect();
+        let names = names::names(&asked.folders, &manifests, &asked.names)?;
+        let baseline = match &asked.baseline {
+            Some(which) => names::which("--baseline", which, &names, &asked.folders)?,
+            None => 0,
+        };
+        let audits = manifests.iter().filter(|manifest| recompute::plan_of(manifest).is_some()).count();
+        if audits != 0 && audits != folders.len() {
+            return Err(mixed(&manifests, &names));
+        }
+        let opened = Self { names, baseline, audits: audits > 0, folders };
+        if opened.audits {
+            refuse_for_audits(asked)?;
+        }
+        Ok(opened)
+    }
+
+    fn compare(
+        &self,
+        asked: &ToCompare,
+        gates: &[gates::Written],
+        to: &RunFolder,
+    ) -> anyhow::Result<Compared> {
+        if self.audits {
+            let audits = self.audits(asked)?;
+            let numbers = serde_json::to_value(&audits)?;
+            let compared = Compared::Audits(audits);
+            write(to, &compared.page(), "audits", numbers)?;
+            return Ok(compared);
+        }
+        let runs = self.runs(asked)?;
+        let mut comparison = compare::compare(&runs, self.baseline);
+        comparison.gates = gates::judged(gates, &runs, self.baseline, asked.fail_on)?;
+        let figures = draw::figures(to, &runs)?;
+        let numbers = serde_json::to_value(&comparison)?;
+        let compared = Compared::Runs(comparison);
+        write(to, &Page { figures, ..compared.page() }, "runs", numbers)?;
+        Ok(compared)
+    }
+
+    /// Each run read and made ready, one after the other: their rows are never in memory together.
+    fn runs(&self, asked: &ToCompare) -> anyhow::Result<Vec<Run>> {
+        let mut runs = Vec::new();
+        let mut conditions = Vec::new();
+        for ((folder, _), name) in self.folders.iter().zip(&self.names) {
+            let (made, events) = look(folder, asked.selection)?;
+            let set = request_set(folder);
+            conditions.push(conditions::of(&made, set));
+            runs.push(run(folder, name, set, &made, &events, &asked.objectives));
+        }
+        for (run, of) in runs.iter_mut().zip(conditions::told_apart(conditions)) {
+            run.set_conditions(of);
+        }
+        Ok(runs)
+    }
+
+    fn audits(&self, asked: &ToCompare) -> anyhow::Result<Audits> {
+        let mut audits = Vec::new();
+        let mut conditions = Vec::new();
+        for ((folder, _), name) in self.folders.iter().zip(&self.names) {
+            let (made, _) = look(folder, asked.selection)?;
+            conditions.push(conditions::of(&made, None));
+            let facts = facts(folder, name, &made);
+            let Some(found) = made.audit else { continue };
+            let verdicts = made.correlated.verdicts;
+            audits.push(AuditFacts {
+                name: facts.name,
+                folder: facts.folder,
+                facts: facts.facts,
+                warnings: facts.warnings,
+                found,
+                verdicts,
+            });
+        }
+        let unlike = compare::unlike::of_conditions(&conditions::told_apart(conditions));
+        Ok(Audits { audits, unlike })
+    }
+}
+
+fn open(path: &Path) -> anyhow::Result<(RunFolder, Manifest)> {
+    if !path.is_dir() {
+        let what = if path.exists() { "a file" } else { "nothing" };
+        return Err(usage(format!("{}: expected a run folder, found {what}", path.display()))
+            .hint("name a folder that `tare run`, `tare correlate` or `tare audit` wrote")
+            .into());
+    }
+    let folder = RunFolder::open(path).map_err(unusable)?;
+    let manifest = Manifest::read(&folder).or_usage("the run cannot be read")?;
+    if manifest.state == RunState::Running {
+        return Err(usage(format!("{} has not ended: it was killed, or is still going on", path.display()))
+            .hint("compare runs that ended; `tare report` reports what there is of a killed one")
+            .into());
+    }
+    Ok((folder, manifest))
+}
+
+fn look(folder: &RunFolder, selection: Selection) -> anyhow::Result<(Recomputed, Events)> {
+    looked_at(folder, selection).hint(format!("the run is that of {}", folder.path().display()))
+}
+
+fn mixed(manifests: &[&Manifest], names: &[String]) -> anyhow::Error {
+    let kind =
+        |manifest: &Manifest| if recompute::plan_of(manifest).is_some() { "an audit" } else { "a run" };
+    let kinds: Vec<String> = manifests
+        .iter()
+        .zip(names)
+        .map(|(manifest, name)| format!("`{name}` is {}", kind(manifest)))
+        .collect();
+    usage(format!("runs and audits cannot be compared with each other: {}", kinds.join(", ")))
+        .hint("compare runs with runs, audits with audits")
+        .into()
+}
+
+/// What is said of a run against a baseline has no meaning for audits.
+fn refuse_for_audits(asked: &ToCompare) -> anyhow::Result<()> {
+    let given = [
+        ("--fail-if", !asked.gates.is_empty()),
+        ("--goodput", !asked.objectives.is_empty()),
+        ("--baseline", asked.baseline.is_some()),
+    ];
+    let problems = given.into_iter().filter(|(_, given)| *given).map(|(flag, _)| {
+        usage(format!("`{flag}` is not for audits")).hint("an audit is compared with its own direct requests")
+    });
+    Failure::all(problems.collect()).map_or(Ok(()), |failure| Err(failure.into()))
+}
+
+fn run(
+    folder: &RunFolder,
+    name: &str,
+    set: Option<u64>,
+    made: &Recomputed,
+    events: &Events,
+    objectives: &[(Metric, f64)],
+) -> Run {
+    let starts = made.correlated.rows.iter().map(|row| row.client.started_unix_ns);
+    Run::new(&Given {
+        facts: facts(folder, name, made),
+        correlated: &made.correlated,
+        events,
+        begun: starts.min().unwrap_or_default(),
+        duration_s: made.summary.duration_s,
+        is_cut: made.summary.window.is_cut(),
+        request_set: set,
+        objectives,
+    })
+}
+
+fn facts(folder: &RunFolder, name: &str, made: &Recomputed) -> RunFacts {
+    RunFacts {
+        name: name.to_owned(),
+        folder: folder.path().display().to_string(),
+        facts: conditions::facts(made),
+        warnings: made.report().warnings().into_iter().chain(made.notes.iter().cloned()).collect(),
+        headline: made.correlated.headline.clone(),
+    }
+}
+
+/// Tells request sets apart.
+fn request_set(folder: &RunFolder) -> Option<u64> {
+    let bytes = std::fs::read(folder.file(REQUEST_SET)).ok().filter(|bytes| !bytes.is_empty())?;
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    Some(hasher.finish())
+}
+
+/// The folder to write to: as named, or `output/compare-<time>`.
+fn folder_of(asked: &ToCompare) -> anyhow::Result<RunFolder> {
+    let path = asked.output.clone().unwrap_or_else(|| {
+        let now = chrono::Local::now().format("%Y%m%d-%H%M%S");
+        Path::new("output").join(format!("compare-{now}"))
+    });
+    RunFolder::create(&path, asked.overwrite).map_err(unusable)
+}
+
+fn write(folder: &RunFolder, page: &Page, kind: &str, numbers: Value) -> anyhow::Result<()> {
+    let mut top = serde_json::Map::new();
+    top.insert("tare_schema".to_owned(), json!(SCHEMA));
+    top.insert("kind".to_owned(), json!(kind));
+    if let Value::Object(keys) = numbers {
+        top.extend(keys);
+    }
+    let text = serde_json::to_string_pretty(&Value::Object(top))? + "\n";
+    for (file, text) in [(COMPARE_MD, page.markdown()), (COMPARE_JSON, text)] {
+        let path = folder.file(file);
+        std::fs::write(&path, text).or_usage(format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}

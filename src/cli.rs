@@ -11,8 +11,10 @@ mod audit;
 mod correlate;
 mod doctor;
 mod explain;
+mod prepare;
 mod serve;
 mod tap;
+mod workload;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -23,8 +25,11 @@ pub use self::audit::{ArmArgs, AuditArgs, CellArgs, WarmthName};
 pub use self::correlate::CorrelateArgs;
 pub use self::doctor::DoctorArgs;
 pub use self::explain::{ExplainArgs, SlowestBy};
+pub use self::prepare::PrepareArgs;
 pub use self::serve::{ClockArgs, EngineArgs, LogFormatName, SaysArgs, ServeArgs};
 pub use self::tap::TapArgs;
+pub use self::workload::{DatasetArgs, HistoryName, MultiTurnArgs};
+pub use crate::record::DatasetName;
 
 use crate::record::selection::Selection;
 
@@ -74,6 +79,8 @@ pub enum Command {
     Doctor(Box<DoctorArgs>),
     /// Find out how large the tool's own error is, at a load and at a ladder of others
     Calibrate(Box<CalibrateArgs>),
+    /// Write what would be sent to a file, so that a run can be repeated exactly elsewhere
+    Prepare(Box<PrepareArgs>),
     /// Pass everything on between a client and a server, and write down when it passed
     Tap(TapArgs),
     /// Start the embedded vLLM look-alike alone
@@ -148,12 +155,12 @@ pub struct TargetArgs {
 #[command(next_help_heading = "Workload")]
 pub struct WorkloadArgs {
     /// Where prompts come from [default: random, or by --dataset-path's ending]
-    #[arg(long, value_enum)]
+    #[arg(long, value_name = "NAME", value_parser = workload::dataset_name())]
     pub dataset_name: Option<DatasetName>,
-    /// The dataset's file: ShareGPT JSON, or JSON Lines with prompt or messages
+    /// The dataset's file
     #[arg(long, value_name = "PATH")]
     pub dataset_path: Option<PathBuf>,
-    /// Requests to send, each with its own prompt [default: 1000 if no duration is given]
+    /// Requests to send, each with its own prompt; or conversations [default: 1000 without a duration]
     #[arg(long, value_name = "N")]
     pub num_prompts: Option<u64>,
     /// Distinct prompts to draw; requests beyond them repeat prompts [default: --num-prompts]
@@ -198,6 +205,10 @@ pub struct WorkloadArgs {
     /// Seed of schedule, sampling and random prompts [default: 0]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    #[command(flatten)]
+    pub datasets: DatasetArgs,
+    #[command(flatten)]
+    pub multi_turn: MultiTurnArgs,
 }
 
 /// When and how to send.
@@ -397,18 +408,6 @@ pub enum Backend {
     Openai,
     // Text completions
     Vllm,
-}
-
-/// `--dataset-name`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub enum DatasetName {
-    // A list of conversations (JSON)
-    Sharegpt,
-    // Common English words, about so many tokens
-    Random,
-    // JSON Lines with prompt or messages
-    #[value(name = "custom", alias = "jsonl")]
-    Jsonl,
 }
 
 /// `--stamps`.

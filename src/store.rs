@@ -7,9 +7,11 @@
 //! - [`read`]: the streams back as rows; torn ends and bad lines counted
 //! - [`events`], [`events_parquet`]: token events, columnar, since there are millions of them
 //! - [`table`]: the other Parquet tables and their columns
+//! - [`columns`]: columns of Parquet files that others wrote
 //! - [`manifest`]: the run's description, rewritten whole
 
 pub mod append;
+pub mod columns;
 pub mod events;
 pub mod events_parquet;
 pub mod folder;

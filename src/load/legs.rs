@@ -12,6 +12,7 @@ use super::arrival::Offsets;
 use super::connections::Counters;
 use super::ended::{Finisher, Tellings};
 use super::live::Live;
+use super::sessions::{Sessions, TurnsUnsent};
 use super::{
     Outcome, Plan, Shared, client, closed_loop, connections, join_all, open_loop, runtime, sleep_or_for_ever,
 };
@@ -40,6 +41,7 @@ pub fn run_legs<W: Send>(
     let tellings = Tellings { live, counters: Arc::new(Counters::default()), sink };
     let finisher = Finisher::start(tellings.clone())?;
     let (mut unsent, mut refused_usage) = (0, 0);
+    let mut turns_unsent = TurnsUnsent::default();
     let mut span: Option<Sent> = None;
     let sent_all = runtime::run(load, async {
         let (mut watch, mut _watching) = (Some(watch), None);
@@ -54,6 +56,7 @@ pub fn run_legs<W: Send>(
             })
             .await?;
             unsent += shared.unsent.load(Ordering::Relaxed);
+            turns_unsent = turns_unsent.and(shared.sessions.turns_unsent());
             refused_usage += shared.refused_usage.load(Ordering::Relaxed);
             span = Some(Sent { begun_unix_ns: span.map_or(sent.begun_unix_ns, |s| s.begun_unix_ns), ..sent });
             last = Some(sent);
@@ -70,6 +73,7 @@ pub fn run_legs<W: Send>(
         sent: tellings.live.sent.load(Ordering::Relaxed),
         unsent,
         refused_usage,
+        turns_unsent,
         connections: tellings.counters.read(),
         threads: runtime::threads(load),
         interrupted: interrupt.is_cancelled(),
@@ -90,6 +94,7 @@ fn shared(plan: &Plan, finisher: &Finisher, tellings: &Tellings, interrupt: &Can
         closing: interrupt.child_token(),
         stop: interrupt.child_token(),
         next_index: AtomicU64::new(0),
+        sessions: Sessions::default(),
         limit: plan.load.requests.unwrap_or(u64::MAX),
         requests_each: plan.leg.as_ref().map(|leg| leg.requests_each),
         users,

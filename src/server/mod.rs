@@ -7,6 +7,7 @@ pub mod llama_cpp;
 pub mod probe;
 pub mod sglang;
 pub mod tgi;
+pub mod tokenize;
 pub mod totals;
 pub mod trust;
 pub mod vllm;

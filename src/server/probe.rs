@@ -2,6 +2,7 @@
 //! that a wrong address or name is an error at second 0 and not a thousand failed requests. This
 //! file must not know the load.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -13,6 +14,8 @@ use crate::server::trust::Trust;
 pub struct Probe {
     /// Names that `/v1/models` lists; empty where the server has no such endpoint.
     pub models: Vec<String>,
+    /// How many tokens a model's prompt and answer may have together, where `/v1/models` says that.
+    pub max_model_len: BTreeMap<String, u32>,
     /// From `/version`, where there is one.
     pub version: Option<String>,
 }
@@ -68,7 +71,10 @@ pub async fn probe(
     let begun = Instant::now();
     loop {
         match models(&client, base_url, headers).await {
-            Ok(models) => return Ok(Probe { models, version: version(&client, base_url, headers).await }),
+            Ok((models, max_model_len)) => {
+                let version = version(&client, base_url, headers).await;
+                return Ok(Probe { models, max_model_len, version });
+            }
             // A gateway that starts answers 502 and 503 for a while.
             Err(ProbeError::Unreachable { .. } | ProbeError::Refused { status: 502..=504, .. })
                 if begun.elapsed() < patience =>
@@ -84,13 +90,13 @@ async fn models(
     client: &reqwest::Client,
     base_url: &str,
     headers: &[(String, String)],
-) -> Result<Vec<String>, ProbeError> {
+) -> Result<(Vec<String>, BTreeMap<String, u32>), ProbeError> {
     let url = format!("{base_url}/v1/models");
     let (status, body) = get(client, &url, headers)
         .await
         .map_err(|e| ProbeError::Unreachable { url: base_url.to_owned(), reason: innermost(&e) })?;
     if status == 404 || status == 405 {
-        return Ok(Vec::new());
+        return Ok(Default::default());
     }
     let shown =
         || body.chars().take(200).collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ");
@@ -99,7 +105,10 @@ async fn models(
     }
     let listed = serde_json::from_str::<Value>(&body).ok().and_then(|value| {
         let data = value.get("data")?.as_array()?;
-        Some(data.iter().filter_map(|m| m.get("id")?.as_str().map(str::to_owned)).collect())
+        let id = |model: &Value| model.get("id")?.as_str().map(str::to_owned);
+        let length = |model: &Value| u32::try_from(model.get("max_model_len")?.as_u64()?).ok();
+        let lengths = data.iter().filter_map(|model| Some((id(model)?, length(model)?))).collect();
+        Some((data.iter().filter_map(id).collect(), lengths))
     });
     listed.ok_or_else(|| ProbeError::NotModels { url, body: shown() })
 }

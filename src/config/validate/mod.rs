@@ -1,7 +1,9 @@
 //! From what was written to what the program uses: every default filled in, every value checked,
 //! every problem reported with the field's name and a way out. Opens no file, sends nothing.
 
+mod dataset;
 mod load;
+mod multi_turn;
 mod observe;
 mod target;
 mod workload;

@@ -1,6 +1,7 @@
 //! The OpenAI API: what a request body says and what an answer's chunks mean. Pure functions over
 //! bytes; this module must not know sockets, time or statistics.
 
+mod answer_text;
 mod chunk;
 mod lenient;
 
@@ -9,6 +10,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+pub use self::answer_text::answer_text;
 pub use self::chunk::{Chunk, InBand, Usage, error_message, parse};
 use crate::record::{Endpoint, Message, Prompt};
 
@@ -45,7 +47,7 @@ struct Body<'a> {
 }
 
 impl BodyOptions {
-    /// The request body for `prompt`. Keys of `extra_body` win over ours. `continuous_usage` asks for
+    /// The request body for `prompt`. Keys of `extra_body` win over ours, and ours over the prompt's own. `continuous_usage` asks for
     /// usage on every chunk, the only exact count of tokens per chunk.
     pub fn body(&self, prompt: &Prompt, continuous_usage: bool) -> serde_json::Result<Vec<u8>> {
         let (messages, text) = match self.endpoint {
@@ -70,11 +72,14 @@ impl BodyOptions {
             top_p: self.top_p,
             ignore_eos: self.ignore_eos,
         };
-        if self.extra_body.is_empty() {
+        if self.extra_body.is_empty() && prompt.extra.is_empty() {
             return serde_json::to_vec(&body);
         }
         let mut value = serde_json::to_value(&body)?;
         if let Value::Object(fields) = &mut value {
+            for (key, its) in &prompt.extra {
+                fields.entry(key).or_insert_with(|| its.clone());
+            }
             fields.extend(self.extra_body.iter().map(|(k, v)| (k.clone(), v.clone())));
         }
         serde_json::to_vec(&value)
@@ -100,12 +105,7 @@ mod tests {
     }
 
     fn prompt(text: &str, max_tokens: u32) -> Prompt {
-        Prompt {
-            kind: PromptKind::Text(text.to_owned()),
-            max_tokens: Some(max_tokens),
-            chars: 0,
-            approx_tokens: 0,
-        }
+        Prompt { kind: PromptKind::Text(text.to_owned()), max_tokens: Some(max_tokens), ..Prompt::default() }
     }
 
     #[test]

@@ -164,6 +164,9 @@ fn request(index: u64, tokens: u64, random: &mut Random) -> Finished {
     let last = events.last().map_or(first, |e| e.stamp_hi_unix_ns.0);
     let seconds = |a: i64, b: i64| Some((b - a) as f64 / 1e9);
     let row = RequestRow {
+        session: None,
+        turn: None,
+        asked_input_tokens: None,
         request_id: format!("tare-5f3a9c-{index:06}"),
         trace_id: format!("{:032x}", 0x5f3a_9c00_0000_0000_u128 * 977 + u128::from(index)),
         response_id: Some(format!("chatcmpl-tare-5f3a9c-{index:06}")),
@@ -215,6 +218,8 @@ fn request(index: u64, tokens: u64, random: &mut Random) -> Finished {
         in_band_prefill_s: Some(0.010),
         in_band_queue_s: Some(0.000_5),
         in_band_decode_s: seconds(first, last),
+        in_band_inference_s: None,
+        in_band_e2e_s: None,
         answer_headers: Vec::new(),
     };
     Finished { row, events, place: None }
@@ -239,6 +244,7 @@ fn span(row: &RequestRow, random: &mut Random) -> SpanRow {
         queue_s: row.in_band_queue_s,
         prefill_s: row.in_band_prefill_s,
         decode_s: row.in_band_decode_s,
+        inference_s: None,
         input_tokens: row.input_tokens,
         output_tokens: row.output_tokens,
         attributes: [("gen_ai.request.max_tokens".to_owned(), "150".to_owned())].into(),

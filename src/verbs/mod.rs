@@ -6,6 +6,7 @@ pub mod compare;
 pub mod correlate;
 pub mod doctor;
 pub mod explain;
+pub mod prepare;
 pub mod report;
 pub mod run;
 pub mod serve;

@@ -19,7 +19,7 @@ pub fn format(name: DatasetName) -> Option<TraceFormat> {
         DatasetName::TimedTrace => Some(TraceFormat::TimedTrace),
         DatasetName::Azure => Some(TraceFormat::Azure),
         DatasetName::Burstgpt => Some(TraceFormat::Burstgpt),
-        DatasetName::Sharegpt | DatasetName::Jsonl | DatasetName::Random => None,
+        _ => None,
     }
 }
 

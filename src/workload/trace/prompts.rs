@@ -4,7 +4,7 @@
 use super::Row;
 use crate::record::{Prompt, PromptKind};
 use crate::workload::draw::Draw;
-use crate::workload::synthetic::{self, Lengths};
+use crate::workload::synthetic::{self, Shape};
 
 /// Streams of chance; each number is used for one thing for ever.
 const BLOCKS: u64 = 0x5442_0000_0000_0000;
@@ -32,6 +32,7 @@ fn prompt(number: u64, row: &Row, block_tokens: u32, max_tokens: Option<u32>, se
         chars: text.len() as u32,
         approx_tokens: row.input_tokens,
         kind: PromptKind::Text(text),
+        ..Prompt::default()
     }
 }
 
@@ -46,7 +47,6 @@ fn add(text: &mut String, words: &str, n: u32) {
 }
 
 fn words(n: u32, seed: u64, purpose: u64) -> String {
-    let lengths = Lengths { input: n, output: 1, range_ratio: 0.0 };
-    let made = synthetic::prompts(1, lengths, &mut Draw::new(seed, purpose)).pop();
+    let made = synthetic::prompts(1, &Shape::fixed(n, 1), &mut Draw::new(seed, purpose)).pop();
     made.map(|prompt| prompt.text().into_owned()).unwrap_or_default()
 }

@@ -19,6 +19,7 @@ pub mod hops;
 mod joined;
 pub mod measure;
 pub mod own;
+pub mod results;
 pub mod selection;
 mod server_side;
 pub mod slo;

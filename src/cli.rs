@@ -8,11 +8,15 @@
 #![allow(clippy::doc_markdown, rustdoc::bare_urls)]
 
 mod audit;
+mod bench;
 mod compare;
 mod correlate;
 mod doctor;
 mod explain;
+mod foreign;
 mod prepare;
+mod results;
+mod sampling;
 mod serve;
 mod shape;
 mod slo;
@@ -26,11 +30,15 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use self::audit::{ArmArgs, AuditArgs, CellArgs, WarmthName};
+pub use self::bench::{BenchArgs, BenchCommand};
 pub use self::compare::{CompareArgs, FailOnName};
 pub use self::correlate::CorrelateArgs;
 pub use self::doctor::DoctorArgs;
 pub use self::explain::{ExplainArgs, SlowestBy};
+pub use self::foreign::{FOREIGN, Foreign};
 pub use self::prepare::PrepareArgs;
+pub use self::results::{IdleArgs, ResultArgs, StyleName};
+pub use self::sampling::SamplingArgs;
 pub use self::serve::{ClockArgs, EngineArgs, LogFormatName, SaysArgs, ServeArgs};
 pub use self::shape::{ChangeName, ShapeArgs};
 pub use self::slo::SloArgs;
@@ -61,7 +69,17 @@ impl Cli {
     /// Reads the arguments, the program's name first. Help, version and mistakes are printed here,
     /// and end the program: with 0, or 2.
     pub fn read(args: impl IntoIterator<Item = OsString>) -> Self {
-        Self::parse_from(args)
+        match Self::try_parse_from(args) {
+            Ok(cli) => cli,
+            Err(error) => match foreign::refusal(&error) {
+                Some(refusal) => {
+                    // A closed terminal changes nothing about what happened.
+                    let _ = crate::error::print(&mut std::io::stderr(), &refusal.into());
+                    std::process::exit(crate::error::Exit::Usage as i32)
+                }
+                None => error.exit(),
+            },
+        }
     }
 
     /// The same, for callers that want to go on.
@@ -95,6 +113,8 @@ pub enum Command {
     Tap(TapArgs),
     /// Start the embedded vLLM look-alike alone
     Serve(Box<ServeArgs>),
+    /// bench serve: take a command line of vllm bench serve as it stands
+    Bench(BenchArgs),
 }
 
 /// `tare run`: flags override the configuration file.
@@ -115,6 +135,10 @@ pub struct RunArgs {
     pub slo: SloArgs,
     #[command(flatten)]
     pub output: OutputArgs,
+    #[command(flatten)]
+    pub results: ResultArgs,
+    #[command(flatten)]
+    pub idle: IdleArgs,
 }
 
 /// Where requests go.
@@ -213,6 +237,8 @@ pub struct WorkloadArgs {
     /// Nucleus sampling bound [default: the server's]
     #[arg(long, value_name = "P")]
     pub top_p: Option<f64>,
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
     /// JSON object merged into each request's body
     #[arg(long, value_name = "JSON")]
     pub extra_body: Option<String>,
@@ -370,6 +396,8 @@ pub struct ReportArgs {
     /// A stat log of the server that was not followed: added to the folder, then joined
     #[arg(long, value_name = "PATH")]
     pub stat_log: Option<PathBuf>,
+    #[command(flatten)]
+    pub results: ResultArgs,
 }
 
 /// `tare calibrate`: what `tare run` takes, and how to calibrate.

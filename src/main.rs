@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         Command::Prepare(args) => verbs::prepare::prepare(args, cli.quiet),
         Command::Tap(args) => verbs::tap::tap(args, cli.quiet),
         Command::Serve(args) => verbs::serve::serve(args),
+        Command::Bench(args) => verbs::bench::bench(args, cli.quiet),
     };
     let exit: Exit = done.unwrap_or_else(|error| {
         // A closed terminal changes nothing about what happened.

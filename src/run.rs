@@ -170,6 +170,9 @@ fn measure(
         .tls
         .then(|| tls::Client::new(&target.host, config.target.ca_cert.as_deref(), config.target.insecure))
         .transpose()?;
+    if target.tls && config.target.insecure {
+        manifest.warn("the server's certificate was taken unchecked (--insecure): who answered is not known");
+    }
     let probe = match probed {
         Some(probe) => probe,
         None => target::ask_server(config, &target, &options.interrupt)?,

@@ -5,6 +5,7 @@
 mod args;
 mod arrival;
 mod audit;
+mod bench;
 mod check;
 mod cpus;
 mod embedded;
@@ -13,6 +14,7 @@ mod hops;
 pub mod law;
 mod overlay;
 mod read;
+pub mod results;
 mod slo;
 mod suggest;
 mod texts;
@@ -29,13 +31,15 @@ use serde::{Deserialize, Serialize};
 
 pub use self::args::normalise_args;
 pub use self::arrival::{Arrival, Change, Gaps, Over, RateStage, Times, UserStage};
+pub use self::bench::as_vllm;
 pub use self::cpus::CpuList;
 pub use self::embedded::{from_flags as embedded_from_flags, to_flags as embedded_to_flags};
 pub use self::hops::hop_of;
 use self::law::Law;
 pub use self::suggest::nearest;
-use crate::cli::{AuditArgs, RunArgs};
+use crate::cli::{AuditArgs, ResultArgs, RunArgs};
 use crate::record::audit::Warmth;
+use crate::record::results::Results;
 use crate::record::slo::Slo;
 use crate::record::{Endpoint, History};
 
@@ -56,6 +60,15 @@ pub fn load_audit(args: &AuditArgs) -> anyhow::Result<Config> {
     Ok(validate::resolve_audit(file, path, args, &env)?)
 }
 
+/// How a run that has ended is told, by other flags than it was made with.
+pub fn results_of(flags: &ResultArgs, given: Results) -> anyhow::Result<Results> {
+    let origins = check::Origins::default();
+    let mut check = check::Check::new(&origins);
+    let results = results::laid(flags, given, &mut check);
+    check.finish()?;
+    Ok(results)
+}
+
 /// One run, completely specified. Serialised into the manifest with secrets redacted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Config {
@@ -71,6 +84,9 @@ pub struct Config {
     /// What each request should keep to; goodput is of those that do.
     #[serde(default, skip_serializing_if = "Slo::is_empty")]
     pub slo: Slo,
+    /// How the result is told in the words of `vllm bench serve`.
+    #[serde(default)]
+    pub results: Results,
     /// Seeds schedule, sampling and synthetic prompts; the same seed gives the same run.
     pub seed: u64,
     /// Free text pairs kept in the manifest and `summary.json` (`--metadata KEY=VALUE`).

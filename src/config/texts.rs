@@ -1,6 +1,8 @@
 //! Flags whose text is more than one value: pairs, JSON, and those that choose together with others.
 //! Here alone the text of a flag, rather than its value, can be wrong.
 
+use serde_json::{Map, Value, json};
+
 use super::check::Check;
 use super::file::File;
 use super::overlay;
@@ -35,9 +37,11 @@ pub fn lay(flags: &RunArgs, file: &mut File, check: &mut Check<'_>) {
             ),
         }
     }
+    endpoint(&flags.target, file, check);
+    sampling(&flags.workload.sampling, file, check);
     if let Some(json) = &flags.workload.extra_body {
-        match serde_json::from_str(json) {
-            Ok(object) => file.workload.extra_body = object,
+        match serde_json::from_str::<Map<String, Value>>(json) {
+            Ok(object) => file.workload.extra_body.extend(object),
             Err(error) => check.problem(
                 "--extra-body",
                 format!("expected a JSON object: {error}"),
@@ -47,7 +51,46 @@ pub fn lay(flags: &RunArgs, file: &mut File, check: &mut Check<'_>) {
     }
     super::slo::lay(&flags.slo, &mut file.slo, check);
     overlay::lay_texts(&flags.workload, file, check);
-    endpoint(&flags.target, file, check);
+}
+
+/// Parameters that go into the body under vLLM's names; `--extra-body` says more than they do.
+fn sampling(flags: &cli::SamplingArgs, file: &mut File, check: &mut Check<'_>) {
+    let reals = [
+        ("min_p", "--min-p", flags.min_p, 0.0..=1.0),
+        ("frequency_penalty", "--frequency-penalty", flags.frequency_penalty, -2.0..=2.0),
+        ("presence_penalty", "--presence-penalty", flags.presence_penalty, -2.0..=2.0),
+        ("repetition_penalty", "--repetition-penalty", flags.repetition_penalty, 0.0..=10.0),
+    ];
+    let body = &mut file.workload.extra_body;
+    for (key, flag, value, range) in reals {
+        let Some(value) = value else { continue };
+        if !range.contains(&value) {
+            let message =
+                format!("expected a number from {} to {}, found {value}", range.start(), range.end());
+            check.problem(flag, message, "left out, the server decides");
+        }
+        body.insert(key.to_owned(), json!(value));
+    }
+    if let Some(top_k) = flags.top_k {
+        if top_k < -1 {
+            check.problem(
+                "--top-k",
+                format!("expected -1, 0 or more, found {top_k}"),
+                "-1 and 0: all tokens",
+            );
+        }
+        body.insert("top_k".to_owned(), json!(top_k));
+    }
+    let Some(n) = flags.logprobs else { return };
+    // Each API has its own words for it.
+    let words = match file.target.endpoint.unwrap_or_default() {
+        Endpoint::Completions => json!({"logprobs": n}),
+        Endpoint::Chat => json!({"logprobs": true, "top_logprobs": n}),
+        Endpoint::Responses => json!({"include": ["message.output_text.logprobs"], "top_logprobs": n}),
+    };
+    if let Value::Object(words) = words {
+        body.extend(words);
+    }
 }
 
 /// `--backend` says the API; without it, the end of `--endpoint` does, as both do in `vllm bench`.

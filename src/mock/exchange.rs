@@ -263,6 +263,12 @@ impl<'a> Exchange<'a> {
         if self.faults.empty_first {
             self.applied("empty_first");
         }
+        if self.faults.parts.reasoning > 0 {
+            self.applied("reasoning");
+        }
+        if self.faults.parts.tool_after.is_some() {
+            self.applied("tool_call");
+        }
         let request = Request {
             id: self.row.n,
             prompt_tokens: job.prompt.len() as u32,

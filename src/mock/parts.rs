@@ -84,9 +84,9 @@ mod tests {
 
     #[test]
     fn the_stretches_follow_each_other() {
+        use Part::{Reasoning, Text, Tool};
         let parts = Parts { reasoning: 2, tool_after: Some(4) };
         let all: Vec<Part> = (0..6).map(|token| parts.at(token)).collect();
-        use Part::{Reasoning, Text, Tool};
         assert_eq!(all, [Reasoning, Reasoning, Text, Text, Tool, Tool]);
         assert_eq!(Parts::default().at(0), Text);
     }

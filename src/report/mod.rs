@@ -28,6 +28,7 @@ mod tables;
 mod terminal;
 mod verdict;
 mod verdicts;
+pub mod vllm;
 mod vllm_json;
 mod waterfall;
 mod window;

@@ -129,14 +129,31 @@ pub fn headline_of(rows: &[HeadlineRow], hops: &[HopSummary]) -> Table {
 }
 
 fn client(report: &Report<'_>) -> Table {
-    distribution("Measured by the client (successful requests)", &report.summary.client)
+    let summary = report.summary;
+    // Where the first token is always visible, it is said once.
+    let is_news = |m: &&MetricSummary| {
+        m.metric != Metric::TtftContent || !summary.of(Metric::Ttft).is_some_and(|ttft| same(m, ttft))
+    };
+    let metrics: Vec<&MetricSummary> = summary.client.iter().filter(is_news).collect();
+    distribution("Measured by the client (successful requests)", &metrics)
+}
+
+/// Whether two metrics are of the same values, as far as their figures tell.
+fn same(a: &MetricSummary, b: &MetricSummary) -> bool {
+    let figures = |m: &MetricSummary| {
+        let percentiles = m.percentiles.iter().map(|p| p.value.to_bits());
+        let moments = [m.mean.value, m.std, m.min, m.max].map(f64::to_bits);
+        (m.n, percentiles.chain(moments).collect::<Vec<u64>>())
+    };
+    figures(a) == figures(b)
 }
 
 fn server(report: &Report<'_>) -> Table {
-    distribution("Said by the server, per joined request", &report.summary.server)
+    let metrics: Vec<&MetricSummary> = report.summary.server.iter().collect();
+    distribution("Said by the server, per joined request", &metrics)
 }
 
-fn distribution(title: &str, metrics: &[MetricSummary]) -> Table {
+fn distribution(title: &str, metrics: &[&MetricSummary]) -> Table {
     let rows = metrics
         .iter()
         .map(|m| {
@@ -149,7 +166,7 @@ fn distribution(title: &str, metrics: &[MetricSummary]) -> Table {
         .collect();
     let mut below = Vec::new();
     below.extend(metrics.iter().any(|m| m.mean.is_dependent()).then(|| EFFECTIVE.to_owned()));
-    let endless = |m: &MetricSummary| m.percentiles.iter().any(|p| !p.hi.is_finite());
+    let endless = |m: &&MetricSummary| m.percentiles.iter().any(|p| !p.hi.is_finite());
     below.extend(metrics.iter().any(endless).then(|| ONE_SIDED.to_owned()));
     Table {
         title: title.to_owned(),

@@ -12,7 +12,11 @@ pub(super) fn keys(report: &Report<'_>) -> Map<String, Value> {
     let (summary, manifest) = (report.summary, report.manifest);
     let at = |pointer: &str| manifest.config.pointer(pointer).cloned().unwrap_or(Value::Null);
     let endpoint = at("/target/endpoint");
-    let chat = endpoint.as_str() == Some("chat");
+    let backend = match endpoint.as_str() {
+        Some("chat") => "openai-chat",
+        Some("responses") => "openai-responses",
+        _ => "openai",
+    };
     let rate = at("/load/arrival/rate_rps");
     let date = chrono::DateTime::from_timestamp_nanos(manifest.created_unix_ns.0)
         .format("%Y%m%d-%H%M%S")
@@ -23,8 +27,8 @@ pub(super) fn keys(report: &Report<'_>) -> Map<String, Value> {
     let mut keys = Map::new();
     for (key, value) in [
         ("date", json!(date)),
-        ("endpoint_type", json!(if chat { "openai-chat" } else { "openai" })),
-        ("backend", json!(if chat { "openai-chat" } else { "openai" })),
+        ("endpoint_type", json!(backend)),
+        ("backend", json!(backend)),
         ("label", at("/label")),
         ("model_id", json!(manifest.target.model)),
         ("tokenizer_id", Value::Null),

@@ -35,6 +35,8 @@ pub struct Recomputed {
     /// Of an audit: what it found.
     pub audit: Option<audit::Found>,
     pub notes: Vec<String>,
+    /// Of the requests that the report is made from.
+    pub events: Events,
 }
 
 impl Recomputed {
@@ -65,7 +67,7 @@ pub fn recompute_within(folder: &Path, selection: Selection) -> anyhow::Result<R
     write_tables(&folder, &data)?;
     let correlated = correlated(&mut data)?;
     table::write_joined(&folder.file(JOINED), &correlated.rows)?;
-    let (recomputed, _) = reported(data, correlated, notes, selection)?;
+    let recomputed = reported(data, correlated, notes, selection)?;
     let report = recomputed.report();
     report::write_all(folder.path(), &report)?;
     plot::write(&folder.plots()?, &plot_data(&report))?;
@@ -78,7 +80,9 @@ pub(super) fn looked_at(folder: &RunFolder, selection: Selection) -> anyhow::Res
     let notes = data.complaints();
     whole_if_audit(&data.manifest, selection)?;
     let correlated = correlated(&mut data)?;
-    reported(data, correlated, notes, selection)
+    let mut recomputed = reported(data, correlated, notes, selection)?;
+    let events = std::mem::take(&mut recomputed.events);
+    Ok((recomputed, events))
 }
 
 /// What an audit was to do; `None` of any other run.
@@ -101,7 +105,7 @@ fn reported(
     mut correlated: Correlated,
     notes: Vec<String>,
     selection: Selection,
-) -> anyhow::Result<(Recomputed, Events)> {
+) -> anyhow::Result<Recomputed> {
     let clients: Vec<&RequestRow> = correlated.rows.iter().map(|j| &j.client).collect();
     let view = View::of(&clients, selection, &data.manifest)?;
     if view.window.is_cut() {
@@ -117,7 +121,8 @@ fn reported(
     if audit.is_some() {
         summary.leave_out_figures();
     }
-    Ok((Recomputed { manifest: data.manifest, correlated, summary, audit, notes }, data.events))
+    let RunData { manifest, events, .. } = data;
+    Ok(Recomputed { manifest, correlated, summary, audit, notes, events })
 }
 
 /// Both sides of what was read as one; the requests are taken out of it.

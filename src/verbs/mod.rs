@@ -1,6 +1,7 @@
 //! One file per verb: what it reads, what it calls, what it writes. The work is done elsewhere.
 
 pub mod audit;
+pub mod bench;
 pub mod calibrate;
 pub mod compare;
 pub mod correlate;
@@ -8,6 +9,7 @@ pub mod doctor;
 pub mod explain;
 pub mod prepare;
 pub mod report;
+mod results;
 pub mod run;
 pub mod serve;
 pub mod tap;

@@ -1,10 +1,13 @@
 //! `tare report FOLDER`: every table and figure again, from the raw records; also after a kill, and
 //! with a log of the server, its stat logger or a hop that was fetched later, or of a part of the requests.
 
+use serde::Deserialize;
+
 use crate::cli::ReportArgs;
 use crate::config::hop_of;
 use crate::error::Exit;
-use crate::{report, run};
+use crate::record::results::{Results, Style};
+use crate::{config, run};
 
 /// Runs the verb.
 pub fn report(args: &ReportArgs, quiet: bool) -> anyhow::Result<Exit> {
@@ -18,8 +21,9 @@ pub fn report(args: &ReportArgs, quiet: bool) -> anyhow::Result<Exit> {
         run::add_hop(&args.folder, &hop_of(hop)?)?;
     }
     let recomputed = run::recompute_within(&args.folder, args.window)?;
-    if !quiet {
-        super::unless_closed(report::print(&mut std::io::stdout(), &recomputed.report()))?;
-    }
+    let given = recomputed.manifest.config.get("results").map(Results::deserialize);
+    // Written once, when the run had ended; again only when that is asked for.
+    let given = Results { save: None, style: Style::Tare, ..given.and_then(Result::ok).unwrap_or_default() };
+    super::results::tell(&recomputed, &config::results_of(&args.results, given)?, quiet)?;
     Ok(Exit::Finished)
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use crate::cli::RunArgs;
 use crate::error::{self, Exit};
-use crate::{calibrate, config, report, run, workload};
+use crate::{calibrate, config, run, workload};
 
 /// Runs the verb.
 pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
@@ -16,7 +16,10 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
         write!(out, "{}", workload::plan::plan_text(&config, &workload)?)?;
         return Ok(Exit::Finished);
     }
-    let options = super::options(quiet)?;
+    if let Some(idle) = config::results::idle(&args.results) {
+        writeln!(std::io::stderr(), "note: {idle}")?;
+    }
+    let options = super::options(quiet || args.idle.disable_tqdm)?;
     let mut recorded = run::record(&config, &options)?;
     if config.calibrate && !options.interrupt.is_cancelled() {
         if !quiet {
@@ -28,9 +31,7 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
         calibrate::after_run(&config, &options, &mut recorded)?;
     }
     let outcome = recorded.report()?;
-    if !quiet {
-        super::unless_closed(report::print(&mut out, &outcome.recomputed.report()))?;
-    }
+    super::results::tell(&outcome.recomputed, &config.results, quiet)?;
     super::unless_closed(writeln!(out, "{}", outcome.folder.display()))?;
     tell_of_nothing(&outcome)?;
     Ok(outcome.exit)

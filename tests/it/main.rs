@@ -4,11 +4,13 @@
 mod arrivals;
 mod audit;
 mod bad_input;
+mod bench_serve;
 mod calibrate;
 mod connections;
 mod doctor;
 mod embedded_says;
 mod end_to_end;
+mod endpoints;
 mod evidence;
 mod explain;
 mod gateways;

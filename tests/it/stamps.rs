@@ -131,7 +131,7 @@ fn terminate(upstream: &str) -> Terminator {
 }
 
 /// An `https` server: the look-alike behind a terminator.
-fn https() -> (LookAlike, Terminator, String) {
+pub fn https() -> (LookAlike, Terminator, String) {
     let server = LookAlike::start(&[]);
     let terminator = terminate(server.url.trim_start_matches("http://"));
     let url = format!("https://localhost:{}", terminator.port);

@@ -17,7 +17,7 @@ pub(super) use self::target::api_key;
 
 use super::check::{Check, Limits, Origins};
 use super::file::File;
-use super::{Config, audit, embedded, hops, overlay, slo, texts};
+use super::{Config, audit, embedded, hops, overlay, results, slo, texts};
 use crate::cli::{AuditArgs, RunArgs};
 use crate::error::{Failure, usage};
 
@@ -70,6 +70,7 @@ fn all(
     }
 
     let seed = file.seed.unwrap_or(0);
+    let results = results::resolve(flags, &file, &mut check);
     let load = load::load(&file, &mut check);
     let workload = workload::workload(&mut file, load.requests, &mut check);
     let mut embedded = embedded::from_file(&file, seed, &mut check);
@@ -82,6 +83,7 @@ fn all(
         observe,
         hops: hops::hops(&file.hops, &mut check),
         slo: slo::resolve(file.slo, &mut check),
+        results,
         seed,
         metadata: std::mem::take(&mut file.metadata),
         label: file.label,

@@ -39,7 +39,7 @@ pub fn workload(file: &mut File, requests: Option<u64>, check: &mut Check<'_>) -
             );
         }
     }
-    for key in ["messages", "prompt", "stream", "stream_options"] {
+    for key in ["messages", "prompt", "input", "stream", "stream_options"] {
         if given.extra_body.contains_key(key) {
             let hint = if key == "stream" {
                 "`workload.stream: false` or --no-stream asks for whole answers"

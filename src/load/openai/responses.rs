@@ -132,7 +132,7 @@ impl<'a> Event<'a> {
             let has_text = self.item.is_some_and(|item| item.name.0.is_some());
             return Chunk { has_text, ..Chunk::default() };
         }
-        let has_text = self.delta.0 && kind.ends_with(".delta");
+        let has_text = self.delta.0 && kind.strip_suffix(".delta").is_some();
         Chunk { has_text, has_content: has_text && VISIBLE.contains(&kind), ..answer.says(false) }
     }
 }

@@ -13,6 +13,7 @@ mod doctor;
 mod explain;
 mod serve;
 mod slo;
+mod sweep;
 mod tap;
 
 use std::ffi::OsString;
@@ -26,6 +27,7 @@ pub use self::doctor::DoctorArgs;
 pub use self::explain::{ExplainArgs, SlowestBy};
 pub use self::serve::{ClockArgs, EngineArgs, LogFormatName, SaysArgs, ServeArgs};
 pub use self::slo::SloArgs;
+pub use self::sweep::{SearchName, SweepArgs};
 pub use self::tap::TapArgs;
 
 use crate::record::selection::Selection;
@@ -98,6 +100,8 @@ pub struct RunArgs {
     pub observe: ObserveArgs,
     #[command(flatten)]
     pub slo: SloArgs,
+    #[command(flatten)]
+    pub sweep: SweepArgs,
     #[command(flatten)]
     pub output: OutputArgs,
 }

@@ -41,6 +41,7 @@ pub fn as_run(args: &AuditArgs) -> RunArgs {
         },
         observe: args.observe.clone(),
         slo: crate::cli::SloArgs::default(),
+        sweep: crate::cli::SweepArgs::default(),
         output: args.output.clone(),
     }
 }

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
+use super::sweep::Sweep;
 use super::{Connections, LogFormat, Stamps};
 use crate::record::Endpoint;
 use crate::record::audit::Warmth;
@@ -38,6 +39,7 @@ pub struct File {
     pub hops: Vec<Hop>,
     #[serde(deserialize_with = "section")]
     pub slo: Slo,
+    pub sweep: Option<Sweep>,
     pub audit: Option<Audit>,
     pub output: Option<PathBuf>,
     pub overwrite: Option<bool>,

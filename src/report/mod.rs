@@ -19,6 +19,7 @@ mod next_level;
 mod over_window;
 mod own;
 mod summary;
+pub mod sweep;
 mod tables;
 mod terminal;
 mod verdict;

@@ -4,6 +4,7 @@
 
 pub mod ask;
 pub mod llama_cpp;
+pub mod prefix_cache;
 pub mod probe;
 pub mod sglang;
 pub mod tgi;

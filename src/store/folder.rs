@@ -30,9 +30,12 @@ pub const SUMMARY: &str = "summary.json";
 pub const REPORT_MD: &str = "report.md";
 pub const REPORT_HTML: &str = "report.html";
 pub const PLOTS: &str = "plots";
+/// Of the folder of a sweep, which holds run folders.
+pub const SWEEP: &str = "sweep.json";
+pub const SWEEP_MD: &str = "sweep.md";
 
 /// Every file that tare writes at the top of a run folder: what `overwrite` may remove.
-const OWN_FILES: [&str; 21] = [
+const OWN_FILES: [&str; 23] = [
     MANIFEST,
     REQUEST_SET,
     RESULTS_STREAM,
@@ -54,6 +57,8 @@ const OWN_FILES: [&str; 21] = [
     SUMMARY,
     REPORT_MD,
     REPORT_HTML,
+    SWEEP,
+    SWEEP_MD,
 ];
 
 /// Why a run folder cannot be used.

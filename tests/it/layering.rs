@@ -24,7 +24,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("store", &[]),
     ("cli", &[]),
     // Which kinds of hops there are is the parsers' to say.
-    ("config", &["cli", "net", "parsers", "server"]),
+    ("config", &["cli", "net", "parsers", "server", "sweep"]),
     ("workload", &["config"]),
     ("load", &["config", "net", "parsers"]),
     ("watch", &["net"]),
@@ -35,7 +35,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("import", &["ingest", "load", "parsers", "server", "store", "tap"]),
     // What the headers of answers state is the parsers' to read.
     ("correlate", &["parsers", "server", "stats", "store"]),
-    ("report", &["server", "stats", "store"]),
+    ("sweep", &[]),
+    ("report", &["server", "stats", "store", "sweep"]),
     ("plot", &["stats"]),
     ("mock", &["config"]),
     (
@@ -53,6 +54,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "server",
             "stats",
             "store",
+            "sweep",
             "watch",
             "workload",
         ],
@@ -72,6 +74,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "report",
             "run",
             "server",
+            "sweep",
             "tap",
             "workload",
         ],

@@ -20,6 +20,7 @@ mod sampling;
 mod serve;
 mod shape;
 mod slo;
+mod sweep;
 mod tap;
 mod trace;
 mod workload;
@@ -42,6 +43,7 @@ pub use self::sampling::SamplingArgs;
 pub use self::serve::{ClockArgs, EngineArgs, LogFormatName, SaysArgs, ServeArgs};
 pub use self::shape::{ChangeName, ShapeArgs};
 pub use self::slo::SloArgs;
+pub use self::sweep::{SearchName, SweepArgs};
 pub use self::tap::TapArgs;
 pub use self::trace::TraceArgs;
 pub use self::workload::{DatasetArgs, HistoryName, MultiTurnArgs};
@@ -133,6 +135,8 @@ pub struct RunArgs {
     pub observe: ObserveArgs,
     #[command(flatten)]
     pub slo: SloArgs,
+    #[command(flatten)]
+    pub sweep: SweepArgs,
     #[command(flatten)]
     pub output: OutputArgs,
     #[command(flatten)]

@@ -16,6 +16,7 @@
 //! - [`correlate`]: both sides become one table
 //! - [`stats`]: plain numbers in, estimates with intervals out
 //! - [`report`] and [`plot`]: tables, files and figures
+//! - [`sweep`]: which load is run next, and what its figures say
 //! - [`server`]: what differs between inference servers, as data; [`gateway_config`]: what turns on a gateway's log
 //! - [`mock`]: the embedded vLLM look-alike with a known truth
 //! - [`run`]: the pipeline, the only file that sees all stages; [`calibrate`]: runs against the mock,
@@ -45,6 +46,7 @@ pub mod secrets;
 pub mod server;
 pub mod stats;
 pub mod store;
+pub mod sweep;
 pub mod tap;
 pub mod units;
 pub mod verbs;

@@ -14,7 +14,9 @@ mod read_back;
 mod recompute;
 mod recorded;
 mod replay;
+mod saturation;
 mod stamps;
+mod sweep;
 mod target;
 mod tokens;
 mod writer;
@@ -32,6 +34,7 @@ pub use self::read_back::{ReadBack, read_back};
 pub use self::recompute::{Recomputed, recompute, recompute_within};
 pub use self::recorded::Recorded;
 pub use self::replay::completed;
+pub use self::sweep::{Swept, is_sweep, resweep, sweep};
 pub use self::tokens::workload;
 
 use crate::config::Config;
@@ -251,8 +254,9 @@ fn measure(
     let (sink, stamping) = stamps.begin(writer.requests())?;
     let (seen, own) = std::sync::mpsc::channel();
     let watch = |runtime: &tokio::runtime::Handle| watch::begin(runtime, seen);
+    let guard = saturation::Guard::start(config, &live, &halt)?;
     let outcome = match config.audit.as_ref().zip(through) {
-        None => load::run_watched(&plan, sink, Arc::clone(&live), &halt, watch),
+        None => load::run_watched(&plan, sink, Arc::clone(&live), &guard.ends(), watch),
         Some((audit, through)) => {
             let mut legs = audit::Legs::new(config, audit, &plan, through);
             legs.note(config, manifest);
@@ -268,7 +272,10 @@ fn measure(
         shown.thread().unpark();
         let _ = shown.join();
     }
-    let outcome = outcome?;
+    let mut outcome = outcome?;
+    // Ended for its load, it was not stopped by anyone.
+    outcome.interrupted = halt.is_cancelled();
+    guard.note(manifest);
     stamping.end(manifest);
     facts::note_own(manifest, own.try_recv().ok());
     manifest.extra.insert(

@@ -38,6 +38,11 @@ impl Origins {
         self.flags.insert(field, flag);
     }
 
+    /// Whether a flag gave the field its value.
+    pub fn is_flag(&self, field: &str) -> bool {
+        self.flags.contains_key(field)
+    }
+
     /// A field as the user knows it: the flag, or the key of the file.
     pub fn name(&self, field: &str) -> String {
         format!("`{}`", self.flags.get(field).copied().unwrap_or(field))

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::workload::{Columns, MultiTurn, MultiTurnChoice, PrefixRepetition, Sonnet};
 use super::law::Law;
+use super::sweep::Sweep;
 use super::{Change, Connections, LogFormat, Stamps};
 pub use crate::record::DatasetName;
 use crate::record::Endpoint;
@@ -43,6 +44,7 @@ pub struct File {
     pub hops: Vec<Hop>,
     #[serde(deserialize_with = "section")]
     pub slo: Slo,
+    pub sweep: Option<Sweep>,
     pub audit: Option<Audit>,
     pub output: Option<PathBuf>,
     pub overwrite: Option<bool>,

@@ -17,6 +17,7 @@ mod read;
 pub mod results;
 mod slo;
 mod suggest;
+mod sweep;
 mod texts;
 pub mod validate;
 
@@ -98,6 +99,12 @@ pub struct Config {
     /// When the run has ended, find out how large the tool's own error is at its load.
     #[serde(default)]
     pub calibrate: bool,
+    /// Several runs instead of one, each with a `load` of its own level.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<crate::sweep::asked::Asked>,
+    /// An open loop ends before its time when its requests pile up for good.
+    #[serde(default)]
+    pub stop_over_saturated: bool,
     /// Two ways to the target, compared; `load` is then what all legs have in common.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<Audit>,

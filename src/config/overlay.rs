@@ -7,7 +7,7 @@ pub(super) use self::workload::lay_texts;
 use super::check::Origins;
 use super::file::{ArrivalName, File, Load, Metrics, Otlp, OtlpChoice, Rate, Scalar, TimedTrace};
 use super::{Change, Connections, Stamps};
-use super::{hops, slo};
+use super::{hops, slo, sweep};
 use crate::cli::{self, RunArgs};
 
 /// Lays every given flag over the file and remembers which fields came from flags.
@@ -17,6 +17,7 @@ pub fn lay(flags: &RunArgs, file: &mut File, origins: &mut Origins) {
     load(&flags.load, file, origins);
     observe(&flags.observe, file, origins);
     slo::origins(&flags.slo, origins);
+    sweep::lay(&flags.sweep, flags.load.users.is_some(), file, origins);
     let output = &flags.output;
     origins.set("name", "--name", output.name.clone(), &mut file.name);
     origins.set("output", "--output", output.output.clone(), &mut file.output);

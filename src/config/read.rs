@@ -9,6 +9,7 @@ use serde_saphyr::Error as Yaml;
 
 use super::file::{Audit, Embedded, File, Hop, Load, Observe, Otlp, Stage, Target, TimedTrace, Workload};
 use super::suggest::nearest;
+use super::sweep::Sweep;
 use crate::error::{Failure, usage};
 use crate::record::slo::Slo;
 
@@ -168,7 +169,7 @@ fn for_syntax(said: &str) -> Option<String> {
 }
 
 /// Every section with its keys.
-fn sections() -> [(&'static str, &'static [&'static str]); 12] {
+fn sections() -> [(&'static str, &'static [&'static str]); 13] {
     [
         ("", keys::<File>()),
         ("target", keys::<Target>()),
@@ -181,6 +182,7 @@ fn sections() -> [(&'static str, &'static [&'static str]); 12] {
         ("observe.otlp", keys::<Otlp>()),
         ("hops", keys::<Hop>()),
         ("slo", keys::<Slo>()),
+        ("sweep", keys::<Sweep>()),
         ("audit", keys::<Audit>()),
     ]
 }

@@ -23,12 +23,12 @@ fn resolved(yaml: &str, flags: &str) -> anyhow::Result<Config> {
     Ok(validate::resolve(file, path, &flags, &env)?)
 }
 
-fn config(yaml: &str, flags: &str) -> Config {
+pub(super) fn config(yaml: &str, flags: &str) -> Config {
     resolved(yaml, flags).unwrap_or_else(|error| panic!("{error:#}"))
 }
 
 /// What the user sees.
-fn refused(yaml: &str, flags: &str) -> String {
+pub(super) fn refused(yaml: &str, flags: &str) -> String {
     let error = match resolved(yaml, flags) {
         Ok(config) => panic!("accepted: {config:?}"),
         Err(error) => error,

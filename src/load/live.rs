@@ -2,8 +2,9 @@
 //! This file must not know terminals or files.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::clock::UnixNs;
 use crate::record::{RequestRow, Status};
 use crate::stats::log_histogram::LogHistogram;
 
@@ -20,6 +21,9 @@ pub struct Live {
     pub output_tokens: AtomicU64,
     pub users: AtomicU64,
     ttft: Mutex<LogHistogram>,
+    /// Whether anyone asks for [`Self::first_tokens`].
+    followed: AtomicBool,
+    first_tokens: Mutex<Vec<(UnixNs, f64)>>,
 }
 
 impl Live {
@@ -42,6 +46,18 @@ impl Live {
         if let (Some(ttft), Ok(mut histogram)) = (row.ttft_s, self.ttft.lock()) {
             histogram.record(ttft);
         }
+        if let Some(ttft) = row.ttft_s.filter(|_| self.followed.load(Ordering::Relaxed))
+            && let Ok(mut kept) = self.first_tokens.lock()
+        {
+            kept.push((row.started_unix_ns, ttft));
+        }
+    }
+
+    /// The TTFT of each request that ended since this was last asked, with the start of the request; kept from the first
+    /// time on that it is asked.
+    pub fn first_tokens(&self) -> Vec<(UnixNs, f64)> {
+        self.followed.store(true, Ordering::Relaxed);
+        self.first_tokens.lock().map(|mut kept| std::mem::take(&mut *kept)).unwrap_or_default()
     }
 
     /// Requests sent and not yet ended.

@@ -9,6 +9,7 @@ mod compare_violin;
 pub mod draw;
 mod ecdf;
 mod split_violin;
+pub mod sweep;
 pub mod theme;
 mod violin;
 
@@ -201,15 +202,23 @@ pub fn write(dir: &Path, data: &PlotData) -> anyhow::Result<Vec<Written>> {
 
 fn write_one(dir: &Path, plot: &dyn Plot, data: &PlotData) -> anyhow::Result<Written> {
     let name = plot.name();
+    let drawn = plot.draw(data).with_context(|| format!("could not draw {name}"))?;
+    let (files, skipped) = write_svg(dir, name, drawn)?;
+    Ok(Written { name, caption: plot.caption(), files, skipped })
+}
+
+/// Writes a drawn figure as SVG and PNG, or removes what an earlier one left; returns the files, and why there are none.
+fn write_svg(dir: &Path, name: &str, drawn: Drawn) -> anyhow::Result<(Vec<PathBuf>, Option<String>)> {
+    fs::create_dir_all(dir).with_context(|| format!("could not create {}", dir.display()))?;
     let svg_path = dir.join(format!("{name}.svg"));
     let png_path = dir.join(format!("{name}.png"));
-    let mut written = Written { name, caption: plot.caption(), files: Vec::new(), skipped: None };
-    match plot.draw(data).with_context(|| format!("could not draw {name}"))? {
+    let (mut files, mut skipped) = (Vec::new(), None);
+    match drawn {
         Drawn::Svg(svg) => {
             let png = draw::png::from_svg(&svg).with_context(|| format!("could not draw {name}.png"))?;
             for (path, bytes) in [(svg_path, svg.as_bytes()), (png_path, &png)] {
                 fs::write(&path, bytes).with_context(|| format!("could not write {}", path.display()))?;
-                written.files.push(path);
+                files.push(path);
             }
         }
         Drawn::Nothing(why) => {
@@ -219,10 +228,10 @@ fn write_one(dir: &Path, plot: &dyn Plot, data: &PlotData) -> anyhow::Result<Wri
                         .with_context(|| format!("could not remove the outdated {}", path.display()))?;
                 }
             }
-            written.skipped = Some(why);
+            skipped = Some(why);
         }
     }
-    Ok(written)
+    Ok((files, skipped))
 }
 
 #[cfg(test)]
@@ -293,7 +302,7 @@ mod tests {
             .map(|entry| entry.unwrap().path())
             .filter(|path| path.extension().is_some_and(|e| e == "rs"))
             .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
-            .filter(|stem| stem != "mod" && stem != "theme")
+            .filter(|stem| stem != "mod" && stem != "theme" && stem != "sweep")
             .collect();
         assert_eq!(figures.len(), PLOTS.len(), "{figures:?}");
         for stem in figures {

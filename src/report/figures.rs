@@ -37,6 +37,8 @@ pub struct Figures {
     pub server: Vec<Figure>,
     /// Both sides by the same estimator.
     pub headline: Vec<BothSides>,
+    /// What the metrics endpoints counted over the run: exact means, of whatever requests.
+    pub window_means: Vec<WindowMean>,
 }
 
 /// How the requests ended.
@@ -86,6 +88,14 @@ pub struct BothSides {
     pub note: Option<String>,
 }
 
+/// A histogram's exact mean over the run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WindowMean {
+    pub metric: Metric,
+    pub mean: Option<f64>,
+    pub count: f64,
+}
+
 impl Figure {
     /// At 50, 90, 95 or 99 %.
     pub fn percentile(&self, level: f64) -> Option<Estimate> {
@@ -124,6 +134,7 @@ impl Figures {
             client: s.client,
             server: s.server,
             headline: w.headline,
+            window_means: w.server_aggregate.map(|aggregate| aggregate.histograms).unwrap_or_default(),
         })
     }
 
@@ -135,6 +146,11 @@ impl Figures {
     /// What the server said of the same requests.
     pub fn server(&self, metric: Metric) -> Option<&Figure> {
         self.server.iter().find(|f| f.metric == metric)
+    }
+
+    /// What the metrics endpoints say of all requests.
+    pub fn window_mean(&self, metric: Metric) -> Option<f64> {
+        self.window_means.iter().find(|w| w.metric == metric)?.mean
     }
 
     /// The row of the headline table.
@@ -152,7 +168,13 @@ struct Written {
     /// Of an audit there is none.
     #[serde(default)]
     headline: Vec<BothSides>,
+    server_aggregate: Option<WrittenAggregate>,
     summary: WrittenSummary,
+}
+
+#[derive(Deserialize)]
+struct WrittenAggregate {
+    histograms: Vec<WindowMean>,
 }
 
 #[derive(Deserialize)]

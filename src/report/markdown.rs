@@ -76,7 +76,7 @@ pub(super) fn page(page: &Page) -> String {
     out
 }
 
-fn write_table(out: &mut String, table: &Table) -> std::fmt::Result {
+pub(super) fn write_table(out: &mut String, table: &Table) -> std::fmt::Result {
     writeln!(out, "\n## {}\n", table.title)?;
     let line =
         |cells: &[String]| format!("| {} |", cells.iter().map(|c| escape(c)).collect::<Vec<_>>().join(" | "));
@@ -92,7 +92,7 @@ fn write_table(out: &mut String, table: &Table) -> std::fmt::Result {
 }
 
 /// Text from outside (errors, names) must not become markup or break a table.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

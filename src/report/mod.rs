@@ -24,6 +24,7 @@ mod over_window;
 mod own;
 mod page;
 mod summary;
+pub mod sweep;
 mod tables;
 mod terminal;
 mod verdict;

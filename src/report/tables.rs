@@ -343,7 +343,7 @@ fn percentile(e: &Estimate, unit: Unit) -> String {
 }
 
 /// `334.0 ms [320.1, 349.4]`.
-fn show(e: &Estimate, unit: Unit) -> String {
+pub(super) fn show(e: &Estimate, unit: Unit) -> String {
     if e.is_bounded() {
         // One unit for all three: that of the largest.
         let scale = Scale::of(unit, e.value.abs().max(e.lo.abs()).max(e.hi.abs()));

@@ -64,7 +64,7 @@ pub fn print_calibration(out: &mut impl Write, calibration: &Calibration) -> io:
     calibration::tables(calibration).iter().try_for_each(|table| print_table(out, table))
 }
 
-fn print_table(out: &mut impl Write, table: &Table) -> io::Result<()> {
+pub(super) fn print_table(out: &mut impl Write, table: &Table) -> io::Result<()> {
     let mut grid = Grid::new();
     grid.load_style(STYLE).set_content_arrangement(ContentArrangement::Dynamic);
     let width = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).unwrap_or(USUAL_WIDTH);

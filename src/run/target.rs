@@ -59,7 +59,7 @@ pub(super) fn kind(config: &Config, probe: Option<&Probe>) -> anyhow::Result<(&'
 }
 
 /// The server that the user names; the embedded one is what it poses as.
-fn named(config: &Config) -> anyhow::Result<Option<&'static Server>> {
+pub(super) fn named(config: &Config) -> anyhow::Result<Option<&'static Server>> {
     let name = match (&config.target.server, &config.target.base_url) {
         (Some(name), _) => name.as_str(),
         (None, Some(_)) => return Ok(None),

@@ -6,6 +6,7 @@ pub mod ask;
 pub mod llama_cpp;
 pub mod lmdeploy;
 pub mod ollama;
+pub mod prefix_cache;
 pub mod probe;
 pub mod recognise;
 pub mod sglang;

@@ -9,7 +9,8 @@
 //!   move in lockstep
 //! - [`bootstrap`], with `resample`: intervals of everything that is a function of sums
 //! - [`steady`]: the part of a run that is in a steady state
-//! - `normal`: the standard normal law
+//! - `normal`: the standard normal law; [`student`]: Student's t, and the mean of a few runs
+//! - [`trend`]: whether a series in time rises
 //! - [`histogram`]: what cumulative buckets say about quantiles; counter resets
 //! - [`log_histogram`]: quantiles of values that are not kept
 //! - [`goodput`]: requests per second that met every objective
@@ -39,6 +40,8 @@ pub mod rounds;
 #[cfg(test)]
 mod series;
 pub mod steady;
+pub mod student;
+pub mod trend;
 pub mod two_samples;
 
 pub use estimate::{Estimate, LEVEL};

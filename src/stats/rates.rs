@@ -12,10 +12,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::blocks::Blocks;
+use super::trend::Slope;
 use super::{Estimate, bootstrap, quantile};
 
 /// Parts of a window: enough for blocks of them, and few enough that each has something to count.
 pub const SLICES: usize = 40;
+/// How often the requests in flight are counted over a window.
+const LOOKS: usize = 400;
 /// Fewer requests in a window say nothing about a rate.
 const FEWEST: usize = 10;
 /// The share of requests whose time passes before the window begins.
@@ -52,6 +55,8 @@ pub struct Rates {
     pub output_tps: Option<Estimate>,
     /// Requests in flight, averaged over the window's time.
     pub in_flight_mean: f64,
+    /// How many more requests are in flight from second to second: what comes and does not go. `None` in a closed loop.
+    pub growth_rps: Option<Estimate>,
 }
 
 impl Rates {
@@ -79,6 +84,7 @@ pub fn rates(passages: &[Passage], tokens: Option<&[(f64, f64)]>, seed: u64) -> 
             .map(|e| e.scaled(SLICES as f64 / length_s))
     };
     let overlap_s = |p: &Passage| (p.done_s.min(end_s) - p.started_s.max(begin_s)).max(0.0);
+    let open = passages.iter().any(|p| p.user.is_none());
     Ok(Rates {
         begin_s,
         end_s,
@@ -89,6 +95,7 @@ pub fn rates(passages: &[Passage], tokens: Option<&[(f64, f64)]>, seed: u64) -> 
         kept_up: completed as f64 / (scheduled as f64).max(1.0),
         output_tps: tokens.and_then(per_second),
         in_flight_mean: passages.iter().map(overlap_s).sum::<f64>() / length_s,
+        growth_rps: open.then(|| growth(passages, begin_s, end_s)).flatten(),
     })
 }
 
@@ -104,6 +111,18 @@ fn sliced(of: &[(f64, f64)], begin_s: f64, end_s: f64) -> Vec<f64> {
         }
     }
     sums
+}
+
+/// The slope of the requests in flight, looked at [`LOOKS`] times.
+fn growth(passages: &[Passage], begin_s: f64, end_s: f64) -> Option<Estimate> {
+    let sorted = |of: fn(&Passage) -> f64| quantile::sorted(&passages.iter().map(of).collect::<Vec<_>>());
+    let (started, done) = (sorted(|p| p.started_s), sorted(|p| p.done_s));
+    let by = |times: &[f64], at_s: f64| times.partition_point(|t| *t <= at_s) as f64;
+    let looks: Vec<(f64, f64)> = (0..LOOKS)
+        .map(|i| begin_s + (end_s - begin_s) * (i as f64 + 0.5) / LOOKS as f64)
+        .map(|at_s| (at_s, by(&started, at_s) - by(&done, at_s)))
+        .collect();
+    Slope::of(&looks).map(|slope| slope.estimate())
 }
 
 fn window(passages: &[Passage]) -> Result<(f64, f64), String> {
@@ -166,6 +185,7 @@ mod tests {
         assert!((found.achieved_rps.value - 10.0).abs() < 0.1, "{found:?}");
         assert!(found.achieved_rps.lo <= 10.0 && 10.0 <= found.achieved_rps.hi);
         assert!((found.kept_up - 1.0).abs() < 0.01, "{found:?}");
+        assert!(found.growth_rps.unwrap().value.abs() < 0.2, "{found:?}");
         // Little's law: 10 a second for 1.03 s each.
         assert!((found.in_flight_mean - 10.3).abs() < 0.1, "{found:?}");
     }
@@ -176,6 +196,7 @@ mod tests {
         let found = rates(&even(200, |i| 0.2 * (i + 1) as f64 - 0.1 * i as f64), None, 1).unwrap();
         assert!((found.achieved_rps.value - 5.0).abs() < 0.2, "{found:?}");
         assert!((found.kept_up - 0.5).abs() < 0.03, "{found:?}");
+        assert!((found.growth_rps.unwrap().value - 5.0).abs() < 0.3, "{found:?}");
         assert!((found.begin_s - 59.95).abs() < 0.1, "the second half: {found:?}");
     }
 

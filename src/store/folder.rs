@@ -33,9 +33,12 @@ pub const PLOTS: &str = "plots";
 /// Of runs side by side, in a folder of their own.
 pub const COMPARE_MD: &str = "compare.md";
 pub const COMPARE_JSON: &str = "compare.json";
+/// Of the folder of a sweep, which holds run folders.
+pub const SWEEP: &str = "sweep.json";
+pub const SWEEP_MD: &str = "sweep.md";
 
 /// Every file that tare writes at the top of a run folder: what `overwrite` may remove.
-const OWN_FILES: [&str; 23] = [
+const OWN_FILES: [&str; 25] = [
     MANIFEST,
     REQUEST_SET,
     RESULTS_STREAM,
@@ -59,6 +62,8 @@ const OWN_FILES: [&str; 23] = [
     REPORT_HTML,
     COMPARE_MD,
     COMPARE_JSON,
+    SWEEP,
+    SWEEP_MD,
 ];
 
 /// Why a run folder cannot be used.

@@ -5,12 +5,26 @@ use serde::Deserialize;
 
 use crate::cli::ReportArgs;
 use crate::config::hop_of;
-use crate::error::Exit;
+use crate::error::{Exit, usage};
 use crate::record::results::{Results, Style};
-use crate::{config, run};
+use crate::record::selection::Selection;
+use crate::{config, report, run};
 
 /// Runs the verb.
 pub fn report(args: &ReportArgs, quiet: bool) -> anyhow::Result<Exit> {
+    if run::is_sweep(&args.folder) {
+        let for_one_run = args.server_log.is_some() || args.stat_log.is_some() || !args.hop.is_empty();
+        if for_one_run || args.window != Selection::All {
+            return Err(usage("this is the folder of a sweep: logs and windows are those of one run")
+                .hint("give them with the folder of a run in it, such as point-01-rate-8/run-1")
+                .into());
+        }
+        let swept = run::resweep(&args.folder)?;
+        if !quiet {
+            super::unless_closed(report::sweep::print(&mut std::io::stdout(), &swept.sweep))?;
+        }
+        return Ok(swept.exit);
+    }
     if let Some(log) = &args.server_log {
         run::add_log(&args.folder, log)?;
     }

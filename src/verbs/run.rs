@@ -4,7 +4,7 @@ use std::io::Write;
 
 use crate::cli::RunArgs;
 use crate::error::{self, Exit};
-use crate::{calibrate, config, run, workload};
+use crate::{calibrate, config, report, run, workload};
 
 /// Runs the verb.
 pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
@@ -20,6 +20,9 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
         writeln!(std::io::stderr(), "note: {idle}")?;
     }
     let options = super::options(quiet || args.idle.disable_tqdm)?;
+    if let Some(asked) = &config.sweep {
+        return sweep(&config, asked, &options, quiet);
+    }
     let mut recorded = run::record(&config, &options)?;
     if config.calibrate && !options.interrupt.is_cancelled() {
         if !quiet {
@@ -35,6 +38,33 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
     super::unless_closed(writeln!(out, "{}", outcome.folder.display()))?;
     tell_of_nothing(&outcome)?;
     Ok(outcome.exit)
+}
+
+/// Several runs instead of one.
+fn sweep(
+    config: &config::Config,
+    asked: &crate::sweep::asked::Asked,
+    options: &run::Options,
+    quiet: bool,
+) -> anyhow::Result<Exit> {
+    let mut begins = |what: &str| {
+        if !quiet {
+            // A closed stderr must not end a sweep.
+            let _ = writeln!(std::io::stderr(), "{what}");
+        }
+    };
+    let swept = run::sweep(config, asked, options, &mut begins)?;
+    let mut out = std::io::stdout();
+    if !quiet {
+        super::unless_closed(report::sweep::print(&mut out, &swept.sweep))?;
+    }
+    super::unless_closed(writeln!(out, "{}", swept.folder.display()))?;
+    if swept.exit == Exit::Broken {
+        let nothing = error::broken("no request of the sweep succeeded");
+        let hint = format!("{} has every run", swept.folder.join("sweep.md").display());
+        error::print(&mut std::io::stderr(), &nothing.hint(hint).into())?;
+    }
+    Ok(swept.exit)
 }
 
 /// Says so where nothing succeeded.

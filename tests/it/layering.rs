@@ -24,7 +24,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("store", &[]),
     ("cli", &[]),
     // Which kinds of hops there are is the parsers' to say.
-    ("config", &["cli", "net", "parsers", "server"]),
+    ("config", &["cli", "net", "parsers", "server", "sweep"]),
     // A Parquet file's columns come through the one place that knows polars.
     ("workload", &["config", "store"]),
     ("load", &["config", "net", "parsers"]),
@@ -36,8 +36,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("import", &["ingest", "load", "parsers", "server", "store", "tap"]),
     // What the headers of answers state is the parsers' to read.
     ("correlate", &["parsers", "server", "stats", "store"]),
+    ("sweep", &[]),
     ("compare", &["store"]),
-    ("report", &["server", "stats", "store"]),
+    ("report", &["server", "stats", "store", "sweep"]),
     ("plot", &["stats"]),
     ("mock", &["config"]),
     (
@@ -56,6 +57,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "server",
             "stats",
             "store",
+            "sweep",
             "watch",
             "workload",
         ],
@@ -76,6 +78,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "report",
             "run",
             "server",
+            "sweep",
             "tap",
             "workload",
         ],

@@ -33,6 +33,7 @@ mod secrets;
 mod source;
 mod stamps;
 mod support;
+mod sweep;
 mod tap;
 mod verdicts;
 mod window;

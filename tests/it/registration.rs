@@ -36,7 +36,7 @@ fn every_log_format_is_in_its_table() {
 
 #[test]
 fn every_server_is_in_its_table() {
-    let not_a_server = ["ask", "probe", "recognise", "tokenize", "totals", "trust"];
+    let not_a_server = ["ask", "prefix_cache", "probe", "recognise", "tokenize", "totals", "trust"];
     let files: Vec<String> =
         modules("src/server").into_iter().filter(|m| !not_a_server.contains(&m.as_str())).collect();
     let mut table: Vec<String> = tare::server::SERVERS.iter().map(|s| s.name.to_owned()).collect();
@@ -46,10 +46,12 @@ fn every_server_is_in_its_table() {
 
 #[test]
 fn every_plot_is_in_its_table() {
-    let not_a_plot = ["theme", "draw", "snapshots"];
+    let not_a_plot = ["theme", "draw", "snapshots", "sweep"];
     let files: Vec<String> =
         modules("src/plot").into_iter().filter(|m| !not_a_plot.contains(&m.as_str())).collect();
     assert_eq!(files.len(), tare::plot::PLOTS.len(), "{files:?}");
+    let files: Vec<String> = modules("src/plot/sweep").into_iter().filter(|m| m != "xy").collect();
+    assert_eq!(files.len(), tare::plot::sweep::SWEEP_PLOTS.len(), "{files:?}");
 }
 
 #[test]

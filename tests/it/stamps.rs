@@ -93,7 +93,7 @@ fn a_capture_dates_every_event_by_its_segment() {
 }
 
 /// A TLS terminator in front of `upstream`.
-struct Terminator {
+pub struct Terminator {
     port: u16,
     _runtime: tokio::runtime::Runtime,
 }

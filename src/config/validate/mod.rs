@@ -17,7 +17,7 @@ pub(super) use self::target::api_key;
 
 use super::check::{Check, Limits, Origins};
 use super::file::File;
-use super::{Config, audit, embedded, hops, overlay, results, slo, texts};
+use super::{Config, audit, embedded, hops, overlay, results, slo, sweep, texts};
 use crate::cli::{AuditArgs, RunArgs};
 use crate::error::{Failure, usage};
 
@@ -69,6 +69,11 @@ fn all(
         return Err(usage("an audit needs a server: `--direct URL`"));
     }
 
+    let given = file.sweep.take().unwrap_or_default();
+    let sweep = sweep::resolve(&given, &mut file, &mut check);
+    if sweep.is_some() && audit.is_some() {
+        check.problem("sweep", "an audit has rounds of its own", "leave the section out");
+    }
     let seed = file.seed.unwrap_or(0);
     let results = results::resolve(flags, &file, &mut check);
     let load = load::load(&file, &mut check);
@@ -90,6 +95,8 @@ fn all(
         output: output(file.output, &mut check),
         overwrite: file.overwrite.unwrap_or(false),
         calibrate: file.calibrate.unwrap_or(false),
+        stop_over_saturated: given.stop_over_saturated.unwrap_or(sweep.is_some()),
+        sweep,
         audit,
     };
     check.finish()?;

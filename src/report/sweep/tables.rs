@@ -1,0 +1,293 @@
+//! A sweep in tables, a row for each level, ascending. Of a level that was run several times, each figure is the mean of its
+//! runs' with the interval that lies within them; what lies between them is a table of its own. This file must not know
+//! how a figure was made.
+
+use super::super::tables::{Table, show};
+use super::{Point, RunEnd, Sweep};
+use crate::metric::{Metric, Unit};
+use crate::report::Figures;
+use crate::stats::goodput::pooled;
+use crate::stats::{Estimate, linear, student};
+use crate::sweep::asked::Plan;
+use crate::sweep::search::Verdict;
+use crate::units::{self, Scale};
+
+const NONE: &str = "–";
+
+/// Every table that has a row.
+pub(super) fn all(sweep: &Sweep) -> Vec<Table> {
+    let tables = [throughput(sweep), latency(sweep), between(sweep), decisions(sweep)];
+    tables.into_iter().filter(|table| !table.rows.is_empty()).collect()
+}
+
+fn ascending(sweep: &Sweep) -> Vec<&Point> {
+    let mut points: Vec<&Point> = sweep.points.iter().collect();
+    points.sort_by(|a, b| a.level.total_cmp(&b.level));
+    points
+}
+
+fn level(sweep: &Sweep, point: &Point) -> String {
+    match sweep.asked.axis {
+        crate::sweep::asked::Axis::AsConfigured => "as configured".to_owned(),
+        _ => point.level.to_string(),
+    }
+}
+
+fn throughput(sweep: &Sweep) -> Table {
+    let slo = !sweep.slo.is_empty();
+    let rows = ascending(sweep).into_iter().map(|point| {
+        let figures = point.figures();
+        let of = |value: &dyn Fn(&Figures) -> f64| -> f64 {
+            figures.iter().map(|f| value(f)).sum::<f64>() / figures.len() as f64
+        };
+        let n =
+            |value: &dyn Fn(&Figures) -> usize| units::count(figures.iter().map(|f| value(f) as u64).sum());
+        let full = figures.iter().all(|f| f.rates.is_some()) && !figures.is_empty();
+        let kept = of(&|f| f.rates.map_or(f64::NAN, |r| r.kept_up));
+        let mut row = vec![
+            level(sweep, point),
+            point.runs.len().to_string(),
+            format!("{} / {}", n(&|f| f.counts.ok), n(&|f| f.counts.total)),
+            match mean(&figures, achieved) {
+                Some(e) => per_second(&e),
+                None if figures.is_empty() => NONE.to_owned(),
+                None => format!("{:.2} (whole run)", of(&|f| f.totals.requests_rps)),
+            },
+            if full { units::percent(kept) } else { NONE.to_owned() },
+            if full {
+                format!("{:.1}", of(&|f| f.rates.map_or(f64::NAN, |r| r.in_flight_mean)))
+            } else {
+                NONE.to_owned()
+            },
+            shown(mean(&figures, |f| f.rates?.output_tps), Unit::TokensPerSecond),
+            shown(mean(&figures, |f| Some(f.client(Metric::Throughput)?.mean)), Unit::TokensPerSecond),
+        ];
+        if slo {
+            row.push(
+                pooled(&point.seen().iter().filter_map(|seen| seen.met).collect::<Vec<_>>()).map_or_else(
+                    || NONE.to_owned(),
+                    |e| {
+                        format!(
+                            "{} [{}, {}], n {}",
+                            units::percent(e.value),
+                            units::percent(e.lo),
+                            units::percent(e.hi),
+                            e.n
+                        )
+                    },
+                ),
+            );
+        }
+        row.push(note(point));
+        row
+    });
+    let mut head: Vec<String> = [
+        sweep.asked.axis.heading(),
+        "runs",
+        "ok / requests",
+        "achieved, requests/s [95 %]",
+        "answered",
+        "in flight",
+        "output tokens/s [95 %]",
+        "per user [95 %]",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    if slo {
+        head.push("met the objectives [95 %]".to_owned());
+    }
+    head.push("note".to_owned());
+    let mut below = vec![
+        "While the load was full: from the time on in which 95 % of the first requests had ended (half of the time at the latest) until sending ended. Achieved: ended well per second; answered: of what was scheduled in that time, as many ended well in it; in flight: on average over the time; per user: output tokens / request duration, over requests.".to_owned(),
+    ];
+    if slo {
+        below.push(format!(
+            "Objectives: {}. Share of the requests scheduled in that time, failures included, with Wilson's interval at the effective n: requests that shared a queue miss together.",
+            sweep.slo.words()
+        ));
+    }
+    Table { title: "Throughput".to_owned(), head, rows: rows.collect(), below }
+}
+
+fn note(point: &Point) -> String {
+    let mut said: Vec<String> = Vec::new();
+    for (end, word) in [
+        (RunEnd::OverSaturated, "over-saturated"),
+        (RunEnd::Interrupted, "stopped"),
+        (RunEnd::NothingSucceeded, "nothing succeeded"),
+        (RunEnd::Broken, "broke"),
+    ] {
+        match point.runs.iter().filter(|run| run.end == end).count() {
+            0 => {}
+            n if n == point.runs.len() => said.push(word.to_owned()),
+            n => said.push(format!("{n} {word}")),
+        }
+    }
+    let unsent: u64 = point.runs.iter().map(|run| run.unsent).sum();
+    if unsent > 0 {
+        said.push(format!("{} never sent", units::count(unsent)));
+    }
+    said.join(", ")
+}
+
+fn latency(sweep: &Sweep) -> Table {
+    let rows = ascending(sweep).into_iter().filter(|point| !point.figures().is_empty()).map(|point| {
+        let figures = point.figures();
+        let seconds = |e: Option<Estimate>| shown(e, Unit::Seconds);
+        let at = |metric: Metric, p: f64| {
+            mean(&figures, |f| f.client(metric)?.percentile(p)).map_or_else(
+                || NONE.to_owned(),
+                |e| {
+                    if e.hi.is_finite() {
+                        units::seconds(e.value)
+                    } else {
+                        format!("{} (n too small)", units::seconds(e.value))
+                    }
+                },
+            )
+        };
+        let of = |metric: Metric| mean(&figures, |f| Some(f.client(metric)?.mean));
+        vec![
+            level(sweep, point),
+            units::count(figures.iter().map(|f| f.counts.ok as u64).sum()),
+            seconds(of(Metric::Ttft)),
+            at(Metric::Ttft, 50.0),
+            at(Metric::Ttft, 99.0),
+            server_ttft(&figures),
+            queue(&figures),
+            seconds(of(Metric::ItlMean)),
+            at(Metric::E2e, 50.0),
+            at(Metric::E2e, 99.0),
+        ]
+    });
+    Table {
+        title: "Latency".to_owned(),
+        head: [
+            sweep.asked.axis.heading(),
+            "n",
+            "TTFT, mean [95 %]",
+            "p50",
+            "p99",
+            "at the server, mean [95 %]",
+            "queue, mean",
+            "ITL, mean [95 %]",
+            "E2E p50",
+            "p99",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+        rows: rows.collect(),
+        below: vec!["Of successful requests of the whole run, its first ones too. At the server: its own TTFT, or, where it tells no more, queue + prefill (q+p). n too small: nothing bounds the percentile from above.".to_owned()],
+    }
+}
+
+fn server_ttft(figures: &[&Figures]) -> String {
+    let of = |metric: Metric| mean(figures, |f| f.both(metric)?.server);
+    match (of(Metric::Ttft), of(Metric::QueuePrefill)) {
+        (Some(e), _) => shown(Some(e), Unit::Seconds),
+        (None, Some(e)) => format!("q+p {}", shown(Some(e), Unit::Seconds)),
+        (None, None) => NONE.to_owned(),
+    }
+}
+
+fn queue(figures: &[&Figures]) -> String {
+    let means: Vec<f64> = figures
+        .iter()
+        .filter_map(|f| {
+            f.server(Metric::Queue).map(|q| q.mean.value).or_else(|| f.window_mean(Metric::Queue))
+        })
+        .collect();
+    if means.is_empty() {
+        NONE.to_owned()
+    } else {
+        units::seconds(means.iter().sum::<f64>() / means.len() as f64)
+    }
+}
+
+/// What differs from run to run of the same level.
+fn between(sweep: &Sweep) -> Table {
+    let several = ascending(sweep).into_iter().filter(|point| point.figures().len() > 1);
+    let rows = several.map(|point| {
+        let figures = point.figures();
+        let over = |value: &dyn Fn(&Figures) -> Option<f64>| {
+            let values: Vec<f64> = figures.iter().filter_map(|f| value(f)).collect();
+            student::mean(&values).filter(|e| e.n > 1)
+        };
+        let seconds = |e: Option<Estimate>| shown(e, Unit::Seconds);
+        let p99 = |f: &Figures, metric| Some(f.client(metric)?.percentile(99.0)?.value);
+        vec![
+            level(sweep, point),
+            figures.len().to_string(),
+            over(&|f| Some(achieved(f)?.value)).map_or_else(|| NONE.to_owned(), |e| per_second(&e)),
+            shown(over(&|f| Some(f.rates?.output_tps?.value)), Unit::TokensPerSecond),
+            seconds(over(&|f| Some(f.client(Metric::Ttft)?.mean.value))),
+            seconds(over(&|f| p99(f, Metric::Ttft))),
+            seconds(over(&|f| Some(f.client(Metric::ItlMean)?.mean.value))),
+            seconds(over(&|f| Some(f.client(Metric::E2e)?.mean.value))),
+        ]
+    });
+    Table {
+        title: "Between runs".to_owned(),
+        head: [
+            sweep.asked.axis.heading(),
+            "runs",
+            "achieved, requests/s",
+            "output tokens/s",
+            "TTFT, mean",
+            "TTFT p99",
+            "ITL, mean",
+            "E2E, mean",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+        rows: rows.collect(),
+        below: vec!["Mean of the runs' figures with Student's 95 % interval over runs, each with a seed of its own: it holds what differs from run to run, which no interval within a run can know.".to_owned()],
+    }
+}
+
+fn decisions(sweep: &Sweep) -> Table {
+    let searches = matches!(sweep.asked.plan, Plan::Knee(_) | Plan::Slo { .. });
+    let rows = sweep.decisions.iter().filter(|_| searches).enumerate().map(|(i, d)| {
+        let verdict = match d.judgement.verdict {
+            Verdict::Passes => "passes",
+            Verdict::Fails => "fails",
+            Verdict::Unclear => "not clear",
+        };
+        vec![
+            (i + 1).to_string(),
+            d.level.to_string(),
+            d.run.to_string(),
+            d.why.clone(),
+            verdict.to_owned(),
+            d.judgement.why.clone(),
+        ]
+    });
+    Table {
+        title: "The search".to_owned(),
+        head: [" ", sweep.asked.axis.heading(), "run", "why it was run", "verdict", "because"].map(str::to_owned).to_vec(),
+        rows: rows.collect(),
+        below: vec!["A verdict is on all runs of the level by then, and on its interval: a level whose interval holds the limit is not clear, and is run again.".to_owned()],
+    }
+}
+
+fn achieved(f: &Figures) -> Option<Estimate> {
+    Some(f.rates?.achieved_rps)
+}
+
+/// The mean of the runs' figures, with the interval within them.
+fn mean(figures: &[&Figures], of: impl Fn(&Figures) -> Option<Estimate>) -> Option<Estimate> {
+    linear::mean(&figures.iter().filter_map(|f| of(f)).collect::<Vec<_>>())
+}
+
+fn shown(e: Option<Estimate>, unit: Unit) -> String {
+    e.map_or_else(|| NONE.to_owned(), |e| show(&e, unit))
+}
+
+fn per_second(e: &Estimate) -> String {
+    let number = |v: f64| Scale { name: "", factor: 1.0 }.number(v);
+    if e.is_bounded() {
+        format!("{} [{}, {}]", number(e.value), number(e.lo), number(e.hi))
+    } else {
+        number(e.value)
+    }
+}

@@ -11,11 +11,13 @@ mod audit;
 mod correlate;
 mod doctor;
 mod explain;
+mod prepare;
 mod serve;
 mod shape;
 mod slo;
 mod tap;
 mod trace;
+mod workload;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -26,11 +28,14 @@ pub use self::audit::{ArmArgs, AuditArgs, CellArgs, WarmthName};
 pub use self::correlate::CorrelateArgs;
 pub use self::doctor::DoctorArgs;
 pub use self::explain::{ExplainArgs, SlowestBy};
+pub use self::prepare::PrepareArgs;
 pub use self::serve::{ClockArgs, EngineArgs, LogFormatName, SaysArgs, ServeArgs};
 pub use self::shape::{ChangeName, ShapeArgs};
 pub use self::slo::SloArgs;
 pub use self::tap::TapArgs;
 pub use self::trace::TraceArgs;
+pub use self::workload::{DatasetArgs, HistoryName, MultiTurnArgs};
+pub use crate::record::DatasetName;
 
 use crate::record::selection::Selection;
 
@@ -80,6 +85,8 @@ pub enum Command {
     Doctor(Box<DoctorArgs>),
     /// Find out how large the tool's own error is, at a load and at a ladder of others
     Calibrate(Box<CalibrateArgs>),
+    /// Write what would be sent to a file, so that a run can be repeated exactly elsewhere
+    Prepare(Box<PrepareArgs>),
     /// Pass everything on between a client and a server, and write down when it passed
     Tap(TapArgs),
     /// Start the embedded vLLM look-alike alone
@@ -156,12 +163,12 @@ pub struct TargetArgs {
 #[command(next_help_heading = "Workload")]
 pub struct WorkloadArgs {
     /// Where prompts come from [default: random, or by --dataset-path's ending]
-    #[arg(long, value_enum)]
+    #[arg(long, value_name = "NAME", value_parser = workload::dataset_name())]
     pub dataset_name: Option<DatasetName>,
-    /// The dataset's file: ShareGPT JSON, JSON Lines with prompt or messages, or a trace
+    /// The dataset's file
     #[arg(long, value_name = "PATH")]
     pub dataset_path: Option<PathBuf>,
-    /// Requests to send, each with its own prompt [default: 1000 if no duration is given]
+    /// Requests to send, each with its own prompt; or conversations [default: 1000 without a duration]
     #[arg(long, value_name = "N")]
     pub num_prompts: Option<u64>,
     /// Distinct prompts to draw; requests beyond them repeat prompts [default: --num-prompts]
@@ -208,6 +215,10 @@ pub struct WorkloadArgs {
     /// Seed of schedule, sampling and random prompts [default: 0]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    #[command(flatten)]
+    pub datasets: DatasetArgs,
+    #[command(flatten)]
+    pub multi_turn: MultiTurnArgs,
 }
 
 /// When and how to send.
@@ -412,27 +423,6 @@ pub enum Backend {
     // Responses
     #[value(name = "openai-responses")]
     OpenaiResponses,
-}
-
-/// `--dataset-name`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub enum DatasetName {
-    // A list of conversations (JSON)
-    Sharegpt,
-    // Common English words, about so many tokens
-    Random,
-    // JSON Lines with prompt or messages
-    #[value(name = "custom", alias = "jsonl")]
-    Jsonl,
-    // A trace: JSON Lines, milliseconds
-    Mooncake,
-    // A trace: JSON Lines, seconds
-    #[value(alias = "timed_trace")]
-    TimedTrace,
-    // A trace: CSV, dates
-    Azure,
-    // A trace: CSV, seconds
-    Burstgpt,
 }
 
 /// `--stamps`.

@@ -107,6 +107,7 @@ async fn unstreamed(config: &Config, url: &str, model: String, id: &str) -> Resu
         max_tokens: Some(UNSTREAMED_TOKENS),
         chars: 8,
         approx_tokens: 3,
+        ..Prompt::default()
     };
     let body = options.body(&prompt, false).map_err(|error| error.to_string())?;
     let path = config.target.path.clone().unwrap_or_else(|| config.target.endpoint.path().to_owned());

@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         Command::Explain(args) => verbs::explain::explain(args),
         Command::Doctor(args) => verbs::doctor::doctor(args),
         Command::Calibrate(args) => verbs::calibrate::calibrate(args, cli.quiet),
+        Command::Prepare(args) => verbs::prepare::prepare(args, cli.quiet),
         Command::Tap(args) => verbs::tap::tap(args, cli.quiet),
         Command::Serve(args) => verbs::serve::serve(args),
     };

@@ -10,6 +10,7 @@ pub mod breakdown;
 pub mod calibration;
 pub mod clocks;
 pub mod correlated;
+mod dataset;
 pub mod diagnosis;
 #[cfg(test)]
 pub mod fixture;
@@ -17,20 +18,22 @@ pub mod hop;
 pub mod hops;
 mod joined;
 pub mod own;
+mod prompt;
 pub mod selection;
 mod server_side;
 pub mod slo;
 pub mod verdicts;
 pub mod waterfall;
 
-use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::audit::Arm;
+pub use self::dataset::{DATASETS, DatasetKind, DatasetName};
 pub use self::hop::{HopRow, HopTry, ToldBy};
 pub use self::joined::{JoinedRow, LogLine, LogSays, Source};
+pub use self::prompt::{History, Message, Prompt, PromptKind, Turn};
 pub use self::server_side::{LogEvent, LogRow, SampleRow, ScrapePhase, ScrapeRow, SpanRow, StatRow};
 use crate::clock::UnixNs;
 
@@ -157,52 +160,6 @@ impl Endpoint {
     }
 }
 
-/// What one request asks: made by the workload, sent by the load.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Prompt {
-    pub kind: PromptKind,
-    /// This answer's length limit; `None` leaves it to the server.
-    pub max_tokens: Option<u32>,
-    /// Characters of all its text.
-    pub chars: u32,
-    /// Tokens of its text by the rule of `workload::tokens`: an estimate, chat template not counted.
-    pub approx_tokens: u32,
-}
-
-/// A prompt is a conversation or one piece of text; either can be sent to either endpoint.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub enum PromptKind {
-    Chat(Vec<Message>),
-    Text(String),
-}
-
-/// One message of a conversation, with the keys of the chat API.
-#[derive(Clone, Debug, Eq, Hash, PartialEq, Serialize, Deserialize)]
-pub struct Message {
-    pub role: String,
-    pub content: String,
-}
-
-impl Prompt {
-    /// The prompt as the chat API wants it: plain text is one message of the user.
-    pub fn messages(&self) -> Cow<'_, [Message]> {
-        match &self.kind {
-            PromptKind::Chat(messages) => messages.into(),
-            PromptKind::Text(text) => vec![Message { role: "user".to_owned(), content: text.clone() }].into(),
-        }
-    }
-
-    /// The prompt as the completions API wants it: the contents of a conversation, a line each.
-    pub fn text(&self) -> Cow<'_, str> {
-        match &self.kind {
-            PromptKind::Chat(messages) => {
-                messages.iter().map(|message| message.content.as_str()).collect::<Vec<_>>().join("\n").into()
-            }
-            PromptKind::Text(text) => text.into(),
-        }
-    }
-}
-
 /// Who dated an event's arrival, least exact first.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -242,6 +199,11 @@ pub struct RequestRow {
     pub prompt_index: u32,
     /// Which user of a closed loop.
     pub user: Option<u32>,
+    /// Of a conversation: which, from 0, and which of its turns this is, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<u32>,
     /// Of an audit: which way it went, in which cell and round, and which request of either arm it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arm: Option<Arm>,
@@ -288,6 +250,10 @@ pub struct RequestRow {
     /// From the answer's `usage`; null when the server sent none.
     pub input_tokens: Option<u32>,
     pub output_tokens: Option<u32>,
+    /// Tokens that the prompt was built or counted to have before it was sent, by the run's tokenizer,
+    /// special tokens included, a chat template not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_input_tokens: Option<u32>,
     /// Asked for (`max_tokens`).
     pub max_tokens: Option<u32>,
     pub prompt_chars: u32,

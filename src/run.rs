@@ -15,6 +15,7 @@ mod recorded;
 mod replay;
 mod stamps;
 mod target;
+mod tokens;
 mod writer;
 
 use std::path::PathBuf;
@@ -29,6 +30,7 @@ pub use self::read_back::{ReadBack, read_back};
 pub use self::recompute::{Recomputed, recompute, recompute_within};
 pub use self::recorded::Recorded;
 pub use self::replay::completed;
+pub use self::tokens::workload;
 
 use crate::config::Config;
 use crate::error::{Exit, Explain, broken, usage};
@@ -77,7 +79,12 @@ pub fn record(config: &Config, options: &Options) -> anyhow::Result<Recorded> {
     if config.target.base_url.is_none() {
         Script::parse(&config.target.embedded.faults).or_usage("`embedded.faults` cannot be played")?;
     }
-    let workload = crate::workload::load(&config.workload, config.seed)?;
+    let workload = workload(config, &options.interrupt)?;
+    if config.audit.is_some() && workload.history.is_some() {
+        return Err(usage("an audit sends single requests, in pairs, and the dataset holds conversations")
+            .hint("`tare prepare` without --multi-turn writes single requests")
+            .into());
+    }
     let config = &completed(config, &workload)?;
     let short = load::needs::prepare(&config.load)?;
     let folder = RunFolder::create(&facts::folder_of(config), config.overwrite).map_err(unusable)?;
@@ -113,7 +120,7 @@ pub fn record(config: &Config, options: &Options) -> anyhow::Result<Recorded> {
 fn measure(
     config: &Config,
     options: &Options,
-    workload: Workload,
+    mut workload: Workload,
     folder: &RunFolder,
     manifest: &mut Manifest,
 ) -> anyhow::Result<()> {
@@ -182,6 +189,15 @@ fn measure(
     // whose clock it reads.
     save(manifest, folder, config)?;
 
+    if config.audit.is_none() {
+        tokens::check(config, kind, &target, &model, manifest)?;
+        tokens::fit(config, &probe, &model, &mut workload, manifest)?;
+        workload.write(&folder.request_set())?;
+    }
+    facts::note_workload(manifest, &workload);
+    let history = workload.history;
+    let planned = config.load.requests.map(|n| if history.is_some() { workload.requests(n) } else { n });
+
     let address = target
         .reachable(Duration::from_secs_f64(config.load.connect_timeout_s))
         .or_broken(format!("no connection to {}", target.authority()))?;
@@ -190,7 +206,10 @@ fn measure(
         address,
         tls,
         stamps: stamps.source(),
-        requests: Arc::new(target::requests(config, kind, workload.prompts, target, model)),
+        requests: Arc::new(Requests {
+            history,
+            ..target::requests(config, kind, workload.prompts, target, model)
+        }),
         load: config.load.clone(),
         seed: config.seed,
         leg: None,
@@ -220,7 +239,7 @@ fn measure(
         load: Arc::clone(&live),
         server: collector.live(),
         duration_s: config.load.duration_s,
-        requests: config.load.requests,
+        requests: planned,
         quiet: options.quiet,
     }
     .start(over.clone());
@@ -253,6 +272,7 @@ fn measure(
             "begun_unix_ns": outcome.begun_unix_ns, "ended_unix_ns": outcome.ended_unix_ns,
             "sent": outcome.sent, "unsent": outcome.unsent, "interrupted": outcome.interrupted,
             "last_due_unix_ns": outcome.last_due_unix_ns,
+            "turns_unsent": history.map(|_| outcome.turns_unsent),
             "connections": outcome.connections, "threads": outcome.threads,
         }),
     );
@@ -266,6 +286,7 @@ fn measure(
             outcome.unsent
         ));
     }
+    facts::note_turns(manifest, outcome.turns_unsent);
     if config.audit.is_none() {
         facts::note_connections(manifest, &plan, &outcome);
     }

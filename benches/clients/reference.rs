@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tare::clock::UnixNs;
+use tare::config::law::Law;
 use tare::config::{Dataset, Embedded, Workload};
 use tare::load::openai::BodyOptions;
 use tare::net::limits::{Demand, raise_files};
@@ -190,9 +191,16 @@ pub fn answers(dir: &Path) -> anyhow::Result<Vec<Answer>> {
 /// The bodies that tare sends, byte for byte.
 fn bodies() -> anyhow::Result<Vec<Bytes>> {
     let workload = Workload {
-        dataset: Dataset::Random { input_len: INPUT_TOKENS, output_len: OUTPUT_TOKENS, range_ratio: 0.0 },
+        dataset: Dataset::Random {
+            input_len: Law::Fixed(INPUT_TOKENS.into()),
+            output_len: Law::Fixed(OUTPUT_TOKENS.into()),
+            prefix_len: 0,
+        },
         samples: Some(SAMPLES as usize),
         max_tokens: None,
+        tokenizer: None,
+        allow_tokenizer_mismatch: false,
+        multi_turn: None,
         temperature: None,
         top_p: None,
         ignore_eos: true,

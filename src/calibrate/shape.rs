@@ -2,6 +2,7 @@
 //! once, each against the embedded server, whatever URL the configuration names. This file must not
 //! know how a load is run.
 
+use crate::config::law::Law;
 use crate::config::{Arrival, Config, Dataset, Embedded, Over};
 use crate::server::vllm::VLLM;
 use crate::units;
@@ -130,11 +131,16 @@ fn base(given: &Config) -> Config {
 /// Steps of one length, whatever is in them: every stream gets its tokens at the same rate, at
 /// any number of streams.
 fn engine(given: &Config, common: Common) -> Embedded {
-    let longest = match given.workload.dataset {
-        Dataset::Random { input_len, output_len, range_ratio } => {
-            (2.0 * (1.0 + range_ratio) * (f64::from(input_len) + f64::from(output_len))) as u32
+    let longest = match &given.workload.dataset {
+        Dataset::Random { input_len, output_len, prefix_len } => {
+            let most = |law: &Law| law.most().or_else(|| law.mean().map(|mean| 8.0 * mean)).unwrap_or(0.0);
+            (2.0 * (f64::from(*prefix_len) + most(input_len) + most(output_len))) as u32
         }
-        Dataset::Sharegpt { .. } | Dataset::Jsonl { .. } | Dataset::Trace(_) => 0,
+        Dataset::PrefixRepetition { prefix_len, suffix_len, output_len, .. } => {
+            2 * (prefix_len + suffix_len + output_len)
+        }
+        Dataset::Sonnet { input_len, output_len, .. } => 2 * (input_len + output_len),
+        _ => 0,
     };
     Embedded {
         seed: given.seed,

@@ -218,10 +218,21 @@ fn misplaced(file: &File, check: &mut Check<'_>) {
         ("workload.random_input_len", work.random_input_len.is_some()),
         ("workload.random_output_len", work.random_output_len.is_some()),
         ("workload.range_ratio", work.range_ratio.is_some()),
+        ("workload.random_input_law", work.random_input_law.is_some()),
+        ("workload.random_output_law", work.random_output_law.is_some()),
+        ("workload.random_prefix_len", work.random_prefix_len.is_some()),
         ("workload.ignore_eos", work.ignore_eos.is_some()),
     ] {
         if given {
             check.problem(field, "this is for a run, and the file is for an audit", by_sizes);
+        }
+    }
+    for (field, given, why) in [
+        ("workload.multi_turn", work.multi_turn.is_some(), "an audit sends single requests, in pairs"),
+        ("workload.tokenizer", work.tokenizer.is_some(), "the lengths of an audit's prompts are estimates"),
+    ] {
+        if given {
+            check.problem(field, why, "leave it out");
         }
     }
     if work.stream == Some(false) {

@@ -3,6 +3,8 @@
 //!
 //! The words of `expecting` end up in error messages after "expected".
 
+mod workload;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -10,7 +12,10 @@ use std::path::PathBuf;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
+pub use self::workload::{Columns, MultiTurn, MultiTurnChoice, PrefixRepetition, Sonnet};
+use super::law::Law;
 use super::{Change, Connections, LogFormat, Stamps};
+pub use crate::record::DatasetName;
 use crate::record::Endpoint;
 use crate::record::audit::Warmth;
 use crate::record::slo::Slo;
@@ -109,6 +114,18 @@ pub struct Workload {
     pub trace_end_s: Option<f64>,
     #[serde(deserialize_with = "section")]
     pub timed_trace: TimedTrace,
+    pub random_input_law: Option<Law>,
+    pub random_output_law: Option<Law>,
+    pub random_prefix_len: Option<u32>,
+    #[serde(deserialize_with = "section")]
+    pub prefix_repetition: PrefixRepetition,
+    #[serde(deserialize_with = "section")]
+    pub sonnet: Sonnet,
+    #[serde(deserialize_with = "section")]
+    pub columns: Columns,
+    pub multi_turn: Option<MultiTurnChoice>,
+    pub tokenizer: Option<String>,
+    pub allow_tokenizer_mismatch: Option<bool>,
     pub max_tokens: Option<u32>,
     pub temperature: Option<f64>,
     pub top_p: Option<f64>,
@@ -116,21 +133,6 @@ pub struct Workload {
     pub stream: Option<bool>,
     #[serde(deserialize_with = "section")]
     pub extra_body: serde_json::Map<String, serde_json::Value>,
-}
-
-/// `workload.dataset`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DatasetName {
-    Sharegpt,
-    #[serde(alias = "custom")]
-    Jsonl,
-    Random,
-    Mooncake,
-    #[serde(rename = "timed-trace", alias = "timed_trace")]
-    TimedTrace,
-    Azure,
-    Burstgpt,
 }
 
 /// `workload.timed_trace`: what `--dataset-name timed-trace` reads.

@@ -10,6 +10,7 @@ mod cpus;
 mod embedded;
 pub mod file;
 mod hops;
+pub mod law;
 mod overlay;
 mod read;
 mod slo;
@@ -31,11 +32,12 @@ pub use self::arrival::{Arrival, Change, Gaps, Over, RateStage, Times, UserStage
 pub use self::cpus::CpuList;
 pub use self::embedded::{from_flags as embedded_from_flags, to_flags as embedded_to_flags};
 pub use self::hops::hop_of;
+use self::law::Law;
 pub use self::suggest::nearest;
 use crate::cli::{AuditArgs, RunArgs};
-use crate::record::Endpoint;
 use crate::record::audit::Warmth;
 use crate::record::slo::Slo;
+use crate::record::{Endpoint, History};
 
 /// Reads the file, if there is one, lays the flags over it and resolves everything. Keys come from
 /// the environment.
@@ -260,10 +262,19 @@ impl Default for Embedded {
 pub struct Workload {
     pub dataset: Dataset,
     /// Draw this many distinct prompts at random (seeded); `None`: all, in order.
-    /// Always given for `Dataset::Random`, which makes so many.
+    /// Always given for a dataset that is made: so many are.
     pub samples: Option<usize>,
     /// Each answer's length limit; in place of the dataset row's own when given.
     pub max_tokens: Option<u32>,
+    /// Who counts tokens exactly; `None`: nobody, they are estimated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<Tokenizer>,
+    /// Go on although it counts otherwise than the server.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_tokenizer_mismatch: bool,
+    /// Hold whole conversations. A request set that has them is always held so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub multi_turn: Option<MultiTurn>,
     pub temperature: Option<f64>,
     pub top_p: Option<f64>,
     pub ignore_eos: bool,
@@ -277,11 +288,43 @@ pub struct Workload {
 #[serde(tag = "name", rename_all = "snake_case")]
 pub enum Dataset {
     /// ShareGPT JSON: a list of `{"conversations": [{"from"|"role", "value"|"content"}]}`.
-    Sharegpt { path: PathBuf },
+    Sharegpt {
+        path: PathBuf,
+    },
     /// One JSON object a line: `{"prompt"}` or `{"messages"}`, with optional `output_tokens`.
-    Jsonl { path: PathBuf },
-    /// Synthetic words; about `input_len` tokens each by the rule in `workload::synthetic`.
-    Random { input_len: u32, output_len: u32, range_ratio: f64 },
+    Jsonl {
+        path: PathBuf,
+    },
+    /// A CSV file with a header.
+    Csv {
+        path: PathBuf,
+        columns: Columns,
+    },
+    Parquet {
+        path: PathBuf,
+        columns: Columns,
+    },
+    /// Synthetic words: `prefix_len` tokens that all begin with, then as many as the law says. Without a
+    /// tokenizer, about so many by the rule in `workload::synthetic`.
+    Random {
+        input_len: Law,
+        output_len: Law,
+        #[serde(default)]
+        prefix_len: u32,
+    },
+    /// Synthetic words: prompt i begins with prefix i mod `num_prefixes`; then they are shuffled.
+    PrefixRepetition {
+        prefix_len: u32,
+        suffix_len: u32,
+        num_prefixes: u32,
+        output_len: u32,
+    },
+    /// Lines of sonnets after a shared beginning of `prefix_len` tokens; `input_len` in all.
+    Sonnet {
+        input_len: u32,
+        output_len: u32,
+        prefix_len: u32,
+    },
     /// Requests that were made somewhere at some time: their lengths, and when they came.
     Trace(Trace),
 }
@@ -333,6 +376,45 @@ impl Default for TraceFields {
             output_length: "output_length".to_owned(),
             hash_ids: "hash_ids".to_owned(),
         }
+    }
+}
+
+/// Which columns of a table hold what; `None`: the usual name.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Columns {
+    pub prompt: Option<String>,
+    pub output: Option<String>,
+    pub messages: Option<String>,
+}
+
+/// Who counts tokens.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tokenizer {
+    /// A `tokenizer.json`, or the folder it is in.
+    File(PathBuf),
+    /// The server, at `/tokenize`.
+    Server,
+}
+
+/// How conversations are held.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MultiTurn {
+    /// `None`: as a prepared request set says; else the server's own answers.
+    pub history: Option<History>,
+    /// Time between an answer and the next turn, in seconds; `None`: as a prepared set says, else none.
+    pub think_time_s: Option<Law>,
+    /// Conversations of fewer turns are left out.
+    pub min_turns: u32,
+    pub max_turns: Option<u32>,
+    /// Lengths of later turns, where they are made; `None`: as the first.
+    pub turn_input_len: Option<Law>,
+}
+
+impl Dataset {
+    /// Whether its prompts are made to number, not read.
+    pub fn is_made(&self) -> bool {
+        matches!(self, Self::Random { .. } | Self::PrefixRepetition { .. } | Self::Sonnet { .. })
     }
 }
 

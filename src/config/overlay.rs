@@ -1,10 +1,11 @@
 //! Flags laid over the file: what a flag replaces, including what it takes the place of (a rate
 //! replaces the file's users). Values are not checked here: that is `validate`'s business.
 
+mod workload;
+
+pub(super) use self::workload::lay_texts;
 use super::check::Origins;
-use super::file::{
-    ArrivalName, DatasetName, File, Load, Metrics, Otlp, OtlpChoice, Rate, Scalar, TimedTrace,
-};
+use super::file::{ArrivalName, File, Load, Metrics, Otlp, OtlpChoice, Rate, Scalar, TimedTrace};
 use super::{Change, Connections, Stamps};
 use super::{hops, slo};
 use crate::cli::{self, RunArgs};
@@ -12,7 +13,7 @@ use crate::cli::{self, RunArgs};
 /// Lays every given flag over the file and remembers which fields came from flags.
 pub fn lay(flags: &RunArgs, file: &mut File, origins: &mut Origins) {
     target(&flags.target, file, origins);
-    workload(&flags.workload, file, origins);
+    work(&flags.workload, file, origins);
     load(&flags.load, file, origins);
     observe(&flags.observe, file, origins);
     slo::origins(&flags.slo, origins);
@@ -49,17 +50,9 @@ fn target(flags: &cli::TargetArgs, file: &mut File, origins: &mut Origins) {
     origins.set("target.ready_timeout_s", "--ready-check-timeout-sec", ready, &mut into.ready_timeout_s);
 }
 
-fn workload(flags: &cli::WorkloadArgs, file: &mut File, origins: &mut Origins) {
+fn work(flags: &cli::WorkloadArgs, file: &mut File, origins: &mut Origins) {
     let into = &mut file.workload;
-    let name = flags.dataset_name.map(|name| match name {
-        cli::DatasetName::Sharegpt => DatasetName::Sharegpt,
-        cli::DatasetName::Random => DatasetName::Random,
-        cli::DatasetName::Jsonl => DatasetName::Jsonl,
-        cli::DatasetName::Mooncake => DatasetName::Mooncake,
-        cli::DatasetName::TimedTrace => DatasetName::TimedTrace,
-        cli::DatasetName::Azure => DatasetName::Azure,
-        cli::DatasetName::Burstgpt => DatasetName::Burstgpt,
-    });
+    let name = flags.dataset_name;
     if name.is_some_and(|name| into.dataset != Some(name)) || flags.dataset_path.is_some() {
         // Another dataset: what the file says about its own does not apply.
         (into.dataset, into.path) = (None, None);
@@ -68,6 +61,8 @@ fn workload(flags: &cli::WorkloadArgs, file: &mut File, origins: &mut Origins) {
         into.timed_trace = TimedTrace::default();
         // Times are only in the file's own trace.
         (file.load.self_timed, file.load.trace_speed) = (None, None);
+        (into.random_input_law, into.random_output_law, into.random_prefix_len) = (None, None, None);
+        (into.prefix_repetition, into.sonnet, into.columns) = Default::default();
     }
     origins.set("workload.dataset", "--dataset-name", name, &mut into.dataset);
     origins.set("workload.path", "--dataset-path", flags.dataset_path.clone(), &mut into.path);
@@ -126,6 +121,7 @@ fn workload(flags: &cli::WorkloadArgs, file: &mut File, origins: &mut Origins) {
         origins.came_from("workload.extra_body", "--extra-body");
     }
     origins.set("seed", "--seed", flags.seed, &mut file.seed);
+    workload::lay(flags, file, origins);
 }
 
 fn load(flags: &cli::LoadArgs, file: &mut File, origins: &mut Origins) {

@@ -9,6 +9,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::file::File;
+use super::law::Law;
 use super::*;
 use crate::cli::{Cli, Command};
 
@@ -385,7 +386,10 @@ fn without_anything_it_is_what_vllm_bench_does() {
     assert_eq!(config.target.base_url.as_deref(), Some("http://gpu:8000"));
     assert_eq!(config.load.arrival, Arrival::Burst);
     assert_eq!((config.load.requests, config.workload.samples), (Some(1000), Some(1000)));
-    assert!(matches!(config.workload.dataset, Dataset::Random { input_len: 1024, output_len: 128, .. }));
+    assert!(matches!(
+        config.workload.dataset,
+        Dataset::Random { input_len: Law::Fixed(1024.0), output_len: Law::Fixed(128.0), .. }
+    ));
     assert!((config.load.grace_period_s - config.load.timeout_s).abs() < f64::EPSILON);
 }
 
@@ -429,7 +433,7 @@ fn datasets_are_named_or_known_by_their_file() {
     assert!(matches!(dataset(jsonl, "").dataset, Dataset::Jsonl { .. }));
     assert!(matches!(
         dataset(jsonl, "--dataset-name random --random-input-len 9").dataset,
-        Dataset::Random { input_len: 9, .. }
+        Dataset::Random { input_len: Law::Fixed(9.0), .. }
     ));
     assert!(
         matches!(dataset(jsonl, "--dataset-path b.json").dataset, Dataset::Sharegpt { path } if path == Path::new("b.json"))
@@ -445,7 +449,7 @@ fn datasets_are_named_or_known_by_their_file() {
     assert_eq!(dataset(jsonl, "--custom-output-len 8 --output-len 6").max_tokens, Some(6));
     let random = |flags: &str| match dataset("workload: {dataset: random, random_output_len: 50}", flags) {
         Workload { dataset: Dataset::Random { input_len, output_len, .. }, max_tokens: None, .. } => {
-            (input_len, output_len)
+            (input_len.mean().unwrap() as u32, output_len.mean().unwrap() as u32)
         }
         other => panic!("{other:?}"),
     };

@@ -3,6 +3,7 @@
 
 use super::check::Check;
 use super::file::File;
+use super::overlay;
 use crate::cli::{self, RunArgs};
 use crate::record::Endpoint;
 
@@ -44,6 +45,7 @@ pub fn lay(flags: &RunArgs, file: &mut File, check: &mut Check<'_>) {
             ),
         }
     }
+    overlay::lay_texts(&flags.workload, file, check);
     super::slo::lay(&flags.slo, &mut file.slo, check);
     endpoint(&flags.target, file, check);
 }

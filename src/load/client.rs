@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::connections::Connected;
 use super::ended::Ended;
 use super::recording::{End, Recording};
+use super::sessions::InSession;
 use crate::clock::UnixNs;
 use crate::net::{Sources, StampedStream, tls};
 use crate::record::audit::Leg;
@@ -33,6 +34,10 @@ pub(super) struct Prepared {
     pub(super) close: bool,
     /// The part of an audit that it belongs to.
     pub(super) leg: Option<Leg>,
+    /// The conversation that it belongs to.
+    pub(super) in_session: Option<InSession>,
+    /// What the prompt was counted to have.
+    pub(super) exact_tokens: Option<u32>,
     /// Head and body as they go over the wire.
     pub(super) bytes: Vec<u8>,
 }
@@ -103,6 +108,7 @@ impl Client {
         // On the heap: what is kept of an answer should not be moved with every future it is in.
         let mut recording =
             Box::new(Recording::new(self.endpoint, request.index, request.max_tokens, self.keeps_offsets));
+        recording.keeps_text = request.in_session.as_ref().is_some_and(InSession::is_waited_for);
         let end = tokio::select! {
             biased;
             end = self.drive(&mut kept, &request, &mut sending, &mut recording) => end,

@@ -83,19 +83,35 @@ async fn one_user(shared: Arc<Shared>, user: u32, stays: Vec<Stay>, mut kept: Op
         shared.tellings.live.users.fetch_add(1, Ordering::Relaxed);
         let mut free = UnixNs::now().min(start).max(done_last.unwrap_or(start));
         let is_there = || until.is_none_or(|until| UnixNs::now() < until);
-        while !shared.closing.is_cancelled() && shared.has_more(sent) && is_there() {
+        // The next turn of the user's conversation, where there is one.
+        let mut following = None;
+        while !shared.closing.is_cancelled() && (following.is_some() || shared.has_more(sent)) && is_there() {
             // Before the request is counted: one that is given up while it waits was never there.
             let Some(connected) = unless(&shared, shared.ready(kept.take(), &mut pause)).await else { break };
-            let Some(request) = shared.next(Some((user, sent))) else { break };
+            let request = match following.take() {
+                None => shared.next(Some((user, sent))),
+                Some(following) => Some(following),
+            };
+            let Some(mut request) = request else { break };
             sent += 1;
+            let next_turn = request.next_turn();
             let (again, status, done) = shared.send(connected, request, free).await;
             (kept, free, done_last) = (again, done, Some(done));
+            if let Some(next_turn) = next_turn
+                && let Some((request, due)) = next_turn.begin(&shared, done).await
+            {
+                (following, free) = (Some(request), due);
+                continue;
+            }
             if let Some(pause) = pause.after(status) {
                 if unless(&shared, tokio::time::sleep(pause)).await.is_none() {
                     break;
                 }
                 free = UnixNs::now();
             }
+        }
+        if let Some(never) = following {
+            shared.not_sent(&never);
         }
         shared.tellings.live.users.fetch_sub(1, Ordering::Relaxed);
     }

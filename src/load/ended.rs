@@ -48,6 +48,12 @@ impl Ended {
             Some(error) => (Status::ConnectError, Some(error)),
             None => recording.conclude(&end),
         };
+        if status == Status::Ok
+            && let Some(waiting) = request.in_session.as_ref().and_then(|s| s.waiting.as_ref())
+        {
+            // Gone, if the run is over.
+            let _ = waiting.send(recording.text());
+        }
         let leg = request.leg;
         let in_band_s = |ms: Option<f64>| ms.map(|ms| ms / 1e3);
         let head = recording.response.head();
@@ -61,6 +67,8 @@ impl Ended {
             index: request.index,
             prompt_index: request.prompt_index,
             user: request.user,
+            session: request.in_session.as_ref().map(|s| s.session),
+            turn: request.in_session.as_ref().map(|s| s.turn),
             arm: leg.map(|leg| leg.arm),
             cell: leg.map(|leg| leg.cell),
             round: leg.map(|leg| leg.round),
@@ -85,6 +93,7 @@ impl Ended {
             local_port: sending.local.map(|a| a.port()),
             input_tokens: recording.usage.prompt_tokens,
             output_tokens: recording.output_tokens(),
+            asked_input_tokens: request.exact_tokens,
             max_tokens: request.max_tokens,
             prompt_chars: request.prompt_chars,
             in_band_prefill_s: in_band_s(recording.in_band.time_to_first_token_ms),

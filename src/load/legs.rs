@@ -12,6 +12,7 @@ use super::arrival::Offsets;
 use super::connections::Counters;
 use super::ended::{Finisher, Tellings};
 use super::live::Live;
+use super::sessions::{Sessions, TurnsUnsent};
 use super::{
     Outcome, Plan, Shared, client, closed_loop, connections, join_all, open_loop, runtime, sleep_or_for_ever,
 };
@@ -44,6 +45,7 @@ pub fn run_legs<W: Send>(
     let tellings = Tellings { live, counters: Arc::new(Counters::default()), sink };
     let finisher = Finisher::start(tellings.clone())?;
     let (mut unsent, mut refused_usage, mut last_due_unix_ns) = (0, 0, None);
+    let mut turns_unsent = TurnsUnsent::default();
     let mut span: Option<Sent> = None;
     let sent_all = runtime::run(load, async {
         let (mut watch, mut _watching) = (Some(watch), None);
@@ -60,6 +62,7 @@ pub fn run_legs<W: Send>(
             unsent += shared.unsent.load(Ordering::Relaxed);
             last_due_unix_ns =
                 Some(UnixNs(shared.last_due_unix_ns.load(Ordering::Relaxed))).filter(|t| t.0 > 0);
+            turns_unsent = turns_unsent.and(shared.sessions.turns_unsent());
             refused_usage += shared.refused_usage.load(Ordering::Relaxed);
             span = Some(Sent { begun_unix_ns: span.map_or(sent.begun_unix_ns, |s| s.begun_unix_ns), ..sent });
             last = Some(sent);
@@ -77,6 +80,7 @@ pub fn run_legs<W: Send>(
         unsent,
         last_due_unix_ns,
         refused_usage,
+        turns_unsent,
         connections: tellings.counters.read(),
         threads: runtime::threads(load),
         interrupted: interrupt.is_cancelled(),
@@ -93,6 +97,7 @@ fn shared(plan: &Plan, finisher: &Finisher, tellings: &Tellings, interrupt: &Can
         closing: interrupt.child_token(),
         stop: interrupt.child_token(),
         next_index: AtomicU64::new(0),
+        sessions: Sessions::default(),
         limit: plan.load.requests.unwrap_or(u64::MAX),
         requests_each: plan.leg.as_ref().map(|leg| leg.requests_each),
         users: plan.load.arrival.users().unwrap_or(0),

@@ -22,6 +22,7 @@ mod prepare;
 mod recording;
 pub mod resolve;
 mod runtime;
+mod sessions;
 pub mod timing;
 
 use std::net::SocketAddr;
@@ -38,10 +39,12 @@ pub use self::connections::ConnectionCounts;
 pub use self::legs::{Sent, run_legs};
 pub use self::live::Live;
 pub use self::prepare::Requests;
+pub use self::sessions::TurnsUnsent;
 
 use self::client::{Client, Prepared};
 use self::connections::Connected;
 use self::ended::{Ended, Tellings};
+use self::sessions::Sessions;
 use crate::clock::UnixNs;
 use crate::config::{Connections, Load};
 use crate::net::{Sources, tls};
@@ -85,6 +88,8 @@ pub struct Outcome {
     pub last_due_unix_ns: Option<UnixNs>,
     /// Requests first refused for `continuous_usage_stats`, then sent again without it.
     pub refused_usage: u64,
+    /// Of conversations: later turns that were not sent.
+    pub turns_unsent: TurnsUnsent,
     /// What the requests travelled on.
     pub connections: ConnectionCounts,
     /// Threads that sent and read.
@@ -107,8 +112,11 @@ struct Shared {
     closing: CancellationToken,
     /// Cancelled: what is in flight ends now.
     stop: CancellationToken,
+    /// Requests begun; of conversations, conversations.
     next_index: AtomicU64,
     limit: u64,
+    /// What conversations share.
+    sessions: Sessions,
     /// Requests of each user, where that is known beforehand.
     requests_each: Option<u32>,
     users: u32,
@@ -200,8 +208,11 @@ impl Shared {
         if n >= self.limit {
             return None;
         }
-        let index = self.requests.leg.map_or(0, |leg| leg.first_index) + n;
         let close = self.connections == Connections::PerRequest;
+        if self.requests.history.is_some() {
+            return self.begin_session(n, user.map(|(user, _)| user), close);
+        }
+        let index = self.requests.leg.map_or(0, |leg| leg.first_index) + n;
         self.requests.prepare(index, user.map(|(user, _)| user), close).ok()
     }
 

@@ -93,9 +93,21 @@ struct Dispatcher {
 }
 
 impl Dispatcher {
-    async fn send(self, request: Prepared, scheduled: UnixNs) {
+    /// Sends a request, and where it begins a conversation, its further turns.
+    async fn send(self, mut request: Prepared, mut scheduled: UnixNs) {
+        loop {
+            let next_turn = request.next_turn();
+            let Some(done) = self.one(request, scheduled).await else { return };
+            let Some(next_turn) = next_turn else { return };
+            let Some(next) = next_turn.begin(&self.shared, done).await else { return };
+            (request, scheduled) = next;
+        }
+    }
+
+    /// When its answer had ended; `None` if it was not sent.
+    async fn one(&self, request: Prepared, scheduled: UnixNs) -> Option<UnixNs> {
         let shared = &self.shared;
-        let _place = match self.places {
+        let _place = match self.places.clone() {
             Some(places) => tokio::select! {
                 place = places.acquire_owned() => place.ok(),
                 () = shared.closing.cancelled() => None,
@@ -104,14 +116,15 @@ impl Dispatcher {
         };
         // Its turn came too late, or never: it is not sent, and counted as that.
         if shared.closing.is_cancelled() {
-            shared.unsent.fetch_add(1, Ordering::Relaxed);
-            return;
+            shared.not_sent(&request);
+            return None;
         }
         let kept = self.pool.take();
         self.pool.refill(shared);
-        let (again, ..) = shared.send(kept, request, scheduled).await;
+        let (again, _, done) = shared.send(kept, request, scheduled).await;
         if let Some(again) = again {
             self.pool.put(again);
         }
+        Some(done)
     }
 }

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::bodies::Bodies;
 use super::client::Prepared;
 use super::openai::BodyOptions;
+use super::sessions::InSession;
 use crate::net::HttpUrl;
-use crate::record::Prompt;
 use crate::record::audit::Leg;
+use crate::record::{History, Prompt};
 
 /// The source of a run's requests: request `index` sends prompt `index mod n`.
 #[derive(Debug)]
@@ -33,6 +34,9 @@ pub struct Requests {
     /// Which part of an audit these are; then numbers go on from its first, and its n-th request sends
     /// prompt n.
     pub leg: Option<Leg>,
+    /// Of conversations: whose answers they are carried on with. Then request numbers and prompts have
+    /// nothing to do with each other: session s holds prompt s mod n.
+    pub history: Option<History>,
 }
 
 impl Requests {
@@ -56,13 +60,28 @@ impl Requests {
             continuous_usage: AtomicBool::new(self.continuous_usage.load(Ordering::Relaxed)),
             bodies: Bodies::default(),
             leg: Some(leg),
+            history: None,
         }
     }
 
     /// `close`: the server is told to close the connection after its answer.
     pub(super) fn prepare(&self, index: u64, user: Option<u32>, close: bool) -> anyhow::Result<Prepared> {
-        let id = format!("{}{:08x}-{index}", self.id_prefix, self.nonce as u32);
-        self.make(id, index, user, close)
+        self.make(self.id(index), index, user, close, None)
+    }
+
+    /// One turn of a conversation, the `index`-th request of all.
+    pub(super) fn prepare_turn(
+        &self,
+        turn: InSession,
+        index: u64,
+        user: Option<u32>,
+        close: bool,
+    ) -> anyhow::Result<Prepared> {
+        self.make(self.id(index), index, user, close, Some(turn))
+    }
+
+    fn id(&self, index: u64) -> String {
+        format!("{}{:08x}-{index}", self.id_prefix, self.nonce as u32)
     }
 
     /// A warm-up's id is marked, so that its traces on the server's side are known for what they are.
@@ -70,12 +89,13 @@ impl Requests {
         let id = format!("{}{:08x}-warmup-{n}", self.id_prefix, self.nonce as u32);
         // From the end of the prompts: the first measured requests should not find theirs cached.
         let index = (self.prompts.len() as u64).saturating_sub(1 + n % self.prompts.len().max(1) as u64);
-        self.make(id, index, None, false)
+        self.make(id, index, None, false, None)
     }
 
     /// The same request once more, as it is asked for by now.
     pub(super) fn again(&self, request: &Prepared) -> anyhow::Result<Prepared> {
-        self.make(request.request_id.clone(), request.index, request.user, request.close)
+        let turn = request.in_session.clone();
+        self.make(request.request_id.clone(), request.index, request.user, request.close, turn)
     }
 
     fn make(
@@ -84,23 +104,33 @@ impl Requests {
         index: u64,
         user: Option<u32>,
         close: bool,
+        in_session: Option<InSession>,
     ) -> anyhow::Result<Prepared> {
         let first = self.leg.map_or(0, |leg| leg.first_index);
-        let at = (index.saturating_sub(first) % self.prompts.len().max(1) as u64) as usize;
-        let prompt = self.prompts.get(at).ok_or_else(|| anyhow::anyhow!("the workload has no prompts"))?;
+        let number = in_session.as_ref().map_or_else(|| index.saturating_sub(first), |s| s.session);
+        let at = (number % self.prompts.len().max(1) as u64) as usize;
+        let prompt = match &in_session {
+            Some(turn) => &turn.prompt,
+            None => self.prompts.get(at).ok_or_else(|| anyhow::anyhow!("the workload has no prompts"))?,
+        };
         let of_the_run = |leg: Leg| leg.pair(index).checked_rem(leg.prompts.unwrap_or(u64::MAX));
         let prompt_index = self.leg.and_then(of_the_run).unwrap_or(at as u64) as u32;
         let continuous_usage = self.options.can_count() && self.continuous_usage.load(Ordering::Relaxed);
         // Two for each prompt: usage on every chunk may be asked for at first, and no more later.
-        let number = 2 * at + usize::from(continuous_usage);
-        let body = self
-            .bodies
-            .get(number, 2 * self.prompts.len(), || self.options.body(prompt, continuous_usage))?;
+        let kept_at = 2 * at + usize::from(continuous_usage);
+        let body = match &in_session {
+            // No other request says the same.
+            Some(_) => self.options.body(prompt, continuous_usage)?.into(),
+            None => self
+                .bodies
+                .get(kept_at, 2 * self.prompts.len(), || self.options.body(prompt, continuous_usage))?,
+        };
+        let session_id = in_session.as_ref().map(|turn| self.session_id(turn.session));
         let trace_id = format!("{:016x}{:016x}", self.nonce, mix(fold(&request_id)));
         let span_id = mix(self.nonce ^ fold(&request_id)).max(1);
         let traceparent = format!("00-{trace_id}-{span_id:016x}-01");
         Ok(Prepared {
-            bytes: self.head_and_body(&request_id, &traceparent, close, &body)?,
+            bytes: self.head_and_body(&request_id, &traceparent, session_id.as_deref(), close, &body)?,
             request_id,
             trace_id,
             index,
@@ -111,13 +141,21 @@ impl Requests {
             continuous_usage,
             close,
             leg: self.leg,
+            exact_tokens: prompt.exact_tokens,
+            in_session,
         })
+    }
+
+    /// As gateways take it that keep a conversation's requests on one server.
+    fn session_id(&self, session: u64) -> String {
+        format!("{}{:08x}-s{session}", self.id_prefix, self.nonce as u32)
     }
 
     fn head_and_body(
         &self,
         request_id: &str,
         traceparent: &str,
+        session_id: Option<&str>,
         close: bool,
         body: &[u8],
     ) -> anyhow::Result<Vec<u8>> {
@@ -138,6 +176,7 @@ impl Requests {
             ("Authorization", authorization.as_deref()),
             ("X-Request-Id", Some(request_id)),
             ("traceparent", Some(traceparent)),
+            ("X-Session-ID", session_id),
             ("Connection", close.then_some("close")),
         ];
         for (name, value) in ours {
@@ -182,7 +221,8 @@ mod tests {
                     kind: PromptKind::Text("hi".to_owned()),
                     max_tokens: Some(4),
                     chars: 2,
-                    approx_tokens: 1
+                    approx_tokens: 1,
+                    ..Prompt::default()
                 };
                 3
             ]
@@ -205,6 +245,7 @@ mod tests {
             continuous_usage: AtomicBool::new(false),
             bodies: Bodies::default(),
             leg: None,
+            history: None,
         }
     }
 

@@ -54,6 +54,10 @@ pub(super) struct Recording {
     /// Where each of them ended in the connection's stream; kept if they are to be looked up.
     pub(super) offsets: Vec<u64>,
     keeps_offsets: bool,
+    /// What the answer says will be asked for.
+    pub(super) keeps_text: bool,
+    /// The chunks as they came, a line each; only if they are to be read again.
+    kept: Vec<u8>,
     gather_bytes: usize,
     /// Which of them was the first with visible text.
     pub(super) first_content: Option<usize>,
@@ -244,6 +248,16 @@ impl Recording {
         self.usage.completion_tokens.or(self.tokens_so_far)
     }
 
+    /// What the answer says, if that was to be kept.
+    pub(super) fn text(&self) -> String {
+        let streamed = self.response.head().is_some_and(|head| head.event_stream);
+        if streamed {
+            openai::answer_text(self.kept.split(|&byte| byte == b'\n'))
+        } else {
+            openai::answer_text(std::iter::once(self.body.as_slice()))
+        }
+    }
+
     fn read_gathered(&mut self) {
         let gathered = std::mem::take(&mut self.gathered);
         let data = std::mem::take(&mut self.data);
@@ -252,6 +266,10 @@ impl Recording {
             let json = data.get(begin..event.data_end).unwrap_or_default();
             begin = event.data_end;
             if json != b"[DONE]" && !json.is_empty() {
+                if self.keeps_text {
+                    self.kept.extend_from_slice(json);
+                    self.kept.push(b'\n');
+                }
                 self.read_chunk(json, event.row, event.offset);
             }
         }

@@ -17,6 +17,9 @@ pub fn request(index: u64) -> RequestRow {
     let started = BEGIN.plus_seconds(index as f64);
     let at = |s: f64| Some(started.plus_seconds(s));
     RequestRow {
+        session: None,
+        turn: None,
+        asked_input_tokens: None,
         request_id: format!("r-{index:04}"),
         trace_id: format!("{:032x}", 0xabc0_0000 + index),
         response_id: Some(format!("chatcmpl-r-{index:04}")),

@@ -63,6 +63,42 @@ pub(super) fn left_out(workload: &Workload) -> Vec<String> {
     notes
 }
 
+/// Who counted the prompts, and what conversations are carried on with.
+pub(super) fn note_workload(manifest: &mut Manifest, workload: &Workload) {
+    if workload.not_exact > 0 {
+        manifest.warn(format!(
+            "{} of {} prompts could not be built to the number of tokens asked for; they have the nearest",
+            workload.not_exact,
+            workload.prompts.len()
+        ));
+    }
+    let n = workload.prompts.len() as u64;
+    manifest.extra.insert(
+        "workload".to_owned(),
+        serde_json::json!({
+            "source": workload.source, "seed": workload.seed, "prompts": n,
+            "tokenizer": workload.tokenizer, "not_exact": workload.not_exact,
+            "history": workload.history, "requests_of_all": workload.history.map(|_| workload.requests(n)),
+        }),
+    );
+}
+
+/// Later turns that were not sent.
+pub(super) fn note_turns(manifest: &mut Manifest, unsent: load::TurnsUnsent) {
+    if unsent.after_failure > 0 {
+        manifest.warn(format!(
+            "{} later turns of conversations were not sent, since a turn before them failed",
+            unsent.after_failure
+        ));
+    }
+    if unsent.at_the_end > 0 {
+        manifest.note(format!(
+            "{} later turns of conversations were not sent, since the run ended first",
+            unsent.at_the_end
+        ));
+    }
+}
+
 /// The snapshot before the load.
 pub(super) fn note_before(manifest: &mut Manifest, before: &BeforeOutcome) {
     if !before.idle {

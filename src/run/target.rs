@@ -137,6 +137,7 @@ pub(super) fn requests(
         nonce: nonce(),
         bodies: Bodies::default(),
         leg: None,
+        history: None,
     }
 }
 

@@ -11,6 +11,7 @@ pub mod recognise;
 pub mod sglang;
 pub mod tensorrt_llm;
 pub mod tgi;
+pub mod tokenize;
 pub mod totals;
 pub mod trust;
 pub mod vllm;

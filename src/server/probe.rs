@@ -2,6 +2,7 @@
 //! run, so that a wrong address or name is an error at second 0 and not a thousand failed requests. This
 //! file must not know the load.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -17,6 +18,9 @@ pub struct Probe {
     pub models: Vec<String>,
     /// Which server it is, and by what that was seen; `None`: nothing tells.
     pub recognised: Option<Recognised>,
+    /// How many tokens a model's prompt and answer may have together, where `/v1/models` says that.
+    pub max_model_len: BTreeMap<String, u32>,
+    /// From `/version`, where there is one.
     pub version: Option<String>,
 }
 
@@ -75,14 +79,14 @@ pub async fn probe(
     let begun = Instant::now();
     loop {
         match asking.models().await {
-            Ok((models, recognised)) => {
+            Ok((models, max_model_len, recognised)) => {
                 let recognised = match recognised {
                     None if named.is_none() => asking.recognise(pages).await,
                     found => found,
                 };
                 let kind = named.or(recognised.as_ref().map(|found| found.server));
                 let version = asking.version(kind).await;
-                return Ok(Probe { models, recognised, version });
+                return Ok(Probe { models, max_model_len, recognised, version });
             }
             // A gateway that starts answers 502 and 503 for a while.
             Err(ProbeError::Unreachable { .. } | ProbeError::Refused { status: 502..=504, .. })
@@ -103,14 +107,14 @@ struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    async fn models(&self) -> Result<(Vec<String>, Option<Recognised>), ProbeError> {
+    async fn models(&self) -> Result<(Vec<String>, BTreeMap<String, u32>, Option<Recognised>), ProbeError> {
         let url = format!("{}/v1/models", self.base_url);
         let answer = get(self.client, &url, self.headers)
             .await
             .map_err(|e| ProbeError::Unreachable { url: self.base_url.to_owned(), reason: innermost(&e) })?;
         let Answer { status, headers, body } = answer;
         if status == 404 || status == 405 {
-            return Ok((Vec::new(), recognise::by_headers(&headers)));
+            return Ok((Vec::new(), BTreeMap::new(), recognise::by_headers(&headers)));
         }
         let shown =
             || body.chars().take(200).collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ");
@@ -119,8 +123,10 @@ impl Asking<'_> {
         }
         let listed = serde_json::from_str::<Value>(&body).ok().and_then(|value| {
             let data = value.get("data")?.as_array()?;
-            let names = data.iter().filter_map(|m| m.get("id")?.as_str().map(str::to_owned)).collect();
-            Some((names, by_models(&headers, &value)))
+            let id = |model: &Value| model.get("id")?.as_str().map(str::to_owned);
+            let length = |model: &Value| u32::try_from(model.get("max_model_len")?.as_u64()?).ok();
+            let lengths = data.iter().filter_map(|model| Some((id(model)?, length(model)?))).collect();
+            Some((data.iter().filter_map(id).collect(), lengths, by_models(&headers, &value)))
         });
         listed.ok_or_else(|| ProbeError::NotModels { url, body: shown() })
     }

@@ -5,6 +5,7 @@ pub mod calibrate;
 pub mod correlate;
 pub mod doctor;
 pub mod explain;
+pub mod prepare;
 pub mod report;
 pub mod run;
 pub mod serve;

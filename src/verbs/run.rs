@@ -11,7 +11,7 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
     let config = config::load(args.config.as_deref(), args)?;
     let mut out = std::io::stdout();
     if args.output.dry_run {
-        let workload = workload::load(&config.workload, config.seed)?;
+        let workload = run::workload(&config, &super::options(quiet)?.interrupt)?;
         let config = run::completed(&config, &workload)?;
         write!(out, "{}", workload::plan::plan_text(&config, &workload)?)?;
         return Ok(Exit::Finished);

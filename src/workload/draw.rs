@@ -39,6 +39,17 @@ impl Draw {
         least.saturating_add(self.below(span) as u32)
     }
 
+    /// A number in (0, 1], from 53 random bits.
+    pub fn unit(&mut self) -> f64 {
+        ((self.0.next_u64() >> 11) as f64 + 1.0) / (1_u64 << 53) as f64
+    }
+
+    /// A number of the standard normal law, by Box and Muller's method.
+    pub fn normal(&mut self) -> f64 {
+        let radius = (-2.0 * self.unit().ln()).sqrt();
+        radius * (std::f64::consts::TAU * self.unit()).cos()
+    }
+
     /// `n` of the items, none twice, in random order; all of them when there are no more.
     pub fn sample<T>(&mut self, mut items: Vec<T>, n: usize) -> Vec<T> {
         // Fisher and Yates, stopped after n steps.

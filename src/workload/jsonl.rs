@@ -2,20 +2,35 @@
 //!
 //! A row is `{"prompt": text}` or `{"messages": [{"role", "content"}]}`, with an optional length
 //! limit `output_tokens` (also `max_tokens` or `max_completion_tokens`); or a row of OpenAI's batch
-//! format, with those keys in `body`. Other keys are ignored. The first row of a file that tare
-//! wrote also has `about`: where the prompts come from and by which seed they were drawn. Such a
-//! file can be read by `vllm bench serve --dataset-name custom` too.
+//! format, with those keys in `body`. Messages are sent as they stand: images, tool calls and names
+//! too. What else belongs into a request's body is sent as well: the keys of [`PASSED_ON`], everything
+//! in `extra_body`, and of a batch row everything in `body` that a run does not set itself. Other keys
+//! are ignored.
+//!
+//! A row with `turns` is a conversation: each of them has the `messages` that are added, and optionally
+//! `answer` (what the dataset has for an answer to the turn before), `think_s` and `output_tokens`.
+//! `at_s` is when a request is to be sent. `input_tokens` is what its text was counted to have, by the
+//! tokenizer that `about` names.
+//!
+//! The first row of a file that tare wrote also has `about`: where the prompts come from and by which
+//! seed they were drawn. Such a file, without conversations, can be read by
+//! `vllm bench serve --dataset-name custom` too.
+
+mod row;
 
 use std::io::{BufRead, BufWriter, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::tokens::approx_tokens;
-use super::{Read, kind, open};
+pub(super) use self::row::{Reason, conversation, made};
+use super::{Read, Want, open, turns};
 use crate::error::Explain;
-use crate::record::{Message, Prompt, PromptKind};
+use crate::record::{DatasetName, History, Message, Prompt, PromptKind, Turn};
+
+/// Keys of a row that are sent on in the body.
+pub const PASSED_ON: &[&str] = row::PASSED_ON;
 
 /// Where a request file's prompts come from; written into its first row.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
@@ -27,27 +42,23 @@ pub struct About {
     pub seed: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompts: Option<u64>,
+    /// By which `input_tokens` were counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<String>,
+    /// Of conversations: whose answers they were carried on with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<History>,
 }
 
-/// Reads a file; `max_tokens` takes the place of the rows' own limits.
-pub fn read(path: &Path, max_tokens: Option<u32>) -> anyhow::Result<Read> {
-    let read =
-        parse(open(path)?, max_tokens).or_usage(format!("cannot read the dataset `{}`", path.display()))?;
-    let expected = if read
-        .broken
-        .reasons
-        .iter()
-        .any(|reason| reason.starts_with("line 1: expected an object, found a list"))
-    {
-        "this is one JSON list: choose --dataset-name sharegpt if it holds conversations"
-    } else {
-        "each line is a JSON object with `prompt` or `messages`, and optionally `output_tokens`"
-    };
-    Ok(read.or_empty(path, expected)?)
+/// Reads a file.
+pub fn read(path: &Path, want: &Want<'_>) -> anyhow::Result<Read> {
+    let read = parse(open(path)?, want).or_usage(format!("cannot read the dataset `{}`", path.display()))?;
+    let expected = "each line is a JSON object with `prompt` or `messages`, and optionally `output_tokens`";
+    Ok(read.or_empty(path, DatasetName::Jsonl, expected)?)
 }
 
 /// Reads rows; a bad one is counted and left out.
-pub fn parse(mut lines: impl BufRead, max_tokens: Option<u32>) -> std::io::Result<Read> {
+pub fn parse(mut lines: impl BufRead, want: &Want<'_>) -> std::io::Result<Read> {
     let mut read = Read::default();
     let mut line = Vec::new();
     let mut number: u64 = 0;
@@ -67,19 +78,29 @@ pub fn parse(mut lines: impl BufRead, max_tokens: Option<u32>) -> std::io::Resul
                 if read.entries == 1 {
                     read.about = value.get("about").and_then(|about| About::deserialize(about).ok());
                 }
-                match row(&value) {
-                    Ok(mut prompt) => {
-                        prompt.max_tokens = max_tokens.or(prompt.max_tokens);
-                        read.prompts.push(prompt);
+                match row::row(&value) {
+                    Ok(prompt) => {
+                        let prompt = if want.turns { turns::apart(prompt) } else { prompt };
+                        read.prompts.push(limited(prompt, want.max_tokens));
                     }
                     Err(reason) => read.broken.add(format_args!("line {number}"), reason),
                 }
             }
             Err(error) => {
-                read.broken.add(format_args!("line {number}, column {}", error.column()), not_json(&error));
+                let place = format_args!("line {number}, column {}", error.column());
+                read.broken.add(place, row::not_json(&error));
             }
         }
     }
+}
+
+/// With the limit asked for in place of its own.
+fn limited(mut prompt: Prompt, max_tokens: Option<u32>) -> Prompt {
+    prompt.max_tokens = max_tokens.or(prompt.max_tokens);
+    for turn in &mut prompt.turns {
+        turn.max_tokens = max_tokens.or(turn.max_tokens);
+    }
+    prompt
 }
 
 /// Writes prompts so that [`read`] gives the same ones.
@@ -93,7 +114,16 @@ pub fn write(path: &Path, prompts: &[Prompt], about: About) -> anyhow::Result<()
             PromptKind::Text(text) => (Some(text.as_str()), None),
             PromptKind::Chat(messages) => (None, Some(messages.as_slice())),
         };
-        let row = Row { prompt: text, messages, output_tokens: prompt.max_tokens, about: about.take() };
+        let row = Row {
+            at_s: prompt.at_s,
+            prompt: text,
+            messages,
+            output_tokens: prompt.max_tokens,
+            input_tokens: prompt.exact_tokens,
+            extra_body: &prompt.extra,
+            turns: prompt.turns.iter().map(TurnRow::of).collect(),
+            about: about.take(),
+        };
         serde_json::to_writer(&mut out, &row)
             .map_err(anyhow::Error::from)
             .and_then(|()| Ok(out.write_all(b"\n")?))
@@ -105,107 +135,43 @@ pub fn write(path: &Path, prompts: &[Prompt], about: About) -> anyhow::Result<()
 #[derive(Serialize)]
 struct Row<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
+    at_s: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     prompt: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     messages: Option<&'a [Message]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output_tokens: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    input_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    extra_body: &'a Map<String, Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    turns: Vec<TurnRow<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     about: Option<About>,
 }
 
-/// Why a row is left out, without its place.
-type Reason = String;
-
-fn row(value: &Value) -> Result<Prompt, Reason> {
-    let object = value.as_object().ok_or_else(|| format!("expected an object, found {}", kind(value)))?;
-    let (object, inside) = match object.get("body") {
-        Some(body) => (
-            body.as_object().ok_or_else(|| format!("body: expected an object, found {}", kind(body)))?,
-            "body.",
-        ),
-        None => (object, ""),
-    };
-    let prompt = match (object.get("messages"), object.get("prompt")) {
-        (Some(messages), _) => {
-            PromptKind::Chat(conversation(messages).map_err(|reason| format!("{inside}messages{reason}"))?)
-        }
-        (None, Some(prompt)) => match prompt.as_str() {
-            Some(text) if !text.trim().is_empty() => PromptKind::Text(text.to_owned()),
-            Some(_) => return Err(format!("{inside}prompt: expected text, found none")),
-            None => {
-                return Err(format!("{inside}prompt: expected text, found {}", kind(prompt)));
-            }
-        },
-        (None, None) => {
-            let keys: Vec<String> = object.keys().take(5).map(|key| format!("`{key}`")).collect();
-            let found = if keys.is_empty() { "no keys".to_owned() } else { keys.join(", ") };
-            return Err(format!("expected `{inside}prompt` or `{inside}messages`, found {found}"));
-        }
-    };
-    let limit = ["output_tokens", "max_tokens", "max_completion_tokens"]
-        .into_iter()
-        .find_map(|key| object.get(key).filter(|limit| !limit.is_null()).map(|limit| (key, limit)));
-    let max_tokens = match limit {
-        None => None,
-        Some((key, limit)) => match limit.as_u64().and_then(|limit| u32::try_from(limit).ok()) {
-            Some(limit) if limit > 0 => Some(limit),
-            _ => {
-                return Err(format!("{inside}{key}: expected a whole number of 1 or more, found `{limit}`"));
-            }
-        },
-    };
-    Ok(made(prompt, max_tokens))
+#[derive(Serialize)]
+struct TurnRow<'a> {
+    messages: &'a [Message],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    think_s: Option<f64>,
 }
 
-/// Non-empty messages; content as text or as parts that are all text.
-fn conversation(messages: &Value) -> Result<Vec<Message>, Reason> {
-    let messages =
-        messages.as_array().ok_or_else(|| format!(": expected a list, found {}", kind(messages)))?;
-    if messages.is_empty() {
-        return Err(": expected a message, found none".to_owned());
+impl<'a> TurnRow<'a> {
+    fn of(turn: &'a Turn) -> Self {
+        Self {
+            messages: &turn.messages,
+            answer: turn.answer.as_deref(),
+            output_tokens: turn.max_tokens,
+            think_s: (turn.think_s > 0.0).then_some(turn.think_s),
+        }
     }
-    let message = |(i, message): (usize, &Value)| {
-        let text = |key: &str| {
-            message.get(key).ok_or_else(|| format!("[{i}]: expected the keys `role` and `content`"))
-        };
-        let role = text("role")?;
-        let role = role.as_str().ok_or_else(|| format!("[{i}].role: expected text, found {}", kind(role)))?;
-        let content = content(text("content")?).map_err(|reason| format!("[{i}].content: {reason}"))?;
-        Ok(Message { role: role.to_owned(), content })
-    };
-    messages.iter().enumerate().map(message).collect()
-}
-
-fn content(content: &Value) -> Result<String, Reason> {
-    match content {
-        Value::String(text) => Ok(text.clone()),
-        Value::Array(parts) => {
-            let texts: Option<Vec<&str>> =
-                parts.iter().map(|part| part.get("text").and_then(Value::as_str)).collect();
-            texts.map(|texts| texts.concat()).ok_or_else(|| "expected parts of text only".to_owned())
-        }
-        other => Err(format!("expected text, found {}", kind(other))),
-    }
-}
-
-/// A prompt with its sizes.
-pub(super) fn made(kind: PromptKind, max_tokens: Option<u32>) -> Prompt {
-    let sizes = |text: &str| (text.chars().count() as u32, approx_tokens(text));
-    let (chars, approx_tokens) = match &kind {
-        PromptKind::Text(text) => sizes(text),
-        PromptKind::Chat(messages) => messages
-            .iter()
-            .map(|message| sizes(&message.content))
-            .fold((0, 0_u32), |all, one| (all.0 + one.0, all.1.saturating_add(one.1))),
-    };
-    Prompt { kind, max_tokens, chars, approx_tokens }
-}
-
-/// The reader's words without the place, which is said in front.
-fn not_json(error: &serde_json::Error) -> Reason {
-    let said = error.to_string();
-    format!("not JSON: {}", said.split(" at line ").next().unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -215,8 +181,11 @@ mod tests {
 
     use super::*;
 
+    const WANT: Want<'static> =
+        Want { max_tokens: None, turns: false, count: &super::super::tokens::approx_tokens };
+
     fn parsed(text: &str) -> Read {
-        parse(text.as_bytes(), None).unwrap()
+        parse(text.as_bytes(), &WANT).unwrap()
     }
 
     #[test]
@@ -248,15 +217,18 @@ mod tests {
 
     #[test]
     fn the_limit_asked_for_takes_the_place_of_the_rows() {
-        let read =
-            parse("{\"prompt\":\"a\",\"output_tokens\":5}\n{\"prompt\":\"b\"}".as_bytes(), Some(9)).unwrap();
+        let read = parse(
+            "{\"prompt\":\"a\",\"output_tokens\":5}\n{\"prompt\":\"b\"}".as_bytes(),
+            &Want { max_tokens: Some(9), ..WANT },
+        )
+        .unwrap();
         assert_eq!(read.prompts.iter().map(|p| p.max_tokens).collect::<Vec<_>>(), [Some(9), Some(9)]);
     }
 
     #[test]
     fn bad_rows_are_counted_and_good_ones_kept() {
         let bytes = b"{\"prompt\": 5}\n{\"text\": \"x\", \"id\": 1}\n[1]\n{\"prompt\": \"good\"}\n{\"prompt\": \"cut\n{\"messages\": [{\"role\": \"user\"}]}\n\xff\xfe\n{\"prompt\": \"x\", \"output_tokens\": 0}\n{\"messages\": []}\n";
-        let read = parse(&bytes[..], None).unwrap();
+        let read = parse(&bytes[..], &WANT).unwrap();
         assert_eq!((read.entries, read.broken.count, read.prompts.len()), (9, 8, 1));
         insta::assert_snapshot!(read.broken.reasons.join("\n"), @r"
         line 1: prompt: expected text, found a number
@@ -272,7 +244,7 @@ mod tests {
         let refused = |text: &str| {
             let file = tempfile::NamedTempFile::new().unwrap();
             std::fs::write(file.path(), text).unwrap();
-            let error = read(file.path(), None).unwrap_err();
+            let error = read(file.path(), &WANT).unwrap_err();
             let mut out = Vec::new();
             crate::error::print(&mut out, &error).unwrap();
             String::from_utf8(out).unwrap().replace(&file.path().display().to_string(), "FILE")
@@ -294,16 +266,74 @@ mod tests {
         ");
     }
 
+    #[test]
+    fn what_belongs_into_a_body_is_kept_as_it_stands() {
+        let image = r#"{"role":"user","content":[{"type":"text","text":"what is it?"},{"type":"image_url","image_url":{"url":"data:image/png;base64,AA=="}}]}"#;
+        let call = r#"{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}]}"#;
+        let result = r#"{"role":"tool","tool_call_id":"1","content":"42"}"#;
+        let read = parsed(&format!(
+            "{}\n{}\n{}",
+            format!(
+                r#"{{"messages":[{image}],"response_format":{{"type":"json_object"}},"id":"x","stop":["."]}}"#
+            ),
+            format!(
+                r#"{{"messages":[{{"role":"user","content":"hi"}},{call},{result}],"tools":[{{"type":"function"}}]}}"#
+            ),
+            r#"{"body":{"model":"m","stream":false,"prompt":"x","logit_bias":{"5":1},"unknown_key":3},"custom_id":"y"}"#,
+        ));
+        assert_eq!((read.broken.reasons.clone(), read.prompts.len()), (Vec::<String>::new(), 3));
+        let sent = |i: usize| serde_json::to_value(read.prompts[i].messages().as_ref()).unwrap();
+        let as_json = |texts: &[&str]| {
+            texts.iter().map(|t| serde_json::from_str::<Value>(t).unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(sent(0).as_array().unwrap(), &as_json(&[image]));
+        assert_eq!(sent(1).as_array().unwrap()[1..], as_json(&[call, result])[..]);
+        let extra = |i: usize| serde_json::to_string(&read.prompts[i].extra).unwrap();
+        assert_eq!(extra(0), r#"{"response_format":{"type":"json_object"},"stop":["."]}"#);
+        assert_eq!(extra(1), r#"{"tools":[{"type":"function"}]}"#);
+        assert_eq!(extra(2), r#"{"logit_bias":{"5":1},"unknown_key":3}"#);
+        assert_eq!(
+            (read.prompts[0].text().into_owned(), read.prompts[0].chars),
+            ("what is it?".to_owned(), 11)
+        );
+    }
+
+    #[test]
+    fn everything_that_is_written_is_read_again() {
+        let conversation = r#"{"messages":[{"role":"user","content":"a"}],"output_tokens":3,"turns":[{"messages":[{"role":"user","content":"b"}],"answer":"x","think_s":1.5,"output_tokens":4}]}"#;
+        let timed = r#"{"at_s":0.25,"prompt":"c d","input_tokens":7,"extra_body":{"top_k":3}}"#;
+        let read = parsed(&format!("{conversation}\n{timed}"));
+        assert_eq!(read.prompts[0].turns[0].think_s, 1.5);
+        assert_eq!((read.prompts[1].at_s, read.prompts[1].exact_tokens), (Some(0.25), Some(7)));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("set.jsonl");
+        let about =
+            About { history: Some(History::Dataset), tokenizer: Some("t".into()), ..About::default() };
+        write(&path, &read.prompts, about.clone()).unwrap();
+        let again = super::read(&path, &WANT).unwrap();
+        assert_eq!((&again.prompts, again.about), (&read.prompts, Some(about)));
+    }
+
+    #[test]
+    fn a_conversation_is_taken_apart_where_that_is_wanted() {
+        let row = r#"{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"x"},{"role":"user","content":"b"}],"output_tokens":5}"#;
+        let read = parse(row.as_bytes(), &Want { turns: true, ..WANT }).unwrap();
+        let prompt = &read.prompts[0];
+        assert_eq!((prompt.messages().len(), prompt.turns.len(), prompt.chars), (1, 1, 1));
+        assert_eq!((prompt.turns[0].answer.as_deref(), prompt.turns[0].max_tokens), (Some("x"), Some(5)));
+        assert_eq!(parsed(row).prompts[0].messages().len(), 3);
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let read = parse(&bytes[..], None).unwrap();
+            let read = parse(&bytes[..], &WANT).unwrap();
             prop_assert_eq!(read.entries, read.broken.count + read.prompts.len() as u64);
         }
 
         #[test]
         fn anything_like_a_row_is_read_without_panic(row in "\\{\"(prompt|messages|body|output_tokens)\": ?(\"[a-z]{0,3}\"|-?[0-9]{1,3}|null|\\[(\\{\"role\":\"u\",\"content\":(1|\"x\"|\\[\\])\\})?\\]|\\{\\})\\}") {
-            let read = parse(row.as_bytes(), None).unwrap();
+            let read = parse(row.as_bytes(), &WANT).unwrap();
             prop_assert_eq!(read.entries, 1);
             prop_assert_eq!(read.broken.count + read.prompts.len() as u64, 1);
         }

@@ -3,8 +3,9 @@
 
 use std::fmt::{self, Write};
 
-use super::{Skipped, Workload};
+use super::{Skipped, Workload, histogram};
 use crate::config::{Arrival, Audit, Config, Connections};
+use crate::record::{Endpoint, History, Prompt};
 use crate::units::count;
 
 /// The configuration as YAML, then the plan.
@@ -15,6 +16,33 @@ pub fn plan_text(config: &Config, workload: &Workload) -> anyhow::Result<String>
     Ok(text)
 }
 
+/// What a request set holds, for `tare prepare`.
+pub fn prepared_text(config: &Config, workload: &Workload) -> Result<String, fmt::Error> {
+    let mut text = format!("prompts   {}\n", prompts(workload));
+    kept_back(&mut text, workload)?;
+    if let Some(history) = workload.history {
+        writeln!(text, "turns     {}", turns(config, workload, history))?;
+    }
+    lengths(&mut text, workload)?;
+    first(&mut text, config, workload)?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// Entries that are not sent, or not as asked for.
+fn kept_back(out: &mut String, workload: &Workload) -> fmt::Result {
+    for (skipped, why) in [(&workload.broken, "broken"), (&workload.pruned, "left out for their length")] {
+        if skipped.count > 0 {
+            writeln!(out, "          {}", skipped_text(skipped, why))?;
+        }
+    }
+    if workload.not_exact > 0 {
+        let n = count(workload.not_exact);
+        writeln!(out, "          {n} could not be built to the length asked for; theirs is the nearest")?;
+    }
+    Ok(())
+}
+
 fn plan(out: &mut String, config: &Config, workload: &Workload) -> fmt::Result {
     let mut row = |title: &str, text: String| writeln!(out, "{title:<9} {text}");
     row("server", server(config))?;
@@ -23,10 +51,10 @@ fn plan(out: &mut String, config: &Config, workload: &Workload) -> fmt::Result {
     if audit.is_none_or(|audit| audit.prompt_tokens.is_empty()) {
         row("prompts", prompts(workload))?;
     }
-    for (skipped, why) in [(&workload.broken, "broken"), (&workload.pruned, "left out for their length")] {
-        if skipped.count > 0 {
-            row("", skipped_text(skipped, why))?;
-        }
+    kept_back(out, workload)?;
+    let mut row = |title: &str, text: String| writeln!(out, "{title:<9} {text}");
+    if let Some(history) = workload.history {
+        row("turns", turns(config, workload, history))?;
     }
     if workload.duplicates > 0 {
         row("", format!("{} more have the text of another", count(workload.duplicates)))?;
@@ -45,7 +73,87 @@ fn plan(out: &mut String, config: &Config, workload: &Workload) -> fmt::Result {
     }
     row("observe", observe(config))?;
     let output = config.output.as_ref().map(|path| path.display().to_string());
-    row("output", output.unwrap_or_else(|| format!("output/{}-TIME", config.name)))
+    row("output", output.unwrap_or_else(|| format!("output/{}-TIME", config.name)))?;
+    if audit.is_none_or(|audit| audit.prompt_tokens.is_empty()) {
+        lengths(out, workload)?;
+        first(out, config, workload)?;
+    }
+    Ok(())
+}
+
+/// How the conversations go on.
+fn turns(config: &Config, workload: &Workload, history: History) -> String {
+    let n = workload.prompts.len() as u64;
+    let all = workload.requests(n);
+    let whose = match history {
+        History::Answers => "the server's own answers",
+        History::Dataset => "the dataset's answers",
+    };
+    let turns: Vec<u64> = workload.prompts.iter().map(Prompt::requests).collect();
+    let (least, most) = (turns.iter().min().unwrap_or(&1), turns.iter().max().unwrap_or(&1));
+    let law = config.workload.multi_turn.as_ref().and_then(|turns| turns.think_time_s.as_ref());
+    let think: f64 = workload.prompts.iter().flat_map(|p| &p.turns).map(|turn| turn.think_s).sum();
+    let pause = match (law, think > 0.0) {
+        (Some(law), true) => format!("; {law} s between an answer and the next turn"),
+        (None, true) => format!("; {:.3} s between them on average", think / (all - n).max(1) as f64),
+        _ => String::new(),
+    };
+    format!(
+        "{} conversations of {least} to {most} turns, {} requests in all, carried on with {whose}{pause}",
+        count(n),
+        count(all)
+    )
+}
+
+/// Lengths of prompts and answers, as they are known.
+fn lengths(out: &mut String, workload: &Workload) -> fmt::Result {
+    let inputs: Vec<u32> = workload.prompts.iter().map(Prompt::tokens).collect();
+    let first = if workload.history.is_some() { " of first turns" } else { "" };
+    let how = match &workload.tokenizer {
+        Some(name) => format!("counted by {name}, special tokens included, chat template not"),
+        None => "estimated: --tokenizer counts them".to_owned(),
+    };
+    writeln!(out, "\n# lengths in tokens")?;
+    histogram::write(out, &format!("input{first} ({how})"), &inputs)?;
+    let outputs: Vec<u32> = workload.prompts.iter().filter_map(|prompt| prompt.max_tokens).collect();
+    let later = workload.prompts.iter().flat_map(|prompt| &prompt.turns).filter_map(|turn| turn.max_tokens);
+    let outputs: Vec<u32> = outputs.into_iter().chain(later).collect();
+    if outputs.is_empty() {
+        return writeln!(out, "output: no limit, the server decides");
+    }
+    histogram::write(out, "output (limits of the answers)", &outputs)
+}
+
+/// The first requests, as much of them as tells what they are.
+fn first(out: &mut String, config: &Config, workload: &Workload) -> fmt::Result {
+    const SHOWN: usize = 3;
+    const CHARS: usize = 100;
+    writeln!(out, "\n# the first requests")?;
+    for (i, prompt) in workload.prompts.iter().take(SHOWN).enumerate() {
+        let limit = prompt.max_tokens.map_or_else(|| "no limit".to_owned(), |n| format!("at most {n}"));
+        let turns = if prompt.turns.is_empty() {
+            String::new()
+        } else {
+            format!(", {} more turns", prompt.turns.len())
+        };
+        let sign = if prompt.exact_tokens.is_some() { "" } else { "about " };
+        let at = prompt.at_s.map(|s| format!(" at {s} s")).unwrap_or_default();
+        let text = match config.target.endpoint {
+            Endpoint::Completions => prompt.text().into_owned(),
+            _ => prompt
+                .messages()
+                .iter()
+                .map(|m| format!("[{}] {}", m.role, m.content))
+                .collect::<Vec<_>>()
+                .join(" "),
+        };
+        let mut text: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        if text.chars().count() > CHARS {
+            text = text.chars().take(CHARS).chain(['…']).collect();
+        }
+        writeln!(out, "{i}{at}: {sign}{} tokens, {limit}{turns}: {}", prompt.tokens(), text.escape_debug())?;
+    }
+    Ok(())
 }
 
 fn server(config: &Config) -> String {
@@ -77,15 +185,16 @@ fn request(config: &Config) -> String {
 }
 
 fn prompts(workload: &Workload) -> String {
-    let mut tokens: Vec<u32> = workload.prompts.iter().map(|prompt| prompt.approx_tokens).collect();
+    let mut tokens: Vec<u32> = workload.prompts.iter().map(Prompt::tokens).collect();
     tokens.sort_unstable();
     let least = tokens.first().copied().unwrap_or_default();
     let middle = tokens.get(tokens.len() / 2).copied().unwrap_or_default();
     let most = tokens.last().copied().unwrap_or_default();
+    let about = if workload.tokenizer.is_some() { "" } else { "about " };
     let lengths = if least == most {
-        format!("about {least} tokens each")
+        format!("{about}{least} tokens each")
     } else {
-        format!("about {least} to {most} tokens each, median {middle}")
+        format!("{about}{least} to {most} tokens each, median {middle}")
     };
     let (n, source, seed) = (count(tokens.len() as u64), &workload.source, workload.seed);
     format!("{n} from {source}, seed {seed}; {lengths}")

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::draw::Draw;
-use super::synthetic::{self, Lengths};
+use super::synthetic::{self, Shape};
 use crate::record::{Prompt, PromptKind};
 
 /// Words of salt, all equally long: over a hundred to the sixth are enough, and all are in a prefix cache's
@@ -29,8 +29,8 @@ impl Rounds {
         match self {
             Self::Made { output_tokens, seed } => {
                 let purpose = PROMPTS | u64::from(cell) << 32 | u64::from(round);
-                let lengths = Lengths { input: tokens, output: *output_tokens, range_ratio: 0.0 };
-                synthetic::prompts(n as usize, lengths, &mut Draw::new(*seed, purpose)).into()
+                let shape = Shape::fixed(tokens, *output_tokens);
+                synthetic::prompts(n as usize, &shape, &mut Draw::new(*seed, purpose)).into()
             }
             Self::Of(all) => {
                 let at = |number: u64| number.checked_rem(all.len() as u64).and_then(|i| all.get(i as usize));
@@ -59,12 +59,14 @@ fn with(prompt: &Prompt, salt: &str) -> Prompt {
         PromptKind::Text(text) => *text = format!("{salt} {text}"),
         PromptKind::Chat(messages) => {
             if let Some(first) = messages.first_mut() {
-                first.content = format!("{salt} {}", first.content);
+                first.begin_with(salt);
             }
         }
     }
     prompt.chars += salt.chars().count() as u32 + 1;
     prompt.approx_tokens += SALT_WORDS;
+    // Counted before there was salt.
+    prompt.exact_tokens = None;
     prompt
 }
 
@@ -100,13 +102,11 @@ mod tests {
     #[test]
     fn salt_is_at_the_begin_and_each_prompts_own() {
         let chat = Prompt {
-            kind: PromptKind::Chat(vec![
-                Message { role: "system".to_owned(), content: "be short".to_owned() },
-                Message { role: "user".to_owned(), content: "hi".to_owned() },
-            ]),
+            kind: PromptKind::Chat(vec![Message::new("system", "be short"), Message::new("user", "hi")]),
             max_tokens: Some(1),
             chars: 10,
             approx_tokens: 3,
+            ..Prompt::default()
         };
         let mut draw = Draw::new(1, 0);
         let twice = salted(&[chat.clone(), chat], &mut draw);

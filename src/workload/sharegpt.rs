@@ -1,10 +1,10 @@
 //! ShareGPT JSON: a list of `{"conversations": [{"from", "value"}]}`, or with `role` and `content`
-//! in place of `from` and `value`. The prompt is the conversation's first turn of the human.
+//! in place of `from` and `value`. The prompt is the conversation's first turn of the human; where whole
+//! conversations are wanted, the later turns follow it as long as the dataset answers them.
 //!
-//! Unless told otherwise, an answer may be as long as the dataset's own, by the rule of `tokens`.
-//! Entries are left out by the rule of `vllm bench serve`: prompts or answers below 4 tokens,
-//! prompts above 1,024, and together above 2,048; counted by the same rule, since no tokenizer is
-//! at hand.
+//! Unless told otherwise, an answer may be as long as the dataset's own. Entries are left out by the
+//! rule of `vllm bench serve`: first prompts or answers below 4 tokens, prompts above 1,024, and
+//! together above 2,048; counted by the run's tokenizer, or estimated where there is none.
 
 use std::fmt;
 use std::io;
@@ -14,32 +14,27 @@ use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use serde_json::Value;
 
 use super::jsonl::made;
-use super::tokens::approx_tokens;
-use super::{Read, kind, open};
-use crate::record::{Prompt, PromptKind};
+use super::{Read, Want, kind, open};
+use crate::record::{DatasetName, Message, Prompt, PromptKind, Turn};
 
 const MIN_TOKENS: u32 = 4;
 const MAX_PROMPT_TOKENS: u32 = 1024;
 const MAX_TOTAL_TOKENS: u32 = 2048;
 
-/// Reads a file; `max_tokens` takes the place of the lengths of the dataset's answers.
-pub fn read(path: &Path, max_tokens: Option<u32>) -> anyhow::Result<Read> {
-    let read = parse(open(path)?, max_tokens);
-    let is_lines = read.broken.reasons.iter().any(|reason| reason.contains("found an object"));
-    let expected = if is_lines {
-        "this may be JSON Lines: choose --dataset-name custom"
-    } else {
-        "expected a JSON list of `{\"conversations\": [{\"from\": \"human\", \"value\": text}, …]}`"
-    };
-    Ok(read.or_empty(path, expected)?)
+/// Reads a file; the limit that is wanted takes the place of the lengths of the dataset's answers.
+pub fn read(path: &Path, want: &Want<'_>) -> anyhow::Result<Read> {
+    let read = parse(open(path)?, want);
+    let expected =
+        "expected a JSON list of `{\"conversations\": [{\"from\": \"human\", \"value\": text}, …]}`";
+    Ok(read.or_empty(path, DatasetName::Sharegpt, expected)?)
 }
 
 /// Reads entries one by one, so that a large file needs memory for its prompts only. Where the text
 /// ceases to be JSON, as at the end of half a download, what was read before is kept.
-pub fn parse(text: impl io::Read, max_tokens: Option<u32>) -> Read {
+pub fn parse(text: impl io::Read, want: &Want<'_>) -> Read {
     let mut read = Read::default();
     let mut json = serde_json::Deserializer::from_reader(text);
-    let end = Entries { read: &mut read, max_tokens }.deserialize(&mut json).and_then(|()| json.end());
+    let end = Entries { read: &mut read, want }.deserialize(&mut json).and_then(|()| json.end());
     if let Err(error) = end {
         let said = error.to_string();
         let said = said.split(" at line ").next().unwrap_or_default();
@@ -53,7 +48,7 @@ pub fn parse(text: impl io::Read, max_tokens: Option<u32>) -> Read {
 /// The list, each of whose entries is taken as it comes.
 struct Entries<'a> {
     read: &'a mut Read,
-    max_tokens: Option<u32>,
+    want: &'a Want<'a>,
 }
 
 impl<'de> DeserializeSeed<'de> for Entries<'_> {
@@ -76,11 +71,11 @@ impl<'de> Visitor<'de> for Entries<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
-        let Self { read, max_tokens } = self;
+        let Self { read, want } = self;
         while let Some(entry) = entries.next_element::<Value>()? {
             let place = read.entries;
             read.entries += 1;
-            match prompt(&entry, max_tokens) {
+            match prompt(&entry, want) {
                 Ok(prompt) => read.prompts.push(prompt),
                 Err(Out::Broken(reason)) => read.broken.add(format_args!("entry {place}"), reason),
                 Err(Out::Pruned(reason)) => read.pruned.add(format_args!("entry {place}"), reason),
@@ -96,7 +91,8 @@ enum Out {
     Pruned(String),
 }
 
-fn prompt(entry: &Value, max_tokens: Option<u32>) -> Result<Prompt, Out> {
+fn prompt(entry: &Value, want: &Want<'_>) -> Result<Prompt, Out> {
+    let max_tokens = want.max_tokens;
     let object =
         entry.as_object().ok_or_else(|| Out::Broken(format!("expected an object, found {}", kind(entry))))?;
     let turns = object.get("conversations").or_else(|| object.get("messages"));
@@ -104,10 +100,9 @@ fn prompt(entry: &Value, max_tokens: Option<u32>) -> Result<Prompt, Out> {
     let turns = turns
         .as_array()
         .ok_or_else(|| Out::Broken(format!("conversations: expected a list, found {}", kind(turns))))?;
-    let mut turns = turns
-        .iter()
-        .enumerate()
-        .skip_while(|(_, turn)| speaker(turn).is_some_and(|who| who != Speaker::Human));
+    let all = turns;
+    let mut turns =
+        all.iter().enumerate().skip_while(|(_, turn)| speaker(turn).is_some_and(|who| who != Speaker::Human));
     let (i, first) = turns
         .next()
         .ok_or_else(|| Out::Broken("conversations: expected a turn of the human, found none".to_owned()))?;
@@ -117,7 +112,7 @@ fn prompt(entry: &Value, max_tokens: Option<u32>) -> Result<Prompt, Out> {
         )));
     }
     let text = said(first).map_err(|reason| Out::Broken(format!("conversations[{i}]: {reason}")))?;
-    let tokens = approx_tokens(text);
+    let tokens = (want.count)(text);
     if tokens < MIN_TOKENS {
         return Err(Out::Pruned(format!("the prompt has fewer than {MIN_TOKENS} tokens")));
     }
@@ -127,7 +122,7 @@ fn prompt(entry: &Value, max_tokens: Option<u32>) -> Result<Prompt, Out> {
     let own = || {
         let next = turns.next().map(|(_, turn)| turn);
         let answer = next.filter(|turn| speaker(turn) == Some(Speaker::Model));
-        let tokens = answer.and_then(|turn| said(turn).ok()).map(approx_tokens);
+        let tokens = answer.and_then(|turn| said(turn).ok()).map(|text| (want.count)(text));
         tokens.filter(|&tokens| tokens >= MIN_TOKENS)
     };
     let Some(answer) = max_tokens.or_else(own) else {
@@ -140,7 +135,38 @@ fn prompt(entry: &Value, max_tokens: Option<u32>) -> Result<Prompt, Out> {
             tokens + answer
         )));
     }
-    Ok(made(PromptKind::Text(text.to_owned()), Some(answer)))
+    let mut prompt = made(PromptKind::Text(text.to_owned()), Some(answer));
+    if want.turns {
+        prompt.turns = later_turns(all.get(i + 1..).unwrap_or_default(), want);
+    }
+    Ok(prompt)
+}
+
+/// The turns after the first, each with the answer before it, as far as human and model take turns and
+/// every turn's answer has a length.
+fn later_turns(rest: &[Value], want: &Want<'_>) -> Vec<Turn> {
+    let mut turns = Vec::new();
+    let mut rest = rest.iter();
+    let of = |turn: Option<&Value>, who: Speaker| {
+        turn.filter(|turn| speaker(turn) == Some(who)).and_then(|turn| said(turn).ok()).map(str::to_owned)
+    };
+    let mut answer = of(rest.next(), Speaker::Model);
+    while answer.is_some() {
+        let Some(asked) = of(rest.next(), Speaker::Human) else { break };
+        let next = of(rest.next(), Speaker::Model);
+        let Some(max_tokens) = want.max_tokens.or_else(|| next.as_deref().map(|text| (want.count)(text)))
+        else {
+            break;
+        };
+        turns.push(Turn {
+            answer: answer.take(),
+            messages: vec![Message::new("user", asked)],
+            max_tokens: Some(max_tokens),
+            ..Turn::default()
+        });
+        answer = next;
+    }
+    turns
 }
 
 #[derive(Clone, Copy, Eq, PartialEq)]
@@ -175,7 +201,10 @@ fn said(turn: &Value) -> Result<&str, String> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::tokens::approx_tokens;
     use super::*;
+
+    const WANT: Want<'static> = Want { max_tokens: None, turns: false, count: &approx_tokens };
 
     const GOOD: &str = r#"[
         {"id": "a", "conversations": [{"from": "human", "value": "What is the tallest hill here?"}, {"from": "gpt", "value": "The one behind the house."}]},
@@ -185,7 +214,7 @@ mod tests {
 
     #[test]
     fn both_spellings_are_read() {
-        let read = parse(GOOD.as_bytes(), None);
+        let read = parse(GOOD.as_bytes(), &WANT);
         assert_eq!((read.entries, read.broken.count, read.pruned.count), (3, 0, 0));
         let seen: Vec<_> =
             read.prompts.iter().map(|prompt| (prompt.text().into_owned(), prompt.max_tokens)).collect();
@@ -197,7 +226,7 @@ mod tests {
                 ("go on, please, I listen".to_owned(), Some(5)),
             ]
         );
-        let limited = parse(GOOD.as_bytes(), Some(32));
+        let limited = parse(GOOD.as_bytes(), &Want { max_tokens: Some(32), ..WANT });
         assert!(limited.prompts.iter().all(|prompt| prompt.max_tokens == Some(32)));
     }
 
@@ -206,7 +235,7 @@ mod tests {
         let text = r#"[7, {"id": 1}, {"conversations": 3}, {"conversations": []}, {"conversations": [{"from": "human"}]},
             {"conversations": [{"from": "human", "value": 9}]}, {"conversations": [{"text": "x"}]},
             {"conversations": [{"from": "human", "value": "What is it that you do?"}, {"from": "gpt", "value": "I answer all questions."}]}]"#;
-        let read = parse(text.as_bytes(), None);
+        let read = parse(text.as_bytes(), &WANT);
         assert_eq!((read.entries, read.broken.count, read.prompts.len()), (8, 7, 1));
         insta::assert_snapshot!(read.broken.reasons.join("\n"), @r"
         entry 0: expected an object, found a number
@@ -232,7 +261,7 @@ mod tests {
             entry(&long(1024), &long(1025)),
             entry(&long(1024), &long(1024)),
         ];
-        let read = parse(format!("[{}]", rows.join(",")).as_bytes(), None);
+        let read = parse(format!("[{}]", rows.join(",")).as_bytes(), &WANT);
         assert_eq!((read.pruned.count, read.prompts.len()), (4, 1));
         insta::assert_snapshot!(read.pruned.reasons.join("\n"), @r"
         entry 0: the prompt has fewer than 4 tokens
@@ -245,7 +274,7 @@ mod tests {
     #[test]
     fn half_a_download_keeps_what_it_has_and_says_so() {
         let half = &GOOD[..GOOD.len() - 150];
-        let read = parse(half.as_bytes(), None);
+        let read = parse(half.as_bytes(), &WANT);
         assert_eq!((read.prompts.len(), read.broken.count), (2, 1));
         insta::assert_snapshot!(read.broken.reasons.join("\n"), @"line 4, column 27: EOF while parsing a list; nothing after this was read");
     }
@@ -255,7 +284,7 @@ mod tests {
         let refused = |text: &str| {
             let file = tempfile::NamedTempFile::new().unwrap();
             std::fs::write(file.path(), text).unwrap();
-            let error = read(file.path(), None).unwrap_err();
+            let error = read(file.path(), &WANT).unwrap_err();
             let mut out = Vec::new();
             crate::error::print(&mut out, &error).unwrap();
             String::from_utf8(out).unwrap().replace(&file.path().display().to_string(), "FILE")
@@ -281,16 +310,40 @@ mod tests {
         "#);
     }
 
+    #[test]
+    fn whole_conversations_are_held_as_long_as_they_are_answered() {
+        let text = r#"[{"conversations": [
+            {"from": "system", "value": "Be short."},
+            {"from": "human", "value": "What is the tallest hill here?"},
+            {"from": "gpt", "value": "It is the one behind you."},
+            {"from": "human", "value": "And the next?"},
+            {"from": "gpt", "value": "Six words are in this answer."},
+            {"from": "human", "value": "Nobody answers this."}]}]"#;
+        let read = parse(text.as_bytes(), &Want { turns: true, ..WANT });
+        let prompt = &read.prompts[0];
+        assert_eq!(
+            (prompt.text().into_owned(), prompt.turns.len()),
+            ("What is the tallest hill here?".to_owned(), 1)
+        );
+        let turn = &prompt.turns[0];
+        assert_eq!(turn.answer.as_deref(), Some("It is the one behind you."));
+        assert_eq!((turn.messages[0].content.as_str(), turn.max_tokens), ("And the next?", Some(7)));
+        // With a limit of its own, the last turn needs no answer to have a length.
+        let all = parse(text.as_bytes(), &Want { turns: true, max_tokens: Some(9), ..WANT });
+        assert_eq!(all.prompts[0].turns.iter().map(|t| t.max_tokens).collect::<Vec<_>>(), [Some(9), Some(9)]);
+        assert!(parse(text.as_bytes(), &WANT).prompts[0].turns.is_empty());
+    }
+
     proptest! {
         #[test]
         fn any_text_is_read_without_panic(text in "\\PC{0,80}|[\\[\\]{}:,\"a-z0-9 ]{0,80}") {
-            let read = parse(text.as_bytes(), None);
+            let read = parse(text.as_bytes(), &WANT);
             prop_assert_eq!(read.entries, read.broken.count + read.pruned.count + read.prompts.len() as u64);
         }
 
         #[test]
         fn any_prefix_of_a_good_file_is_read_without_panic(length in 0..GOOD.len()) {
-            let read = parse(&GOOD.as_bytes()[..length], None);
+            let read = parse(&GOOD.as_bytes()[..length], &WANT);
             prop_assert_eq!(read.entries, read.broken.count + read.pruned.count + read.prompts.len() as u64);
             prop_assert_eq!(read.broken.count, 1);
         }

@@ -1,28 +1,91 @@
-//! Synthetic prompts: common short English words, drawn at random, joined by single spaces.
+//! Synthetic prompts: words drawn at random, joined by single spaces, to a length in tokens.
 //!
-//! The rule for their length: one word is one token. It needs no tokenizer, since each word of
+//! With a tokenizer, words of its own vocabulary are put together until it counts what was asked for.
+//! Without one, the rule for their length is: one word is one token. It needs no tokenizer, since each word of
 //! [`WORDS`] with the space before it is one token in common vocabularies: checked for Mistral's v3
 //! (32,000 tokens) and Tekken (131,000), and for a byte-level BPE of only 4,096 tokens made from
 //! ShareGPT text. So a prompt of n words has n tokens in such a server, or one or two more where
 //! the first word, having no space before it, is split; the chat template comes on top. What was
 //! really used is in the answers' `usage`, and the report shows that.
 
+use super::build::{self, Built};
 use super::draw::Draw;
+use super::lengths::Lengths;
+use super::tokens::{Rule, Tokens, approx_tokens};
+use crate::config::law::Law;
 use crate::record::{Prompt, PromptKind};
 
-/// Lengths as `vllm bench serve --dataset-name random` draws them.
-#[derive(Clone, Copy, Debug)]
-pub struct Lengths {
-    pub input: u32,
-    pub output: u32,
-    /// Lengths are drawn evenly from [length × (1 − r), length × (1 + r)].
-    pub range_ratio: f64,
+/// How long made prompts and their answers are.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    pub input: Lengths,
+    pub output: Lengths,
+    /// Where both are the lengths of one dataset: an answer's limit is that of the prompt's own row.
+    pub in_pairs: bool,
+    /// Tokens that all prompts begin with, beside those of their own.
+    pub prefix: u32,
 }
 
-/// `n` prompts; the same seed makes the same ones.
-pub fn prompts(n: usize, lengths: Lengths, draw: &mut Draw) -> Vec<Prompt> {
-    let words: Vec<&str> = WORDS.split_ascii_whitespace().collect();
-    (0..n).map(|_| prompt(lengths, &words, draw)).collect()
+impl Shape {
+    /// One length for all.
+    pub fn fixed(input: u32, output: u32) -> Self {
+        let law = |length: u32| Lengths::Law(Law::Fixed(length.into()));
+        Self { input: law(input), output: law(output), in_pairs: false, prefix: 0 }
+    }
+
+    fn draw(&self, draw: &mut Draw) -> (u32, u32) {
+        if let (true, Lengths::Values(inputs), Lengths::Values(outputs)) =
+            (self.in_pairs, &self.input, &self.output)
+        {
+            let at = draw.below(inputs.len() as u64) as usize;
+            let of = |values: &[u32]| values.get(at).copied().unwrap_or(1).max(1);
+            return (of(inputs), of(outputs));
+        }
+        (self.input.draw(draw), self.output.draw(draw))
+    }
+}
+
+/// `n` prompts whose lengths are estimates; the same seed makes the same ones.
+pub fn prompts(n: usize, shape: &Shape, draw: &mut Draw) -> Vec<Prompt> {
+    // The rule counts without fail.
+    counted(n, shape, &Rule, draw).unwrap_or_default()
+}
+
+/// `n` prompts, as `tokens` counts.
+pub fn counted(n: usize, shape: &Shape, tokens: &dyn Tokens, draw: &mut Draw) -> anyhow::Result<Vec<Prompt>> {
+    let prefix = match shape.prefix {
+        0 => String::new(),
+        length => built("", length, tokens, draw)?.text,
+    };
+    (0..n)
+        .map(|_| {
+            let (input, output) = shape.draw(draw);
+            Ok(prompt(built(&prefix, shape.prefix.saturating_add(input), tokens, draw)?, output, tokens))
+        })
+        .collect()
+}
+
+/// A text of `n` tokens: random words after `base`.
+pub fn built(base: &str, n: u32, tokens: &dyn Tokens, draw: &mut Draw) -> anyhow::Result<Built> {
+    let words = tokens.words();
+    let word = || {
+        let at = draw.below(words.len() as u64) as usize;
+        format!(" {}", words.get(at).map_or("", String::as_str))
+    };
+    build::to_length(base, n, tokens, word)
+}
+
+/// A text as a prompt.
+pub fn prompt(built: Built, output: u32, tokens: &dyn Tokens) -> Prompt {
+    let is_exact = tokens.name().is_some();
+    Prompt {
+        max_tokens: Some(output),
+        chars: built.text.chars().count() as u32,
+        approx_tokens: if is_exact { approx_tokens(&built.text) } else { built.tokens },
+        exact_tokens: is_exact.then_some(built.tokens),
+        kind: PromptKind::Text(built.text),
+        ..Prompt::default()
+    }
 }
 
 /// `n` words of four letters: equally long in tokens and in letters.
@@ -32,33 +95,8 @@ pub fn short_words(n: u32, draw: &mut Draw) -> String {
     (0..n).map(word).collect::<Vec<_>>().join(" ")
 }
 
-fn prompt(lengths: Lengths, words: &[&str], draw: &mut Draw) -> Prompt {
-    let input = drawn(lengths.input, lengths.range_ratio, draw);
-    let output = drawn(lengths.output, lengths.range_ratio, draw);
-    let mut text = String::with_capacity(input as usize * 5);
-    for i in 0..input {
-        if i > 0 {
-            text.push(' ');
-        }
-        text.push_str(words.get(draw.below(words.len() as u64) as usize).copied().unwrap_or_default());
-    }
-    Prompt {
-        max_tokens: Some(output),
-        chars: text.len() as u32,
-        approx_tokens: input,
-        kind: PromptKind::Text(text),
-    }
-}
-
-fn drawn(length: u32, range_ratio: f64, draw: &mut Draw) -> u32 {
-    let length = f64::from(length);
-    let least = (length * (1.0 - range_ratio)).floor().max(1.0);
-    let most = (length * (1.0 + range_ratio)).ceil();
-    draw.between(least as u32, most as u32)
-}
-
 /// Lower-case words of at most 8 letters, each one token with a space before it.
-const WORDS: &str = "\
+pub const WORDS: &str = "\
     a about above across act action add after again against air all along already also always am \
     among an and another answer any anything are area around art as ask at away back base be \
     because become been before begin behind being believe below best better between big bit board \
@@ -93,11 +131,41 @@ const WORDS: &str = "\
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::tokens::approx_tokens;
     use super::*;
 
-    fn made(n: usize, lengths: Lengths, seed: u64) -> Vec<Prompt> {
-        prompts(n, lengths, &mut Draw::new(seed, 0))
+    fn made(n: usize, input: &str, output: &str, seed: u64) -> Vec<Prompt> {
+        let law = |text: &str| Lengths::Law(text.parse().unwrap());
+        let shape = Shape { input: law(input), output: law(output), ..Shape::fixed(1, 1) };
+        prompts(n, &shape, &mut Draw::new(seed, 0))
+    }
+
+    /// The lengths and words of the first version; sets made then are made again.
+    #[test]
+    fn a_seed_makes_the_same_for_ever() {
+        let prompts = made(3, "ratio:6,0.5", "ratio:3,0.5", 7);
+        let seen: Vec<_> = prompts.iter().map(|p| (p.text().into_owned(), p.max_tokens)).collect();
+        insta::assert_debug_snapshot!(seen, @"");
+    }
+
+    #[test]
+    fn a_prefix_is_shared_and_comes_on_top() {
+        let shape = Shape { prefix: 5, ..Shape::fixed(7, 2) };
+        let prompts = prompts(3, &shape, &mut Draw::new(1, 0));
+        let begin = |p: &Prompt| p.text().split(' ').take(5).map(str::to_owned).collect::<Vec<_>>();
+        assert!(prompts.iter().all(|p| p.approx_tokens == 12 && begin(p) == begin(&prompts[0])));
+        assert_ne!(prompts[0].text(), prompts[1].text());
+    }
+
+    #[test]
+    fn lengths_of_one_dataset_come_in_pairs() {
+        let shape = Shape {
+            input: Lengths::Values(vec![5, 9]),
+            output: Lengths::Values(vec![50, 90]),
+            in_pairs: true,
+            prefix: 0,
+        };
+        let prompts = prompts(50, &shape, &mut Draw::new(1, 0));
+        assert!(prompts.iter().all(|p| p.max_tokens == Some(10 * p.approx_tokens)));
     }
 
     #[test]
@@ -110,7 +178,7 @@ mod tests {
 
     #[test]
     fn without_a_range_all_lengths_are_exact() {
-        let prompts = made(20, Lengths { input: 100, output: 7, range_ratio: 0.0 }, 1);
+        let prompts = made(20, "100", "7", 1);
         assert!(
             prompts
                 .iter()
@@ -124,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_range_is_used_to_its_ends() {
-        let prompts = made(2000, Lengths { input: 10, output: 3, range_ratio: 0.5 }, 1);
+        let prompts = made(2000, "ratio:10,0.5", "ratio:3,0.5", 1);
         let inputs: BTreeSet<usize> = prompts.iter().map(|prompt| prompt.text().split(' ').count()).collect();
         let outputs: BTreeSet<u32> = prompts.iter().filter_map(|prompt| prompt.max_tokens).collect();
         assert_eq!((*inputs.first().unwrap(), *inputs.last().unwrap()), (5, 15));
@@ -133,8 +201,8 @@ mod tests {
 
     #[test]
     fn the_seed_decides() {
-        let lengths = Lengths { input: 8, output: 4, range_ratio: 0.2 };
-        assert_eq!(made(5, lengths, 3), made(5, lengths, 3));
-        assert_ne!(made(5, lengths, 3), made(5, lengths, 4));
+        let made = |seed| made(5, "ratio:8,0.2", "ratio:4,0.2", seed);
+        assert_eq!(made(3), made(3));
+        assert_ne!(made(3), made(4));
     }
 }

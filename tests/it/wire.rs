@@ -161,6 +161,7 @@ pub fn plan(address: SocketAddr) -> Plan {
         max_tokens: Some(8),
         chars: 5,
         approx_tokens: 2,
+        ..Prompt::default()
     };
     Plan {
         address,
@@ -184,6 +185,7 @@ pub fn plan(address: SocketAddr) -> Plan {
             continuous_usage: AtomicBool::new(false),
             bodies: load::Bodies::default(),
             leg: None,
+            history: None,
         }),
         load: Load {
             arrival: Arrival::Closed { users: 1, ramp_s: 0.0 },

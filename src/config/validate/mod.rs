@@ -2,7 +2,9 @@
 //! every problem reported with the field's name and a way out. Opens no file, sends nothing.
 
 mod arrival;
+mod dataset;
 mod load;
+mod multi_turn;
 mod observe;
 mod stages;
 mod target;

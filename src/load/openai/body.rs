@@ -78,7 +78,7 @@ impl Filling {
 }
 
 impl BodyOptions {
-    /// The request body for `prompt`. Keys of `extra_body` win over ours. `continuous_usage` asks for
+    /// The request body for `prompt`. Keys of `extra_body` win over ours, and ours over the prompt's own. `continuous_usage` asks for
     /// usage on every chunk, of an API that has that.
     pub fn body(&self, prompt: &Prompt, continuous_usage: bool) -> serde_json::Result<Vec<u8>> {
         let mut body = Body {
@@ -91,11 +91,14 @@ impl BodyOptions {
         };
         let filling = Filling { stream: self.stream, continuous_usage };
         (api(self.endpoint).fill)(&mut body, prompt, filling);
-        if self.extra_body.is_empty() {
+        if self.extra_body.is_empty() && prompt.extra.is_empty() {
             return serde_json::to_vec(&body);
         }
         let mut value = serde_json::to_value(&body)?;
         if let Value::Object(fields) = &mut value {
+            for (key, its) in &prompt.extra {
+                fields.entry(key).or_insert_with(|| its.clone());
+            }
             fields.extend(self.extra_body.iter().map(|(k, v)| (k.clone(), v.clone())));
         }
         serde_json::to_vec(&value)
@@ -126,7 +129,7 @@ mod tests {
     }
 
     fn prompt(kind: PromptKind) -> Prompt {
-        Prompt { kind, max_tokens: Some(8), chars: 0, approx_tokens: 0 }
+        Prompt { kind, max_tokens: Some(8), ..Prompt::default() }
     }
 
     fn body(endpoint: Endpoint, prompt: &Prompt) -> String {
@@ -139,8 +142,7 @@ mod tests {
         insta::assert_snapshot!(body(Endpoint::Chat, &text), @r#"{"model":"tiny","messages":[{"role":"user","content":"a \"b\""}],"stream":true,"stream_options":{"continuous_usage_stats":true,"include_usage":true},"max_tokens":8,"temperature":0.0,"ignore_eos":true}"#);
         insta::assert_snapshot!(body(Endpoint::Completions, &text), @r#"{"model":"tiny","prompt":"a \"b\"","stream":true,"stream_options":{"continuous_usage_stats":true,"include_usage":true},"max_tokens":8,"temperature":0.0,"ignore_eos":true}"#);
         insta::assert_snapshot!(body(Endpoint::Responses, &text), @r#"{"model":"tiny","input":"a \"b\"","stream":true,"max_output_tokens":8,"temperature":0.0,"ignore_eos":true,"store":false}"#);
-        let turns = ["user", "assistant", "user"]
-            .map(|role| Message { role: role.to_owned(), content: "x".to_owned() });
+        let turns = ["user", "assistant", "user"].map(|role| Message::new(role, "x"));
         let chat = prompt(PromptKind::Chat(turns.to_vec()));
         insta::assert_snapshot!(body(Endpoint::Responses, &chat), @r#"{"model":"tiny","input":[{"role":"user","content":"x"},{"role":"assistant","content":"x"},{"role":"user","content":"x"}],"stream":true,"max_output_tokens":8,"temperature":0.0,"ignore_eos":true,"store":false}"#);
     }

@@ -2,6 +2,7 @@
 //! endpoints is a table, a file each. Pure functions over bytes; this module must not know sockets, time or
 //! statistics.
 
+mod answer_text;
 mod body;
 mod chat;
 mod chunk;
@@ -12,6 +13,7 @@ mod responses;
 
 use tare_parsers::sse::SseEvent;
 
+pub use self::answer_text::answer_text;
 pub use self::body::BodyOptions;
 use self::body::{Body, Filling};
 pub use self::chunk::{Chunk, InBand, Usage};

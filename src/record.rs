@@ -22,7 +22,6 @@ mod joined;
 pub mod measure;
 pub mod own;
 mod prompt;
-pub mod results;
 pub mod selection;
 mod server_side;
 pub mod slo;
@@ -34,7 +33,6 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 pub use self::audit::Arm;
-pub use self::cell::Cell;
 pub use self::dataset::{DATASETS, DatasetKind, DatasetName};
 pub use self::hop::{HopRow, HopTry, ToldBy};
 pub use self::joined::{JoinedRow, LogLine, LogSays, Source};

@@ -85,7 +85,7 @@ async fn one_user(shared: Arc<Shared>, user: u32, stays: Vec<Stay>, mut kept: Op
         let is_there = || until.is_none_or(|until| UnixNs::now() < until);
         // The next turn of the user's conversation, where there is one.
         let mut following = None;
-        while !shared.closing.is_cancelled() && (following.is_some() || shared.has_more(sent) && is_there()) {
+        while !shared.closing.is_cancelled() && (following.is_some() || shared.has_more(sent)) && is_there() {
             // Before the request is counted: one that is given up while it waits was never there.
             let Some(connected) = unless(&shared, shared.ready(kept.take(), &mut pause)).await else { break };
             let request = match following.take() {

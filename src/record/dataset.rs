@@ -12,13 +12,13 @@ pub enum DatasetName {
     Jsonl,
     Csv,
     Parquet,
+    Random,
+    PrefixRepetition,
+    Sonnet,
     Mooncake,
     TimedTrace,
     Azure,
     Burstgpt,
-    Random,
-    PrefixRepetition,
-    Sonnet,
 }
 
 /// One line of the table.
@@ -28,7 +28,7 @@ pub struct DatasetKind {
     /// As it is written; the first spelling is that of `vllm bench serve`, where it has one.
     pub name: &'static str,
     pub aliases: &'static [&'static str],
-    /// Whether it is read from a file, or made.
+    /// Whether it is read from a file; else it is made.
     pub is_read: bool,
     /// Endings of its files, by which it is known without being named.
     pub endings: &'static [&'static str],
@@ -71,38 +71,6 @@ pub static DATASETS: &[DatasetKind] = &[
         about: "A Parquet file: a column of prompts, or of messages as JSON",
     },
     DatasetKind {
-        which: DatasetName::Mooncake,
-        name: "mooncake",
-        aliases: &[],
-        is_read: true,
-        endings: &[],
-        about: "A trace: JSON Lines with timestamp (milliseconds), input_length, output_length, hash_ids",
-    },
-    DatasetKind {
-        which: DatasetName::TimedTrace,
-        name: "timed-trace",
-        aliases: &["timed_trace"],
-        is_read: true,
-        endings: &[],
-        about: "A trace as vllm bench serve reads it: JSON Lines with timestamp in seconds",
-    },
-    DatasetKind {
-        which: DatasetName::Azure,
-        name: "azure",
-        aliases: &[],
-        is_read: true,
-        endings: &[],
-        about: "A trace of Azure's: CSV of TIMESTAMP (a date), ContextTokens, GeneratedTokens",
-    },
-    DatasetKind {
-        which: DatasetName::Burstgpt,
-        name: "burstgpt",
-        aliases: &[],
-        is_read: true,
-        endings: &[],
-        about: "A BurstGPT trace: CSV of Timestamp (seconds), Request tokens, Response tokens",
-    },
-    DatasetKind {
         which: DatasetName::Random,
         name: "random",
         aliases: &[],
@@ -125,6 +93,38 @@ pub static DATASETS: &[DatasetKind] = &[
         is_read: false,
         endings: &[],
         about: "Lines of Shakespeare's sonnets after a shared beginning",
+    },
+    DatasetKind {
+        which: DatasetName::Mooncake,
+        name: "mooncake",
+        aliases: &[],
+        is_read: true,
+        endings: &[],
+        about: "A trace: JSON Lines of lengths, hash ids and milliseconds",
+    },
+    DatasetKind {
+        which: DatasetName::TimedTrace,
+        name: "timed-trace",
+        aliases: &["timed_trace"],
+        is_read: true,
+        endings: &[],
+        about: "A trace: JSON Lines of lengths, hash ids and seconds",
+    },
+    DatasetKind {
+        which: DatasetName::Azure,
+        name: "azure",
+        aliases: &[],
+        is_read: true,
+        endings: &[],
+        about: "A trace: CSV of lengths and dates",
+    },
+    DatasetKind {
+        which: DatasetName::Burstgpt,
+        name: "burstgpt",
+        aliases: &[],
+        is_read: true,
+        endings: &[],
+        about: "A trace: CSV of lengths and seconds",
     },
 ];
 

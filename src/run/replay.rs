@@ -14,8 +14,14 @@ const LONGEST_S: f64 = 30.0 * 86_400.0;
 /// many requests it has where nothing else ends the run.
 pub fn completed(config: &Config, workload: &Workload) -> anyhow::Result<Config> {
     let mut config = config.clone();
-    if !matches!(config.workload.dataset, Dataset::Trace(_)) {
+    let is_timed = matches!(config.load.arrival, Arrival::Trace { .. });
+    if !matches!(config.workload.dataset, Dataset::Trace(_)) && !is_timed {
         return Ok(config);
+    }
+    if is_timed && workload.times_s.is_none() {
+        return Err(usage("the rows of the dataset have no times, or none in order")
+            .hint("`--self-timed` needs `at_s` in every row, as `tare prepare` writes it of a trace")
+            .into());
     }
     let load = &mut config.load;
     if let (Arrival::Trace { speed, times }, Some(known)) = (&mut load.arrival, &workload.times_s) {

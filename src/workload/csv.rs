@@ -6,7 +6,8 @@ use std::path::Path;
 use super::{Read, Want, open, table};
 use crate::config::Columns;
 use crate::error::usage;
-use crate::record::{Cell, DatasetName};
+use crate::record::DatasetName;
+use crate::store::columns::Cell;
 
 /// Reads a file.
 pub fn read(path: &Path, columns: &Columns, want: &Want<'_>) -> anyhow::Result<Read> {

@@ -70,7 +70,7 @@ pub struct Workload {
     /// Of conversations: whose answers they are carried on with. `None`: single requests.
     pub history: Option<History>,
     pub seed: u64,
-    /// Of a trace: when each was sent, in seconds, ascending.
+    /// Of a trace, and of a request set made from one: when each is to be sent, in seconds, ascending.
     pub times_s: Option<Arc<[f64]>>,
 }
 
@@ -121,13 +121,10 @@ pub fn load(config: &config::Workload, seed: u64) -> anyhow::Result<Workload> {
 
 /// The same, with whoever counts.
 pub fn load_with(config: &config::Workload, seed: u64, tokens: &dyn Tokens) -> anyhow::Result<Workload> {
-    let mut times_s = None;
-    let (read, source) = if let Dataset::Trace(trace) = &config.dataset {
-        let (read, source, times) = replayed(config, trace, seed)?;
-        times_s = Some(times);
-        (read, source)
-    } else if config.dataset.is_made() {
+    let (read, source) = if config.dataset.is_made() {
         made(config, seed, tokens)?
+    } else if let Dataset::Trace(trace) = &config.dataset {
+        replayed(config, trace, seed, tokens)?
     } else {
         let count = counting(tokens);
         let want = Want { max_tokens: config.max_tokens, turns: config.multi_turn.is_some(), count: &count };
@@ -140,8 +137,10 @@ pub fn load_with(config: &config::Workload, seed: u64, tokens: &dyn Tokens) -> a
     let mut duplicates = 0;
     let history = conversations(&mut prompts, config, &about, &mut pruned, seed)?;
     // What is made is made to number, and a trace is sent from its begin.
-    let is_drawn = !config.dataset.is_made() && times_s.is_none();
-    if let (Some(samples), true) = (config.samples, is_drawn) {
+    if let Some(samples) = config.samples
+        && !config.dataset.is_made()
+        && !matches!(config.dataset, Dataset::Trace(_))
+    {
         let before = prompts.len();
         prompts = distinct(prompts);
         duplicates = (before - prompts.len()) as u64;
@@ -151,12 +150,13 @@ pub fn load_with(config: &config::Workload, seed: u64, tokens: &dyn Tokens) -> a
     if config.dataset.is_made() {
         not_exact = not_as_asked(&prompts, &config.dataset);
     } else if tokens.name().is_some() {
-        for prompt in &mut prompts {
+        for prompt in prompts.iter_mut().filter(|prompt| prompt.exact_tokens.is_none()) {
             prompt.exact_tokens = counted(prompt, tokens)?;
         }
     }
     let is_counted = prompts.iter().any(|prompt| prompt.exact_tokens.is_some());
     let tokenizer = tokens.name().map(str::to_owned).or(about.tokenizer).filter(|_| is_counted);
+    let times_s = times_s(&prompts);
     Ok(Workload {
         prompts: prompts.into(),
         entries,
@@ -173,27 +173,194 @@ pub fn load_with(config: &config::Workload, seed: u64, tokens: &dyn Tokens) -> a
     })
 }
 
+/// When the prompts are to be sent, if each has its time and they are in its order.
+fn times_s(prompts: &[Prompt]) -> Option<Arc<[f64]>> {
+    let times: Arc<[f64]> = prompts.iter().map(|prompt| prompt.at_s).collect::<Option<_>>()?;
+    times.is_sorted().then_some(times)
+}
+
 /// Texts of a trace's tokens are held in memory: about 2 GiB at most.
 const MOST_TRACE_TOKENS: u64 = 400_000_000;
 
-/// The prompts of a trace, where they come from, and when they were sent.
+/// The prompts of a trace, each with its time, and where they come from.
 fn replayed(
     config: &config::Workload,
     trace: &config::Trace,
     seed: u64,
-) -> Result<(Read, String, Arc<[f64]>), Failure> {
+    tokens: &dyn Tokens,
+) -> anyhow::Result<(Read, String)> {
     let path = trace.path.display();
     let trace::Rows { rows, entries, broken, pruned, outside } = trace::read(trace, config.samples)?;
-    let tokens: u64 = rows.iter().map(|row| u64::from(row.input_tokens)).sum();
-    if tokens > MOST_TRACE_TOKENS {
-        let message = format!("the prompts of `{path}` have {tokens} tokens and do not fit in memory");
-        return Err(usage(message).hint("`--num-prompts N` or `--trace-end SECONDS` sends its begin"));
+    let all: u64 = rows.iter().map(|row| u64::from(row.input_tokens)).sum();
+    if all > MOST_TRACE_TOKENS {
+        let message = format!("the prompts of `{path}` have {all} tokens and do not fit in memory");
+        return Err(usage(message).hint("`--num-prompts N` or `--trace-end SECONDS` sends its begin").into());
     }
-    let prompts = trace::prompts(&rows, trace.block_tokens, config.max_tokens, seed);
+    let mut prompts = trace::prompts(&rows, trace.block_tokens, config.max_tokens, seed);
+    if tokens.name().is_some() {
+        prompts = trace::counted(prompts, tokens, seed)?;
+    }
     let part = if outside > 0 { format!(", {outside} of its requests left out") } else { String::new() };
     let source = format!("the trace {path}{part}, random words");
-    let times = rows.iter().map(|row| row.offset_s).collect();
-    Ok((Read { prompts, entries, broken, pruned, about: None }, source, times))
+    Ok((Read { prompts, entries, broken, pruned, about: None }, source))
+}
+
+/// Tokens of a text, where a whole dataset is counted: an estimate, where counting takes long.
+fn counting(tokens: &dyn Tokens) -> impl Fn(&str) -> u32 + '_ {
+    |text| {
+        let exact = if tokens.is_quick() { tokens.count(text).ok() } else { None };
+        exact.unwrap_or_else(|| approx_tokens(text))
+    }
+}
+
+/// A prompt's text, counted; that of images and the like is not its text alone.
+fn counted(prompt: &Prompt, tokens: &dyn Tokens) -> anyhow::Result<Option<u32>> {
+    let is_text = match &prompt.kind {
+        PromptKind::Text(_) => true,
+        PromptKind::Chat(messages) => messages.iter().all(|message| message.whole.is_none()),
+    };
+    is_text.then(|| tokens.count(&prompt.text())).transpose()
+}
+
+fn read_file(dataset: &Dataset, want: &Want<'_>) -> anyhow::Result<Read> {
+    match dataset {
+        Dataset::Sharegpt { path } => sharegpt::read(path, want),
+        Dataset::Jsonl { path } => jsonl::read(path, want),
+        Dataset::Csv { path, columns } => csv::read(path, columns, want),
+        Dataset::Parquet { path, columns } => parquet::read(path, columns, want),
+        _ => Ok(Read::default()),
+    }
+}
+
+/// Where prompts that are read come from.
+fn source(dataset: &Dataset, about: Option<&About>) -> String {
+    let origin = about.map(|about| format!(" ({})", about.source)).unwrap_or_default();
+    match dataset {
+        Dataset::Sharegpt { path } => format!("ShareGPT, {}", path.display()),
+        Dataset::Jsonl { path } => format!("JSON Lines, {}{origin}", path.display()),
+        Dataset::Csv { path, .. } => format!("CSV, {}", path.display()),
+        Dataset::Parquet { path, .. } => format!("Parquet, {}", path.display()),
+        _ => String::new(),
+    }
+}
+
+/// Prompts that are made, as many as are wanted, and what they are.
+fn made(config: &config::Workload, seed: u64, tokens: &dyn Tokens) -> anyhow::Result<(Read, String)> {
+    let n = config.samples.unwrap_or(1);
+    let mut draw = Draw::new(seed, SYNTHETIC);
+    let about = if tokens.name().is_some() { "" } else { "about " };
+    let (prompts, source) = match &config.dataset {
+        Dataset::Random { input_len, output_len, prefix_len } => {
+            let shape = (input_len, output_len, *prefix_len);
+            let prompts = random::prompts(n, shape, config.multi_turn.as_ref(), tokens, &mut draw)?;
+            let prefix = match prefix_len {
+                0 => String::new(),
+                n => format!(" after {n} that all share"),
+            };
+            (prompts, format!("random words, {about}{input_len} tokens{prefix}"))
+        }
+        Dataset::PrefixRepetition { prefix_len, suffix_len, num_prefixes, output_len } => {
+            let shape = repeated::Shape {
+                prefix: *prefix_len,
+                suffix: *suffix_len,
+                prefixes: *num_prefixes,
+                output: *output_len,
+            };
+            let source = format!(
+                "random words, {about}{suffix_len} tokens after one of {num_prefixes} prefixes of {prefix_len}"
+            );
+            (repeated::prompts(n, shape, tokens, &mut draw)?, source)
+        }
+        Dataset::Sonnet { input_len, output_len, prefix_len } => {
+            let shape = (*input_len, *output_len, *prefix_len);
+            let source =
+                format!("sonnets, {about}{input_len} tokens of which the first {prefix_len} are shared");
+            (sonnet::prompts(n, shape, tokens, &mut draw)?, source)
+        }
+        _ => (Vec::new(), String::new()),
+    };
+    impossible(&prompts, &config.dataset, tokens)?;
+    let entries = prompts.len() as u64;
+    Ok((Read { prompts, entries, ..Read::default() }, source))
+}
+
+/// Refuses lengths that no text can have, since special tokens alone are as many.
+fn impossible(prompts: &[Prompt], dataset: &Dataset, tokens: &dyn Tokens) -> anyhow::Result<()> {
+    let special = tokens.special()?;
+    let least = match dataset {
+        Dataset::Random { input_len, prefix_len, .. } => {
+            input_len.most().map(|most| most + f64::from(*prefix_len))
+        }
+        Dataset::PrefixRepetition { prefix_len, suffix_len, .. } => {
+            Some(f64::from(*prefix_len) + f64::from(*suffix_len))
+        }
+        Dataset::Sonnet { input_len, .. } => Some(f64::from(*input_len)),
+        _ => None,
+    };
+    if least.is_some_and(|least| least <= f64::from(special))
+        || prompts.iter().any(|prompt| prompt.text().is_empty())
+    {
+        return Err(usage("a prompt would have no text")
+            .hint(format!("the tokenizer puts {special} special tokens around every text: ask for more"))
+            .into());
+    }
+    Ok(())
+}
+
+/// Prompts that have another number of tokens than was asked for, where that is one number.
+fn not_as_asked(prompts: &[Prompt], dataset: &Dataset) -> u64 {
+    let fixed = match dataset {
+        Dataset::Random { input_len: config::law::Law::Fixed(n), prefix_len, .. } => {
+            Some(n.round() as u32 + prefix_len)
+        }
+        Dataset::PrefixRepetition { prefix_len, suffix_len, .. } => Some(prefix_len + suffix_len),
+        Dataset::Sonnet { input_len, .. } => Some(*input_len),
+        _ => None,
+    };
+    let misses = |prompt: &&Prompt| prompt.exact_tokens.is_some() && prompt.exact_tokens != fixed;
+    if fixed.is_none() { 0 } else { prompts.iter().filter(misses).count() as u64 }
+}
+
+/// Cuts conversations to their turns, leaves out those that are too short, and draws the times to think.
+/// Whose answers they are carried on with; `None` when there are none.
+fn conversations(
+    prompts: &mut Vec<Prompt>,
+    config: &config::Workload,
+    about: &About,
+    pruned: &mut Skipped,
+    seed: u64,
+) -> anyhow::Result<Option<History>> {
+    let Some(turns) = &config.multi_turn else {
+        // A set that was written with conversations is one of conversations.
+        let has_turns = prompts.iter().any(|prompt| !prompt.turns.is_empty());
+        return Ok((has_turns || about.history.is_some()).then(|| about.history.unwrap_or_default()));
+    };
+    let mut draw = Draw::new(seed, THINKING);
+    let mut number: u64 = 0;
+    prompts.retain_mut(|prompt| {
+        number += 1;
+        let has = prompt.requests();
+        if has < u64::from(turns.min_turns) {
+            let reason = format_args!("{has} turns, fewer than {}", turns.min_turns);
+            pruned.add(format_args!("conversation {}", number - 1), reason);
+            return false;
+        }
+        if let Some(most) = turns.max_turns {
+            prompt.turns.truncate(most as usize - 1);
+        }
+        if let Some(law) = &turns.think_time_s {
+            for turn in &mut prompt.turns {
+                turn.think_s = lengths::draw_s(law, &mut draw);
+            }
+        }
+        true
+    });
+    if prompts.is_empty() {
+        return Err(usage(format!("no conversation has {} turns or more", turns.min_turns))
+            .hint("ask for fewer with --multi-turn-min-turns")
+            .into());
+    }
+    Ok(Some(turns.history.or(about.history).unwrap_or_default()))
 }
 
 /// Tokens of a text, where a whole dataset is counted: an estimate, where counting takes long.

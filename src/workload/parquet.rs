@@ -5,28 +5,28 @@ use std::path::Path;
 
 use super::{Read, Want, table};
 use crate::config::Columns;
-use crate::error::usage;
+use crate::error::{Explain, usage};
 use crate::record::DatasetName;
-use crate::store::text_columns;
+use crate::store::columns::Columns as Table;
 
 /// Reads a file.
 pub fn read(path: &Path, asked: &Columns, want: &Want<'_>) -> anyhow::Result<Read> {
-    // One that is not there is told as any other dataset's.
-    drop(super::open(path)?);
-    let names = text_columns::names(path).map_err(|error| {
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut super::open(path)?, &mut bytes)
+        .or_usage(format!("cannot read the dataset `{}`", path.display()))?;
+    let unusable = |error| {
         let failure = usage(format!("`{}` cannot be read as Parquet", path.display())).caused_by(error);
         super::looking_like(failure, path, DatasetName::Parquet)
-    })?;
+    };
+    if !Table::recognises(&bytes) {
+        return Err(unusable(anyhow::anyhow!("it does not begin as Parquet files do")).into());
+    }
+    let table = Table::read(bytes).map_err(unusable)?;
+    let names: Vec<String> = table.names().into_iter().map(str::to_owned).collect();
     let chosen = table::choose(path, &names, asked)?;
-    let wanted: Vec<usize> = [Some(chosen.text), chosen.output].into_iter().flatten().collect();
-    let cells = text_columns::read(path, &wanted).map_err(|error| {
-        usage(format!("cannot read the columns of `{}`", path.display()))
-            .caused_by(error)
-            .hint("prompts are text; conversations are JSON in text, not nested lists")
-    })?;
+    let cells = |at: usize| names.get(at).and_then(|name| table.cells(name)).unwrap_or_default();
+    let (texts, outputs) = (cells(chosen.text), chosen.output.map(cells));
     let mut read = Read::default();
-    let mut cells = cells.into_iter();
-    let (texts, outputs) = (cells.next().unwrap_or_default(), cells.next());
     for (i, text) in texts.iter().enumerate() {
         let output = outputs.as_ref().and_then(|outputs| outputs.get(i));
         table::take(&mut read, &format!("row {i}"), text, output, chosen, want);

@@ -7,7 +7,8 @@ use super::jsonl::{Reason, conversation, made};
 use super::{Read, Want};
 use crate::config::Columns;
 use crate::error::{Failure, usage};
-use crate::record::{Cell, PromptKind};
+use crate::record::PromptKind;
+use crate::store::columns::Cell;
 
 const PROMPT: &str = "prompt";
 const OUTPUT: &str = "output_tokens";
@@ -85,7 +86,9 @@ fn kind(cell: &Cell, is_messages: bool) -> Result<PromptKind, Reason> {
     let text = match cell {
         Cell::Text(text) if !text.trim().is_empty() => text,
         Cell::Text(_) | Cell::Null => return Err("expected text, found none".to_owned()),
-        Cell::Number(number) => return Err(format!("expected text, found the number {number}")),
+        Cell::Int(number) => return Err(format!("expected text, found the number {number}")),
+        Cell::Float(number) => return Err(format!("expected text, found the number {number}")),
+        _ => return Err("expected text; a conversation is JSON in text, not a nested list".to_owned()),
     };
     if !is_messages {
         return Ok(PromptKind::Text(text.clone()));
@@ -95,21 +98,16 @@ fn kind(cell: &Cell, is_messages: bool) -> Result<PromptKind, Reason> {
 }
 
 fn limit(cell: Option<&Cell>) -> Result<Option<u32>, Reason> {
-    let number = match cell {
+    let (number, found) = match cell {
         None | Some(Cell::Null) => return Ok(None),
-        Some(Cell::Number(number)) => Some(*number),
         Some(Cell::Text(text)) if text.trim().is_empty() => return Ok(None),
-        Some(Cell::Text(text)) => text.trim().parse::<f64>().ok(),
+        Some(Cell::Text(text)) => (text.trim().parse::<f64>().ok(), text.chars().take(40).collect()),
+        Some(Cell::Int(number)) => (Some(*number as f64), number.to_string()),
+        Some(Cell::Float(number)) => (Some(*number), number.to_string()),
+        Some(_) => (None, "something else".to_owned()),
     };
     match number {
         Some(n) if n >= 1.0 && n <= f64::from(u32::MAX) && n.fract() == 0.0 => Ok(Some(n as u32)),
-        _ => {
-            let found = match cell {
-                Some(Cell::Text(text)) => text.chars().take(40).collect(),
-                Some(Cell::Number(number)) => number.to_string(),
-                _ => String::new(),
-            };
-            Err(format!("length limit: expected a whole number of 1 or more, found `{found}`"))
-        }
+        _ => Err(format!("length limit: expected a whole number of 1 or more, found `{found}`")),
     }
 }

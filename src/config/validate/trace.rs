@@ -28,6 +28,13 @@ pub fn is_one(file: &File) -> bool {
     file.workload.dataset.and_then(format).is_some()
 }
 
+/// Whether the dataset may be a request set.
+fn is_request_set(file: &File) -> bool {
+    let ending = file.workload.path.as_ref().and_then(|path| path.extension()?.to_str());
+    let by_ending = ending.and_then(DatasetName::by_ending);
+    file.workload.dataset.or(by_ending) == Some(DatasetName::Jsonl)
+}
+
 /// Whether requests are sent at a trace's own times: unless something else says when.
 pub fn self_timed(file: &File, check: &mut Check<'_>) -> bool {
     let given = &file.load;
@@ -39,16 +46,18 @@ pub fn self_timed(file: &File, check: &mut Check<'_>) -> bool {
     ];
     let other = others.iter().find(|(_, is_given)| *is_given).map(|(field, _)| *field);
     let is_trace = is_one(file);
+    // A prepared set may have its rows' times; whether it does is known when it is read.
+    let may_be = is_trace || (given.self_timed == Some(true) && is_request_set(file));
     if given.self_timed == Some(true) {
-        if !is_trace {
-            let hint = "--dataset-name mooncake, timed-trace, azure or burstgpt";
+        if !may_be {
+            let hint = "--dataset-name mooncake, timed-trace, azure or burstgpt, or a prepared set of one";
             check.problem("load.self_timed", "only a trace has times of its own", hint);
         } else if let Some(other) = other {
             let message = format!("{} already says when requests are sent", check.name(other));
             check.problem("load.self_timed", message, "give one of them");
         }
     }
-    let self_timed = is_trace && other.is_none() && given.self_timed != Some(false);
+    let self_timed = may_be && other.is_none() && given.self_timed != Some(false);
     if given.trace_speed.is_some() && !self_timed {
         let hint = "leave it out, or leave out what says otherwise when requests are sent";
         check.problem("load.trace_speed", "there are no times of a trace to speed up", hint);

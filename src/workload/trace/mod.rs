@@ -18,7 +18,7 @@ use super::{Skipped, open};
 use crate::config::{Trace, TraceFormat};
 use crate::error::{Failure, usage};
 
-pub use self::prompts::prompts;
+pub use self::prompts::{counted, prompts};
 
 /// One request of a trace.
 #[derive(Clone, Debug, Default, PartialEq)]

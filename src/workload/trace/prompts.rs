@@ -3,17 +3,40 @@
 
 use super::Row;
 use crate::record::{Prompt, PromptKind};
+use crate::workload::build;
 use crate::workload::draw::Draw;
 use crate::workload::synthetic::{self, Shape};
+use crate::workload::tokens::Tokens;
 
 /// Streams of chance; each number is used for one thing for ever.
 const BLOCKS: u64 = 0x5442_0000_0000_0000;
 const ROWS: u64 = 0x5452_0000_0000_0000;
+const MORE: u64 = 0x544d_0000_0000_0000;
 
 /// A prompt for each row. Block `h` of `block_tokens` words is the same wherever it stands; a prompt's last
 /// one is cut to its length, and what no block covers is the row's own.
 pub fn prompts(rows: &[Row], block_tokens: u32, max_tokens: Option<u32>, seed: u64) -> Vec<Prompt> {
     rows.iter().enumerate().map(|(i, row)| prompt(i as u64, row, block_tokens, max_tokens, seed)).collect()
+}
+
+/// The same prompts, built to their lengths as `tokens` counts.
+pub fn counted(prompts: Vec<Prompt>, tokens: &dyn Tokens, seed: u64) -> anyhow::Result<Vec<Prompt>> {
+    prompts.into_iter().zip(0..).map(|(prompt, i)| to_length(&prompt, tokens, seed, i)).collect()
+}
+
+/// As many of the words as have its number of tokens, and more words where they have fewer.
+fn to_length(prompt: &Prompt, tokens: &dyn Tokens, seed: u64, number: u64) -> anyhow::Result<Prompt> {
+    let text = prompt.text().into_owned();
+    let mut own = text.split(' ');
+    let mut draw = Draw::new(seed, MORE ^ number);
+    let words = tokens.words();
+    let next = || {
+        let more = || words.get(draw.below(words.len() as u64) as usize).map_or("", String::as_str);
+        format!(" {}", own.next().unwrap_or_else(more))
+    };
+    let built = build::to_length("", prompt.approx_tokens, tokens, next)?;
+    let at_s = prompt.at_s;
+    Ok(Prompt { at_s, ..synthetic::prompt(built, prompt.max_tokens.unwrap_or(1), tokens) })
 }
 
 fn prompt(number: u64, row: &Row, block_tokens: u32, max_tokens: Option<u32>, seed: u64) -> Prompt {
@@ -32,6 +55,7 @@ fn prompt(number: u64, row: &Row, block_tokens: u32, max_tokens: Option<u32>, se
         chars: text.len() as u32,
         approx_tokens: row.input_tokens,
         kind: PromptKind::Text(text),
+        at_s: Some(row.offset_s),
         ..Prompt::default()
     }
 }

@@ -34,6 +34,7 @@ pub use self::read_back::{ReadBack, read_back};
 pub use self::recompute::{Recomputed, recompute, recompute_within};
 pub use self::recorded::Recorded;
 pub use self::replay::completed;
+pub use self::sweep::{Swept, is_sweep, resweep, sweep};
 pub use self::tokens::workload;
 
 use crate::config::Config;

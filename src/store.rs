@@ -7,7 +7,7 @@
 //! - [`read`]: the streams back as rows; torn ends and bad lines counted
 //! - [`events`], [`events_parquet`]: token events, columnar, since there are millions of them
 //! - [`table`]: the other Parquet tables and their columns
-//! - [`columns`], [`text_columns`]: a Parquet file of someone else's; some columns of a large one
+//! - [`columns`]: a Parquet file of someone else's
 //! - [`manifest`]: the run's description, rewritten whole
 
 pub mod append;
@@ -21,7 +21,6 @@ pub mod table;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
-pub mod text_columns;
 
 pub use append::RunWriter;
 pub use events::Events;

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::workload::{Columns, MultiTurn, MultiTurnChoice, PrefixRepetition, Sonnet};
 use super::law::Law;
+use super::sweep::Sweep;
 use super::{Change, Connections, LogFormat, Stamps};
 pub use crate::record::DatasetName;
 use crate::record::Endpoint;

@@ -49,7 +49,6 @@ pub fn lay(flags: &RunArgs, file: &mut File, check: &mut Check<'_>) {
             ),
         }
     }
-    overlay::lay_texts(&flags.workload, file, check);
     super::slo::lay(&flags.slo, &mut file.slo, check);
     overlay::lay_texts(&flags.workload, file, check);
 }

@@ -79,7 +79,7 @@ pub async fn probe(
     let begun = Instant::now();
     loop {
         match asking.models().await {
-            Ok((models, max_model_len, recognised)) => {
+            Ok(Listed { models, max_model_len, recognised }) => {
                 let recognised = match recognised {
                     None if named.is_none() => asking.recognise(pages).await,
                     found => found,
@@ -115,14 +115,14 @@ struct Listed {
 }
 
 impl Asking<'_> {
-    async fn models(&self) -> Result<(Vec<String>, BTreeMap<String, u32>, Option<Recognised>), ProbeError> {
+    async fn models(&self) -> Result<Listed, ProbeError> {
         let url = format!("{}/v1/models", self.base_url);
         let answer = get(self.client, &url, self.headers)
             .await
             .map_err(|e| ProbeError::Unreachable { url: self.base_url.to_owned(), reason: innermost(&e) })?;
         let Answer { status, headers, body } = answer;
         if status == 404 || status == 405 {
-            return Ok((Vec::new(), BTreeMap::new(), recognise::by_headers(&headers)));
+            return Ok(Listed { recognised: recognise::by_headers(&headers), ..Listed::default() });
         }
         let shown =
             || body.chars().take(200).collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ");
@@ -133,8 +133,12 @@ impl Asking<'_> {
             let data = value.get("data")?.as_array()?;
             let id = |model: &Value| model.get("id")?.as_str().map(str::to_owned);
             let length = |model: &Value| u32::try_from(model.get("max_model_len")?.as_u64()?).ok();
-            let lengths = data.iter().filter_map(|model| Some((id(model)?, length(model)?))).collect();
-            Some((data.iter().filter_map(id).collect(), lengths, by_models(&headers, &value)))
+            let lengths = data.iter().filter_map(|model| Some((id(model)?, length(model)?)));
+            Some(Listed {
+                models: data.iter().filter_map(id).collect(),
+                max_model_len: lengths.collect(),
+                recognised: by_models(&headers, &value),
+            })
         });
         listed.ok_or_else(|| ProbeError::NotModels { url, body: shown() })
     }

@@ -24,7 +24,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("store", &[]),
     ("cli", &[]),
     // Which kinds of hops there are is the parsers' to say.
-    ("config", &["cli", "net", "parsers", "server"]),
+    ("config", &["cli", "net", "parsers", "server", "sweep"]),
     // A Parquet file's columns come through the one place that knows polars.
     ("workload", &["config", "store"]),
     ("load", &["config", "net", "parsers"]),

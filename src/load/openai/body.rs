@@ -78,8 +78,8 @@ impl Filling {
 }
 
 impl BodyOptions {
-    /// The request body for `prompt`. Keys of `extra_body` win over ours, and ours over the prompt's own. `continuous_usage` asks for
-    /// usage on every chunk, of an API that has that.
+    /// The request body for `prompt`. Keys of `extra_body` win over ours, and ours over the prompt's own.
+    /// `continuous_usage` asks for usage on every chunk, of an API that has that.
     pub fn body(&self, prompt: &Prompt, continuous_usage: bool) -> serde_json::Result<Vec<u8>> {
         let mut body = Body {
             model: &self.model,

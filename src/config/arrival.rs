@@ -140,6 +140,7 @@ impl Arrival {
     /// Where the load asked for stays the same, in seconds from its begin; `None`: wherever it is sent.
     pub fn level_spans_s(&self) -> Option<Vec<(f64, f64)>> {
         match self {
+            Self::Burst => Some(Vec::new()),
             Self::RateRamp { from_rps, to_rps, .. } if from_rps.total_cmp(to_rps).is_ne() => Some(Vec::new()),
             Self::RateStages { stages } => {
                 let level = |s: &RateStage| s.from_rps.total_cmp(&s.to_rps).is_eq() && s.from_rps > 0.0;

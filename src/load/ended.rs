@@ -2,8 +2,9 @@
 //! can wait, the next requests of a burst cannot. This file must not know sockets or schedules.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::Context;
 use tare_parsers::hop_headers;
@@ -19,6 +20,8 @@ use crate::record::{Connection, Endpoint, Finished, Place, RequestRow, StampSour
 
 /// More known headers than this no gateway sends.
 const MAX_ANSWER_HEADERS: usize = 32;
+/// A row may be made so much later.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// One exchange, ended, its last chunks not yet read.
 pub(super) struct Ended {
@@ -145,10 +148,7 @@ impl Finisher {
         let (ended, received) = channel::<Option<Box<Ended>>>();
         let thread = std::thread::Builder::new()
             .name("tare-rows".to_owned())
-            .spawn(move || {
-                // `None` is the end.
-                received.into_iter().map_while(|ended| ended).for_each(|ended| tellings.tell(ended.finish()));
-            })
+            .spawn(move || make_rows(&received, &tellings))
             .context("could not start the thread that makes rows")?;
         Ok(Self { thread, ended })
     }
@@ -162,6 +162,20 @@ impl Finisher {
     pub(super) fn end(self) -> anyhow::Result<()> {
         let _ = self.ended.send(None);
         self.thread.join().map_err(|_| anyhow::anyhow!("the thread that makes rows panicked"))
+    }
+}
+
+/// Until `None`, the end. A thread that waits for the next exchange would have to be woken for each: a system
+/// call of the load's threads, and in a dense load a large part of what a request costs them. So it looks now
+/// and then.
+fn make_rows(received: &Receiver<Option<Box<Ended>>>, tellings: &Tellings) {
+    while let Ok(Some(first)) = received.recv() {
+        tellings.tell(first.finish());
+        for next in received.try_iter() {
+            let Some(next) = next else { return };
+            tellings.tell(next.finish());
+        }
+        std::thread::sleep(LOOK_EVERY);
     }
 }
 

@@ -175,3 +175,84 @@ fn sleep_until(time: UnixNs, closing: &CancellationToken) -> bool {
         std::thread::sleep(Duration::from_nanos(left.min(LONGEST_SLEEP_NS) as u64));
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// What a schedule was told at its end.
+    type Told = Arc<Mutex<Option<(Option<UnixNs>, u64)>>>;
+
+    /// A request every second, so many in all.
+    struct Seconds {
+        next: u32,
+        given: u64,
+        limit: u64,
+        told: Told,
+    }
+
+    impl Due for Seconds {
+        fn next_s(&mut self) -> Option<f64> {
+            self.next += 1;
+            Some(f64::from(self.next - 1))
+        }
+
+        fn request(&mut self) -> Option<Prepared> {
+            let gives = self.left() > 0;
+            self.given += u64::from(gives);
+            gives.then(request)
+        }
+
+        fn left(&self) -> u64 {
+            self.limit - self.given
+        }
+
+        fn over(self, last_due: Option<UnixNs>, never_sent: u64) {
+            *self.told.lock().unwrap() = Some((last_due, never_sent));
+        }
+    }
+
+    fn request() -> Prepared {
+        Prepared {
+            request_id: String::new(),
+            trace_id: String::new(),
+            index: 0,
+            prompt_index: 0,
+            user: None,
+            max_tokens: None,
+            prompt_chars: 0,
+            continuous_usage: false,
+            close: false,
+            leg: None,
+            bytes: Vec::new(),
+        }
+    }
+
+    /// Begun so long ago and closed at once: seconds from the begin to the last one due, and those never sent.
+    fn closed_at(passed_s: f64, limit: u64) -> (Option<f64>, u64) {
+        let told = Told::default();
+        let paced = Paced::new(Seconds { next: 0, given: 0, limit, told: Arc::clone(&told) });
+        let closing = CancellationToken::new();
+        closing.cancel();
+        let begun = UnixNs::now().plus_seconds(-passed_s);
+        paced.start(begun, None, closing, |_, _| panic!("sent after the end")).unwrap();
+        loop {
+            if let Some((last, never_sent)) = told.lock().unwrap().take() {
+                return (last.map(|t| t.seconds_since(begun).round()), never_sent);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn what_was_due_and_not_sent_is_counted_and_nothing_else() {
+        // Due at 0, 1, …, 10 s; half a second is left for a slow machine.
+        assert_eq!(closed_at(10.5, 100), (Some(10.0), 11));
+        assert_eq!(closed_at(-5.0, 100), (None, 0));
+        // No more than there are.
+        assert_eq!(closed_at(10.5, 5), (Some(4.0), 5));
+    }
+}

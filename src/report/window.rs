@@ -102,7 +102,9 @@ impl SteadyFacts {
         let mut of = String::new();
         match level {
             Level::Whole => {}
-            Level::Nowhere => return Self::none("the load asked for changed all the time".to_owned()),
+            Level::Nowhere => {
+                return Self::none("at no time does the load asked for stay the same".to_owned());
+            }
             Level::From(begin_s, end_s) => {
                 requests.retain(|r| (begin_s..end_s).contains(&r.start_s));
                 of = format!("of the stage from {begin_s:.1} s to {end_s:.1} s, in its own seconds: ");
@@ -193,4 +195,49 @@ pub(super) fn facts(report: &Report<'_>) -> [(&'static str, String); 2] {
         None => format!("none found ({})", s.rule),
     };
     [("window", window), ("steady state", steady)]
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Ten requests a second for a minute, whose TTFT is settled.
+    fn rows() -> Vec<RequestRow> {
+        let row = |i: i64| RequestRow {
+            started_unix_ns: UnixNs(1_000_000_000 + i * 100_000_000),
+            scheduled_unix_ns: UnixNs(1_000_000_000 + i * 100_000_000),
+            done_unix_ns: UnixNs(1_050_000_000 + i * 100_000_000),
+            ttft_s: Some(0.01 + 0.001 * (i % 7) as f64),
+            ..RequestRow::default()
+        };
+        (0..600).map(row).collect()
+    }
+
+    /// The steady state, where the load asked for stayed the same in `spans`, and began half a second
+    /// before its first request.
+    fn steady(spans: Value) -> SteadyFacts {
+        let rows = rows();
+        let rows: Vec<&RequestRow> = rows.iter().collect();
+        let mut manifest = Manifest::new("x", Value::Null);
+        manifest.extra.insert("asked".to_owned(), json!({ "level_spans_s": spans }));
+        manifest.extra.insert("load".to_owned(), json!({ "begun_unix_ns": 500_000_000 }));
+        View::of(&rows, Selection::All, &manifest).unwrap().steady
+    }
+
+    #[test]
+    fn a_load_that_changes_is_steady_in_its_longest_stage_at_most() {
+        let found = steady(json!([[0.0, 10.0], [20.5, 50.5]]));
+        let (begin_s, end_s) = (found.begin_s.unwrap(), found.end_s.unwrap());
+        assert!((begin_s - 20.0).abs() < 1e-6 && (end_s - 49.9).abs() < 1e-6, "{found:?}");
+        assert_eq!(found.requests, 300);
+        assert!(
+            found.rule.starts_with("of the stage from 20.0 s to 50.0 s, in its own seconds: "),
+            "{found:?}"
+        );
+        assert_eq!(steady(json!([])).begin_s, None);
+        assert!((steady(Value::Null).end_s.unwrap() - 59.9).abs() < 1e-6);
+    }
 }

@@ -30,6 +30,7 @@ mod recompute;
 mod registration;
 mod runs;
 mod secrets;
+mod shapes;
 mod source;
 mod stamps;
 mod support;

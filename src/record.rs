@@ -22,6 +22,7 @@ mod joined;
 pub mod measure;
 pub mod own;
 mod prompt;
+pub mod results;
 pub mod selection;
 mod server_side;
 pub mod slo;

@@ -38,7 +38,7 @@ pub use self::embedded::{from_flags as embedded_from_flags, to_flags as embedded
 pub use self::hops::hop_of;
 use self::law::Law;
 pub use self::suggest::nearest;
-use crate::cli::{AuditArgs, RunArgs};
+use crate::cli::{AuditArgs, ResultArgs, RunArgs};
 use crate::record::audit::Warmth;
 use crate::record::results::Results;
 use crate::record::slo::Slo;

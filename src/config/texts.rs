@@ -40,6 +40,9 @@ pub fn lay(flags: &RunArgs, file: &mut File, check: &mut Check<'_>) {
         }
     }
     endpoint(&flags.target, file, check);
+    if flags.workload.extra_body.is_some() {
+        file.workload.extra_body.clear();
+    }
     sampling(&flags.workload.sampling, file, check);
     if let Some(json) = &flags.workload.extra_body {
         match serde_json::from_str::<Map<String, Value>>(json) {

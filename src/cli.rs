@@ -212,9 +212,9 @@ pub struct WorkloadArgs {
     /// Tokens of a random prompt's answer at most [default: 128]
     #[arg(long, value_name = "N")]
     pub random_output_len: Option<u32>,
-    /// Random lengths lie in [len*(1-R), len*(1+R)] [default: 0]
+    /// Random lengths lie in [len*(1-R), len*(1+R)]; {"input": R, "output": R} for each [default: 0]
     #[arg(long, value_name = "R")]
-    pub random_range_ratio: Option<f64>,
+    pub random_range_ratio: Option<String>,
     /// The same as --random-input-len
     #[arg(long, value_name = "N")]
     pub input_len: Option<u32>,
@@ -224,9 +224,9 @@ pub struct WorkloadArgs {
     /// The same as --output-len, for ShareGPT [default: about as long as the dataset's answer]
     #[arg(long, value_name = "N")]
     pub sharegpt_output_len: Option<u32>,
-    /// The same as --output-len, for JSON Lines [default: each row's output_tokens]
-    #[arg(long, value_name = "N")]
-    pub custom_output_len: Option<u32>,
+    /// The same as --output-len, for JSON Lines; -1: each row's output_tokens [default: -1]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(-1..=i64::from(u32::MAX)))]
+    pub custom_output_len: Option<i64>,
     #[command(flatten)]
     pub trace: TraceArgs,
     /// Ask the server to go on to the length limit [default for traces]

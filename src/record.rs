@@ -290,6 +290,9 @@ pub struct RequestRow {
     /// (`tare_parsers::hop_headers`): never a cookie, a key or what is not known to be harmless.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answer_headers: Vec<(String, String)>,
+    /// What the answer says; null unless it was asked to be kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generated_text: Option<String>,
 }
 
 impl RequestRow {

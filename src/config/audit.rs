@@ -40,8 +40,6 @@ pub fn as_run(args: &AuditArgs) -> RunArgs {
             ..LoadArgs::default()
         },
         observe: args.observe.clone(),
-        slo: crate::cli::SloArgs::default(),
-        sweep: crate::cli::SweepArgs::default(),
         output: args.output.clone(),
         ..RunArgs::default()
     }

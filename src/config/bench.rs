@@ -1,11 +1,12 @@
 //! `tare bench serve`: the flags of `vllm bench serve` with its defaults, where they are not those of
 //! `tare run`. This file must not know what a flag does.
 
-use crate::cli::{Backend, DatasetName, RunArgs, StyleName};
+use crate::cli::{Backend, RunArgs, StyleName};
 use crate::error::{Failure, usage};
+use crate::record::DatasetName;
 
 /// Tokens of a custom dataset's answers, when nothing is said.
-const CUSTOM_OUTPUT_LEN: u32 = 256;
+const CUSTOM_OUTPUT_LEN: i64 = 256;
 
 /// The arguments with those defaults filled in.
 pub fn as_vllm(args: &RunArgs) -> Result<RunArgs, Failure> {
@@ -69,6 +70,8 @@ mod tests {
         assert_eq!(chat.results.style, Some(StyleName::Tare));
         let custom = given("--dataset-name custom --dataset-path x.jsonl").unwrap();
         assert_eq!((custom.workload.custom_output_len, custom.workload.ignore_eos), (Some(256), false));
+        let whole = given("--dataset-name custom --dataset-path x.jsonl --custom-output-len -1").unwrap();
+        assert_eq!(whole.workload.custom_output_len, Some(-1), "each row's own");
         let path = given("--endpoint /v1/chat/completions").unwrap();
         assert_eq!(path.target.backend, None, "the path says it");
     }

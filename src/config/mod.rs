@@ -466,6 +466,9 @@ pub struct Load {
     /// CPUs that the load's threads are bound to.
     pub affinity: Option<CpuList>,
     pub request_id_prefix: String,
+    /// Keep what each answer says with its row.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_texts: bool,
 }
 
 /// Who dates the arrival of tokens.

@@ -82,7 +82,7 @@ fn work(flags: &cli::WorkloadArgs, file: &mut File, origins: &mut Origins) {
     origins.set(
         "workload.range_ratio",
         "--random-range-ratio",
-        flags.random_range_ratio,
+        flags.random_range_ratio.as_deref().and_then(|ratio| ratio.parse().ok()),
         &mut into.range_ratio,
     );
     if flags.random_output_len.is_some() {
@@ -97,10 +97,11 @@ fn work(flags: &cli::WorkloadArgs, file: &mut File, origins: &mut Origins) {
     if flags.output_len.is_some() && flags.random_output_len.is_none() {
         into.random_output_len = None;
     }
+    let own = flags.custom_output_len.and_then(|len| u32::try_from(len).ok());
     // The general length is laid last: it wins, as in `vllm bench serve`.
     let lengths = [
         ("--sharegpt-output-len", flags.sharegpt_output_len),
-        ("--custom-output-len", flags.custom_output_len),
+        ("--custom-output-len", own),
         ("--output-len", flags.output_len),
     ];
     for (flag, length) in lengths {

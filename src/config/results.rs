@@ -86,7 +86,7 @@ fn asked(flags: &RunArgs, file: &File) -> Asked {
     Asked {
         backend: by_flag.unwrap_or(by_endpoint).to_owned(),
         model: flags.target.model.clone().or_else(|| file.target.model.clone()),
-        tokenizer: None,
+        tokenizer: file.workload.tokenizer.clone(),
         num_prompts: load.requests,
         request_rate: rate,
         burstiness: match load.arrival {

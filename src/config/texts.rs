@@ -1,10 +1,12 @@
 //! Flags whose text is more than one value: pairs, JSON, and those that choose together with others.
 //! Here alone the text of a flag, rather than its value, can be wrong.
 
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::check::Check;
 use super::file::File;
+use super::law::Law;
 use super::overlay;
 use crate::cli::{self, RunArgs};
 use crate::record::Endpoint;
@@ -38,6 +40,9 @@ pub fn lay(flags: &RunArgs, file: &mut File, check: &mut Check<'_>) {
         }
     }
     endpoint(&flags.target, file, check);
+    if flags.workload.extra_body.is_some() {
+        file.workload.extra_body.clear();
+    }
     sampling(&flags.workload.sampling, file, check);
     if let Some(json) = &flags.workload.extra_body {
         match serde_json::from_str::<Map<String, Value>>(json) {
@@ -49,8 +54,36 @@ pub fn lay(flags: &RunArgs, file: &mut File, check: &mut Check<'_>) {
             ),
         }
     }
+    range_ratio(&flags.workload, file, check);
     super::slo::lay(&flags.slo, &mut file.slo, check);
     overlay::lay_texts(&flags.workload, file, check);
+}
+
+/// `--random-range-ratio` in its second spelling, one ratio for each length: a law for each.
+fn range_ratio(flags: &cli::WorkloadArgs, file: &mut File, check: &mut Check<'_>) {
+    #[derive(Deserialize)]
+    struct Ratios {
+        input: f64,
+        output: f64,
+    }
+    let Some(text) = flags.random_range_ratio.as_ref().filter(|text| text.parse::<f64>().is_err()) else {
+        return;
+    };
+    let Ok(Ratios { input, output }) = serde_json::from_str(text) else {
+        let message = format!("expected a number or {{\"input\": R, \"output\": R}}, found `{text}`");
+        check.problem("--random-range-ratio", message, "for example `--random-range-ratio 0.2`");
+        return;
+    };
+    if ![input, output].iter().all(|ratio| (0.0..1.0).contains(ratio)) {
+        let message = format!("expected ratios from 0 to below 1, found `{text}`");
+        check.problem("--random-range-ratio", message, "0 makes all lengths equal");
+        return;
+    }
+    let into = &mut file.workload;
+    let input_len = into.random_input_len.take().unwrap_or(1024);
+    let output_len = into.random_output_len.take().or(into.max_tokens.take()).unwrap_or(128);
+    into.random_input_law = Some(Law::Around { mean: f64::from(input_len), ratio: input });
+    into.random_output_law = Some(Law::Around { mean: f64::from(output_len), ratio: output });
 }
 
 /// Parameters that go into the body under vLLM's names; `--extra-body` says more than they do.

@@ -58,6 +58,8 @@ pub(super) struct Client {
     pub(super) kernel_stamps: bool,
     /// Note where each event lay in its connection's stream, to be found in a capture.
     pub(super) keeps_offsets: bool,
+    /// Keep what each answer says with its row.
+    pub(super) keeps_texts: bool,
 }
 
 /// How an error ends that tells of too few source ports.
@@ -108,7 +110,8 @@ impl Client {
         // On the heap: what is kept of an answer should not be moved with every future it is in.
         let mut recording =
             Box::new(Recording::new(self.endpoint, request.index, request.max_tokens, self.keeps_offsets));
-        recording.keeps_text = request.in_session.as_ref().is_some_and(InSession::is_waited_for);
+        recording.keeps_text =
+            self.keeps_texts || request.in_session.as_ref().is_some_and(InSession::is_waited_for);
         let end = tokio::select! {
             biased;
             end = self.drive(&mut kept, &request, &mut sending, &mut recording) => end,
@@ -124,6 +127,7 @@ impl Client {
             request,
             endpoint: self.endpoint,
             streamed: self.streamed,
+            with_text: self.keeps_texts,
             scheduled,
             started,
             done,

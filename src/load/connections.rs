@@ -265,6 +265,7 @@ pub(super) mod tests {
             threads: None,
             affinity: None,
             request_id_prefix: String::new(),
+            keep_texts: false,
         }
     }
 

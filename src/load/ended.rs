@@ -28,6 +28,8 @@ pub(super) struct Ended {
     pub(super) request: Prepared,
     pub(super) endpoint: Endpoint,
     pub(super) streamed: bool,
+    /// Whether what it says goes into the row.
+    pub(super) with_text: bool,
     pub(super) scheduled: UnixNs,
     pub(super) started: UnixNs,
     pub(super) done: UnixNs,
@@ -45,8 +47,18 @@ impl Ended {
 
     /// Reads what is still unread, and makes the row.
     pub(super) fn finish(self) -> Finished {
-        let Self { request, endpoint, streamed, scheduled, started, done, sending, mut recording, end } =
-            self;
+        let Self {
+            request,
+            endpoint,
+            streamed,
+            with_text,
+            scheduled,
+            started,
+            done,
+            sending,
+            mut recording,
+            end,
+        } = self;
         let (status, error) = match sending.connect_error {
             Some(error) => (Status::ConnectError, Some(error)),
             None => recording.conclude(&end),
@@ -105,6 +117,7 @@ impl Ended {
             in_band_inference_s: by_headers.inference_s,
             in_band_e2e_s: by_headers.e2e_s,
             answer_headers,
+            generated_text: with_text.then(|| recording.text()),
             ..RequestRow::default()
         };
         timing::date(&mut row, &recording.events, recording.first_content, recording.unstreamed_end());

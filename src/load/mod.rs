@@ -186,6 +186,7 @@ fn client(plan: &Plan) -> Client {
         tls: plan.tls.clone(),
         kernel_stamps: plan.stamps > StampSource::User,
         keeps_offsets: plan.stamps == StampSource::Packet,
+        keeps_texts: plan.load.keep_texts,
     }
 }
 

@@ -74,6 +74,7 @@ pub fn request(index: u64) -> RequestRow {
         in_band_inference_s: None,
         in_band_e2e_s: None,
         answer_headers: Vec::new(),
+        generated_text: None,
     }
 }
 

@@ -21,6 +21,12 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
     }
     let options = super::options(quiet || args.idle.disable_tqdm)?;
     if let Some(asked) = &config.sweep {
+        if config.results.save.is_some() {
+            writeln!(
+                std::io::stderr(),
+                "note: the runs of a sweep write no such file; `tare report RUN --save-result` does, for each"
+            )?;
+        }
         return sweep(&config, asked, &options, quiet);
     }
     let mut recorded = run::record(&config, &options)?;

@@ -202,6 +202,7 @@ pub fn plan(address: SocketAddr) -> Plan {
             threads: None,
             affinity: None,
             request_id_prefix: "t-".to_owned(),
+            keep_texts: false,
         },
         seed: 0,
         tls: None,

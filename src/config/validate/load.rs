@@ -69,6 +69,7 @@ pub fn load(file: &File, check: &mut Check<'_>) -> Load {
         ),
         affinity: affinity(given, check),
         request_id_prefix: prefix,
+        keep_texts: false,
     }
 }
 

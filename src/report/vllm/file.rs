@@ -105,6 +105,13 @@ fn arrays(bench: &Bench<'_>, detailed: bool, out: &mut Object) {
         out.set("start_times", of(|one| json!(one.joined.client.started_unix_ns.0 as f64 / 1e9)));
     }
     out.set("queue_times", of(|one| json!(one.queue_s)));
+    let kept = bench.report.manifest.config.pointer("/load/keep_texts") == Some(&json!(true));
+    if detailed && kept {
+        out.set(
+            "generated_texts",
+            of(|one| json!(one.joined.client.generated_text.as_deref().unwrap_or(""))),
+        );
+    }
     if detailed {
         out.set("errors", of(|one| json!(error(one))));
         out.set("server_queue_times", of(|one| json!(one.joined.server_queue_s)));

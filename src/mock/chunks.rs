@@ -315,7 +315,7 @@ fn push_label(out: &mut Vec<u8>, label: &Label, object: &str) {
 }
 
 /// Wraps a payload in the framing of a chunked body.
-pub pub(super) fn http_chunk(payload: &[u8], out: &mut Vec<u8>) {
+pub fn http_chunk(payload: &[u8], out: &mut Vec<u8>) {
     push(out, format_args!("{:x}\r\n", payload.len()));
     out.extend_from_slice(payload);
     out.extend_from_slice(b"\r\n");

@@ -230,9 +230,9 @@ impl<'a> Exchange<'a> {
 
     async fn answer(&mut self, job: &Job, given_id: Option<&str>) -> Result<(), Unfinished> {
         let pose = self.shared.embedded.pose;
-        let ids = self.shared.with_ids(|ids| {
-            pose::ids(pose, ids, given_id).unwrap_or_else(|| ids.request(job.api, given_id))
-        });
+        let ids = self
+            .shared
+            .with_ids(|ids| pose::ids(pose, ids, given_id).unwrap_or_else(|| ids.request(job.api, given_id)));
         self.row.request_id.clone_from(&ids.response);
         self.row.engine_id.clone_from(&ids.internal);
         if self.shared.embedded.enable_log_requests {

@@ -63,7 +63,12 @@ impl Posed {
             if is_llama { llama_cpp::text(l, piece.text) } else { sglang::text(l, piece.text, piece.so_far) };
         event(&text, piece.tokens, !piece.text.is_empty(), told);
         if let Some(done) = piece.done {
-            event(&if is_llama { llama_cpp::ending(l, done) } else { sglang::ending(l, done) }, 0, false, told);
+            event(
+                &if is_llama { llama_cpp::ending(l, done) } else { sglang::ending(l, done) },
+                0,
+                false,
+                told,
+            );
         }
     }
 

@@ -38,9 +38,13 @@ pub use self::doctor::DoctorArgs;
 pub use self::explain::{ExplainArgs, SlowestBy};
 pub use self::foreign::{FOREIGN, Foreign};
 pub use self::prepare::PrepareArgs;
+<<<<<<< HEAD
 pub use self::results::{IdleArgs, ResultArgs, StyleName};
 pub use self::sampling::SamplingArgs;
 pub use self::serve::{ClockArgs, EngineArgs, LogFormatName, SaysArgs, ServeArgs};
+=======
+pub use self::serve::{ClockArgs, EngineArgs, LogFormatName, PoseName, SaysArgs, ServeArgs};
+>>>>>>> servers
 pub use self::shape::{ChangeName, ShapeArgs};
 pub use self::slo::SloArgs;
 pub use self::sweep::{SearchName, SweepArgs};
@@ -158,13 +162,13 @@ pub struct TargetArgs {
     /// The server's port, instead of --base-url [default with --host: 8000]
     #[arg(long, conflicts_with = "base_url")]
     pub port: Option<u16>,
-    /// The API: chat, text completions or responses [default: openai-chat, or what --endpoint says]
+    /// The API, and which server, where it names one [default: openai-chat, or what --endpoint says]
     #[arg(long, value_enum)]
     pub backend: Option<Backend>,
     /// Path of the API below the base URL [default: the API's own, such as /v1/chat/completions]
     #[arg(long, value_name = "PATH")]
     pub endpoint: Option<String>,
-    /// Whose metrics, log and spans to expect: vllm, sglang, tgi or llama_cpp [default: vllm]
+    /// Whose metrics, log and spans to expect: vllm, sglang, tgi, llama.cpp … [default: as recognised]
     #[arg(long, value_name = "NAME")]
     pub server: Option<String>,
     /// The model's name [default: the first that /v1/models lists]
@@ -459,6 +463,36 @@ pub enum Backend {
     // Responses
     #[value(name = "openai-responses")]
     OpenaiResponses,
+    // Text completions of SGLang
+    Sglang,
+    // Text completions of LMDeploy
+    Lmdeploy,
+    // Text completions of llama.cpp's server
+    #[value(name = "llama.cpp", alias = "llama-cpp")]
+    LlamaCpp,
+    // Chat completions of Text Generation Inference
+    Tgi,
+    // Chat completions of TensorRT-LLM's trtllm-serve
+    #[value(name = "tensorrt-llm", alias = "trtllm")]
+    TensorrtLlm,
+    // Chat completions of Ollama
+    Ollama,
+}
+
+impl Backend {
+    /// The server that it names, by its name in the table of servers; `None`: whichever it is.
+    pub fn server(self) -> Option<&'static str> {
+        match self {
+            Backend::OpenaiChat | Backend::Openai | Backend::OpenaiResponses => None,
+            Backend::Vllm => Some("vllm"),
+            Backend::Sglang => Some("sglang"),
+            Backend::Lmdeploy => Some("lmdeploy"),
+            Backend::LlamaCpp => Some("llama_cpp"),
+            Backend::Tgi => Some("tgi"),
+            Backend::TensorrtLlm => Some("tensorrt_llm"),
+            Backend::Ollama => Some("ollama"),
+        }
+    }
 }
 
 /// `--stamps`.

@@ -209,13 +209,13 @@ mod tests {
     #[test]
     fn a_real_servers_address_and_secrets_stay_out() {
         let given = config(
-            "--base-url https://gpu:8000 --insecure --header X-Team=planted --server sglang --model m --users 4 \
+            "--base-url https://planted-host:8000 --insecure --header X-Team=planted --server sglang --model m --users 4 \
              --ramp-s 20 --duration 100 --server-log vllm.log --otlp --source-address 10.1.2.3",
         );
         for shape in [own(&given, COMMON), of_streams(&given, 3, COMMON)] {
             let text = serde_json::to_string(&shape.config).unwrap();
             assert!(
-                !text.contains("gpu")
+                !text.contains("planted-host")
                     && !text.contains("10.1.2.3")
                     && !text.contains("Team")
                     && !text.contains("vllm.log"),

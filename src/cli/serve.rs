@@ -46,6 +46,9 @@ pub struct EngineArgs {
     /// The model's name [default: tare-mock]
     #[arg(long, value_name = "NAME", visible_alias = "served-model-name")]
     pub model: Option<String>,
+    /// The server to look like [default: vllm]
+    #[arg(long = "as", value_name = "SERVER", value_enum)]
+    pub pose: Option<PoseName>,
     /// Seed of step times and answer lengths [default: 0]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
@@ -58,6 +61,9 @@ pub struct EngineArgs {
     /// Tokens of prompt and answer together at most [default: 8192]
     #[arg(long, value_name = "N")]
     pub max_model_len: Option<u32>,
+    /// Blocks of KV memory, 16 tokens each; where they run out, requests are preempted [default: enough]
+    #[arg(long, value_name = "N", visible_alias = "num-gpu-blocks")]
+    pub num_gpu_blocks_override: Option<u64>,
     /// Cost of one prompt token, in microseconds [default: 60]
     #[arg(long, value_name = "US")]
     pub prefill_us_per_token: Option<f64>,
@@ -85,6 +91,18 @@ pub struct EngineArgs {
     /// Engines, over which requests are spread [default: 1]
     #[arg(long, value_name = "N")]
     pub data_parallel_size: Option<u16>,
+}
+
+/// `--as`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum PoseName {
+    // vLLM 0.32
+    Vllm,
+    // SGLang 0.5.23, by its sources
+    Sglang,
+    // llama.cpp's server, as one was seen
+    #[value(name = "llama.cpp", alias = "llama_cpp")]
+    LlamaCpp,
 }
 
 /// `--log-format`.
@@ -129,6 +147,9 @@ pub struct SaysArgs {
     /// Put each request's metrics into its answer (the default)
     #[arg(long, overrides_with = "no_enable_per_request_metrics")]
     pub enable_per_request_metrics: bool,
+    /// Tell in each answer's usage how many of its prompt's tokens were cached
+    #[arg(long)]
+    pub enable_prompt_tokens_details: bool,
     /// Put no metrics into answers
     #[arg(long)]
     pub no_enable_per_request_metrics: bool,

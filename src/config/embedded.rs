@@ -3,8 +3,8 @@
 
 use super::check::{Check, Limits, Origins};
 use super::file::{self, File};
-use super::{Embedded, LogFormat};
-use crate::cli::{LogFormatName, ServeArgs};
+use super::{Embedded, LogFormat, Pose};
+use crate::cli::{LogFormatName, PoseName, ServeArgs};
 use crate::error::Failure;
 
 /// The file's section `embedded`. It serves the model that the run asks for, unless told otherwise.
@@ -21,10 +21,16 @@ pub fn from_flags(flags: &ServeArgs) -> Result<Embedded, Failure> {
     let switch = |on: bool, off: bool| if off { Some(false) } else { on.then_some(true) };
     let given = file::Embedded {
         model: engine.model.clone(),
+        pose: engine.pose.map(|name| match name {
+            PoseName::Vllm => Pose::Vllm,
+            PoseName::Sglang => Pose::Sglang,
+            PoseName::LlamaCpp => Pose::LlamaCpp,
+        }),
         seed: engine.seed,
         max_num_seqs: engine.max_num_seqs,
         max_num_batched_tokens: engine.max_num_batched_tokens,
         max_model_len: engine.max_model_len,
+        num_gpu_blocks_override: engine.num_gpu_blocks_override,
         prefill_us_per_token: engine.prefill_us_per_token,
         decode_base_ms: engine.decode_base_ms,
         decode_per_seq_ms: engine.decode_per_seq_ms,
@@ -43,6 +49,7 @@ pub fn from_flags(flags: &ServeArgs) -> Result<Embedded, Failure> {
             says.enable_per_request_metrics,
             says.no_enable_per_request_metrics,
         ),
+        enable_prompt_tokens_details: Some(says.enable_prompt_tokens_details),
         log_format: says.log_format.map(|name| match name {
             LogFormatName::Default => LogFormat::Default,
             LogFormatName::Us => LogFormat::Us,
@@ -72,10 +79,12 @@ pub fn from_flags(flags: &ServeArgs) -> Result<Embedded, Failure> {
 pub fn to_flags(embedded: &Embedded) -> Vec<String> {
     let Embedded {
         model,
+        pose,
         seed,
         max_num_seqs,
         max_num_batched_tokens,
         max_model_len,
+        num_gpu_blocks_override,
         prefill_us_per_token,
         decode_base_ms,
         decode_per_seq_ms,
@@ -91,6 +100,7 @@ pub fn to_flags(embedded: &Embedded) -> Vec<String> {
         enable_log_deltas,
         enable_logging_iteration_details,
         enable_per_request_metrics,
+        enable_prompt_tokens_details,
         log_format,
         stat_log: _,
         spans: _,
@@ -103,6 +113,7 @@ pub fn to_flags(embedded: &Embedded) -> Vec<String> {
     let no = |on: bool| if on { "--" } else { "--no-" };
     let mut flags = vec![
         format!("--model={model}"),
+        format!("--as={}", pose.as_str()),
         format!("--seed={seed}"),
         format!("--max-num-seqs={max_num_seqs}"),
         format!("--max-num-batched-tokens={max_num_batched_tokens}"),
@@ -127,7 +138,9 @@ pub fn to_flags(embedded: &Embedded) -> Vec<String> {
         flags.push(format!("--clock-step-ms={clock_step_ms}"));
         flags.push(format!("--clock-step-at-s={at_s}"));
     }
+    flags.extend(num_gpu_blocks_override.map(|blocks| format!("--num-gpu-blocks-override={blocks}")));
     let switches = [
+        (*enable_prompt_tokens_details, "--enable-prompt-tokens-details"),
         (*enable_log_outputs, "--enable-log-outputs"),
         (!*enable_log_deltas, "--no-enable-log-deltas"),
         (*enable_logging_iteration_details, "--enable-logging-iteration-details"),
@@ -143,6 +156,7 @@ const FLAGS: &[(&str, &str)] = &[
     ("embedded.max_num_seqs", "--max-num-seqs"),
     ("embedded.max_num_batched_tokens", "--max-num-batched-tokens"),
     ("embedded.max_model_len", "--max-model-len"),
+    ("embedded.num_gpu_blocks_override", "--num-gpu-blocks-override"),
     ("embedded.prefill_us_per_token", "--prefill-us-per-token"),
     ("embedded.decode_base_ms", "--decode-base-ms"),
     ("embedded.decode_per_seq_ms", "--decode-per-seq-ms"),
@@ -174,6 +188,7 @@ fn resolve(given: file::Embedded, check: &mut Check<'_>) -> Embedded {
         );
     }
     let step_at_s = step_at_s(&given, check);
+    let num_gpu_blocks_override = blocks(&given, check);
     let enable_log_requests = given.enable_log_requests.unwrap_or(usual.enable_log_requests);
     let enable_log_outputs = given.enable_log_outputs.unwrap_or(usual.enable_log_outputs);
     if enable_log_outputs && !enable_log_requests {
@@ -189,6 +204,7 @@ fn resolve(given: file::Embedded, check: &mut Check<'_>) -> Embedded {
     let count = 1..=1_000_000;
     Embedded {
         model: given.model.unwrap_or(usual.model),
+        pose: given.pose.unwrap_or_default(),
         seed: given.seed.unwrap_or(usual.seed),
         max_num_seqs: check.whole(
             "embedded.max_num_seqs",
@@ -208,6 +224,7 @@ fn resolve(given: file::Embedded, check: &mut Check<'_>) -> Embedded {
             usual.max_model_len,
             1..=100_000_000,
         ),
+        num_gpu_blocks_override,
         prefill_us_per_token: check.real(
             "embedded.prefill_us_per_token",
             given.prefill_us_per_token,
@@ -267,6 +284,9 @@ fn resolve(given: file::Embedded, check: &mut Check<'_>) -> Embedded {
         enable_per_request_metrics: given
             .enable_per_request_metrics
             .unwrap_or(usual.enable_per_request_metrics),
+        enable_prompt_tokens_details: given
+            .enable_prompt_tokens_details
+            .unwrap_or(usual.enable_prompt_tokens_details),
         log_format: given.log_format.unwrap_or(usual.log_format),
         stat_log: given.stat_log.unwrap_or(usual.stat_log),
         spans: given.spans.unwrap_or(usual.spans),
@@ -291,6 +311,20 @@ fn resolve(given: file::Embedded, check: &mut Check<'_>) -> Embedded {
         clock_step_at_s: step_at_s,
         faults,
     }
+}
+
+/// Enough for one full context, or a request could never be computed; vLLM does not start with fewer.
+fn blocks(given: &file::Embedded, check: &mut Check<'_>) -> Option<u64> {
+    const TOKENS: u64 = 16;
+    let longest = u64::from(given.max_model_len.unwrap_or(Embedded::default().max_model_len));
+    let blocks = given.num_gpu_blocks_override?;
+    let least = longest.div_ceil(TOKENS);
+    if blocks < least {
+        let message = format!("expected at least {least} blocks of {TOKENS} tokens, found {blocks}");
+        let hint = format!("a request may have {longest} tokens (`max_model_len`), which must find room");
+        check.problem("embedded.num_gpu_blocks_override", message, hint);
+    }
+    Some(blocks)
 }
 
 /// A step has a length and a moment, or there is none.

@@ -14,8 +14,11 @@ use serde::{Deserialize, Serialize};
 
 pub use self::workload::{Columns, MultiTurn, MultiTurnChoice, PrefixRepetition, Sonnet};
 use super::law::Law;
+pub use self::workload::{Columns, MultiTurn, MultiTurnChoice, PrefixRepetition, Sonnet};
+use super::law::Law;
 use super::sweep::Sweep;
 use super::{Change, Connections, LogFormat, Stamps};
+pub use crate::record::DatasetName;
 pub use crate::record::DatasetName;
 use crate::record::Endpoint;
 use crate::record::audit::Warmth;
@@ -73,10 +76,13 @@ pub struct Target {
 #[serde(default, deny_unknown_fields)]
 pub struct Embedded {
     pub model: Option<String>,
+    #[serde(rename = "as")]
+    pub pose: Option<Pose>,
     pub seed: Option<u64>,
     pub max_num_seqs: Option<u32>,
     pub max_num_batched_tokens: Option<u32>,
     pub max_model_len: Option<u32>,
+    pub num_gpu_blocks_override: Option<u64>,
     pub prefill_us_per_token: Option<f64>,
     pub decode_base_ms: Option<f64>,
     pub decode_per_seq_ms: Option<f64>,
@@ -92,6 +98,7 @@ pub struct Embedded {
     pub enable_log_deltas: Option<bool>,
     pub enable_logging_iteration_details: Option<bool>,
     pub enable_per_request_metrics: Option<bool>,
+    pub enable_prompt_tokens_details: Option<bool>,
     pub log_format: Option<LogFormat>,
     pub stat_log: Option<bool>,
     pub spans: Option<bool>,

@@ -167,6 +167,37 @@ pub struct Target {
     pub embedded: Embedded,
 }
 
+/// As which server the embedded one poses.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+pub enum Pose {
+    #[default]
+    #[serde(rename = "vllm")]
+    Vllm,
+    #[serde(rename = "sglang")]
+    Sglang,
+    #[serde(rename = "llama.cpp", alias = "llama_cpp")]
+    LlamaCpp,
+}
+
+impl Pose {
+    /// Its name in the table `SERVERS`.
+    pub fn server(self) -> &'static str {
+        match self {
+            Pose::Vllm => "vllm",
+            Pose::Sglang => "sglang",
+            Pose::LlamaCpp => "llama_cpp",
+        }
+    }
+
+    /// The word for it on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Pose::LlamaCpp => "llama.cpp",
+            other => other.server(),
+        }
+    }
+}
+
 /// The shape of the embedded server's log lines.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -200,12 +231,16 @@ impl LogFormat {
 #[serde(default)]
 pub struct Embedded {
     pub model: String,
+    #[serde(default, rename = "as")]
+    pub pose: Pose,
     pub seed: u64,
     /// Requests decoded together at most.
     pub max_num_seqs: u32,
     /// Tokens one engine step may process, prefill and decode together.
     pub max_num_batched_tokens: u32,
     pub max_model_len: u32,
+    /// Blocks of KV memory, 16 tokens each; `None`: as many as can be needed, so that nothing is preempted.
+    pub num_gpu_blocks_override: Option<u64>,
     /// Cost of one prompt token, microseconds.
     pub prefill_us_per_token: f64,
     /// A decode step's fixed cost, and what each running request adds, milliseconds.
@@ -229,6 +264,8 @@ pub struct Embedded {
     pub enable_log_deltas: bool,
     pub enable_logging_iteration_details: bool,
     pub enable_per_request_metrics: bool,
+    /// Tell in `usage` how many of the prompt's tokens were cached.
+    pub enable_prompt_tokens_details: bool,
     pub log_format: LogFormat,
     /// Write what the stat-logger plugin writes, into the run folder.
     pub stat_log: bool,
@@ -249,10 +286,12 @@ impl Default for Embedded {
     fn default() -> Self {
         Self {
             model: "tare-mock".to_owned(),
+            pose: Pose::Vllm,
             seed: 0,
             max_num_seqs: 256,
             max_num_batched_tokens: 2048,
             max_model_len: 8192,
+            num_gpu_blocks_override: None,
             prefill_us_per_token: 60.0,
             decode_base_ms: 8.0,
             decode_per_seq_ms: 0.15,
@@ -268,6 +307,7 @@ impl Default for Embedded {
             enable_log_deltas: true,
             enable_logging_iteration_details: false,
             enable_per_request_metrics: true,
+            enable_prompt_tokens_details: false,
             log_format: LogFormat::Default,
             stat_log: false,
             spans: true,

@@ -38,6 +38,10 @@ fn target(flags: &cli::TargetArgs, file: &mut File, origins: &mut Origins) {
         origins.set("target.base_url", flag, Some(url), &mut into.base_url);
     }
     origins.set("target.path", "--endpoint", flags.endpoint.clone(), &mut into.path);
+    // `--backend vllm` is what users of `vllm bench serve` write before any server's URL.
+    let by_backend =
+        flags.backend.filter(|backend| *backend != cli::Backend::Vllm).and_then(cli::Backend::server);
+    origins.set("target.server", "--backend", by_backend.map(str::to_owned), &mut into.server);
     origins.set("target.server", "--server", flags.server.clone(), &mut into.server);
     origins.set("target.model", "--model", flags.model.clone(), &mut into.model);
     origins.set("target.model", "--served-model-name", flags.served_model_name.clone(), &mut into.model);

@@ -337,8 +337,8 @@ fn a_target_that_cannot_be_is_refused() {
     hint: --request-id-prefix sets how the ids begin
     ");
     insta::assert_snapshot!(refused("target: {server: vlm}\nload: {users: 1}", ""), @r"
-    error: a.yaml: `target.server`: expected `vllm`, `sglang`, `tgi`, `llama_cpp`, found `vlm`
-    hint: it says whose metrics and logs to expect
+    error: a.yaml: `target.server`: expected `vllm`, `sglang`, `tgi`, `tensorrt_llm`, `llama_cpp`, `lmdeploy`, `ollama`, found `vlm`
+    hint: it says whose metrics and logs to expect; left out, the server is recognised
     ");
     insta::assert_snapshot!(refused(MINIMAL, "--server-log vllm.log --server-metrics http://a/metrics"), @r"
     error: `--server-metrics`: the embedded server's metrics are found without a URL
@@ -576,7 +576,7 @@ fn every_key_is_known_to_the_hints() {
     insta::assert_snapshot!(list.join("\n"), @r"
     : name seed label metadata target embedded workload load observe hops audit output overwrite calibrate
     target: base_url server endpoint path model headers api_key_env ca_cert insecure ready_timeout_s
-    embedded: model seed max_num_seqs max_num_batched_tokens max_model_len prefill_us_per_token decode_base_ms decode_per_seq_ms jitter frontend_ms frontend_us_per_token mean_output_tokens api_server_count log_stats_interval_s data_parallel_size enable_log_requests enable_log_outputs enable_log_deltas enable_logging_iteration_details enable_per_request_metrics log_format stat_log spans clock_offset_ms clock_drift_ppm clock_step_ms clock_step_at_s faults
+    embedded: model as seed max_num_seqs max_num_batched_tokens max_model_len num_gpu_blocks_override prefill_us_per_token decode_base_ms decode_per_seq_ms jitter frontend_ms frontend_us_per_token mean_output_tokens api_server_count log_stats_interval_s data_parallel_size enable_log_requests enable_log_outputs enable_log_deltas enable_logging_iteration_details enable_per_request_metrics enable_prompt_tokens_details log_format stat_log spans clock_offset_ms clock_drift_ppm clock_step_ms clock_step_at_s faults
     workload: dataset path samples random_input_len random_output_len range_ratio trace_start_s trace_end_s timed_trace max_tokens temperature top_p ignore_eos stream extra_body
     load: users ramp_s ramp_down_s request_rate arrival burstiness ramp_up_strategy ramp_up_start_rps ramp_up_end_rps stages self_timed trace_speed requests duration_s grace_period_s timeout_s connect_timeout_s warmups max_concurrency stamps connections source_addresses threads affinity request_id_prefix
     observe: metrics scrape_interval_s server_log stat_log otlp span_wait_s clock_bound_s

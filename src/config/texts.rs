@@ -130,8 +130,14 @@ fn sampling(flags: &cli::SamplingArgs, file: &mut File, check: &mut Check<'_>) {
 fn endpoint(flags: &cli::TargetArgs, file: &mut File, check: &mut Check<'_>) {
     let by_path = flags.endpoint.as_deref().and_then(Endpoint::of_path);
     let by_backend = flags.backend.map(|backend| match backend {
-        cli::Backend::OpenaiChat => Endpoint::Chat,
-        cli::Backend::Openai | cli::Backend::Vllm => Endpoint::Completions,
+        cli::Backend::OpenaiChat | cli::Backend::Tgi | cli::Backend::TensorrtLlm | cli::Backend::Ollama => {
+            Endpoint::Chat
+        }
+        cli::Backend::Openai
+        | cli::Backend::Vllm
+        | cli::Backend::Sglang
+        | cli::Backend::Lmdeploy
+        | cli::Backend::LlamaCpp => Endpoint::Completions,
         cli::Backend::OpenaiResponses => Endpoint::Responses,
     });
     if let Some(endpoint) = by_backend.or(by_path) {

@@ -44,6 +44,7 @@ pub fn join(scrapes: &[ScrapeRow], server: &Server) -> (Aggregate, Option<Window
     aggregate.histograms = histograms(&before, &after, &delta);
     aggregate.prompt_tokens = delta.prompt_tokens;
     aggregate.generation_tokens = delta.generation_tokens;
+    aggregate.decode_seconds = delta.decode_seconds.zip(after.decode_seconds);
     aggregate.finished = delta.finished;
     aggregate.in_flight_before = in_engine(&before);
     aggregate.in_flight_after = in_engine(&after);

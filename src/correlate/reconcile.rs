@@ -32,6 +32,7 @@ pub fn checks(
     out.extend(zone(join));
     out.push(statuses(join));
     out.extend(reconcile_spans::checks(join, spans, aggregate, window));
+    out.extend(decode_seconds(rows, aggregate));
     out.extend(agreement::checks(join));
     out
 }
@@ -258,6 +259,23 @@ fn zone(join: &RequestJoin<'_>) -> Option<Check> {
         minutes % 60
     );
     Some(check("the log is of this time zone", None, None, Verdict::Differ, detail))
+}
+
+/// What the answers told of their decoding against the server's counter of it, where it has one. Counters
+/// of llama.cpp are printed with six digits: each reading may be off by half of the last.
+fn decode_seconds(rows: &[JoinedRow], aggregate: &Aggregate) -> Option<Check> {
+    let name = "in-band: sum of decode times";
+    let (counted, reading) = usable(aggregate)?.decode_seconds?;
+    let told: Vec<f64> = rows.iter().filter_map(|r| r.client.in_band_decode_s).collect();
+    let sum: f64 = told.iter().sum();
+    let unknown = rows.iter().filter(|r| r.client.in_band_decode_s.is_none()).count();
+    if unknown > 0 {
+        let detail = format!("{unknown} requests do not tell");
+        return Some(check(name, Some(sum), Some(counted), Verdict::NotAvailable, detail));
+    }
+    let grain = reading.abs() * 1e-5 + told.len() as f64 * 1e-6;
+    let detail = format!("{} requests; the counter is good to {}", told.len(), crate::units::seconds(grain));
+    Some(check(name, Some(sum), Some(counted), agree_if((sum - counted).abs() <= grain), detail))
 }
 
 /// The client's HTTP statuses against the access lines of its connections.

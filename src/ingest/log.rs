@@ -157,7 +157,10 @@ impl LogReader {
         }
         let sign = match &parsed.event {
             Event::Serving { url } => Some(Sign::Serving((*url).to_owned())),
-            _ if text.contains("Application startup complete") => Some(Sign::Started),
+            // llama.cpp says so when it begins to wait for tasks.
+            _ if ["Application startup complete", "all slots are idle"].iter().any(|s| text.contains(s)) => {
+                Some(Sign::Started)
+            }
             _ => None,
         };
         let time = parsed.time.and_then(|time| self.stamp(time, read, freshness));

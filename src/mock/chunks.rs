@@ -4,6 +4,8 @@
 
 use std::io::Write as _;
 
+use crate::config::Pose;
+
 use super::body::{Api, Job};
 use super::parts::{Part, Said};
 use super::registry::Finished;
@@ -24,6 +26,8 @@ pub struct Chunks {
     call_id: String,
     named: bool,
     prompt_tokens: u32,
+    /// Tell cached tokens in the closing usage.
+    details: bool,
     fingerprint: String,
     payload: Vec<u8>,
 }
@@ -35,6 +39,10 @@ pub struct Label<'a> {
     pub created_s: i64,
     pub model: &'a str,
     pub fingerprint: &'a str,
+    /// Usage tells cached tokens.
+    pub details: bool,
+    /// As which server it is told.
+    pub pose: Pose,
 }
 
 /// The model, its context length and its ids, as `system_fingerprint` shows them.
@@ -57,6 +65,7 @@ impl Chunks {
             call_id: call_id(label.response_id),
             named: false,
             prompt_tokens: job.prompt.len() as u32,
+            details: label.details,
             fingerprint: label.fingerprint.to_owned(),
             payload: Vec::with_capacity(512),
         }
@@ -137,21 +146,29 @@ impl Chunks {
     }
 
     /// The usage event before the end, if it was asked for; with metrics when the server gives them.
-    pub fn usage(&mut self, tokens: u32, in_band: Option<&Finished>, out: &mut Vec<u8>) {
+    pub fn usage(&mut self, done: &Finished, in_band: bool, out: &mut Vec<u8>) {
         if !self.include_usage {
             return;
         }
         self.begin();
+        let tokens = done.output_tokens;
         let (prompt, total) = (self.prompt_tokens, self.prompt_tokens + tokens);
         let details = if self.reasons { REASONED } else { "" };
+        // vLLM leaves a zero out.
+        let cached = match done.cached_tokens {
+            cached @ 1.. if self.details => {
+                format!(",\"prompt_tokens_details\":{{\"cached_tokens\":{cached}}}")
+            }
+            _ => String::new(),
+        };
         push(
             &mut self.payload,
             format_args!(
-                "],\"usage\":{{\"prompt_tokens\":{prompt},\"total_tokens\":{total},\"completion_tokens\":{tokens}{details}}}"
+                "],\"usage\":{{\"prompt_tokens\":{prompt},\"total_tokens\":{total},\"completion_tokens\":{tokens}{cached}{details}}}"
             ),
         );
         self.push_fingerprint();
-        if let Some(done) = in_band {
+        if in_band {
             self.payload.extend_from_slice(b",\"metrics\":");
             push_metrics(&mut self.payload, done, false);
         }
@@ -262,12 +279,16 @@ pub fn whole(job: &Job, label: &Label, said: &Said, done: &Finished, in_band: bo
     out.extend_from_slice(if chat { b"" } else { b",\"prompt_logprobs\":null,\"prompt_token_ids\":null" });
     let (prompt, output) = (done.prompt_tokens, done.output_tokens);
     let total = prompt + output;
+    let cached = match done.cached_tokens {
+        cached @ 1.. if label.details => format!("{{\"cached_tokens\":{cached}}}"),
+        _ => "null".to_owned(),
+    };
     push(
         &mut out,
         format_args!(
             ",\"routed_experts\":null}}],\"service_tier\":null,\"system_fingerprint\":\"{}\",\
              \"usage\":{{\"prompt_tokens\":{prompt},\"total_tokens\":{total},\"completion_tokens\":{output},\
-             \"prompt_tokens_details\":null,\"completion_tokens_details\":null}}",
+             \"prompt_tokens_details\":{cached},\"completion_tokens_details\":null}}",
             label.fingerprint
         ),
     );

@@ -93,6 +93,7 @@ async fn refuse(shared: &Shared, client: &Client, wire: &mut Wire, what: &'stati
         allow: None,
         close: true,
         date: shared.clock.date(),
+        pose: shared.embedded.pose,
     };
     let mut bytes = head.bytes();
     bytes.extend_from_slice(what.as_bytes());
@@ -123,6 +124,7 @@ async fn send(reply: &Reply, shared: &Shared, wire: &mut Wire, head: &Head) -> s
         allow: reply.allow,
         close: head.close,
         date: shared.clock.date(),
+        pose: shared.embedded.pose,
     };
     wire.write(&response.bytes()).await?;
     if head.method != "HEAD" {

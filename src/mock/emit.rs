@@ -33,6 +33,7 @@ impl Exchange<'_> {
             allow: None,
             close: self.head.close,
             date: self.shared.clock.date(),
+            pose: self.shared.embedded.pose,
         };
         self.row.head_unix_ns = Some(self.wire.write(&response.bytes()).await?);
         Ok(())

@@ -7,6 +7,7 @@ use crate::config::Embedded;
 use super::body::{self, Api};
 use super::exchange::{check_model, front_end};
 use super::head::Head;
+use super::pose;
 use super::reject::Reject;
 use super::script::MetricsPage;
 use super::server::Shared;
@@ -41,6 +42,9 @@ pub fn handler(path: &str) -> Option<&'static str> {
 
 /// Answers everything that is not for the engine.
 pub async fn reply(shared: &Shared, head: &Head, body: &[u8]) -> Reply {
+    if let Some(reply) = pose::reply(shared, &head.method, head.path()) {
+        return reply;
+    }
     match (head.method.as_str(), head.path()) {
         ("POST", "/tokenize") => {
             front_end(shared, 0, 0).await;
@@ -169,9 +173,11 @@ fn metrics(shared: &Shared) -> Reply {
             let limits = engine::limits(&shared.embedded);
             let Embedded { model, api_server_count, .. } = &shared.embedded;
             let merged = *api_server_count > 1;
-            let page = shared
-                .front
-                .with_metrics(|engines, http| families::page(engines, http, model, &limits, merged));
+            let pose = shared.embedded.pose;
+            let page = shared.front.with_metrics(|engines, http| {
+                pose::page(pose, &engines, model)
+                    .unwrap_or_else(|| families::page(engines, http, model, &limits, merged))
+            });
             Reply { status: 200, content_type: exposition::CONTENT_TYPE, body: page.into_bytes(), allow: None }
         }
     }

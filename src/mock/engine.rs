@@ -61,6 +61,7 @@ pub fn limits(embedded: &Embedded) -> Limits {
         max_num_seqs: embedded.max_num_seqs,
         max_num_batched_tokens: embedded.max_num_batched_tokens,
         max_model_len: embedded.max_model_len,
+        num_gpu_blocks: embedded.num_gpu_blocks_override,
     }
 }
 

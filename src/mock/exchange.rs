@@ -9,6 +9,7 @@ use rand_chacha::rand_core::SeedableRng;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::clock::UnixNs;
+use crate::config::Pose;
 
 use super::answer::Answer;
 use super::body::{self, Api, Body, Job};
@@ -19,6 +20,7 @@ use super::front::{Delta, Submission};
 use super::head::Head;
 use super::ids::RequestIds;
 use super::parts::Parts;
+use super::pose;
 use super::reject::Reject;
 use super::schedule::Request;
 use super::script::Faults;
@@ -78,6 +80,8 @@ pub async fn front_end(shared: &Shared, tokens: usize, n: u64) {
 pub fn check_model(shared: &Shared, model: Option<&str>) -> Result<(), Reject> {
     let served = shared.embedded.model.as_str();
     match model {
+        // The others serve what they have, whatever it is called.
+        _ if shared.embedded.pose != Pose::Vllm => Ok(()),
         Some(asked) if asked != served => Err(Reject::unknown_model(asked, served)),
         _ => Ok(()),
     }
@@ -135,7 +139,8 @@ impl<'a> Exchange<'a> {
         };
         let (outcome, reusable) = match result {
             Ok(()) if self.row.status >= 400 => (Outcome::Rejected, true),
-            Ok(()) => (Outcome::Complete, true),
+            // llama.cpp closes the connection after a streamed answer.
+            Ok(()) => (Outcome::Complete, !(self.row.stream && self.shared.embedded.pose == Pose::LlamaCpp)),
             Err(Unfinished::ClientLeft) => (Outcome::Aborted, false),
             Err(Unfinished::Cut { reusable }) => (Outcome::Cut, reusable),
             Err(Unfinished::Stopped) => (Outcome::Stopped, false),
@@ -186,7 +191,10 @@ impl<'a> Exchange<'a> {
         self.refuse_options(&body)?;
         // The responses API does not look at the header.
         let in_head = self.head.x_request_id.clone().filter(|_| api != Api::Responses);
-        let given_id = in_head.or_else(|| body.request_id.clone());
+        let given_id = match self.shared.embedded.pose {
+            Pose::Vllm => in_head.or_else(|| body.request_id.clone()),
+            _ => body.rid.clone(),
+        };
         let mut job = body.job(api, self.shared.embedded.max_model_len)?;
         if self.faults.no_usage && job.include_usage {
             self.applied("no_usage");
@@ -221,7 +229,10 @@ impl<'a> Exchange<'a> {
     }
 
     async fn answer(&mut self, job: &Job, given_id: Option<&str>) -> Result<(), Unfinished> {
-        let ids = self.shared.with_ids(|ids| ids.request(job.api, given_id));
+        let pose = self.shared.embedded.pose;
+        let ids = self
+            .shared
+            .with_ids(|ids| pose::ids(pose, ids, given_id).unwrap_or_else(|| ids.request(job.api, given_id)));
         self.row.request_id.clone_from(&ids.response);
         self.row.engine_id.clone_from(&ids.internal);
         if self.shared.embedded.enable_log_requests {
@@ -231,6 +242,9 @@ impl<'a> Exchange<'a> {
                 job.params.repr()
             );
             self.log_line("Received", "request_logger.py:65", &line);
+            if pose == Pose::Sglang && !self.row.lost_lines.iter().any(|line| line == "Received") {
+                self.client.log.request_received(&ids.external);
+            }
         }
         if job.stream {
             self.send_head(200, "text/event-stream; charset=utf-8", None).await?;
@@ -241,6 +255,8 @@ impl<'a> Exchange<'a> {
             created_s: shared.clock.now().0 / 1_000_000_000,
             model: &shared.embedded.model,
             fingerprint: &shared.fingerprint,
+            pose: shared.embedded.pose,
+            details: shared.embedded.enable_prompt_tokens_details,
         };
         let (answer, mut deltas) = self.submit(job, &ids);
         let result = if job.stream {

@@ -115,7 +115,9 @@ impl Engines<'_> {
             "Multi-modal cache hits, in terms of number of cached items.",
             |_| 0,
         );
-        self.counter(page, "num_preemptions", "Cumulative number of preemption from the engine.", |_| 0);
+        self.counter(page, "num_preemptions", "Cumulative number of preemption from the engine.", |r| {
+            r.preemptions
+        });
     }
 
     fn tokens(&self, page: &mut Page) {

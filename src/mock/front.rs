@@ -10,10 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::clock::{Anchor, UnixNs, monotonic_ns};
+use crate::config::Pose;
 
 use super::engine::{Command, Step};
 use super::http_metrics::{Http, HttpExchange};
 use super::log::Log;
+use super::pose::sglang::{self, Moments};
 use super::registry::{Finished, Registry};
 use super::schedule::{Admission, FinishReason, Output, Request};
 use super::server_clock::ServerClock;
@@ -38,6 +40,9 @@ pub struct Told {
     pub stat_log: Option<StatLog>,
     /// Where every step is logged.
     pub iterations: Option<Log>,
+    /// Where other servers than vLLM log finished requests, and which one it is.
+    pub finished: Option<Log>,
+    pub pose: Pose,
 }
 
 /// A request on its way to the engine.
@@ -248,17 +253,37 @@ impl Front {
     }
 
     fn tell_finished(&self, request: &Live, said: UnixNs, done: &Finished) {
-        if let Some(stat_log) = &self.told.stat_log {
-            stat_log.record(request.engine, &request.submission.external_id, said, done);
+        let Submission { external_id, arrival, .. } = &request.submission;
+        if self.told.pose != Pose::Vllm {
+            self.tell_as_posed(request, external_id, *arrival, done);
+        } else if let Some(stat_log) = &self.told.stat_log {
+            stat_log.record(request.engine, external_id, said, done);
         }
         let (Some(spans), Some(plan), Some(progress)) =
             (&self.told.spans, &request.submission.span, request.progress)
         else {
             return;
         };
-        let Submission { external_id, arrival, .. } = &request.submission;
         let end = self.clock.now();
         spans.export(request_span(plan, external_id, *arrival, end, progress.first.ttft_s, done));
+    }
+
+    /// What another server writes down of a finished request.
+    fn tell_as_posed(&self, request: &Live, id: &str, arrival: UnixNs, done: &Finished) {
+        let Some(progress) = request.progress else { return };
+        let says = |at: Anchor| self.clock.says(at.wall_unix_ns);
+        let at = Moments {
+            received: arrival,
+            scheduled: says(progress.first.admission.scheduled),
+            prefilled: says(progress.first_step),
+            ttft_s: progress.first.ttft_s,
+        };
+        if let Some(log) = &self.told.finished {
+            log.request_finished(request.submission.request.id, id, &at, done);
+        }
+        if let Some(stat_log) = self.told.stat_log.as_ref().filter(|_| self.told.pose == Pose::Sglang) {
+            stat_log.raw(sglang::record(id, &at, done).into_bytes());
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -328,20 +353,30 @@ impl Live {
             // The scheduler gives the admission with the first token, always.
             (None, None) => {}
         }
-        let done = output.finish.zip(self.progress).map(|(reason, p)| self.finished(reason, &p, said));
+        let done = output
+            .finish
+            .zip(self.progress)
+            .map(|(reason, p)| self.finished(reason, output.preemptions, &p, said));
         if let Some(done) = &done {
             registry.finished(done);
         }
         Token { output: now, step, first: new, done }
     }
 
-    fn finished(&self, reason: FinishReason, progress: &Progress, said: UnixNs) -> Finished {
+    fn finished(
+        &self,
+        reason: FinishReason,
+        preemptions: u32,
+        progress: &Progress,
+        said: UnixNs,
+    ) -> Finished {
         let Admission { queued, scheduled, cached_tokens } = progress.first.admission;
         let request = &self.submission.request;
         Finished {
             reason,
             prompt_tokens: request.prompt_tokens,
             cached_tokens,
+            preemptions,
             output_tokens: self.tokens,
             max_tokens: request.max_tokens,
             e2e_s: said.seconds_since(self.submission.arrival),

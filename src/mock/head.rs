@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 
+use crate::config::Pose;
+
 /// What matters of a request's head.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Head {
@@ -91,11 +93,15 @@ pub struct ResponseHead<'a> {
     pub allow: Option<&'a str>,
     pub close: bool,
     pub date: DateTime<Utc>,
+    pub pose: Pose,
 }
 
 impl ResponseHead<'_> {
     /// The bytes, in the order in which uvicorn and the middlewares add headers.
     pub fn bytes(&self) -> Vec<u8> {
+        if self.pose == Pose::LlamaCpp {
+            return self.of_llama_cpp();
+        }
         let date = self.date.format("%a, %d %b %Y %H:%M:%S GMT");
         let reason = reason(self.status);
         let mut text = format!("HTTP/1.1 {} {reason}\r\ndate: {date}\r\nserver: uvicorn\r\n", self.status);
@@ -119,6 +125,35 @@ impl ResponseHead<'_> {
             text.push_str("transfer-encoding: chunked\r\n");
         }
         text.push_str("\r\n");
+        text.into_bytes()
+    }
+}
+
+impl ResponseHead<'_> {
+    /// As the library under llama.cpp's server writes it.
+    fn of_llama_cpp(&self) -> Vec<u8> {
+        let mut text = format!(
+            "HTTP/1.1 {} {}\r\nServer: llama.cpp\r\nAccess-Control-Allow-Origin: \r\n",
+            self.status,
+            reason(self.status)
+        );
+        let kind = if self.content_length.is_some() { self.content_type } else { "text/event-stream" };
+        match self.content_length {
+            Some(length) => {
+                let _ = write!(text, "Content-Type: {kind}\r\nContent-Length: {length}\r\n");
+            }
+            None => {
+                let _ = write!(
+                    text,
+                    "X-Accel-Buffering: no\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n"
+                );
+            }
+        }
+        text.push_str(if self.close {
+            "Connection: close\r\n\r\n"
+        } else {
+            "Keep-Alive: timeout=5, max=100\r\n\r\n"
+        });
         text.into_bytes()
     }
 }

@@ -7,9 +7,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use crate::config::LogFormat;
+use crate::clock::monotonic_ns;
+use crate::config::{LogFormat, Pose};
 
 use super::log_line::{self, Record, Writer};
+use super::pose::llama_cpp;
+use super::pose::sglang::{self, Moments};
+use super::registry::Finished;
 use super::server_clock::ServerClock;
 
 /// A handle to the log; the writing thread ends when the last handle is gone.
@@ -20,6 +24,9 @@ pub struct Log {
     pid: u32,
     format: LogFormat,
     clock: ServerClock,
+    /// As which server it writes: lines that are vLLM's alone are left out by others.
+    pose: Pose,
+    started_ns: i64,
 }
 
 impl Log {
@@ -33,7 +40,21 @@ impl Log {
         let thread = std::thread::Builder::new()
             .name("mock-log".to_owned())
             .spawn(move || write_lines(&receiver, writer))?;
-        Ok((Self { lines, process: "APIServer".into(), pid: std::process::id(), format, clock }, thread))
+        let log = Self {
+            lines,
+            process: "APIServer".into(),
+            pid: std::process::id(),
+            format,
+            clock,
+            pose: Pose::Vllm,
+            started_ns: monotonic_ns(),
+        };
+        Ok((log, thread))
+    }
+
+    /// The same log as another server writes it.
+    pub fn posing(self, pose: Pose) -> Self {
+        Self { pose, ..self }
     }
 
     /// The same log as another process writes to it.
@@ -73,6 +94,45 @@ impl Log {
         self.say(Writer::Access, "INFO", "", &format!("{client} - \"{request} HTTP/1.1\" {status}{phrase}"));
     }
 
+    /// That another server than vLLM listens now.
+    pub fn serving(&self, address: std::net::SocketAddr) {
+        match self.pose {
+            Pose::Vllm => {}
+            Pose::Sglang => {
+                let line = format!("Uvicorn running on http://{address} (Press CTRL+C to quit)");
+                self.uvicorn("INFO", "", &line);
+            }
+            Pose::LlamaCpp => {
+                self.slot_line(&format!("srv          init: build_info: {}", llama_cpp::BUILD));
+                self.slot_line(&format!("srv          init: listening on http://{address}"));
+                self.slot_line("srv  update_slots: all slots are idle");
+            }
+        }
+    }
+
+    /// A request that `SGLang` has received.
+    pub fn request_received(&self, rid: &str) {
+        self.raw(sglang::received_line(&self.stamp(), rid).into_bytes());
+    }
+
+    /// A request that another server has finished.
+    pub fn request_finished(&self, task: u64, rid: &str, at: &Moments, done: &Finished) {
+        match self.pose {
+            Pose::Vllm => {}
+            Pose::Sglang => self.raw(sglang::finished_line(&self.stamp(), rid, at, done).into_bytes()),
+            Pose::LlamaCpp => llama_cpp::finished(task, done).iter().for_each(|line| self.slot_line(line)),
+        }
+    }
+
+    fn slot_line(&self, line: &str) {
+        self.raw(llama_cpp::stamped((monotonic_ns() - self.started_ns) / 1_000, line));
+    }
+
+    /// As Python's `isoformat` prints the time now.
+    fn stamp(&self) -> String {
+        self.clock.local().format("%Y-%m-%dT%H:%M:%S%.6f").to_string()
+    }
+
     /// Bytes as they are.
     pub fn raw(&self, bytes: Vec<u8>) {
         // The thread outlives every handle.
@@ -81,6 +141,14 @@ impl Log {
 
     fn say(&self, writer: Writer, level: &str, place: &str, message: &str) {
         let (process, pid, at) = (&*self.process, self.pid, self.clock.local());
+        match (self.pose, writer) {
+            (Pose::Vllm, _) => {}
+            (Pose::Sglang, Writer::Uvicorn | Writer::Access) => {
+                let head = at.format("%Y-%m-%d %H:%M:%S");
+                return self.raw(format!("[{head}] {:<9} {message}\n", format!("{level}:")).into_bytes());
+            }
+            _ => return,
+        }
         let record = Record { process, pid, level, at, writer, place, message };
         self.raw(log_line::line(self.format, &record));
     }

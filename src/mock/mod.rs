@@ -14,10 +14,11 @@
 //!   become bytes
 //! - `wire`, `head`: sockets and heads, with stamps; `body`, `json_error`, `params`, `reject`: what
 //!   is asked and what is refused; `parts`, `teller`, `chunks`, `responses`: what answers look like
-//! - `schedule`, `prefix`, `engine`: the engine model; `front`: where its tokens become numbers
+//! - `schedule`, `blocks`, `engine`: the engine model; `front`: where its tokens become numbers
 //! - `registry`, `http_metrics`, `families`, `other_families`, `exposition`: `/metrics`;
 //!   `stats_line`, `log`, `log_line`, `startup`: the log; `trace`, `spans`: OTLP; `stat_log`: what the
 //!   stat-logger plugin writes
+//! - `pose`: what is another server's, where it poses as one
 //! - `tokens`, `answer`, `ids`, `python`, `timer`, `draws`, `spec`: small things they need
 //!
 //! It must not share code with the load generator, its sockets, the ingester or the parsers: an
@@ -36,6 +37,7 @@ pub mod server_clock;
 pub mod truth;
 
 mod answer;
+mod blocks;
 mod body;
 mod chunks;
 mod connection;
@@ -56,7 +58,7 @@ mod log_line;
 mod other_families;
 mod params;
 mod parts;
-mod prefix;
+mod pose;
 mod process;
 mod python;
 mod registry;

@@ -15,6 +15,7 @@ pub struct Registry {
     pub scheduler: SchedulerStats,
     pub prefix_queries: u64,
     pub prefix_hits: u64,
+    pub preemptions: u64,
     pub prompt_tokens: u64,
     pub prompt_computed: u64,
     pub prompt_cached: u64,
@@ -55,6 +56,7 @@ pub struct Finished {
     pub reason: FinishReason,
     pub prompt_tokens: u32,
     pub cached_tokens: u32,
+    pub preemptions: u32,
     pub output_tokens: u32,
     pub max_tokens: u32,
     pub e2e_s: f64,
@@ -84,6 +86,7 @@ impl Registry {
             scheduler: SchedulerStats::default(),
             prefix_queries: 0,
             prefix_hits: 0,
+            preemptions: 0,
             prompt_tokens: 0,
             prompt_computed: 0,
             prompt_cached: 0,
@@ -114,6 +117,7 @@ impl Registry {
         self.scheduler = *stats;
         self.prefix_queries += stats.prefix_queries;
         self.prefix_hits += stats.prefix_hits;
+        self.preemptions += stats.preempted;
     }
 
     /// A request got its first token.
@@ -147,7 +151,7 @@ impl Registry {
         self.inference.observe(request.inference_s);
         self.prefill.observe(request.prefill_s);
         self.decode.observe(request.decode_s);
-        self.num_preemptions.observe(0.0);
+        self.num_preemptions.observe(f64::from(request.preemptions));
         self.prefill_kv_computed.observe(f64::from(request.prompt_tokens - request.cached_tokens));
     }
 }
@@ -232,6 +236,7 @@ mod tests {
             reason: FinishReason::Stop,
             prompt_tokens: 5,
             cached_tokens: 0,
+            preemptions: 0,
             output_tokens: 1,
             max_tokens: 1,
             e2e_s: 1.0,

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::clock::UnixNs;
-use crate::config::Embedded;
+use crate::config::{Embedded, Pose};
 
 use super::ServeOptions;
 use super::connection;
@@ -149,10 +149,12 @@ fn start(
     let (stat_log, stat_thread) = options.stat_log.as_deref().map(StatLog::open).transpose()?.unzip();
     let (log, log_thread) =
         Log::start(log_writer, embedded.log_format, clock).context("cannot start the log's thread")?;
-    let (log, logs) = startup::processes(&log, embedded.api_server_count);
+    let (log, logs) = startup::processes(&log.posing(embedded.pose), embedded.api_server_count);
     let (timer, _) = Timer::start().context("cannot start the timer's thread")?;
     let mut ids = Ids::new();
-    let endpoint = options.otlp_endpoint.as_deref().filter(|_| embedded.spans);
+    // Only vLLM's spans are known here.
+    let traced = embedded.spans && embedded.pose == Pose::Vllm;
+    let endpoint = options.otlp_endpoint.as_deref().filter(|_| traced);
     let pace = Pace {
         delay: script.span_delay.unwrap_or(options.otlp_delay),
         queue: script.span_queue.unwrap_or(spans::QUEUE),
@@ -169,7 +171,9 @@ fn start(
     // With several API servers nobody has the whole picture that these lines are made of.
     let alone = embedded.api_server_count == 1;
     let iterations = (alone && embedded.enable_logging_iteration_details).then(|| log.clone());
-    let told = Told { spans, stat_log, iterations };
+    let pose = embedded.pose;
+    let finished = embedded.enable_log_requests.then(|| log.clone());
+    let told = Told { spans, stat_log, iterations, finished, pose };
     let front = Arc::new(Front::new(engines, told, embedded.max_model_len, clock));
     let interval_s = if alone { embedded.log_stats_interval_s } else { 0.0 };
     let background = Background {

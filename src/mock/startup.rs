@@ -79,6 +79,7 @@ pub fn begin(main: &Log, servers: &[Log], options: &ServeOptions, address: Socke
         server.uvicorn("INFO", "server.py:103", &format!("Started server process [{}]", server.pid()));
         server.uvicorn("INFO", "on.py:48", "Waiting for application startup.");
     }
+    main.serving(address);
     for server in servers {
         server.uvicorn("INFO", "on.py:62", "Application startup complete.");
     }
@@ -150,7 +151,7 @@ fn kv_line(limits: &Limits) -> String {
     format!(
         "GPU KV cache size: {tokens} tokens, Maximum concurrency for {} tokens per request: {:.2}x",
         grouped(u64::from(limits.max_model_len)),
-        f64::from(limits.max_num_seqs)
+        (limits.kv_blocks() * BLOCK as u64) as f64 / f64::from(limits.max_model_len.max(1))
     )
 }
 
@@ -208,7 +209,12 @@ mod tests {
 
     #[test]
     fn the_memory_line_counts_full_contexts() {
-        let limits = Limits { max_num_seqs: 256, max_num_batched_tokens: 2048, max_model_len: 8192 };
+        let limits = Limits {
+            max_num_seqs: 256,
+            max_num_batched_tokens: 2048,
+            max_model_len: 8192,
+            num_gpu_blocks: None,
+        };
         assert_eq!(
             kv_line(&limits),
             "GPU KV cache size: 2,097,152 tokens, Maximum concurrency for 8,192 tokens per request: 256.00x"

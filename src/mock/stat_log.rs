@@ -58,6 +58,11 @@ impl StatLog {
         // The thread only ends early when the file cannot be written, which it reports itself.
         let _ = self.lines.send(line(engine, request_id, iteration, done));
     }
+
+    /// A line as another server writes it.
+    pub fn raw(&self, line: Vec<u8>) {
+        let _ = self.lines.send(line);
+    }
 }
 
 fn line(engine: usize, request_id: &str, iteration_unix_ns: UnixNs, done: &Finished) -> Vec<u8> {
@@ -76,8 +81,7 @@ fn line(engine: usize, request_id: &str, iteration_unix_ns: UnixNs, done: &Finis
         input_tokens: done.prompt_tokens,
         output_tokens: done.output_tokens,
         cached_tokens: done.cached_tokens,
-        // There is always memory enough here.
-        preemptions: 0,
+        preemptions: done.preemptions,
         max_tokens: done.max_tokens,
     };
     // Texts and numbers always serialise.
@@ -104,6 +108,7 @@ mod tests {
             reason: FinishReason::Length,
             prompt_tokens: 42,
             cached_tokens: 0,
+            preemptions: 0,
             output_tokens: 12,
             max_tokens: 12,
             e2e_s: 0.5,

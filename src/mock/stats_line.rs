@@ -109,6 +109,7 @@ mod tests {
             prefix_requests: 2,
             prefix_queries: 200,
             prefix_hits: 50,
+            preempted: 0,
         });
         stats.iteration(245, 67);
         assert_eq!(

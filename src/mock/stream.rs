@@ -10,6 +10,7 @@ use super::exchange::{Exchange, Unfinished};
 use super::front::{Delta, First, Token, between};
 use super::ids::RequestIds;
 use super::parts::{Said, Told};
+use super::pose;
 use super::python;
 use super::registry::Finished;
 use super::responses;
@@ -98,7 +99,8 @@ impl Exchange<'_> {
         let in_band = self.shared.embedded.enable_per_request_metrics;
         let body = match job.api {
             Api::Responses => responses::whole(job, label, &said, &done, in_band),
-            Api::Chat | Api::Completions => chunks::whole(job, label, &said, &done, in_band),
+            Api::Chat | Api::Completions => pose::whole(job, label, &said.text, &done)
+                .unwrap_or_else(|| chunks::whole(job, label, &said, &done, in_band)),
         };
         self.send_head(200, "application/json", Some(body.len())).await?;
         self.out = body;
@@ -166,6 +168,7 @@ impl Exchange<'_> {
         row.decode_s = Some((token.step.monotonic_ns - self.first_step_ns) as f64 / 1e9);
         if let Some(done) = &token.done {
             row.e2e_s = Some(done.e2e_s);
+            row.preemptions = done.preemptions;
             row.finish_reason = Some(done.reason.as_str().to_owned());
         }
     }

@@ -1,9 +1,12 @@
 //! The answer of a stream, told in the events of the API that was asked. This file must not know when
 //! anything is sent.
 
+use crate::config::Pose;
+
 use super::body::{Api, Job};
 use super::chunks::{self, Chunks, Label};
 use super::parts::{Part, Parts, Told};
+use super::pose::Posed;
 use super::registry::Finished;
 use super::responses::Responses;
 
@@ -11,6 +14,8 @@ use super::responses::Responses;
 pub enum Teller {
     Chunks(Chunks),
     Responses(Box<Responses>),
+    /// As another server than vLLM tells it.
+    Posed(Posed),
 }
 
 /// What is told at a time.
@@ -28,6 +33,7 @@ pub struct Piece<'a> {
 impl Teller {
     pub fn new(job: &Job, label: &Label<'_>, parts: Parts) -> Self {
         match job.api {
+            Api::Chat | Api::Completions if label.pose != Pose::Vllm => Self::Posed(Posed::new(job, label)),
             Api::Responses => Self::Responses(Box::new(Responses::new(job, label))),
             Api::Chat | Api::Completions => Self::Chunks(Chunks::new(job, label, parts.reasoning > 0)),
         }
@@ -52,6 +58,7 @@ impl Teller {
                 told.event(piece.tokens, piece.part == Part::Text && !piece.text.is_empty());
             }
             Self::Responses(responses) => responses.piece(piece, told),
+            Self::Posed(posed) => posed.piece(piece, told),
         }
     }
 
@@ -59,12 +66,13 @@ impl Teller {
     pub fn end(&mut self, done: &Finished, in_band: bool, told: &mut Told) {
         match self {
             Self::Chunks(chunks) => {
-                chunks.usage(done.output_tokens, in_band.then_some(done), &mut told.bytes);
+                chunks.usage(done, in_band, &mut told.bytes);
                 told.event(0, false);
                 chunks::done(&mut told.bytes);
                 told.event(0, false);
             }
             Self::Responses(responses) => responses.end(done, in_band, told),
+            Self::Posed(posed) => posed.end(done, told),
         }
     }
 }

@@ -60,6 +60,8 @@ pub struct TruthRow {
     pub decode_s: Option<f64>,
     pub prompt_tokens: u32,
     pub cached_tokens: u32,
+    #[serde(default)]
+    pub preemptions: u32,
     /// Tokens that the front end has counted; the client may have been sent fewer.
     pub output_tokens: u32,
     pub status: u16,

@@ -213,6 +213,9 @@ pub struct Aggregate {
     pub histograms: Vec<WindowMean>,
     pub prompt_tokens: Option<f64>,
     pub generation_tokens: Option<f64>,
+    /// Seconds of decoding of all requests together, and the counter's reading at the end, where a server
+    /// has that instead of a histogram.
+    pub decode_seconds: Option<(f64, f64)>,
     /// Finished requests by reason.
     pub finished: BTreeMap<String, f64>,
     /// Requests in the engine (running + waiting) at the snapshots before and after.

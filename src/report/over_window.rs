@@ -4,6 +4,7 @@
 use super::Report;
 use super::tables::Table;
 use crate::record::correlated::WindowRow;
+use crate::server::{self, vllm::VLLM};
 use crate::units;
 
 /// The table; empty where there was no endpoint.
@@ -12,8 +13,13 @@ pub fn table(report: &Report<'_>) -> Table {
     let mut below = vec![
         "Means are exact: Δsum / Δcount over the window. A histogram knows only buckets, so a quantile is the bucket that holds it, never a point inside; a difference is what both leave open.".to_owned(),
     ];
+    // The dictionary's definitions are vLLM's.
+    let server = server::find(&report.manifest.target.server).filter(|server| server.name != VLLM.name);
     for row in rows {
         let name = row.metric.name();
+        if let Some((server, really)) = server.and_then(|s| Some((s.name, s.really(row.metric)?))) {
+            below.push(format!("{name} as {server} counts it: {really}."));
+        }
         if let Some(bound) = row.unresolved_below {
             below.push(format!(
                 "{name}: the first bucket ends at {}, and p50, p90 and p99 are all in it: nothing finer can be said of its spread, only the mean.",

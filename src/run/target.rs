@@ -61,9 +61,9 @@ pub(super) fn kind(config: &Config, probe: Option<&Probe>) -> anyhow::Result<(&'
 /// The server that the user names; the embedded one is what it poses as.
 pub(super) fn named(config: &Config) -> anyhow::Result<Option<&'static Server>> {
     let name = match (&config.target.server, &config.target.base_url) {
-        (Some(name), _) => name.as_str(),
+        (_, None) => config.target.embedded.pose.server(),
+        (Some(name), Some(_)) => name.as_str(),
         (None, Some(_)) => return Ok(None),
-        (None, None) => USUAL.name,
     };
     known(name).map(Some)
 }

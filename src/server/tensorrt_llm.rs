@@ -7,7 +7,7 @@ use crate::metric::Metric;
 
 pub static TENSORRT_LLM: Server = Server {
     name: "tensorrt_llm",
-    aliases: &["trtllm", "trt-llm", "trtllm-serve", "trt"],
+    aliases: &["trtllm", "trtllm-serve", "trt"],
     description: "TensorRT-LLM's trtllm-serve",
     seen: Seen::Sources("1.3"),
     signs: Signs { owned_by: &["tensorrt_llm"], headers: &[] },

@@ -338,7 +338,7 @@ mod tests {
         let flags = "--base-url http://gpu:8000 --model m --header X-Team=planted --num-prompts 20 --samples 8 \
                      --random-input-len 30 --request-rate 4 --max-concurrency 16 --num-warmups 2 --otlp --server-log vllm.log";
         insta::assert_snapshot!(planned(flags), @r"
-        server    vllm at http://gpu:8000, model `m`
+        server    the server at http://gpu:8000, model `m`
         request   POST /v1/chat/completions, streamed, with X-Team
         prompts   8 from random words, about 30 tokens, seed 0; about 30 tokens each
         load      open loop, 4 requests/s on average (Poisson), at most 16 at once

@@ -619,7 +619,7 @@ fn a_dry_run_shows_what_would_be_done() {
     calibrate: false
 
     # the plan
-    server    vllm at http://gpu:8000, the first model it lists
+    server    the server at http://gpu:8000, the first model it lists
     request   POST /v1/chat/completions, streamed, key from PLANTED, with X-Team
     prompts   1,000 from random words, about 1024 tokens, seed 0; about 1024 tokens each
     load      closed loop of 5 users, started evenly over 2 s

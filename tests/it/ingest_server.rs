@@ -1,7 +1,10 @@
 //! What each server's metrics page says in all: captured pages in, totals out.
 
 use tare::record::SampleRow;
+use tare::server::llama_cpp::LLAMA_CPP;
 use tare::server::recognise::by_metrics;
+use tare::server::sglang::SGLANG;
+use tare::server::tgi::TGI;
 use tare::server::vllm::VLLM;
 use tare::server::{Hist, Totals};
 
@@ -161,8 +164,67 @@ fn buckets_that_one_label_set_lacks_are_left_out() {
 
 #[test]
 fn pages_are_recognised() {
-    for name in ["vllm-0.32.prom", "vllm-0.6.prom", "vllm-rust.prom"] {
+    let all = [
+        ("vllm-0.32.prom", "vllm"),
+        ("vllm-0.6.prom", "vllm"),
+        ("vllm-rust.prom", "vllm"),
+        ("llama_cpp-b11549.prom", "llama_cpp"),
+        ("sglang-0.4-docs.prom", "sglang"),
+    ];
+    for (name, server) in all {
         let samples = page(name);
-        assert_eq!(by_metrics(&samples.iter().map(|sample| sample.name.as_str())).unwrap().name, "vllm");
+        let found = by_metrics(&samples.iter().map(|sample| sample.name.as_str()));
+        assert_eq!(found.unwrap().name, server, "{name}");
     }
+}
+
+/// Two chats of 16 tokens, of which the second found 15 in the cache, and 4 + 3 tokens answered.
+#[test]
+fn llama_cpps_page_counts_cached_prompt_tokens_apart_and_has_no_histogram() {
+    let t = LLAMA_CPP.totals(&page("llama_cpp-b11549.prom"));
+    assert_eq!((t.prompt_tokens, t.generation_tokens), (Some(17.0 + 15.0), Some(7.0)));
+    assert_eq!(t.decode_seconds, Some(0.001_21));
+    assert_eq!((t.running, t.waiting, t.kv_cache_usage), (Some(0.0), Some(0.0), None));
+    assert!(t.ttft.is_none() && t.e2e.is_none() && t.queue.is_none() && t.decode.is_none());
+    assert_eq!(t.finished_all(), None, "it does not count them");
+}
+
+/// The page of `SGLang`'s documentation, shortened: what an old server wrote under load.
+#[test]
+fn sglangs_old_time_per_output_token_is_neither_itl_nor_tpot() {
+    let t = SGLANG.totals(&page("sglang-0.4-docs.prom"));
+    assert_eq!(shape(t.ttft.as_ref()), (2_351_897.947_411_775_6, 11_008.0, 2, 11_008.0));
+    assert_eq!(shape(t.e2e.as_ref()), (3_116_093.850_019_932, 11_228.0, 2, 11_228.0));
+    assert!(t.itl.is_none() && t.tpot.is_none());
+    assert_eq!((t.prompt_tokens, t.generation_tokens), (Some(8_128_902.0), Some(7_557_572.0)));
+    assert_eq!((t.running, t.waiting, t.kv_cache_usage), (Some(162.0), Some(2826.0), Some(0.28)));
+    assert!(t.models.iter().eq(["meta-llama/Llama-3.1-8B-Instruct"]));
+}
+
+/// Names as in TGI's sources (`router/src/server.rs`); the numbers are made up.
+#[test]
+fn tgis_counts_of_tokens_are_the_sums_of_histograms() {
+    let sample = |name: &str, value: f64| SampleRow { name: name.to_owned(), labels: Vec::new(), value };
+    let failed = SampleRow {
+        labels: vec![("err".to_owned(), "validation".to_owned())],
+        ..sample("tgi_request_failure", 1.0)
+    };
+    let t = TGI.totals(&[
+        sample("tgi_request_success", 9.0),
+        failed,
+        sample("tgi_request_duration_sum", 4.5),
+        sample("tgi_request_duration_count", 9.0),
+        sample("tgi_request_queue_duration_sum", 0.9),
+        sample("tgi_request_queue_duration_count", 9.0),
+        sample("tgi_request_generated_tokens_sum", 180.0),
+        sample("tgi_request_generated_tokens_count", 9.0),
+        sample("tgi_request_mean_time_per_token_duration_sum", 0.2),
+        sample("tgi_request_mean_time_per_token_duration_count", 9.0),
+        sample("tgi_queue_size", 2.0),
+    ]);
+    assert_eq!(t.e2e.unwrap().mean(), Some(0.5));
+    assert_eq!(t.queue.unwrap().mean(), Some(0.1));
+    assert_eq!((t.generation_tokens, t.waiting), (Some(180.0), Some(2.0)));
+    assert!(t.tpot.is_none(), "its time per token has the prefill in it");
+    assert_eq!(t.finished.get("error"), Some(&1.0));
 }

@@ -38,6 +38,20 @@ fn the_readme_lists_the_servers() {
     assert_eq!(listed("### Servers"), sorted(tare::server::SERVERS.iter().map(|s| s.name.to_owned())));
 }
 
+/// How what is said of a server is known, in its row.
+#[test]
+fn the_readme_says_how_each_server_is_known() {
+    let text = readme();
+    for server in tare::server::SERVERS {
+        let row = text.lines().find(|line| line.starts_with(&format!("| `{}` |", server.name))).unwrap();
+        let seen = format!("| {}, {} |", server.seen.as_str(), server.seen.of());
+        assert!(row.contains(&seen), "expected `{seen}` in {row}");
+        if server.metrics_path.is_some_and(|path| path != "/metrics") {
+            assert!(row.contains(server.metrics_path.unwrap()), "{row}");
+        }
+    }
+}
+
 #[test]
 fn the_readme_lists_the_formats_for_correlate() {
     let formats = tare::import::FORMATS.iter().map(|format| format.name.to_owned());

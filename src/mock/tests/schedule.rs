@@ -9,7 +9,18 @@ fn at(step: i64) -> Anchor {
 }
 
 fn scheduler(max_num_seqs: u32, max_num_batched_tokens: u32) -> Scheduler {
-    Scheduler::new(Limits { max_num_seqs, max_num_batched_tokens, max_model_len: 4096 })
+    Scheduler::new(Limits { max_num_seqs, max_num_batched_tokens, max_model_len: 4096, num_gpu_blocks: None })
+}
+
+/// As many blocks as said, and no more.
+fn with_blocks(blocks: u64) -> Scheduler {
+    let limits = Limits {
+        max_num_seqs: 8,
+        max_num_batched_tokens: 1000,
+        max_model_len: 128,
+        num_gpu_blocks: Some(blocks),
+    };
+    Scheduler::new(limits)
 }
 
 /// A request whose prompt shares nothing with any other.
@@ -170,4 +181,67 @@ fn admission_carries_both_stamps() {
     scheduler.schedule(at(20));
     let first = scheduler.finish_step(at(25)).outputs[0].first.expect("its first token");
     assert_eq!((first.queued.monotonic_ns, first.scheduled.monotonic_ns), (2, 20));
+}
+
+/// Eight blocks, of which the first request needs all at its end: the second gives way, and computes its 32
+/// prompt tokens and what it had answered again.
+#[test]
+fn where_blocks_run_out_the_last_admitted_is_preempted_and_computes_again() {
+    let mut scheduler = with_blocks(8);
+    // Prompt 32 = 2 blocks, 96 answers: 127 tokens computed at the end, 8 blocks.
+    scheduler.add(request(1, 32, 96), at(0));
+    scheduler.add(request(2, 32, 40), at(0));
+    let (mut tokens, mut preempted, mut again, mut ends) = ([0_u32; 3], 0, 0, Vec::new());
+    let mut step = 0;
+    while scheduler.has_work() {
+        let plan = scheduler.schedule(at(10 * step));
+        let out = scheduler.finish_step(at(10 * step + 5));
+        again += if step > 0 { plan.prefill_tokens } else { 0 };
+        preempted += out.stats.preempted;
+        assert!(out.stats.kv_usage <= 1.0);
+        for output in out.outputs {
+            tokens[output.id as usize] += 1;
+            assert_eq!(output.first.is_some(), tokens[output.id as usize] == 1, "admitted once");
+            ends.extend(output.finish.map(|_| (output.id, output.preemptions)));
+        }
+        step += 1;
+        assert!(step < 1000, "it never ends");
+    }
+    assert_eq!(tokens, [0, 96, 40], "nothing is lost and nothing told twice");
+    assert_eq!(preempted, 1);
+    // Both hold 4 blocks while 64 tokens are computed; the first needs a fifth for its 34th answer. What the
+    // second had until then, 32 of the prompt and 33 answered, is computed again, but for a block of the
+    // prompt that nobody needed meanwhile.
+    assert!((33..=65).contains(&again), "{again}");
+    assert_eq!(ends, [(1, 0), (2, 1)]);
+}
+
+#[test]
+fn nobody_is_admitted_whose_blocks_are_not_there() {
+    let mut scheduler = with_blocks(8);
+    scheduler.add(request(1, 100, 2), at(0));
+    scheduler.add(request(2, 40, 2), at(0));
+    assert_eq!(scheduler.schedule(at(0)).prefill_tokens, 100, "7 blocks; the other needs 3");
+    let stats = scheduler.finish_step(at(5)).stats;
+    assert_eq!((stats.running, stats.waiting, stats.preempted), (1, 1, 0));
+    assert!((stats.kv_usage - 7.0 / 8.0).abs() < 1e-12);
+    let rest = run(&mut scheduler);
+    assert_eq!(rest.iter().flat_map(|(_, _, done)| done).copied().collect::<Vec<_>>(), [1, 2]);
+}
+
+#[test]
+fn a_beginning_that_nobody_holds_is_found_until_its_blocks_are_needed() {
+    let mut scheduler = with_blocks(8);
+    scheduler.add(request(1, 48, 1), at(0));
+    run(&mut scheduler);
+    let mut again = request(1, 48, 1);
+    again.id = 2;
+    scheduler.add(again.clone(), at(0));
+    assert_eq!(scheduler.schedule(at(0)).prefill_tokens, 16, "two of three blocks are cached");
+    scheduler.finish_step(at(5));
+    scheduler.add(request(3, 120, 1), at(0));
+    run(&mut scheduler);
+    again.id = 4;
+    scheduler.add(again, at(0));
+    assert_eq!(scheduler.schedule(at(0)).prefill_tokens, 48, "all eight blocks were needed for another");
 }

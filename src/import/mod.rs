@@ -7,7 +7,7 @@
 //! - [`client_csv`], [`client_parquet`]: tables whose columns say what they hold; `columns` is what the
 //!   two share
 //! - [`prometheus`]: a page of metrics; [`metrics_lines`], [`prometheus_pages`], [`prometheus_api`],
-//!   [`scrapes_parquet`]: pages with their times
+//!   [`aiperf_metrics`], [`scrapes_parquet`]: pages with their times
 //! - [`otlp_json`], [`span_lines`]: spans; `json_span` is what the two share
 //! - [`packets`]: captures of the packets on either side of a hop
 //! - [`server_stamps`]: what a server that is no vLLM stamped itself
@@ -15,6 +15,7 @@
 //! - `input`, `instants`, `ended`: what any format comes to
 
 pub mod aiperf;
+pub mod aiperf_metrics;
 pub mod client_csv;
 pub mod client_parquet;
 pub mod client_stamps;
@@ -64,6 +65,7 @@ pub static FORMATS: &[Format] = &[
     client_parquet::FORMAT,
     prometheus::FORMAT,
     metrics_lines::FORMAT,
+    aiperf_metrics::FORMAT,
     prometheus_api::FORMAT,
     prometheus_pages::FORMAT,
     scrapes_parquet::FORMAT,
@@ -172,6 +174,8 @@ pub struct Rows {
 pub struct PageAt {
     /// When it was asked for and when it had come, where that is known.
     pub at: Option<(UnixNs, UnixNs)>,
+    /// What it holds may be so much older than that.
+    pub lag_s: f64,
     /// Which of several endpoints it is of, where the file has several.
     pub source: Option<String>,
     pub page: Page,

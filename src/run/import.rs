@@ -227,15 +227,22 @@ impl Gathered {
         Ok(())
     }
 
-    /// The last page from before the first request, and the first from after the last. Where requests are
-    /// placed loosely, rather earlier and later ones, if there are any.
+    /// The last page from before the first request, and the first from after the last, what it holds
+    /// included. Where requests are placed loosely, or pages are older than they say, earlier and later
+    /// ones are taken, as far as there are any.
     fn ends_among(&self, pages: &[((UnixNs, UnixNs), PageAt)]) -> (Option<usize>, Option<usize>) {
         let last_before = |at: UnixNs| pages.iter().rposition(|((_, recv), _)| *recv <= at);
-        let first_after = |at: UnixNs| pages.iter().position(|((send, _), _)| *send >= at);
+        let first_after =
+            |at: UnixNs| pages.iter().position(|((send, _), page)| send.plus_seconds(-page.lag_s) >= at);
         let before = last_before(self.begin.plus_seconds(-self.slack_s));
         let after = first_after(self.end.plus_seconds(self.slack_s));
         let earliest = || last_before(self.begin).map(|_| 0);
-        let latest = || first_after(self.end).and_then(|_| pages.len().checked_sub(1));
+        let latest = || {
+            pages
+                .len()
+                .checked_sub(1)
+                .filter(|i| pages.get(*i).is_some_and(|((send, _), _)| *send >= self.end))
+        };
         (before.or_else(earliest), after.or_else(latest))
     }
 

@@ -433,6 +433,87 @@ fn guidellm_and_inference_perf_are_joined_by_the_ids_of_their_answers() {
     joined_by_id(&place, 17);
 }
 
+// ── summaries without requests ──
+
+/// The lines of a report's table below this title.
+fn table_of<'a>(said: &'a Said, title: &str) -> Vec<&'a str> {
+    let (_, rest) = said.out.split_once(title).unwrap_or_else(|| panic!("no `{title}` in {}", said.out));
+    rest.lines().skip(1).take_while(|line| !line.is_empty()).collect()
+}
+
+#[test]
+fn a_summary_is_compared_as_a_whole() {
+    let place = copied(&["aiperf-0.13-summary.json.gz", "inference-perf-0.7-summary.json.gz"]);
+    std::fs::create_dir(place.path("scrapes")).unwrap();
+    for entry in std::fs::read_dir(sample("scrapes")).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), place.path("scrapes").join(entry.file_name())).unwrap();
+    }
+    let said = correlate(&place, "--client aiperf-0.13-summary.json.gz --metrics scrapes");
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let lines = table_of(&said, "The tool's own summary beside the server over the window");
+    let shown: Vec<&str> =
+        lines.iter().copied().filter(|line| !line.contains('─')).map(str::trim_end).collect();
+    insta::assert_snapshot!(shown.join("\n"), @"");
+    assert!(said.out.contains("`aiperf profile --export-level records`"), "{}", said.out);
+    assert_eq!(place.tare("report run").code, Some(0));
+
+    let said = correlate(&place, "--client inference-perf-0.7-summary.json.gz --overwrite");
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(said.out.contains("The server's side: no metrics endpoint was scraped."), "{}", said.out);
+    assert!(said.out.contains("per_request: true"), "{}", said.out);
+
+    let mut result = json("vllm-bench-0.32.json.gz");
+    for detail in ["ttfts", "itls", "start_times", "latencies", "input_lens", "output_lens", "queue_times"] {
+        result.as_object_mut().unwrap().remove(detail);
+    }
+    place.file("result.json", result.to_string());
+    let got = read(&place.path("result.json"), Of::Client, None, &VLLM).unwrap();
+    let totals = got.rows.totals.unwrap();
+    assert_eq!(
+        (got.format.name, got.taken, totals.completed, totals.failed),
+        ("vllm_bench_summary", 4, Some(21), Some(3))
+    );
+    assert!((totals.figures[0].mean_s - result["mean_ttft_ms"].as_f64().unwrap() / 1e3).abs() < 1e-12);
+}
+
+#[test]
+fn a_log_as_text_has_a_block_or_lines() {
+    let place = Place::new();
+    let block = "Total Requests: 24\nSuccessful Requests: 21\nFailed Requests: 3\nTest Duration: 1.45 seconds\nRequests/sec: 14.44\n\nTime to First Token (TTFT):\n  Average: 0.0304 seconds\n  95th Percentile: 0.0701 seconds\n  99th Percentile: 0.0741 seconds\n\nToken Throughput:\n  Average: 100.3527 tokens/second\n  99th Percentile: 114.8504 tokens/second\n\nInter-Token Latency:\n  Average: 0.0092 seconds\n\nRequest Duration:\n  Average: 0.2412 seconds\n  99th Percentile: 0.2859 seconds\n";
+    place.file("block.log", block);
+    let got = read(&place.path("block.log"), Of::Client, None, &VLLM).unwrap();
+    let totals = got.rows.totals.unwrap();
+    let figures: Vec<(String, f64, Option<f64>)> =
+        totals.figures.iter().map(|f| (f.called.clone(), f.mean_s, f.p99_s)).collect();
+    assert_eq!(
+        figures,
+        [
+            ("Time to First Token (TTFT)".to_owned(), 0.0304, Some(0.0741)),
+            ("Inter-Token Latency".to_owned(), 0.0092, None),
+            ("Request Duration".to_owned(), 0.2412, Some(0.2859)),
+        ]
+    );
+    assert_eq!((totals.completed, totals.failed, totals.duration_s), (Some(21), Some(3), Some(1.45)));
+
+    let lines = format!(
+        "starting\n2026-11-26T20:15:43.500Z - INFO - request 12: TTFT: 0.0217 seconds, Inter-Token Latency: 0.0091 seconds, Request Duration: 0.2304 seconds, Output Tokens: 24\nrequest_id=a-7 ttft=21.7 ms latency=230.4 ms tokens=24\nrequest_id=a-8, ttft=21.7 parsec, latency=230.4 ms\nrequest 14: TTFT: 0.3, Request Duration: 1 s\n{block}"
+    );
+    place
+        .file("lines.log", lines.replace("ttft=21.7 ms latency=230.4 ms", "ttft=21.7 ms, latency=230.4 ms,"));
+    let got = read(&place.path("lines.log"), Of::Client, None, &VLLM).unwrap();
+    assert_eq!((got.format.name, got.seen, got.taken, got.rows.totals.is_none()), ("text_log", 4, 2, true));
+    let rows: Vec<&RequestRow> = got.rows.requests.iter().map(|f| &f.row).collect();
+    assert_eq!(
+        (rows[0].ttft_s, rows[0].e2e_s, rows[0].output_tokens),
+        (Some(0.0217), Some(0.2304), Some(24))
+    );
+    assert_eq!(rows[0].done_unix_ns.0, 1_795_724_143_500_000_000);
+    assert_eq!((rows[1].request_id.as_str(), rows[1].e2e_s), ("a-7", Some(0.2304)));
+    let bad = got.notes.iter().find(|note| note.contains("could not be read")).unwrap();
+    assert!(bad.contains("found `parsec`") && bad.contains("`0.3` has no unit"), "{bad}");
+}
+
 // ── pages of metrics ──
 
 #[test]
@@ -710,6 +791,8 @@ fn no_bytes_break_an_import_of_another_tool() {
         "aiperf-0.13.jsonl.gz",
         "aiperf-server-metrics-0.13.jsonl.gz",
         "inference-perf-0.7.json.gz",
+        "inference-perf-0.7-summary.json.gz",
+        "aiperf-0.13-summary.json.gz",
         "prometheus-2.42-range.json.gz",
     ];
     let mut wholes: Vec<Vec<u8>> = names.into_iter().map(|name| unpacked(name).into_bytes()).collect();

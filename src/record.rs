@@ -8,6 +8,7 @@ mod any_float;
 pub mod audit;
 pub mod breakdown;
 pub mod calibration;
+pub mod client_totals;
 pub mod clocks;
 pub mod comparison;
 pub mod correlated;

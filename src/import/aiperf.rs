@@ -243,12 +243,6 @@ impl Given {
 impl Measured {
     /// Seconds in its unit.
     fn unit_s(&self, name: &str) -> Result<f64, String> {
-        match self.unit.as_deref().unwrap_or("ms") {
-            "s" | "sec" | "seconds" => Ok(1.0),
-            "ms" => Ok(1e-3),
-            "us" | "µs" => Ok(1e-6),
-            "ns" => Ok(1e-9),
-            other => Err(format!("`{name}`: expected a unit of time (s, ms, us or ns), found `{other}`")),
-        }
+        instants::unit_s(self.unit.as_deref().unwrap_or("ms")).map_err(|error| format!("`{name}`: {error}"))
     }
 }

@@ -54,7 +54,7 @@ fn read(text: &str, reading: &mut Reading<'_>) {
         Err(error) => {
             return reading.refuse(
                 usage(format!("{shown}: {error}"))
-                    .hint("README.md, \"Formats for correlate\", lists the columns"),
+                    .hint("README.md, \"Columns of a table of requests\", lists them"),
             );
         }
     };

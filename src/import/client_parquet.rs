@@ -22,7 +22,7 @@ fn read(table: &Columns, reading: &mut Reading<'_>) {
         Err(error) => {
             return reading.refuse(
                 usage(format!("{shown}: {error}"))
-                    .hint("README.md, \"Formats for correlate\", lists the columns"),
+                    .hint("README.md, \"Columns of a table of requests\", lists them"),
             );
         }
     };

@@ -290,7 +290,9 @@ impl Row<'_> {
 
     /// As the column says; else by HTTP status, error, and whether a token came.
     fn status(&self, http_status: Option<u16>, said: Option<&str>, began: bool) -> Result<Status, String> {
-        let failed = || ended::status(said.unwrap_or_default(), http_status, began);
+        let words = said.unwrap_or_default();
+        // Without a word of a connection, nothing says that there was none.
+        let failed = || ended::status(words, http_status, began || !words.contains("onnect"));
         let Some(word) = self.text("status") else {
             let well = http_status.is_none_or(|status| status < 400) && said.is_none();
             return Ok(match (well, began) {

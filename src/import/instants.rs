@@ -21,6 +21,17 @@ pub(super) fn duration(value: f64, unit_s: f64) -> Result<f64, String> {
     Err(format!("expected a duration, found {value}, which is {seconds} s: is it in another unit?"))
 }
 
+/// Seconds in a unit of time.
+pub(super) fn unit_s(unit: &str) -> Result<f64, String> {
+    match unit {
+        "s" | "sec" | "seconds" | "second" => Ok(1.0),
+        "ms" | "milliseconds" => Ok(1e-3),
+        "us" | "µs" => Ok(1e-6),
+        "ns" => Ok(1e-9),
+        other => Err(format!("expected a unit of time (s, ms, us or ns), found `{other}`")),
+    }
+}
+
 /// The instant `value` units of `unit_ns` nanoseconds after the beginning of 1970.
 pub(super) fn since_1970(value: f64, unit_ns: f64) -> Result<UnixNs, String> {
     let seconds = value * unit_ns / 1e9;

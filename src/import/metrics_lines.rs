@@ -53,7 +53,12 @@ fn read(text: &str, reading: &mut Reading<'_>) {
             (None, None) => return Err("expected `page` or `set`, found neither".to_owned()),
         };
         let page = read_page(&page, "").map_err(|trouble| trouble.to_string())?;
-        rows.pages.push(PageAt { at: Some((UnixNs(given.t0), UnixNs(given.t1))), source: None, page });
+        rows.pages.push(PageAt {
+            at: Some((UnixNs(given.t0), UnixNs(given.t1))),
+            lag_s: 0.0,
+            source: None,
+            page,
+        });
         Ok(())
     });
 }

@@ -5,9 +5,10 @@
 //! - [`tare_results`], [`client_stamps`], [`token_times`]: the client's side, stamp by stamp
 //! - [`vllm_bench`], [`aiperf`], [`guidellm`], [`inference_perf`]: what other load tools save
 //! - [`client_csv`], [`client_parquet`]: tables whose columns say what they hold; `columns` is what the
-//!   two share
+//!   two share; [`text_log`]: the log of a load test as text
+//! - [`vllm_bench_summary`], [`aiperf_summary`], [`inference_perf_summary`]: figures without requests
 //! - [`prometheus`]: a page of metrics; [`metrics_lines`], [`prometheus_pages`], [`prometheus_api`],
-//!   [`scrapes_parquet`]: pages with their times
+//!   [`aiperf_metrics`], [`scrapes_parquet`]: pages with their times
 //! - [`otlp_json`], [`span_lines`]: spans; `json_span` is what the two share
 //! - [`packets`]: captures of the packets on either side of a hop
 //! - [`server_stamps`]: what a server that is no vLLM stamped itself
@@ -15,6 +16,8 @@
 //! - `input`, `instants`, `ended`: what any format comes to
 
 pub mod aiperf;
+pub mod aiperf_metrics;
+pub mod aiperf_summary;
 pub mod client_csv;
 pub mod client_parquet;
 pub mod client_stamps;
@@ -22,6 +25,7 @@ mod columns;
 mod ended;
 pub mod guidellm;
 pub mod inference_perf;
+pub mod inference_perf_summary;
 mod input;
 mod instants;
 mod json_span;
@@ -36,8 +40,10 @@ pub mod server_stamps;
 pub mod span_lines;
 pub mod tare_results;
 pub mod tare_stat_log;
+pub mod text_log;
 pub mod token_times;
 pub mod vllm_bench;
+pub mod vllm_bench_summary;
 pub mod vllm_finished_requests;
 
 use std::path::Path;
@@ -45,6 +51,7 @@ use std::path::Path;
 use crate::clock::UnixNs;
 use crate::error::{Failure, usage};
 use crate::ingest::scrape::Page;
+use crate::record::client_totals::ClientTotals;
 use crate::record::{Finished, SpanRow, StatRow};
 use crate::server::Server;
 use crate::store::columns::Columns;
@@ -62,8 +69,13 @@ pub static FORMATS: &[Format] = &[
     inference_perf::FORMAT,
     client_csv::FORMAT,
     client_parquet::FORMAT,
+    text_log::FORMAT,
+    vllm_bench_summary::FORMAT,
+    aiperf_summary::FORMAT,
+    inference_perf_summary::FORMAT,
     prometheus::FORMAT,
     metrics_lines::FORMAT,
+    aiperf_metrics::FORMAT,
     prometheus_api::FORMAT,
     prometheus_pages::FORMAT,
     scrapes_parquet::FORMAT,
@@ -162,6 +174,8 @@ pub struct Loose {
 #[derive(Debug, Default)]
 pub struct Rows {
     pub requests: Vec<Finished>,
+    /// What a file without requests says of the run as a whole.
+    pub totals: Option<ClientTotals>,
     pub pages: Vec<PageAt>,
     pub spans: Vec<SpanRow>,
     pub stats: Vec<StatRow>,
@@ -172,6 +186,8 @@ pub struct Rows {
 pub struct PageAt {
     /// When it was asked for and when it had come, where that is known.
     pub at: Option<(UnixNs, UnixNs)>,
+    /// What it holds may be so much older than that.
+    pub lag_s: f64,
     /// Which of several endpoints it is of, where the file has several.
     pub source: Option<String>,
     pub page: Page,

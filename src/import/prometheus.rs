@@ -34,7 +34,7 @@ fn read(text: &str, reading: &mut Reading<'_>) {
             for error in tare_parsers::exposition::parse(text).errors.iter().take(bad as usize) {
                 reading.count(&format!("line {}", error.line_no), Err(error));
             }
-            reading.rows.pages.push(PageAt { at: None, source: None, page });
+            reading.rows.pages.push(PageAt { at: None, lag_s: 0.0, source: None, page });
         }
     }
 }

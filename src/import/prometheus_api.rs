@@ -4,7 +4,8 @@
 //!
 //! A range query repeats at each of its steps what the last scrape before it saw: its moments are the
 //! query's, up to a scrape interval too late. A query with a range in brackets has the moments of the
-//! scrapes themselves. Endpoints are told apart by the label `instance`, which, as `job`, is
+//! scrapes themselves. Which it was, an answer does not say, so a page counts as up to a step old.
+//! Endpoints are told apart by the label `instance`, which, as `job`, is
 //! Prometheus's own and not the server's.
 
 use std::collections::BTreeMap;
@@ -22,7 +23,10 @@ pub(super) const FORMAT: Format = Format {
     of: Of::Pages,
     description: "answers of Prometheus's /api/v1/query_range, or /api/v1/query with a range",
     reads: Reads::Text {
-        recognises: |text| text.trim_start().starts_with('{') && text.contains("\"resultType\""),
+        recognises: |text| {
+            let begins = text.trim_start().starts_with('{');
+            begins && (text.contains("\"resultType\"") || text.contains("\"errorType\""))
+        },
         read,
     },
 };
@@ -72,11 +76,12 @@ fn read(text: &str, reading: &mut Reading<'_>) {
         }
     }
     let n = pages.len();
+    let lag_s = step_s(&pages);
     for ((instance, at), page) in pages {
         // Every line was made here of a name, labels and a number.
         if let Ok(page) = read_page(&page, "") {
             let source = (!instance.is_empty()).then_some(instance);
-            reading.rows.pages.push(PageAt { at: Some((UnixNs(at), UnixNs(at))), source, page });
+            reading.rows.pages.push(PageAt { at: Some((UnixNs(at), UnixNs(at))), lag_s, source, page });
         }
     }
     if n > 0 {
@@ -85,6 +90,13 @@ fn read(text: &str, reading: &mut Reading<'_>) {
             reading.path.display()
         ));
     }
+}
+
+/// The least time between two pages of an endpoint.
+fn step_s(pages: &Pages) -> f64 {
+    let pairs = pages.keys().zip(pages.keys().skip(1)).filter(|((one, _), (other, _))| one == other);
+    let least = pairs.map(|((_, a), (_, b))| UnixNs(*b).seconds_since(UnixNs(*a))).reduce(f64::min);
+    least.unwrap_or(0.0)
 }
 
 fn series(answer: Answer) -> Result<Vec<serde_json::Value>, String> {

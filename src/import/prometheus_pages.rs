@@ -98,5 +98,5 @@ fn alone(text: &str, reading: &mut Reading<'_>) {
 }
 
 fn push(at: UnixNs, page: crate::ingest::scrape::Page, reading: &mut Reading<'_>) {
-    reading.rows.pages.push(PageAt { at: Some((at, at)), source: None, page });
+    reading.rows.pages.push(PageAt { at: Some((at, at)), lag_s: 0.0, source: None, page });
 }

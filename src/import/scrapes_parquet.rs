@@ -50,7 +50,7 @@ fn read(table: &Columns, reading: &mut Reading<'_>) {
     for ((source, send, recv), page) in pages {
         if let Ok(page) = read_page(&page, "") {
             let source = (!source.is_empty()).then_some(source);
-            reading.rows.pages.push(PageAt { at: Some((send, recv)), source, page });
+            reading.rows.pages.push(PageAt { at: Some((send, recv)), lag_s: 0.0, source, page });
         }
     }
 }

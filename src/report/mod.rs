@@ -5,6 +5,7 @@ mod audit;
 mod breakdown;
 mod calibration;
 mod causes;
+mod client_totals;
 mod clocks;
 mod compare;
 mod compare_audits;

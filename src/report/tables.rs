@@ -3,7 +3,8 @@
 
 use super::distributions::MetricSummary;
 use super::{
-    Report, audit, breakdown, calibration, clocks, gaps, hops, next_level, over_window, own, verdicts,
+    Report, audit, breakdown, calibration, client_totals, clocks, gaps, hops, next_level, over_window, own,
+    verdicts,
 };
 use crate::metric::{Metric, Unit};
 use crate::record::correlated::{HeadlineRow, Verdict};
@@ -39,6 +40,7 @@ pub fn all(report: &Report<'_>) -> Vec<Table> {
 
 fn of_a_run(report: &Report<'_>) -> Vec<Table> {
     vec![
+        client_totals::table(report),
         headline(report),
         hops::path(&report.correlated.hops, Metric::Ttft),
         hops::path(&report.correlated.hops, Metric::E2e),

@@ -16,6 +16,7 @@ use crate::import::{self, Choice, Imported, Of, PageAt};
 use crate::ingest::reader::HOP_LOG;
 use crate::ingest::scrape::Scrape;
 use crate::ingest::{self, SourceReport};
+use crate::record::client_totals::{self, ClientTotals};
 use crate::record::{Finished, HopRow, LogEvent, LogRow, ScrapePhase, ScrapeRow, SpanRow, StatRow};
 use crate::secrets::Secrets;
 use crate::server::Server;
@@ -86,6 +87,8 @@ pub fn import(given: &Import) -> anyhow::Result<(PathBuf, Recomputed)> {
 #[derive(Default)]
 struct Gathered {
     requests: Vec<Finished>,
+    /// The tool's own summary, where there are no requests.
+    totals: Option<ClientTotals>,
     begin: UnixNs,
     end: UnixNs,
     /// The client's stamps are not of the wall clock, but were placed on it to within so much.
@@ -144,6 +147,7 @@ impl Gathered {
     /// Numbers the requests by their start. Of ids that were used twice the events cannot be told
     /// apart by id, as the run folder keeps them.
     fn take_requests(&mut self, mut read: Imported, file: &Path) {
+        self.totals = read.rows.totals.take();
         let mut requests = std::mem::take(&mut read.rows.requests);
         requests.sort_by_key(|finished| finished.row.started_unix_ns);
         let mut uses: HashMap<String, usize> = HashMap::new();
@@ -171,7 +175,7 @@ impl Gathered {
                 "{shared} requests share their id with another: their single events are left out (gaps between events lack them), their rows are not"
             ));
         }
-        if requests.iter().all(|f| f.row.scheduled_unix_ns == f.row.started_unix_ns) {
+        if !requests.is_empty() && requests.iter().all(|f| f.row.scheduled_unix_ns == f.row.started_unix_ns) {
             self.notes.push("the client's records tell of no schedule: each request counts as scheduled when it was started".to_owned());
         }
         self.requests = requests;
@@ -227,15 +231,26 @@ impl Gathered {
         Ok(())
     }
 
-    /// The last page from before the first request, and the first from after the last. Where requests are
-    /// placed loosely, rather earlier and later ones, if there are any.
+    /// The last page from before the first request, and the first from after the last, what it holds
+    /// included. Where requests are placed loosely, or pages are older than they say, earlier and later
+    /// ones are taken, as far as there are any.
     fn ends_among(&self, pages: &[((UnixNs, UnixNs), PageAt)]) -> (Option<usize>, Option<usize>) {
+        if self.requests.is_empty() {
+            // Nothing tells when the load was: all that the pages saw is taken.
+            return (Some(0), pages.len().checked_sub(1).filter(|last| *last > 0));
+        }
         let last_before = |at: UnixNs| pages.iter().rposition(|((_, recv), _)| *recv <= at);
-        let first_after = |at: UnixNs| pages.iter().position(|((send, _), _)| *send >= at);
+        let first_after =
+            |at: UnixNs| pages.iter().position(|((send, _), page)| send.plus_seconds(-page.lag_s) >= at);
         let before = last_before(self.begin.plus_seconds(-self.slack_s));
         let after = first_after(self.end.plus_seconds(self.slack_s));
         let earliest = || last_before(self.begin).map(|_| 0);
-        let latest = || first_after(self.end).and_then(|_| pages.len().checked_sub(1));
+        let latest = || {
+            pages
+                .len()
+                .checked_sub(1)
+                .filter(|i| pages.get(*i).is_some_and(|((send, _), _)| *send >= self.end))
+        };
         (before.or_else(earliest), after.or_else(latest))
     }
 
@@ -294,6 +309,9 @@ impl Gathered {
         manifest.created_unix_ns = self.begin;
         manifest.ended_unix_ns = Some(self.end);
         manifest.sources = self.sources;
+        if let Some(totals) = self.totals.and_then(|totals| serde_json::to_value(totals).ok()) {
+            manifest.extra.insert(client_totals::KEY.to_owned(), totals);
+        }
         manifest.counts.extend(self.counts);
         let n = self.requests.len() as u64;
         manifest.counts.insert("requests".to_owned(), StageCounts { rows_in: n, rows_out: n, bad: 0 });

@@ -43,7 +43,7 @@ fn is_near(one: Option<f64>, other: Option<f64>) -> bool {
 
 #[test]
 fn every_format_is_in_its_table() {
-    let not_a_format = ["input", "json_span", "packets"];
+    let not_a_format = ["columns", "ended", "input", "instants", "json_span", "packets"];
     let files: Vec<String> =
         modules("src/import").into_iter().filter(|m| !not_a_format.contains(&m.as_str())).collect();
     let mut table: Vec<String> = FORMATS
@@ -460,22 +460,22 @@ fn a_file_of_another_kind_is_refused_and_sent_to_its_flag() {
     };
     insta::assert_snapshot!(fails("spans.jsonl", Of::Client, None), @r#"
     error: ROOT/tests/samples/import/spans.jsonl: expected a client's records, found no known format: it begins with `{"recv_ns": 1795533159178615252, "via": "grpc", "resource": {"telemetry.sdk.lang…`
-    hint: known formats: tare, client_stamps, token_times, vllm_bench; --client-format names one
+    hint: known formats: tare, client_stamps, token_times, vllm_bench, aiperf, guidellm, inference_perf, client_csv, client_parquet; --client-format names one
     hint: it looks like spans: give it with --spans
     "#);
-    insta::assert_snapshot!(fails("before.prom", Of::Pages, None), @r#"
-    error: ROOT/tests/samples/import/before.prom: expected metrics over time, found no known format: it begins with `# HELP vllm:num_requests_running Number of requests in model execution batches.…`
-    hint: known formats: metrics_lines
-    hint: it is one page of metrics: give it with --metrics-before or --metrics-after
+    insta::assert_snapshot!(fails("finished.jsonl", Of::Pages, None), @r#"
+    error: ROOT/tests/samples/import/finished.jsonl: expected metrics over time, found no known format: it begins with `{"k": "iter", "now_ns": 1795533161892980380, "it_ts": 1795533161.89269, "eng": 0…`
+    hint: known formats: metrics_lines, aiperf_metrics, prometheus_api, prometheus_pages, scrapes_parquet
+    hint: it looks like a stat log: give it with --stat-log
     "#);
-    insta::assert_snapshot!(fails("client.jsonl", Of::Client, Some("k6")), @r#"
+    insta::assert_snapshot!(fails("client.jsonl", Of::Client, Some("k6")), @r"
     error: `k6` is no format for a client's records that is known
-    hint: known formats: tare, client_stamps, token_times, vllm_bench
-    "#);
-    insta::assert_snapshot!(fails("client.jsonl", Of::Client, Some("tare")), @r#"
+    hint: known formats: tare, client_stamps, token_times, vllm_bench, aiperf, guidellm, inference_perf, client_csv, client_parquet
+    ");
+    insta::assert_snapshot!(fails("client.jsonl", Of::Client, Some("tare")), @r"
     error: none of the 11 records of ROOT/tests/samples/import/client.jsonl could be read as `tare`: line 1: unknown variant `HTTP/1.1 200 OK`, expected one of `ok`, `http_error`, `connect_error`, `timeout`, `cut`, `stream_error`, `decode_error`, `in_flight` at column 366
-    hint: known formats: tare, client_stamps, token_times, vllm_bench; --client-format names one
-    "#);
+    hint: known formats: tare, client_stamps, token_times, vllm_bench, aiperf, guidellm, inference_perf, client_csv, client_parquet; --client-format names one
+    ");
     insta::assert_snapshot!(fails("nope", Of::Client, None), @r#"
     error: cannot read ROOT/tests/samples/import/nope
     caused by: No such file or directory (os error 2)

@@ -15,6 +15,7 @@ mod evidence;
 mod explain;
 mod gateways;
 mod import;
+mod import_tools;
 mod ingest_collector;
 mod ingest_log;
 mod ingest_otlp;

@@ -76,6 +76,10 @@ fn all(
     }
     let seed = file.seed.unwrap_or(0);
     let results = results::resolve(flags, &file, &mut check);
+    if sweep.is_some() && results.save.is_some() {
+        let hint = "leave it out; each run's summary.json has the same keys";
+        check.problem("--save-result", "several runs are asked for, and the file is of one", hint);
+    }
     let load = load::load(&file, &mut check);
     let workload = workload::workload(&mut file, load.requests, &mut check);
     let mut embedded = embedded::from_file(&file, seed, &mut check);

@@ -5,9 +5,9 @@ use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 
-use super::Arrival;
 use super::check::{Check, Limits, Origins};
 use super::file::{File, Rate, Scalar};
+use super::{Arrival, Gaps};
 use crate::cli::{SearchName, SweepArgs};
 use crate::sweep::asked::{Asked, Axis, Plan, Search};
 use crate::sweep::levels;
@@ -333,18 +333,21 @@ fn misplaced(given: &Sweep, file: &File, (axis, searches): (Axis, bool), check: 
 }
 
 impl Arrival {
-    /// The same law at another level of a sweep.
+    /// The same law at another level of a sweep: of an open loop with the same gaps.
     #[must_use]
-    pub fn at(self, axis: Axis, level: f64) -> Self {
+    pub fn at(&self, axis: Axis, level: f64) -> Self {
+        let gaps = || self.steady().map_or(Gaps::Poisson, |(_, gaps)| gaps);
         match (axis, self) {
-            (Axis::AsConfigured, same) => same,
+            (Axis::AsConfigured, same) => same.clone(),
             (Axis::Concurrency, Arrival::Closed { ramp_s, .. }) => {
-                Arrival::Closed { users: level as u32, ramp_s }
+                Arrival::Closed { users: level as u32, ramp_s: *ramp_s }
             }
             (Axis::Concurrency, _) => Arrival::Closed { users: level as u32, ramp_s: 0.0 },
-            (Axis::Rate, Arrival::Constant { .. }) => Arrival::Constant { rate_rps: level },
-            (Axis::Rate, Arrival::Gamma { burstiness, .. }) => Arrival::Gamma { rate_rps: level, burstiness },
-            (Axis::Rate, _) => Arrival::Poisson { rate_rps: level },
+            (Axis::Rate, _) => match gaps() {
+                Gaps::Constant => Arrival::Constant { rate_rps: level },
+                Gaps::Poisson => Arrival::Poisson { rate_rps: level },
+                Gaps::Gamma { burstiness } => Arrival::Gamma { rate_rps: level, burstiness },
+            },
         }
     }
 }

@@ -94,7 +94,7 @@ mod tests {
                 ttft: e(0.02 * (1.0 + rate)),
                 ttft_p99: Some(0.05 * (1.0 + rate)),
                 ttft_server: e(0.019 * (1.0 + rate)),
-                server_is: "server TTFT".to_owned(),
+                server_is: "TTFT".to_owned(),
                 e2e: e(0.3 + 0.02 * rate),
                 e2e_server: e(0.29 + 0.02 * rate),
             }
@@ -127,7 +127,7 @@ mod tests {
             };
             assert!(!svg.contains("NaN"), "{}", plot.name());
             if plot.name() == "sweep_latency" {
-                assert!(svg.contains("server TTFT") && svg.contains("client"), "{svg}");
+                assert!(svg.contains("server, mean (TTFT)") && svg.contains("client, mean"), "{svg}");
             }
         }
     }

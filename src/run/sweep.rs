@@ -12,6 +12,7 @@ mod files;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
 
 pub use self::files::{is_sweep, resweep};
 
@@ -46,7 +47,7 @@ pub fn sweep(
     options: &Options,
     begins: &mut dyn FnMut(&str),
 ) -> anyhow::Result<Swept> {
-    check(config, asked)?;
+    check(config, asked, &options.interrupt)?;
     let path = facts::folder_of(config);
     if config.overwrite {
         files::remove_runs(&path)?;
@@ -66,7 +67,7 @@ pub fn sweep(
         notes: Vec::new(),
         config: serde_json::to_value(config)?,
     };
-    let mut caches = caches::Caches::new(config, asked);
+    let mut caches = caches::Caches::new(config, asked, &options.interrupt);
     sweep.state = runs(config, options, &path, &mut sweep, &mut caches, begins)?;
     caches.note(&mut sweep.notes);
     if !sweep.points.iter().flat_map(|p| &p.runs).any(|run| run.figures.is_some()) {
@@ -93,7 +94,7 @@ pub fn sweep(
 }
 
 /// What would go wrong at some run goes wrong before the first.
-fn check(config: &Config, asked: &Asked) -> anyhow::Result<()> {
+fn check(config: &Config, asked: &Asked, interrupt: &CancellationToken) -> anyhow::Result<()> {
     if config.target.base_url.is_none() {
         Script::parse(&config.target.embedded.faults).or_usage("`embedded.faults` cannot be played")?;
     }
@@ -102,7 +103,7 @@ fn check(config: &Config, asked: &Asked) -> anyhow::Result<()> {
             load::needs::prepare(&at_level(config, asked.axis, *level).load)?;
         }
     }
-    crate::workload::load(&config.workload, config.seed).map(drop)
+    super::workload(config, interrupt).map(drop)
 }
 
 /// Run after run until there is none to make, the user stops, or the server is gone.

@@ -15,7 +15,9 @@ pub fn mean(values: &[f64]) -> Option<Estimate> {
     let squares: f64 = values.iter().map(|v| (v - mean) * (v - mean)).sum();
     let error = (squares / (n as f64 - 1.0) / n as f64).sqrt();
     let reach = quantile(f64::midpoint(1.0, LEVEL), n as f64 - 1.0) * error;
-    reach.is_finite().then(|| Estimate::within(mean, mean - reach, mean + reach, n))
+    // Where no value is negative the mean is none, and so is no bound of it.
+    let least = if values.iter().all(|v| *v >= 0.0) { 0.0 } else { f64::NEG_INFINITY };
+    reach.is_finite().then(|| Estimate::within(mean, (mean - reach).max(least), mean + reach, n))
 }
 
 /// The x with P(T ≤ x) = p for T of so many degrees of freedom, which need not be whole; ±∞ at 0 and 1.
@@ -126,6 +128,7 @@ mod tests {
         // By hand: mean 12, s² = 4, 4.3027 · √(4 / 3) = 4.9684.
         let e = mean(&[10.0, 12.0, 14.0]).unwrap();
         assert!((e.value - 12.0).abs() < 1e-12 && (e.hi - 16.968_3).abs() < 1e-3 && e.n == 3, "{e:?}");
+        assert!(mean(&[1.0, 9.0]).unwrap().lo >= 0.0 && mean(&[-1.0, 9.0]).unwrap().lo < -1.0);
         assert!(!mean(&[3.0]).unwrap().is_bounded(), "one run has nothing between runs");
         assert_eq!(mean(&[]), None);
         assert_eq!(mean(&[1.0, f64::NAN]), None);

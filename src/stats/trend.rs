@@ -13,6 +13,9 @@ use super::{Estimate, LEVEL, student};
 const BINS: usize = 20;
 /// Fewer parts with something in them have no residuals to speak of.
 const FEWEST: usize = 8;
+/// Never fewer degrees of freedom: what they are of, the residuals' steps from part to part, are many more; below this
+/// no slope however steep would be told from none.
+const FEWEST_DEGREES: f64 = 3.0;
 /// ρ is believed up to here.
 const MOST: f64 = 0.9;
 
@@ -48,7 +51,7 @@ impl Slope {
         (per_s.is_finite() && error.is_finite()).then(|| Self {
             per_s,
             error,
-            degrees: (n / wider - 2.0).max(1.0),
+            degrees: (n / wider - 2.0).max(FEWEST_DEGREES),
             n: parts.len(),
         })
     }

@@ -87,3 +87,28 @@ pub struct Asked {
     /// A run whose requests pile up for good ends before its time.
     pub saturation_stop: bool,
 }
+
+impl Asked {
+    /// What will be run, in a sentence.
+    pub fn words(&self) -> String {
+        let each =
+            if self.num_runs > 1 { format!(", {} runs of each", self.num_runs) } else { String::new() };
+        match (&self.plan, self.axis) {
+            (Plan::List { .. }, Axis::AsConfigured) => format!("{} runs of this load", self.num_runs),
+            (Plan::List { levels }, axis) => {
+                let list: Vec<String> = levels.iter().map(f64::to_string).collect();
+                format!("a run at each {}: {}{each}", axis.heading(), list.join(", "))
+            }
+            (Plan::Knee(search), _) => format!(
+                "a search for the highest rate that the server keeps up with, from {} on, {} runs at most",
+                search.from, search.max_runs
+            ),
+            (Plan::Slo { share, search }, axis) => format!(
+                "a search for the highest {} at which a share of {share} meets the objectives, from {} on, {} runs at most",
+                axis.heading(),
+                search.from,
+                search.max_runs
+            ),
+        }
+    }
+}

@@ -40,7 +40,8 @@ pub struct Seen {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Judgement {
     pub verdict: Verdict,
-    /// The share that is judged, of all runs of the level together.
+    /// The share that is judged, of all runs of the level together; of one that was ended before its time there is none,
+    /// since it would have fallen as long as the run went on.
     pub share: Option<Estimate>,
     /// On which side of the limit it lies.
     pub value_passes: bool,
@@ -52,7 +53,7 @@ pub fn by_slo(runs: &[Seen], target: f64) -> Judgement {
     let met: Vec<Goodput> = runs.iter().filter_map(|run| run.met).collect();
     let share = pooled(&met);
     if runs.iter().any(|run| run.saturated) {
-        return plainly(false, share, "over-saturated: waiting grows without end");
+        return plainly(false, None, "over-saturated: waiting grows without end");
     }
     match share {
         Some(share) => on_interval(share, target, "met the objectives"),
@@ -65,7 +66,7 @@ pub fn keeps_up(runs: &[Seen], calm_e2e_s: Option<f64>) -> Judgement {
     let shares: Vec<Estimate> = runs.iter().filter_map(answered).collect();
     let share = linear::mean(&shares);
     if runs.iter().any(|run| run.saturated) {
-        return plainly(false, share, "over-saturated: waiting grows without end");
+        return plainly(false, None, "over-saturated: waiting grows without end");
     }
     if let Some(run) = runs.iter().find(|run| run.unsent > 0) {
         let why =

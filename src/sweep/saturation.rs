@@ -90,8 +90,10 @@ impl Watch {
         if at_s < SOONEST_S || self.ttft.len() < FEWEST_STARTED {
             return None;
         }
+        // Of TTFT as far as it is known: what starts late in a queue is told late.
         let settled = |of: &[(f64, f64)]| -> Vec<(f64, f64)> {
-            of.iter().copied().filter(|(t, _)| *t >= at_s / 3.0).collect()
+            let last = of.iter().map(|(t, _)| *t).fold(0.0, f64::max);
+            of.iter().copied().filter(|(t, _)| *t >= last / 3.0).collect()
         };
         let growth = Slope::of(&settled(&self.in_flight))?;
         let ttft = Slope::of(&settled(&self.ttft))?;
@@ -169,12 +171,12 @@ mod tests {
         eprintln!("false alarms of 200: {alarms:?}");
         let most = |load: f64| alarms.iter().filter(|(l, _)| *l <= load).map(|(_, n)| *n).max().unwrap();
         assert!(most(0.7) <= 2, "1 % of runs at most: {alarms:?}");
-        assert!(most(0.8) <= 8, "4 % of runs at most: {alarms:?}");
+        assert!(most(0.8) <= 4, "2 % of runs at most: {alarms:?}");
     }
 
     #[test]
     fn a_load_beyond_the_capacity_is_found_out() {
-        for (load, least) in [(1.3, 80), (1.5, 150), (2.0, 190), (4.0, 190)] {
+        for (load, least) in [(1.3, 170), (1.5, 190), (2.0, 195), (4.0, 195)] {
             let found = of_200(load * 40.0, 8, 0.2, true);
             eprintln!("found of 200 at {load}: {found}");
             assert!(found >= least, "{found} of 200 at {load}");

@@ -71,6 +71,9 @@ fn plan(out: &mut String, config: &Config, workload: &Workload) -> fmt::Result {
         row("load", load(config))?;
         row("", end(config, workload))?;
     }
+    if let Some(sweep) = &config.sweep {
+        row("sweep", sweep.words())?;
+    }
     row("observe", observe(config))?;
     let output = config.output.as_ref().map(|path| path.display().to_string());
     row("output", output.unwrap_or_else(|| format!("output/{}-TIME", config.name)))?;

@@ -76,8 +76,7 @@ fn all(
     }
     let seed = file.seed.unwrap_or(0);
     let results = results::resolve(flags, &file, &mut check);
-    let mut load = load::load(&file, &mut check);
-    load.keep_texts = results.save.as_ref().is_some_and(|save| save.detailed);
+use super::{Config, audit, embedded, hops, overlay, results, slo, sweep, texts};
     let workload = workload::workload(&mut file, load.requests, &mut check);
     let mut embedded = embedded::from_file(&file, seed, &mut check);
     let observe = observe::observe(&file, &mut embedded, &mut check);

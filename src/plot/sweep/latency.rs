@@ -39,8 +39,8 @@ impl SweepPlot for Latency {
             return Ok(Drawn::Nothing("no level has a throughput and a latency".to_owned()));
         };
         let title = "Latency over throughput";
-        let server_is =
-            data.levels.iter().map(|l| l.server_is.as_str()).find(|s| !s.is_empty()).unwrap_or("server");
+        let is = data.levels.iter().map(|l| l.server_is.as_str()).find(|s| !s.is_empty());
+        let server_is = format!("server, mean ({})", is.unwrap_or("TTFT"));
         let svg = canvas::svg((theme::WIDTH, HEIGHT), title, |canvas| {
             page::header(canvas, theme::WIDTH, title, &data.subtitle())?;
             let x_name = if by_tokens(data) { "output tokens/s" } else { "requests/s" };
@@ -52,7 +52,7 @@ impl SweepPlot for Latency {
             }
             labels(canvas, &left, data)?;
             achieved(canvas, data)?;
-            legend(canvas, data, server_is)
+            legend(canvas, data, &server_is)
         })?;
         Ok(Drawn::Svg(svg))
     }
@@ -74,14 +74,15 @@ fn curves(data: &SweepData, of: impl Fn(&Level) -> Sides) -> Vec<Curve> {
     let through = |side: &dyn Fn(Sides) -> Option<Estimate>| -> Vec<(f64, Estimate)> {
         data.levels.iter().filter_map(|level| Some((throughput(data, level)?, side(of(level))?))).collect()
     };
+    // The client's wide and below, so that it is seen where both are alike.
     let curves = [
         Curve {
             ink: theme::QUIET,
             width: 1.2,
             points: through(&|(_, p99, _)| p99.map(|v| Estimate::unbounded(v, 0))),
         },
-        Curve { ink: theme::CLIENT, width: 2.0, points: through(&|(client, ..)| client) },
-        Curve { ink: theme::SERVER, width: 2.0, points: through(&|(.., server)| server) },
+        Curve { ink: theme::CLIENT, width: 4.5, points: through(&|(client, ..)| client) },
+        Curve { ink: theme::SERVER, width: 1.6, points: through(&|(.., server)| server) },
     ];
     curves.into_iter().filter(|curve| !curve.points.is_empty()).collect()
 }

@@ -38,8 +38,9 @@ impl SweepPlot for Pareto {
         let svg = canvas::svg((theme::WIDTH, HEIGHT), title, |canvas| {
             page::header(canvas, theme::WIDTH, title, &data.subtitle())?;
             xy.frame(canvas, "All users together", "each user: output tokens/s")?;
-            let mut front: Vec<(f64, f64)> =
-                best(&points.iter().map(|(_, x, y)| (x.value, y.value)).collect::<Vec<_>>());
+            // What grows as long as it lasts is no level's figure.
+            let steady = points.iter().filter(|(level, ..)| !level.ended_early);
+            let mut front = best(&steady.map(|(_, x, y)| (x.value, y.value)).collect::<Vec<_>>());
             front.sort_by(|a, b| a.0.total_cmp(&b.0));
             let joined: Vec<(f64, f64)> = front.iter().map(|at| xy.at(*at)).collect();
             if joined.len() > 1 {
@@ -48,12 +49,19 @@ impl SweepPlot for Pareto {
             for (level, x, y) in &points {
                 let (left, top) = xy.at((x.value, y.value));
                 let marked = data.marked.is_some_and(|marked| marked.to_bits() == level.level.to_bits());
-                let ink = if marked { theme::NOTE } else { theme::CLIENT };
+                let ink = match (marked, level.ended_early) {
+                    (true, _) => theme::NOTE,
+                    (_, true) => theme::QUIET,
+                    _ => theme::CLIENT,
+                };
                 canvas.dot((left, top), 4.0, ink, 1.0)?;
                 let text = Ink::new(theme::SMALL, if marked { theme::NOTE } else { theme::INK });
                 canvas.text(&level.label, (left + 8.0, top - 6.0), text)?;
             }
-            let note = format!("numbers: {} · joined: no other level betters these in both", data.axis);
+            let note = format!(
+                "numbers: {} · joined: no other level betters these in both; grey: over-saturated, not joined",
+                data.axis
+            );
             canvas.text(&note, (theme::MARGIN, HEIGHT - 18.0), Ink::new(theme::SMALL, theme::QUIET))
         })?;
         Ok(Drawn::Svg(svg))

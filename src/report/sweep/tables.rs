@@ -68,10 +68,10 @@ fn throughput(sweep: &Sweep) -> Table {
                     || NONE.to_owned(),
                     |e| {
                         format!(
-                            "{} [{}, {}], n {}",
+                            "{} [{:.1}, {:.1}], n {}",
                             units::percent(e.value),
-                            units::percent(e.lo),
-                            units::percent(e.hi),
+                            e.lo * 100.0,
+                            e.hi * 100.0,
                             e.n
                         )
                     },

@@ -3,9 +3,12 @@
 
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use super::super::target;
 use crate::config::{Config, Dataset};
-use crate::server::prefix_cache;
+use crate::net::HttpUrl;
+use crate::server::{Server, prefix_cache};
 use crate::sweep::asked::Asked;
 
 /// The caches of the server that a sweep is sent to.
@@ -13,11 +16,12 @@ pub(super) struct Caches<'a> {
     config: &'a Config,
     asks: bool,
     refused: Option<String>,
+    interrupt: &'a CancellationToken,
 }
 
 impl<'a> Caches<'a> {
-    pub(super) fn new(config: &'a Config, asked: &Asked) -> Self {
-        Self { config, asks: asked.reset_prefix_cache, refused: None }
+    pub(super) fn new(config: &'a Config, asked: &Asked, interrupt: &'a CancellationToken) -> Self {
+        Self { config, asks: asked.reset_prefix_cache, refused: None, interrupt }
     }
 
     /// Asks the server to forget, if that is wanted; that it would not is noted once.
@@ -30,8 +34,12 @@ impl<'a> Caches<'a> {
         headers
             .extend(target.api_key.iter().map(|key| ("Authorization".to_owned(), format!("Bearer {key}"))));
         let trust = target::trust(self.config);
-        let asked = target::named(self.config).and_then(|kind| {
-            let kind = kind.unwrap_or(target::USUAL);
+        // Asked which server it is, where that was not said.
+        let kind = HttpUrl::parse(base_url).map_err(Into::into).and_then(|url| {
+            let probe = target::ask_server(self.config, &url, self.interrupt)?;
+            Ok(target::kind(self.config, Some(&probe))?.0)
+        });
+        let asked = kind.and_then(|kind: &Server| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let reset = prefix_cache::reset(kind, base_url, &headers, &trust);
             Ok(runtime.block_on(async {

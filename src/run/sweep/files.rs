@@ -85,8 +85,8 @@ fn level(sweep: &Sweep, point: &Point) -> Option<Level> {
     };
     let both = |f: &Figures, metric: Metric| f.both(metric)?.server;
     let (ttft_server, server_is) = match mean(&|f| both(f, Metric::Ttft)) {
-        Some(e) => (Some(e), "server TTFT"),
-        None => (mean(&|f| both(f, Metric::QueuePrefill)), "server queue + prefill"),
+        Some(e) => (Some(e), "TTFT"),
+        None => (mean(&|f| both(f, Metric::QueuePrefill)), "of TTFT: queue + prefill"),
     };
     (!runs.is_empty()).then(|| Level {
         level: point.level,

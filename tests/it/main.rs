@@ -6,6 +6,7 @@ mod audit;
 mod bad_input;
 mod bench_serve;
 mod calibrate;
+mod compare;
 mod connections;
 mod doctor;
 mod embedded_says;

@@ -19,6 +19,7 @@ mod joined;
 pub mod own;
 pub mod selection;
 mod server_side;
+pub mod timeline;
 pub mod verdicts;
 pub mod waterfall;
 

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+pub use self::split_violin::{Pair, pairs};
 use crate::metric::Metric;
 use crate::stats::Estimate;
 use crate::units;
@@ -89,6 +90,16 @@ pub struct PlotData {
     pub differences: Vec<(Metric, Estimate)>,
     /// What each hop between them saw itself.
     pub hops: Vec<AtHop>,
+    /// The differences themselves.
+    pub paired: Vec<Paired>,
+}
+
+/// Client − server of each request that has both, in the order of scheduling, in the unit of the files.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Paired {
+    /// Of the server's side: [`Metric::QueuePrefill`] is the client's TTFT − queue and prefill.
+    pub metric: Metric,
+    pub values: Vec<f64>,
 }
 
 /// One metric of the same requests at the client and at a hop.
@@ -104,17 +115,17 @@ pub struct AtHop {
 
 impl PlotData {
     /// The sample of a metric on a side.
-    fn sample(&self, metric: Metric, side: Side) -> Option<&Sample> {
+    pub fn sample(&self, metric: Metric, side: Side) -> Option<&Sample> {
         self.samples.iter().find(|s| s.metric == metric && s.side == side)
     }
 
     /// A sample's values, ascending and finite; `None` when there is none.
-    fn ascending(&self, metric: Metric, side: Side) -> Option<Vec<f64>> {
+    pub fn ascending(&self, metric: Metric, side: Side) -> Option<Vec<f64>> {
         ascending(&self.sample(metric, side)?.values)
     }
 
     /// The mean paired difference whose server side is this metric.
-    fn difference(&self, metric: Metric) -> Option<Estimate> {
+    pub fn difference(&self, metric: Metric) -> Option<Estimate> {
         self.differences.iter().find(|(m, _)| *m == metric).map(|(_, e)| *e)
     }
 
@@ -227,6 +238,7 @@ mod tests {
                 seen: values.to_vec(),
                 difference: None,
             }],
+            paired: Vec::new(),
         }
     }
 

@@ -12,16 +12,19 @@ use crate::correlate::hops::stations;
 use crate::error::usage;
 use crate::ingest::hop_headers;
 use crate::metric::Metric;
-use crate::plot::{self, Arms, AtHop, PlotData, Sample, Side};
+use crate::plot::{self, Arms, AtHop, Paired, PlotData, Sample, Side};
 use crate::record::audit;
+use crate::record::clocks::ClockRelation;
 use crate::record::correlated::Correlated;
 use crate::record::hops::HopSummary;
 use crate::record::own::{self, OwnLag};
 use crate::record::selection::Selection;
-use crate::record::{HopRow, JoinedRow, RequestRow, Status, ToldBy};
+use crate::record::timeline::Timeline;
+use crate::record::waterfall::Chosen;
+use crate::record::{EventRow, HopRow, JoinedRow, RequestRow, Status, ToldBy};
 use crate::report::{self, Report, Summary, View};
 use crate::store::folder::{EVENTS, HOPS, JOINED, LOG, RESULTS, SCRAPES, SPANS, STAT_LOG};
-use crate::store::{Manifest, RunData, RunFolder, events_parquet, table};
+use crate::store::{Events, Manifest, RunData, RunFolder, events_parquet, table};
 
 /// Seeds every interval: the same records give the same figures for ever.
 const SEED: u64 = 0;
@@ -34,6 +37,11 @@ pub struct Recomputed {
     /// Of an audit: what it found.
     pub audit: Option<audit::Found>,
     pub notes: Vec<String>,
+    /// Of the whole run, whatever the report is made from; `None` without requests.
+    pub timeline: Option<Timeline>,
+    pub chosen: Vec<Chosen>,
+    /// What the figures are drawn from.
+    pub figures: PlotData,
 }
 
 impl Recomputed {
@@ -45,6 +53,9 @@ impl Recomputed {
             summary: &self.summary,
             audit: self.audit.as_ref(),
             notes: &self.notes,
+            timeline: self.timeline.as_ref(),
+            chosen: &self.chosen,
+            figures: &self.figures,
         }
     }
 }
@@ -69,6 +80,14 @@ pub fn recompute_within(folder: &Path, selection: Selection) -> anyhow::Result<R
     write_tables(&folder, &data)?;
     let mut correlated = correlated(&mut data)?;
     table::write_joined(&folder.file(JOINED), &correlated.rows)?;
+    let timeline = correlate::timeline::timeline(
+        &correlated.rows,
+        &data.events,
+        &data.scrapes.rows,
+        &data.log.rows,
+        super::server_kind(&data.manifest.target.server)?,
+        correlated.clocks.relation == ClockRelation::OneClock,
+    );
     let clients: Vec<&RequestRow> = correlated.rows.iter().map(|j| &j.client).collect();
     let view = View::of(&clients, selection)?;
     if view.window.is_cut() {
@@ -83,11 +102,30 @@ pub fn recompute_within(folder: &Path, selection: Selection) -> anyhow::Result<R
     if audit.is_some() {
         summary.leave_out_figures();
     }
-    let recomputed = Recomputed { manifest: data.manifest, correlated, summary, audit, notes };
-    let report = recomputed.report();
-    report::write_all(folder.path(), &report)?;
-    plot::write(&folder.plots()?, &plot_data(&report))?;
+    let chosen = drawn(&correlated, &data.events, summary.own.as_ref());
+    let (manifest, figures) = (data.manifest, PlotData::default());
+    let mut recomputed =
+        Recomputed { manifest, correlated, summary, audit, notes, timeline, chosen, figures };
+    recomputed.figures = plot_data(&recomputed.report());
+    report::write_all(folder.path(), &recomputed.report())?;
+    plot::write(&folder.plots()?, &recomputed.figures)?;
     Ok(recomputed)
+}
+
+/// The requests that a report draws one by one.
+fn drawn(run: &Correlated, events: &Events, own: Option<&OwnLag>) -> Vec<Chosen> {
+    let chosen = super::chosen::choose(&run.rows).into_iter();
+    chosen
+        .filter_map(|(n, why)| {
+            let row = run.rows.get(n)?;
+            let own_events: Vec<EventRow> = events
+                .of(&row.client.request_id)
+                .unwrap_or_default()
+                .filter_map(|at| events.row(at))
+                .collect();
+            Some(Chosen { why, waterfall: correlate::waterfall::waterfall(row, &own_events, run, own) })
+        })
+        .collect()
 }
 
 /// Both sides of what was read as one; the requests are taken out of it.
@@ -235,6 +273,7 @@ fn plot_data(report: &Report<'_>) -> PlotData {
         n_ended: counts.total - counts.in_flight,
         samples,
         arms: Vec::new(),
+        paired: paired(&ok),
         differences: report
             .correlated
             .headline
@@ -245,6 +284,18 @@ fn plot_data(report: &Report<'_>) -> PlotData {
             .collect(),
         hops,
     }
+}
+
+/// The differences client − server of the requests that have both, in their order.
+fn paired(ok: &[&JoinedRow]) -> Vec<Paired> {
+    let of = |metric, value: fn(&JoinedRow) -> Option<f64>| {
+        let values: Vec<f64> = ok.iter().filter_map(|j| value(j)).collect();
+        (!values.is_empty()).then_some(Paired { metric, values })
+    };
+    let ttft = of(Metric::Ttft, |j| Some(j.client.ttft_s? - j.server_ttft_s?)).or_else(|| {
+        of(Metric::QueuePrefill, |j| Some(j.client.ttft_s? - j.server_queue_s? - j.server_prefill_s?))
+    });
+    [ttft, of(Metric::E2e, |j| Some(j.client.e2e_s? - j.server_e2e_s?))].into_iter().flatten().collect()
 }
 
 /// TTFT at each hop that tells of it, else E2E, of the requests that passed it.

@@ -30,6 +30,8 @@ pub const SUMMARY: &str = "summary.json";
 pub const REPORT_MD: &str = "report.md";
 pub const REPORT_HTML: &str = "report.html";
 pub const PLOTS: &str = "plots";
+/// Tables of numbers beside the page that draws them.
+pub const DATA: &str = "data";
 
 /// Every file that tare writes at the top of a run folder: what `overwrite` may remove.
 const OWN_FILES: [&str; 21] = [
@@ -175,18 +177,21 @@ impl RunFolder {
             remove_file(&self.file(name))?;
             remove_file(&self.file(&format!("{name}{TEMPORARY}")))?;
         }
-        let plots = self.file(PLOTS);
-        if !plots.is_dir() {
-            return Ok(());
-        }
-        for entry in fs::read_dir(&plots)? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|e| e == "svg" || e == "png") {
-                remove_file(&path)?;
+        let made: [(&str, &[&str]); 2] = [(PLOTS, &["svg", "png"]), (DATA, &["csv"])];
+        for (name, kinds) in made {
+            let inside = self.file(name);
+            if !inside.is_dir() {
+                continue;
             }
+            for entry in fs::read_dir(&inside)? {
+                let path = entry?.path();
+                if path.extension().is_some_and(|e| kinds.iter().any(|kind| e == *kind)) {
+                    remove_file(&path)?;
+                }
+            }
+            // Still there when something else is in it: that is not ours to remove.
+            drop(fs::remove_dir(&inside));
         }
-        // Still there when something else is in it: that is not ours to remove.
-        drop(fs::remove_dir(&plots));
         Ok(())
     }
 }

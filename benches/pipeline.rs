@@ -219,6 +219,7 @@ fn request(index: u64, tokens: u64, random: &mut Random) -> Finished {
         in_band_queue_s: Some(0.000_5),
         in_band_decode_s: seconds(first, last),
         in_band_inference_s: None,
+        generated_text: None,
         in_band_e2e_s: None,
         answer_headers: Vec::new(),
     };

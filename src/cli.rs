@@ -38,13 +38,9 @@ pub use self::doctor::DoctorArgs;
 pub use self::explain::{ExplainArgs, SlowestBy};
 pub use self::foreign::{FOREIGN, Foreign};
 pub use self::prepare::PrepareArgs;
-<<<<<<< HEAD
 pub use self::results::{IdleArgs, ResultArgs, StyleName};
 pub use self::sampling::SamplingArgs;
-pub use self::serve::{ClockArgs, EngineArgs, LogFormatName, SaysArgs, ServeArgs};
-=======
 pub use self::serve::{ClockArgs, EngineArgs, LogFormatName, PoseName, SaysArgs, ServeArgs};
->>>>>>> servers
 pub use self::shape::{ChangeName, ShapeArgs};
 pub use self::slo::SloArgs;
 pub use self::sweep::{SearchName, SweepArgs};

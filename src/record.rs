@@ -26,6 +26,7 @@ pub mod results;
 pub mod selection;
 mod server_side;
 pub mod slo;
+pub mod timeline;
 pub mod verdicts;
 pub mod waterfall;
 

@@ -4,6 +4,7 @@
 
 mod add_log;
 mod audit;
+mod chosen;
 mod compare;
 mod embedded;
 mod facts;

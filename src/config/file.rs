@@ -14,11 +14,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::workload::{Columns, MultiTurn, MultiTurnChoice, PrefixRepetition, Sonnet};
 use super::law::Law;
-pub use self::workload::{Columns, MultiTurn, MultiTurnChoice, PrefixRepetition, Sonnet};
-use super::law::Law;
 use super::sweep::Sweep;
-use super::{Change, Connections, LogFormat, Stamps};
-pub use crate::record::DatasetName;
+use super::{Change, Connections, LogFormat, Pose, Stamps};
 pub use crate::record::DatasetName;
 use crate::record::Endpoint;
 use crate::record::audit::Warmth;

@@ -71,11 +71,11 @@ pub fn idle(flags: &ResultArgs) -> Option<String> {
 
 fn asked(flags: &RunArgs, file: &File) -> Asked {
     let load = &file.load;
-    let by_flag = flags.target.backend.map(|backend| match backend {
-        cli::Backend::OpenaiChat => "openai-chat",
-        cli::Backend::Openai => "openai",
-        cli::Backend::Vllm => "vllm",
-        cli::Backend::OpenaiResponses => "openai-responses",
+    let by_flag = flags.target.backend.and_then(|backend| match backend {
+        cli::Backend::OpenaiChat => Some("openai-chat"),
+        cli::Backend::Openai => Some("openai"),
+        cli::Backend::OpenaiResponses => Some("openai-responses"),
+        named => named.server(),
     });
     let by_endpoint = match file.target.endpoint.unwrap_or_default() {
         Endpoint::Chat => "openai-chat",

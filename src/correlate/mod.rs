@@ -20,6 +20,7 @@
 //! - [`diagnosis`]: what a gateway does to the streams
 //! - [`audit`]: two ways to one server, in pairs
 //! - [`waterfall`]: one request, every stamp and part of it
+//! - [`timeline`]: both sides over time
 
 pub mod access_join;
 pub mod aggregate_join;
@@ -49,6 +50,7 @@ pub mod stat_join;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::float_cmp)]
 mod tests;
+pub mod timeline;
 pub mod waterfall;
 mod within;
 

@@ -227,6 +227,8 @@ mod tests {
             continuous_usage: false,
             close: false,
             leg: None,
+            exact_tokens: None,
+            in_session: None,
             bytes: Vec::new(),
         }
     }

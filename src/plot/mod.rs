@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+pub use self::split_violin::{Pair, pairs};
 use crate::metric::{Metric, Unit};
 use crate::stats::Estimate;
 use crate::units;
@@ -101,6 +102,8 @@ pub struct PlotData {
     pub hops: Vec<AtHop>,
     /// Of runs side by side, measure by measure.
     pub compared: Vec<Compared>,
+    /// The differences themselves.
+    pub paired: Vec<Paired>,
 }
 
 /// One measure of several runs, in the unit of the files.
@@ -131,6 +134,14 @@ impl Compared {
     }
 }
 
+/// Client − server of each request that has both, in the order of scheduling, in the unit of the files.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Paired {
+    /// Of the server's side: [`Metric::QueuePrefill`] is the client's TTFT − queue and prefill.
+    pub metric: Metric,
+    pub values: Vec<f64>,
+}
+
 /// One metric of the same requests at the client and at a hop.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AtHop {
@@ -144,17 +155,17 @@ pub struct AtHop {
 
 impl PlotData {
     /// The sample of a metric on a side.
-    fn sample(&self, metric: Metric, side: Side) -> Option<&Sample> {
+    pub fn sample(&self, metric: Metric, side: Side) -> Option<&Sample> {
         self.samples.iter().find(|s| s.metric == metric && s.side == side)
     }
 
     /// A sample's values, ascending and finite; `None` when there is none.
-    fn ascending(&self, metric: Metric, side: Side) -> Option<Vec<f64>> {
+    pub fn ascending(&self, metric: Metric, side: Side) -> Option<Vec<f64>> {
         ascending(&self.sample(metric, side)?.values)
     }
 
     /// The mean paired difference whose server side is this metric.
-    fn difference(&self, metric: Metric) -> Option<Estimate> {
+    pub fn difference(&self, metric: Metric) -> Option<Estimate> {
         self.differences.iter().find(|(m, _)| *m == metric).map(|(_, e)| *e)
     }
 
@@ -284,6 +295,7 @@ mod tests {
                     (1, "second".to_owned(), values.iter().map(|v| v + 0.25).collect()),
                 ],
             }],
+            paired: Vec::new(),
         }
     }
 

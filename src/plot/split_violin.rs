@@ -28,14 +28,14 @@ const DIFFERENCE: &str = "Δ mean: paired difference client − server, with its
 pub struct SplitViolin;
 
 /// One column: a metric by two sides, left and right, ascending.
-pub(super) struct Pair {
-    pub(super) heading: String,
-    pub(super) about: String,
-    pub(super) names: [String; 2],
-    pub(super) metric: Metric,
-    pub(super) left: Vec<f64>,
-    pub(super) right: Vec<f64>,
-    pub(super) difference: Option<Estimate>,
+pub struct Pair {
+    pub heading: String,
+    pub about: String,
+    pub names: [String; 2],
+    pub metric: Metric,
+    pub left: Vec<f64>,
+    pub right: Vec<f64>,
+    pub difference: Option<Estimate>,
 }
 
 impl Plot for SplitViolin {
@@ -75,7 +75,7 @@ impl Plot for SplitViolin {
 }
 
 /// The metrics that both sides have.
-fn pairs(data: &PlotData) -> Vec<Pair> {
+pub fn pairs(data: &PlotData) -> Vec<Pair> {
     let pair = |client: Metric, server: Metric, heading: String, server_name: &str| {
         let source = &data.sample(server, Side::Server)?.source;
         Some(Pair {

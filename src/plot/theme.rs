@@ -14,6 +14,8 @@ pub const CLIENT: Colour = Colour(0, 114, 178);
 pub const SERVER: Colour = Colour(230, 159, 0);
 /// The server's side as text: the same hue, dark enough to read on white.
 pub const SERVER_TEXT: Colour = Colour(156, 100, 0);
+/// What lies between the two sides.
+pub const TARE: Colour = Colour(204, 121, 167);
 /// What needs a second look.
 pub const NOTE: Colour = Colour(178, 72, 0);
 pub const INK: Colour = Colour(31, 35, 40);

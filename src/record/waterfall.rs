@@ -128,3 +128,11 @@ pub struct Stall {
     /// How long of it this program did not run, as far as it watched itself.
     pub client_stood_still_s: Option<f64>,
 }
+
+/// A request that a report draws, and what it was chosen for.
+#[derive(Clone, Debug, Serialize)]
+pub struct Chosen {
+    /// One or more: `slowest TTFT`, `about the median TTFT`, `failed: http_error` …
+    pub why: Vec<String>,
+    pub waterfall: Waterfall,
+}

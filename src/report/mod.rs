@@ -10,12 +10,14 @@ mod clocks;
 mod compare;
 mod compare_audits;
 mod compare_words;
+mod csv;
 mod diagnosis;
 mod distributions;
 mod figures;
 mod full_load;
 mod gaps;
 mod hops;
+mod html;
 mod inexact;
 mod json;
 mod markdown;
@@ -50,8 +52,11 @@ pub use self::terminal::{print, print_calibration, print_page};
 pub use self::waterfall::print as print_waterfall;
 pub use self::window::View;
 
+use crate::plot::PlotData;
 use crate::record::audit::Found;
 use crate::record::correlated::Correlated;
+use crate::record::timeline::Timeline;
+use crate::record::waterfall::Chosen;
 use crate::store::Manifest;
 
 /// All that a writer needs.
@@ -64,6 +69,12 @@ pub struct Report<'a> {
     pub audit: Option<&'a Found>,
     /// What was lost in reading the folder, and other things to be said.
     pub notes: &'a [String],
+    /// Of the whole run, whatever the rest is made from.
+    pub timeline: Option<&'a Timeline>,
+    /// Requests that are shown one by one.
+    pub chosen: &'a [Chosen],
+    /// What the figures are drawn from.
+    pub figures: &'a PlotData,
 }
 
 /// One file of the report.
@@ -74,13 +85,27 @@ pub struct Artifact {
 }
 
 /// Every file of the report.
-pub const ARTIFACTS: &[Artifact] = &[markdown::ARTIFACT, json::ARTIFACT];
+pub const ARTIFACTS: &[Artifact] = &[
+    markdown::ARTIFACT,
+    json::ARTIFACT,
+    html::ARTIFACT,
+    csv::REQUESTS,
+    csv::BREAKDOWN,
+    csv::TIMELINE_CLIENT,
+    csv::TIMELINE_SERVER,
+    csv::STAMPS,
+    csv::GAPS,
+];
 
 /// Writes every artifact into `folder`.
 pub fn write_all(folder: &std::path::Path, report: &Report<'_>) -> anyhow::Result<()> {
     for artifact in ARTIFACTS {
         let path = folder.join(artifact.file);
         let text = (artifact.write)(report)?;
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("could not create {}", folder.display()))?;
+        }
         std::fs::write(&path, text).with_context(|| format!("could not write {}", path.display()))?;
     }
     Ok(())

@@ -1,6 +1,8 @@
 //! The report's tables as rows of text, laid out once and drawn by each writer in its own way.
 //! This file must not know Markdown or terminals.
 
+use serde::Serialize;
+
 use super::distributions::MetricSummary;
 use super::{
     Report, audit, breakdown, calibration, client_totals, clocks, gaps, hops, next_level, over_window, own,
@@ -13,7 +15,7 @@ use crate::stats::Estimate;
 use crate::units::{self, Scale};
 
 /// A table: its title, its head, its rows, and what must be said below it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Table {
     pub title: String,
     pub head: Vec<String>,
@@ -62,7 +64,7 @@ fn of_a_run(report: &Report<'_>) -> Vec<Table> {
 }
 
 /// Marks a table that no window cuts, where the report is made from one.
-fn whole_run(report: &Report<'_>, table: Table) -> Table {
+pub(super) fn whole_run(report: &Report<'_>, table: Table) -> Table {
     if report.summary.window.is_cut() && !table.title.is_empty() {
         return Table { title: format!("{}, whole run", table.title), ..table };
     }
@@ -130,7 +132,7 @@ pub fn headline_of(rows: &[HeadlineRow], hops: &[HopSummary]) -> Table {
     }
 }
 
-fn client(report: &Report<'_>) -> Table {
+pub(super) fn client(report: &Report<'_>) -> Table {
     let summary = report.summary;
     // Where the first token is always visible, it is said once.
     let is_news = |m: &&MetricSummary| {
@@ -150,7 +152,7 @@ fn same(a: &MetricSummary, b: &MetricSummary) -> bool {
     figures(a) == figures(b)
 }
 
-fn server(report: &Report<'_>) -> Table {
+pub(super) fn server(report: &Report<'_>) -> Table {
     let metrics: Vec<&MetricSummary> = report.summary.server.iter().collect();
     distribution("Said by the server, per joined request", &metrics)
 }
@@ -178,7 +180,7 @@ fn distribution(title: &str, metrics: &[&MetricSummary]) -> Table {
     }
 }
 
-fn checks(report: &Report<'_>) -> Table {
+pub(super) fn checks(report: &Report<'_>) -> Table {
     let number = |v: Option<f64>| v.map_or_else(|| "–".to_owned(), plain);
     let rows = report
         .correlated
@@ -202,7 +204,7 @@ fn checks(report: &Report<'_>) -> Table {
 }
 
 /// Rows in = rows joined + rows not joined, each with its reason.
-fn coverage(report: &Report<'_>) -> Vec<String> {
+pub(super) fn coverage(report: &Report<'_>) -> Vec<String> {
     let c = &report.correlated.coverage;
     let list = |counts: &std::collections::BTreeMap<String, usize>| {
         counts.iter().map(|(what, n)| format!("{n} {what}")).collect::<Vec<_>>().join(", ")
@@ -244,7 +246,7 @@ fn coverage(report: &Report<'_>) -> Vec<String> {
     said
 }
 
-fn errors(report: &Report<'_>) -> Table {
+pub(super) fn errors(report: &Report<'_>) -> Table {
     let rows = report
         .summary
         .errors

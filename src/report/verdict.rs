@@ -1,6 +1,8 @@
 //! The run in one line: what the client's TTFT is made of, on which side of the server, how sure that is,
 //! and what is the matter on the way. This file must not know how a part was found.
 
+use serde::Serialize;
+
 use super::Report;
 use crate::metric::Metric;
 use crate::record::correlated::{Breakdown, BreakdownColumn, PartRow};
@@ -50,6 +52,100 @@ pub fn of(breakdown: &Breakdown, path: Option<&HopPath>, causes: &[VerdictRow]) 
             ""
         }
     ))
+}
+
+/// The run in one line, taken apart: what a page can show in the colours of the sides.
+#[derive(Clone, Debug, Serialize)]
+pub struct Apart {
+    /// ms, as all of it.
+    pub total: String,
+    pub terms: Vec<Term>,
+    /// What is chiefly the matter on the way, and the tool's own lag.
+    pub after: Vec<String>,
+    pub n: String,
+    /// Some term has a ±.
+    pub doubt: bool,
+}
+
+/// One part of the sum.
+#[derive(Clone, Debug, Serialize)]
+pub struct Term {
+    pub name: &'static str,
+    pub value: String,
+    /// `client`, `tare`, `server` or `unknown`.
+    pub side: &'static str,
+}
+
+/// [`line`] with the server's part as finely as the evidence has it.
+pub(super) fn apart(report: &Report<'_>) -> Option<Apart> {
+    let run = report.correlated;
+    if report.audit.is_some() || run.breakdown.of != Metric::Ttft {
+        return None;
+    }
+    let mean = run.breakdown.columns.first();
+    let way = run.hops.ttft.as_ref().and_then(|path| path.columns.first());
+    let (terms, total_s, n) = match (way.filter(|way| by_path(way).is_some()), mean) {
+        (Some(way), _) => (terms_of_path(way), way.total_s, way.n),
+        (None, Some(mean)) => (terms_of_breakdown(mean)?, mean.total_s, mean.n),
+        (None, None) => return None,
+    };
+    let lag = mean.and_then(|mean| mean.parts.iter().find(|p| p.row == PartRow::ClientLag));
+    let after = [
+        cause(&run.verdicts, Kind::Hold, "").map(|said| format!("in the path back: {said}")),
+        cause(&run.verdicts, Kind::Queue, " on both ways"),
+        lag.filter(|p| p.mean_s.abs() > 0.0)
+            .map(|p| format!("client lag {} beside it", milliseconds(p.mean_s))),
+    ];
+    Some(Apart {
+        total: milliseconds(total_s),
+        doubt: terms.iter().any(|term| term.value.contains('±')),
+        terms,
+        after: after.into_iter().flatten().collect(),
+        n: count(n as u64),
+    })
+}
+
+fn terms_of_path(way: &HopColumn) -> Vec<Term> {
+    let named = |side: HopSide| match side {
+        HopSide::Client => ("connect", "client"),
+        HopSide::Request => ("path out", "tare"),
+        HopSide::Server => ("server", "server"),
+        HopSide::Response => ("path back", "tare"),
+    };
+    let term = |s: &crate::record::hops::HopSideSum| {
+        let (name, side) = named(s.side);
+        Term { name, value: within(s.mean_s, s.doubt_s), side }
+    };
+    way.sides.iter().map(term).collect()
+}
+
+/// Every part inside, connect and send as one; `None` where nothing of the server's is among them.
+fn terms_of_breakdown(mean: &BreakdownColumn) -> Option<Vec<Term>> {
+    let engine = [PartRow::Queue, PartRow::Prefill];
+    mean.parts.iter().find(|p| engine.contains(&p.row))?;
+    let is_own = |row: PartRow| matches!(row, PartRow::Connect | PartRow::Send);
+    let own: Vec<f64> = mean.parts.iter().filter(|p| is_own(p.row)).map(|p| p.mean_s).collect();
+    let own = (!own.is_empty()).then(|| Term {
+        name: "connect and send",
+        value: milliseconds(own.iter().sum()),
+        side: "client",
+    });
+    let rest = mean.parts.iter().filter(|p| p.row.inside() && !is_own(p.row)).map(|p| Term {
+        name: p.row.name(),
+        value: within(p.mean_s, p.bounds.map_or(0.0, |b| b.width_s() / 2.0)),
+        side: side(p.row),
+    });
+    Some(own.into_iter().chain(rest).collect())
+}
+
+/// Whose part it is: `client`, `server`, what lies between (`tare`), or nobody knows.
+pub(super) fn side(row: PartRow) -> &'static str {
+    match row {
+        PartRow::Schedule | PartRow::Connect | PartRow::Send | PartRow::ClientLag => "client",
+        PartRow::FrontEnd | PartRow::Queue | PartRow::Prefill | PartRow::Decode => "server",
+        PartRow::Unexplained => "unknown",
+        _ => "tare",
+    }
 }
 
 /// By the way of the first token, where both ends of the server's part are known.

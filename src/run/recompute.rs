@@ -12,14 +12,17 @@ use crate::correlate::hops::stations;
 use crate::error::usage;
 use crate::ingest::hop_headers;
 use crate::metric::Metric;
-use crate::plot::{self, Arms, AtHop, PlotData, Sample, Side};
+use crate::plot::{self, Arms, AtHop, Paired, PlotData, Sample, Side};
 use crate::record::audit;
+use crate::record::clocks::ClockRelation;
 use crate::record::correlated::Correlated;
 use crate::record::hops::HopSummary;
 use crate::record::own::{self, OwnLag};
 use crate::record::selection::Selection;
 use crate::record::slo::Slo;
-use crate::record::{HopRow, JoinedRow, RequestRow, Status, ToldBy};
+use crate::record::timeline::Timeline;
+use crate::record::waterfall::Chosen;
+use crate::record::{EventRow, HopRow, JoinedRow, RequestRow, Status, ToldBy};
 use crate::report::{self, Report, Summary, View};
 use crate::store::folder::{EVENTS, HOPS, JOINED, LOG, RESULTS, SCRAPES, SPANS, STAT_LOG};
 use crate::store::{Events, Manifest, RunData, RunFolder, events_parquet, table};
@@ -37,6 +40,11 @@ pub struct Recomputed {
     pub notes: Vec<String>,
     /// Of the requests that the report is made from.
     pub events: Events,
+    /// Of the whole run, whatever the report is made from; `None` without requests.
+    pub timeline: Option<Timeline>,
+    pub chosen: Vec<Chosen>,
+    /// What the figures are drawn from.
+    pub figures: PlotData,
 }
 
 impl Recomputed {
@@ -48,6 +56,9 @@ impl Recomputed {
             summary: &self.summary,
             audit: self.audit.as_ref(),
             notes: &self.notes,
+            timeline: self.timeline.as_ref(),
+            chosen: &self.chosen,
+            figures: &self.figures,
         }
     }
 }
@@ -70,7 +81,7 @@ pub fn recompute_within(folder: &Path, selection: Selection) -> anyhow::Result<R
     let recomputed = reported(data, correlated, notes, selection)?;
     let report = recomputed.report();
     report::write_all(folder.path(), &report)?;
-    plot::write(&folder.plots()?, &plot_data(&report))?;
+    plot::write(&folder.plots()?, &recomputed.figures)?;
     Ok(recomputed)
 }
 
@@ -106,6 +117,14 @@ fn reported(
     notes: Vec<String>,
     selection: Selection,
 ) -> anyhow::Result<Recomputed> {
+    let timeline = correlate::timeline::timeline(
+        &correlated.rows,
+        &data.events,
+        &data.scrapes.rows,
+        &data.log.rows,
+        super::target::known(&data.manifest.target.server)?,
+        correlated.clocks.relation == ClockRelation::OneClock,
+    );
     let clients: Vec<&RequestRow> = correlated.rows.iter().map(|j| &j.client).collect();
     let view = View::of(&clients, selection, &data.manifest)?;
     if view.window.is_cut() {
@@ -121,8 +140,29 @@ fn reported(
     if audit.is_some() {
         summary.leave_out_figures();
     }
+    let chosen = drawn(&correlated, &data.events, summary.own.as_ref());
     let RunData { manifest, events, .. } = data;
-    Ok(Recomputed { manifest, correlated, summary, audit, notes, events })
+    let figures = PlotData::default();
+    let mut recomputed =
+        Recomputed { manifest, correlated, summary, audit, notes, events, timeline, chosen, figures };
+    recomputed.figures = plot_data(&recomputed.report());
+    Ok(recomputed)
+}
+
+/// The requests that a report draws one by one.
+fn drawn(run: &Correlated, events: &Events, own: Option<&OwnLag>) -> Vec<Chosen> {
+    let chosen = super::chosen::choose(&run.rows).into_iter();
+    chosen
+        .filter_map(|(n, why)| {
+            let row = run.rows.get(n)?;
+            let own_events: Vec<EventRow> = events
+                .of(&row.client.request_id)
+                .unwrap_or_default()
+                .filter_map(|at| events.row(at))
+                .collect();
+            Some(Chosen { why, waterfall: correlate::waterfall::waterfall(row, &own_events, run, own) })
+        })
+        .collect()
 }
 
 /// Both sides of what was read as one; the requests are taken out of it.
@@ -270,6 +310,7 @@ fn plot_data(report: &Report<'_>) -> PlotData {
         n_ended: counts.total - counts.in_flight,
         samples,
         arms: Vec::new(),
+        paired: paired(&ok),
         differences: report
             .correlated
             .headline
@@ -281,6 +322,18 @@ fn plot_data(report: &Report<'_>) -> PlotData {
         hops,
         compared: Vec::new(),
     }
+}
+
+/// The differences client − server of the requests that have both, in their order.
+fn paired(ok: &[&JoinedRow]) -> Vec<Paired> {
+    let of = |metric, value: fn(&JoinedRow) -> Option<f64>| {
+        let values: Vec<f64> = ok.iter().filter_map(|j| value(j)).collect();
+        (!values.is_empty()).then_some(Paired { metric, values })
+    };
+    let ttft = of(Metric::Ttft, |j| Some(j.client.ttft_s? - j.server_ttft_s?)).or_else(|| {
+        of(Metric::QueuePrefill, |j| Some(j.client.ttft_s? - j.server_queue_s? - j.server_prefill_s?))
+    });
+    [ttft, of(Metric::E2e, |j| Some(j.client.e2e_s? - j.server_e2e_s?))].into_iter().flatten().collect()
 }
 
 /// TTFT at each hop that tells of it, else E2E, of the requests that passed it.

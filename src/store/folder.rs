@@ -36,6 +36,8 @@ pub const COMPARE_JSON: &str = "compare.json";
 /// Of the folder of a sweep, which holds run folders.
 pub const SWEEP: &str = "sweep.json";
 pub const SWEEP_MD: &str = "sweep.md";
+/// Tables of numbers beside the page that draws them.
+pub const DATA: &str = "data";
 
 /// Every file that tare writes at the top of a run folder: what `overwrite` may remove.
 const OWN_FILES: [&str; 25] = [
@@ -185,18 +187,21 @@ impl RunFolder {
             remove_file(&self.file(name))?;
             remove_file(&self.file(&format!("{name}{TEMPORARY}")))?;
         }
-        let plots = self.file(PLOTS);
-        if !plots.is_dir() {
-            return Ok(());
-        }
-        for entry in fs::read_dir(&plots)? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|e| e == "svg" || e == "png") {
-                remove_file(&path)?;
+        let made: [(&str, &[&str]); 2] = [(PLOTS, &["svg", "png"]), (DATA, &["csv"])];
+        for (name, kinds) in made {
+            let inside = self.file(name);
+            if !inside.is_dir() {
+                continue;
             }
+            for entry in fs::read_dir(&inside)? {
+                let path = entry?.path();
+                if path.extension().is_some_and(|e| kinds.iter().any(|kind| e == *kind)) {
+                    remove_file(&path)?;
+                }
+            }
+            // Still there when something else is in it: that is not ours to remove.
+            drop(fs::remove_dir(&inside));
         }
-        // Still there when something else is in it: that is not ours to remove.
-        drop(fs::remove_dir(&plots));
         Ok(())
     }
 }

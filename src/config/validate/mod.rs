@@ -76,7 +76,12 @@ fn all(
     }
     let seed = file.seed.unwrap_or(0);
     let results = results::resolve(flags, &file, &mut check);
-use super::{Config, audit, embedded, hops, overlay, results, slo, sweep, texts};
+    if sweep.is_some() && results.save.is_some() {
+        let hint = "leave it out; each run's summary.json has the same keys";
+        check.problem("--save-result", "several runs are asked for, and the file is of one", hint);
+    }
+    let mut load = load::load(&file, &mut check);
+    load.keep_texts = results.save.as_ref().is_some_and(|save| save.detailed);
     let workload = workload::workload(&mut file, load.requests, &mut check);
     let mut embedded = embedded::from_file(&file, seed, &mut check);
     let observe = observe::observe(&file, &mut embedded, &mut check);

@@ -45,6 +45,14 @@ impl Axis {
         Some(Self { lo, hi, ticks, decimals, scale, ends_at })
     }
 
+    /// From one value to another, whatever lies beyond; `None` where there is nothing between them.
+    pub fn between(lo: f64, hi: f64, unit: Unit) -> Option<Self> {
+        let scale = Scale::of(unit, lo.abs().max(hi.abs()));
+        let (ticks, decimals) = ticks(lo * scale.factor, hi * scale.factor);
+        let ticks: Vec<f64> = ticks.into_iter().map(|t| t / scale.factor).collect();
+        (hi > lo && !ticks.is_empty()).then_some(Self { lo, hi, ticks, decimals, scale, ends_at: None })
+    }
+
     /// What is written at a tick.
     pub fn label(&self, tick: f64) -> String {
         Scale::tick(tick * self.scale.factor, self.decimals)

@@ -35,7 +35,7 @@ impl<'a> Caches<'a> {
             .extend(target.api_key.iter().map(|key| ("Authorization".to_owned(), format!("Bearer {key}"))));
         let trust = target::trust(self.config);
         // Asked which server it is, where that was not said.
-        let kind = HttpUrl::parse(base_url).map_err(Into::into).and_then(|url| {
+        let kind = HttpUrl::parse(base_url).map_err(anyhow::Error::from).and_then(|url| {
             let probe = target::ask_server(self.config, &url, self.interrupt)?;
             Ok(target::kind(self.config, Some(&probe))?.0)
         });

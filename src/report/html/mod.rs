@@ -1,0 +1,66 @@
+//! `report.html`: the whole report as one page that needs nothing else: no network, no script to be read.
+//! Its text, its tables and its figures are made here; the script only points, filters and folds. The page
+//! is laid out by the files of `assets/report`. This module must not know how anything was measured.
+
+mod breakdown;
+mod chart;
+mod errors;
+mod evidence;
+mod page;
+mod settings;
+mod shares;
+mod svg;
+mod tare;
+#[cfg(test)]
+mod tests;
+mod timeline;
+mod top;
+mod violins;
+mod waterfalls;
+mod way;
+mod words;
+
+use serde::Serialize;
+
+use self::page::{Page, Section};
+use super::{Artifact, Report};
+
+pub(super) const ARTIFACT: Artifact =
+    Artifact { file: "report.html", what: "the report as one page, with figures to point at", write };
+
+/// The parts of the page below its top, in order. One that has nothing to say is left out.
+const SECTIONS: &[fn(&mut Page<'_>) -> anyhow::Result<Option<Section>>] = &[
+    breakdown::section,
+    way::section,
+    violins::section,
+    tare::section,
+    shares::section,
+    timeline::section,
+    waterfalls::section,
+    errors::section,
+    evidence::section,
+    settings::section,
+    words::section,
+];
+
+const CSS: &str = include_str!("../../../assets/report/report.css");
+const JS: &str = include_str!("../../../assets/report/report.js");
+
+fn write(report: &Report<'_>) -> anyhow::Result<String> {
+    #[derive(Serialize)]
+    struct Whole<'a> {
+        css: &'static str,
+        js: &'static str,
+        top: top::Top,
+        sections: &'a [Section],
+        island: String,
+    }
+    let mut page = Page::new(report)?;
+    let top = top::top(&page)?;
+    let mut sections = Vec::new();
+    for section in SECTIONS {
+        sections.extend(section(&mut page)?);
+    }
+    let whole = Whole { css: CSS, js: JS, top, sections: &sections, island: page.island()? };
+    page.render("page.html", whole)
+}

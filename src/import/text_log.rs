@@ -62,7 +62,9 @@ fn read(text: &str, reading: &mut Reading<'_>) {
     }
     if reading.rows.requests.is_empty() {
         if let Some(totals) = block(text) {
-            totals.figures.iter().for_each(|_| reading.count("the block", Ok::<(), &str>(())));
+            for _ in &totals.figures {
+                reading.count("the block", Ok::<(), &str>(()));
+            }
             reading.rows.totals = Some(totals);
             reading.notes.push(format!(
                 "{shown}: a block of figures without requests: both sides are compared as a whole"

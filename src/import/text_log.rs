@@ -86,7 +86,8 @@ fn pairs(line: &str) -> Vec<(String, &str)> {
     let mut pairs = Vec::new();
     for (at, _) in marks {
         let (before, after) = (line.get(..at).unwrap_or_default(), line.get(at + 1..).unwrap_or_default());
-        let name = before.rsplit([',', ';', '=', ':', '|', '-']).next().unwrap_or_default().trim();
+        let name = before.rsplit([',', ';', '=', ':', '|']).next().unwrap_or_default();
+        let name = name.rsplit(" - ").next().unwrap_or_default().trim();
         let value = after.trim_start();
         let ends = value.find([',', ';', '|']).unwrap_or(value.len());
         pairs.push((name.to_ascii_lowercase(), value.get(..ends).unwrap_or_default().trim()));

@@ -51,7 +51,9 @@ fn read(text: &str, reading: &mut Reading<'_>) {
         let send = instants::unix_ns(given.timestamp_ns.saturating_sub(took))?;
         let mut page = String::new();
         for (name, series) in &given.metrics {
-            series.iter().for_each(|series| series.write(name, &mut page));
+            for series in series {
+                series.write(name, &mut page);
+            }
         }
         let page = read_page(&page, "").map_err(|trouble| trouble.to_string())?;
         rows.pages.push(PageAt {

@@ -257,10 +257,9 @@ impl Row<'_> {
     fn instant(&self, column: &str) -> Result<Option<UnixNs>, String> {
         let Some((cell, unit, name)) = self.cell(column) else { return Ok(None) };
         let instant = match (&cell, unit) {
-            (Cell::Instant(ns), _) => instants::unix_ns(*ns),
-            (Cell::Text(text), Unit::Iso) => instants::iso(text),
             // Nanoseconds have more digits than a double holds.
-            (Cell::Int(ns), Unit::SinceNs(1.0)) => instants::unix_ns(*ns),
+            (Cell::Instant(ns), _) | (Cell::Int(ns), Unit::SinceNs(1.0)) => instants::unix_ns(*ns),
+            (Cell::Text(text), Unit::Iso) => instants::iso(text),
             (Cell::Text(text), Unit::SinceNs(1.0)) if text.trim().parse::<i64>().is_ok() => {
                 instants::unix_ns(text.trim().parse().unwrap_or_default())
             }

@@ -62,7 +62,9 @@ fn read(text: &str, reading: &mut Reading<'_>) {
     }
     if reading.rows.requests.is_empty() {
         if let Some(totals) = block(text) {
-            totals.figures.iter().for_each(|_| reading.count("the block", Ok::<(), &str>(())));
+            for _ in &totals.figures {
+                reading.count("the block", Ok::<(), &str>(()));
+            }
             reading.rows.totals = Some(totals);
             reading.notes.push(format!(
                 "{shown}: a block of figures without requests: both sides are compared as a whole"
@@ -84,7 +86,8 @@ fn pairs(line: &str) -> Vec<(String, &str)> {
     let mut pairs = Vec::new();
     for (at, _) in marks {
         let (before, after) = (line.get(..at).unwrap_or_default(), line.get(at + 1..).unwrap_or_default());
-        let name = before.rsplit([',', ';', '=', ':', '|', '-']).next().unwrap_or_default().trim();
+        let name = before.rsplit([',', ';', '=', ':', '|']).next().unwrap_or_default();
+        let name = name.rsplit(" - ").next().unwrap_or_default().trim();
         let value = after.trim_start();
         let ends = value.find([',', ';', '|']).unwrap_or(value.len());
         pairs.push((name.to_ascii_lowercase(), value.get(..ends).unwrap_or_default().trim()));

@@ -26,6 +26,9 @@ use crate::store::{Manifest, RunFolder, RunWriter};
 /// What `scrapes.jsonl` calls the endpoint whose pages came in files.
 const METRICS_SOURCE: &str = "files";
 
+/// A page of metrics with when it was asked for and had come.
+type Timed = ((UnixNs, UnixNs), PageAt);
+
 /// The files to join, and what is to be known about them.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Import {
@@ -200,7 +203,7 @@ impl Gathered {
         if before.is_some() || after.is_some() {
             self.notes.push("a page of metrics in a file carries no time: --metrics-before is taken as read just before the first request, --metrics-after just after the last".to_owned());
         }
-        let mut timed: BTreeMap<String, Vec<((UnixNs, UnixNs), PageAt)>> = BTreeMap::new();
+        let mut timed: BTreeMap<String, Vec<Timed>> = BTreeMap::new();
         for file in &given.metrics {
             let mut read = pages_of(file, server)?;
             let pages = std::mem::take(&mut read.rows.pages);
@@ -234,7 +237,7 @@ impl Gathered {
     /// The last page from before the first request, and the first from after the last, what it holds
     /// included. Where requests are placed loosely, or pages are older than they say, earlier and later
     /// ones are taken, as far as there are any.
-    fn ends_among(&self, pages: &[((UnixNs, UnixNs), PageAt)]) -> (Option<usize>, Option<usize>) {
+    fn ends_among(&self, pages: &[Timed]) -> (Option<usize>, Option<usize>) {
         if self.requests.is_empty() {
             // Nothing tells when the load was: all that the pages saw is taken.
             return (Some(0), pages.len().checked_sub(1).filter(|last| *last > 0));

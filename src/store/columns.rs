@@ -4,7 +4,7 @@
 use std::io::Cursor;
 
 use anyhow::Result;
-use polars::prelude::{AnyValue, DataFrame, ParquetReader, SerReader as _, TimeUnit};
+use polars::prelude::{AnyValue, DataFrame, ParquetReader, PlSmallStr, SerReader as _, TimeUnit};
 
 /// How a Parquet file begins.
 const MAGIC: &[u8] = b"PAR1";
@@ -45,7 +45,7 @@ impl Columns {
 
     /// The names of the columns, in their order.
     pub fn names(&self) -> Vec<&str> {
-        self.frame.get_column_names().into_iter().map(|name| name.as_str()).collect()
+        self.frame.get_column_names().into_iter().map(PlSmallStr::as_str).collect()
     }
 
     /// How many rows there are.

@@ -6,7 +6,7 @@ use thiserror::Error;
 use super::Together;
 use super::gate::{Gate, Op, Threshold, Unit};
 use crate::record::comparison::{Against, GateFound, GateOutcome, TestedBy};
-use crate::record::measure::{Key, Quantity};
+use crate::record::measure::{Key, Measure, Quantity};
 use crate::stats::Estimate;
 
 /// When a gate fails.
@@ -29,7 +29,7 @@ pub enum CannotJudge {
     #[error("`%` without a sign says nothing of {0}")]
     PercentOfWhat(String),
     #[error("{run} has no {key}")]
-    NoSample { run: String, key: String },
+    NoSample { run: String, key: Key },
     #[error("{0} is compared with a baseline, and there is none")]
     NoBaseline(String),
     #[error("the baseline's {key} is {value}: nothing is so many times as much")]
@@ -47,9 +47,17 @@ impl CannotJudge {
                 Some("times take us, ms or s, rates tok/s or req/s; without a unit it is the figure's own")
             }
             CannotJudge::PercentOfWhat(_) => Some("`+5%` is 5 % more than the baseline"),
-            CannotJudge::NoSample { .. } => {
-                Some("server figures need a source that tells of each request, goodput needs --goodput")
-            }
+            CannotJudge::NoSample { key, .. } => Some(match key.measure {
+                Measure::Goodput => "say what is good: --goodput ttft:500 tpot:50",
+                Measure::ServerTtft
+                | Measure::ServerQueue
+                | Measure::ServerPrefill
+                | Measure::ServerDecode
+                | Measure::TareTtft => {
+                    "it takes a source that tells of each request: spans, a stat log, in-band metrics"
+                }
+                _ => "no successful request has a value of it",
+            }),
             CannotJudge::NoBaseline(_) => Some("write the threshold without a sign, such as `> 200ms`"),
             CannotJudge::NoRatio { .. } => Some("write a difference, such as `> +10ms`, or a value"),
             CannotJudge::NoInterval { .. } => {
@@ -72,7 +80,7 @@ pub fn judge(
     let figure = together.figure(key);
     let at = |i: usize| figure.of.get(i).copied().flatten();
     let name = |i: usize| together.name(i).to_owned();
-    let no_sample = |i: usize| CannotJudge::NoSample { run: name(i), key: key.to_string() };
+    let no_sample = |i: usize| CannotJudge::NoSample { run: name(i), key };
     let mut all = Vec::new();
     for &i in tested {
         let measured = at(i).ok_or_else(|| no_sample(i))?;
@@ -106,24 +114,25 @@ fn meaning(gate: &Gate, key: Key) -> Result<(TestedBy, f64), CannotJudge> {
     let quantity = key.measure.about().quantity;
     let by = if relative { TestedBy::Difference } else { TestedBy::Value };
     let own = match quantity {
-        Quantity::Seconds if gate.figure.ends_with("_ms") => Unit::Milliseconds,
-        Quantity::Seconds => Unit::Seconds,
-        Quantity::TokensPerSecond => Unit::TokensPerSecond,
-        Quantity::RequestsPerSecond => Unit::RequestsPerSecond,
-        Quantity::Percent => Unit::Percent,
-        Quantity::Tokens if unit.is_none() => return Ok((by, number)),
-        Quantity::Tokens => Unit::Percent,
+        Quantity::Seconds if gate.figure.ends_with("_ms") => Some(Unit::Milliseconds),
+        Quantity::Seconds => Some(Unit::Seconds),
+        Quantity::TokensPerSecond => Some(Unit::TokensPerSecond),
+        Quantity::RequestsPerSecond => Some(Unit::RequestsPerSecond),
+        Quantity::Percent => Some(Unit::Percent),
+        Quantity::Tokens => None,
     };
-    let factor = match (unit.unwrap_or(own), own) {
-        (Unit::Percent, _) if relative && unit.is_some() => return Ok((TestedBy::Ratio, number / 100.0)),
-        (Unit::Percent, Unit::Percent) if quantity == Quantity::Percent => 1.0,
-        (Unit::Percent, _) => return Err(CannotJudge::PercentOfWhat(gate.figure.clone())),
-        (Unit::Microseconds, Unit::Milliseconds | Unit::Seconds) => 1e-6,
-        (Unit::Milliseconds, Unit::Milliseconds | Unit::Seconds) => 1e-3,
-        (Unit::Seconds, Unit::Milliseconds | Unit::Seconds)
-        | (Unit::TokensPerSecond, Unit::TokensPerSecond)
-        | (Unit::RequestsPerSecond, Unit::RequestsPerSecond) => 1.0,
-        (unit, _) => return Err(CannotJudge::Unit { name: gate.figure.clone(), unit: unit.as_str() }),
+    let Some(unit_used) = unit.or(own) else { return Ok((by, number)) };
+    let of_time = quantity == Quantity::Seconds;
+    let factor = match unit_used {
+        Unit::Percent if relative && unit.is_some() => return Ok((TestedBy::Ratio, number / 100.0)),
+        Unit::Percent if own != Some(Unit::Percent) => {
+            return Err(CannotJudge::PercentOfWhat(gate.figure.clone()));
+        }
+        Unit::Microseconds if of_time => 1e-6,
+        Unit::Milliseconds if of_time => 1e-3,
+        Unit::Seconds if of_time => 1.0,
+        same if Some(same) == own => 1.0,
+        other => return Err(CannotJudge::Unit { name: gate.figure.clone(), unit: other.as_str() }),
     };
     Ok((by, number * factor))
 }

@@ -41,11 +41,16 @@ pub fn compare(runs: &[Run], baseline: usize) -> Comparison {
         baseline,
         unlike: unlike::unlike(runs, &figures, baseline),
         pairing: together.paired.iter().map(|paired| paired.as_ref().map(|p| p.told.clone())).collect(),
-        comparisons: comparisons.filter(|against| against.told != Told::Unknown).count(),
+        comparisons: comparisons.filter(|against| is_a_look(against)).count(),
         runs: runs.iter().map(|run| run.facts.clone()).collect(),
         figures,
         gates: Vec::new(),
     }
+}
+
+/// Whether chance could have told it: there is an interval, and it is not nothing.
+fn is_a_look(against: &Against) -> bool {
+    against.told != Told::Unknown && against.difference.lo < against.difference.hi
 }
 
 /// Every figure that tables have.

@@ -174,8 +174,8 @@ const SERVER: &[(Measure, OfBoth, Option<Metric>)] = &[
 ];
 
 fn of_requests(ok: &[&JoinedRow], value: impl Fn(&JoinedRow) -> Option<f64>) -> Option<Series> {
-    let valued = ok.iter().filter_map(|r| Some((r.client.index, value(r)?)));
-    let (index, values): (Vec<u64>, Vec<f64>) = valued.filter(|(_, v)| v.is_finite()).unzip();
+    let rows = ok.iter().filter_map(|r| Some((r.client.index, value(r)?)));
+    let (index, values): (Vec<u64>, Vec<f64>) = rows.filter(|(_, v)| v.is_finite()).unzip();
     (!values.is_empty()).then_some(Series::Requests { index, values })
 }
 
@@ -196,8 +196,9 @@ fn counts(rows: &[JoinedRow]) -> Counts {
     counts
 }
 
-/// Rates, slice by slice. A request is counted where it ended, its tokens evenly from the first to the last;
-/// of a window, where it started: what started there is what is looked at.
+/// Rates, slice by slice. A request is counted evenly over its duration, its tokens evenly from the first to the
+/// last: sums are the same as where it ended, and users that move together make no waves. Of a window it is
+/// counted where it started, since what started there is what is looked at.
 fn slices(given: &Given<'_>, ok: &[&JoinedRow]) -> Vec<(Measure, Vec<(f64, f64)>)> {
     let count = (ok.len() / REQUESTS_PER_SLICE).clamp(*SLICES.start(), *SLICES.end());
     let length = given.duration_s / count as f64;
@@ -205,30 +206,29 @@ fn slices(given: &Given<'_>, ok: &[&JoinedRow]) -> Vec<(Measure, Vec<(f64, f64)>
         return Vec::new();
     }
     let at = |t: UnixNs| t.seconds_since(given.begun) / length;
+    let over = |from: UnixNs, to: UnixNs, r: &RequestRow| {
+        if given.is_cut { (at(r.started_unix_ns), at(r.started_unix_ns)) } else { (at(from), at(to)) }
+    };
     let mut requests = Slices::new(count);
+    let mut good = Slices::new(count);
     let (mut output, mut all) = (Slices::new(count), Slices::new(count));
     for r in ok.iter().map(|r| &r.client) {
-        let begun = at(r.started_unix_ns);
-        let ended = if given.is_cut { begun } else { at(r.done_unix_ns) };
-        requests.add(ended, ended, 1.0);
-        let span = r.first_token_unix_ns.zip(r.last_token_unix_ns).filter(|_| !given.is_cut);
-        let (from, to) = span.map_or((ended, ended), |(first, last)| (at(first), at(last)));
-        let tokens = f64::from(r.output_tokens.unwrap_or(0));
-        output.add(from, to, tokens);
-        all.add(from, to, tokens);
-        all.add(begun, begun, f64::from(r.input_tokens.unwrap_or(0)));
+        let request = over(r.started_unix_ns, r.done_unix_ns, r);
+        requests.add(request, 1.0);
+        if is_good(r, given.objectives) {
+            good.add(request, 1.0);
+        }
+        let tokens = r.first_token_unix_ns.zip(r.last_token_unix_ns);
+        let tokens = tokens.map_or(request, |(first, last)| over(first, last, r));
+        output.add(tokens, f64::from(r.output_tokens.unwrap_or(0)));
+        all.add(tokens, f64::from(r.output_tokens.unwrap_or(0)));
+        all.add(request, f64::from(r.input_tokens.unwrap_or(0)));
     }
-    let told = ok.iter().any(|r| r.client.output_tokens.is_some());
     let mut found = vec![(Measure::RequestThroughput, requests)];
-    if told {
+    if ok.iter().any(|r| r.client.output_tokens.is_some()) {
         found.extend([(Measure::OutputThroughput, output), (Measure::TotalThroughput, all)]);
     }
     if !given.objectives.is_empty() {
-        let mut good = Slices::new(count);
-        for r in ok.iter().map(|r| &r.client).filter(|r| is_good(r, given.objectives)) {
-            let ended = at(if given.is_cut { r.started_unix_ns } else { r.done_unix_ns });
-            good.add(ended, ended, 1.0);
-        }
         found.push((Measure::Goodput, good));
     }
     found.into_iter().map(|(measure, slices)| (measure, slices.with(length))).collect()
@@ -258,7 +258,7 @@ impl Slices {
 
     /// Spreads an amount evenly from one place to another, in slices from the begin. What lies outside is
     /// put to the nearest: nothing is lost.
-    fn add(&mut self, from: f64, to: f64, amount: f64) {
+    fn add(&mut self, (from, to): (f64, f64), amount: f64) {
         let last = self.0.len().saturating_sub(1);
         let slice = |at: f64| (at.max(0.0) as usize).min(last);
         let (first, end) = (slice(from), slice(to));
@@ -332,13 +332,13 @@ mod tests {
     #[test]
     fn an_amount_is_spread_and_none_of_it_is_lost() {
         let mut slices = Slices::new(4);
-        slices.add(0.5, 2.5, 8.0);
+        slices.add((0.5, 2.5), 8.0);
         assert_eq!(slices.0, [2.0, 4.0, 2.0, 0.0]);
-        slices.add(3.25, 3.25, 1.0);
-        slices.add(-1.0, -1.0, 1.0);
-        slices.add(9.0, 9.0, 1.0);
+        slices.add((3.25, 3.25), 1.0);
+        slices.add((-1.0, -1.0), 1.0);
+        slices.add((9.0, 9.0), 1.0);
         assert_eq!(slices.0, [3.0, 4.0, 2.0, 2.0]);
-        slices.add(2.0, 6.0, 4.0);
+        slices.add((2.0, 6.0), 4.0);
         assert!((slices.0.iter().sum::<f64>() - 15.0).abs() < 1e-12, "{:?}", slices.0);
     }
 }

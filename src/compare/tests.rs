@@ -152,7 +152,12 @@ fn what_is_not_alike_is_listed_with_what_follows() {
         .iter()
         .map(|u| format!("{}: {} ({})", u.what, u.values.join(" | "), u.so.as_deref().unwrap_or("–")))
         .collect();
-    insta::assert_snapshot!(said.join("\n"), @"");
+    insta::assert_snapshot!(said.join("\n"), @r"
+    failed requests: 0 of 50 | 3 of 53 (latencies are of requests that succeeded; those that did not may be the slow ones)
+    answers' tokens, mean: 96.9 | 145.3 (answers of different lengths: Request Duration and Requests/s differ by that, TTFT and TPOT need not)
+    server: a | b (if this is what is compared, all else should be alike)
+    load.arrival.users: 8 | 16 (latencies grow with the load: figures of different loads say little of the servers)
+    ");
 }
 
 fn judged(runs: &[Run], text: &str, fail_on: FailOn) -> Result<Vec<GateOutcome>, CannotJudge> {
@@ -171,13 +176,16 @@ fn a_gate_is_missed_where_the_whole_interval_misses_it() {
     assert_eq!(certain("mean_ttft_ms > +5ms"), GateOutcome::Missed);
     assert_eq!(certain("mean_ttft_ms > +0.005s"), GateOutcome::Missed);
     assert_eq!(certain("mean_ttft_ms > 105"), GateOutcome::Missed);
-    assert_eq!(certain("mean_ttft_ms > 20%".replace("20%", "+20%").as_str()), GateOutcome::Kept);
+    assert_eq!(certain("mean_ttft_ms > +20%"), GateOutcome::Kept);
     assert_eq!(certain("mean_ttft_ms < 200ms"), GateOutcome::Missed);
     assert_eq!(certain("mean_ttft_ms < -5%"), GateOutcome::Kept);
     // The interval holds the threshold: chance could have done it.
-    assert_eq!(certain("mean_ttft_ms > +11.5%"), GateOutcome::KeptUnsure);
-    assert_eq!(judged(&runs, "mean_ttft_ms > +11%", FailOn::Point).unwrap(), [GateOutcome::MissedUnsure]);
-    assert_eq!(judged(&runs, "mean_ttft_ms > +13%", FailOn::Point).unwrap(), [GateOutcome::KeptUnsure]);
+    let r = figure(&runs, "mean_ttft_ms").against[1].unwrap().ratio.unwrap();
+    let percent = |ratio: f64| format!("mean_ttft_ms > +{:.3}%", 100.0 * (ratio - 1.0));
+    let (below, above) = (percent(f64::midpoint(r.lo, r.value)), percent(f64::midpoint(r.value, r.hi)));
+    assert_eq!([certain(&below), certain(&above)], [GateOutcome::KeptUnsure; 2]);
+    assert_eq!(judged(&runs, &below, FailOn::Point).unwrap(), [GateOutcome::MissedUnsure]);
+    assert_eq!(judged(&runs, &above, FailOn::Point).unwrap(), [GateOutcome::KeptUnsure]);
     assert_eq!(certain("failed_percent > 1%"), GateOutcome::Kept);
     // A percentile that no value bounds from above can be missed, and is never surely kept.
     assert_eq!(
@@ -206,7 +214,15 @@ fn a_gate_that_cannot_be_judged_is_never_kept() {
         "failed_percent > +5%",
         "mean_server_ttft_ms > 50",
     ];
-    insta::assert_snapshot!(all.map(refused).join("\n"), @"");
+    insta::assert_snapshot!(all.map(refused).join("\n"), @r"
+    `p99_tfft_ms` is no figure / –
+    `%` without a sign says nothing of p99_ttft_ms / `+5%` is 5 % more than the baseline
+    `tok/s` is no unit of p99_ttft_ms / times take us, ms or s, rates tok/s or req/s; without a unit it is the figure's own
+    b has no mean_tpot_ms / no successful request has a value of it
+    b has no request_goodput / say what is good: --goodput ttft:500 tpot:50
+    the baseline's failed_percent is 0: nothing is so many times as much / write a difference, such as `> +10ms`, or a value
+    mean_server_ttft_ms of b has no interval on this side / send more requests, or let the estimate decide: --fail-on point
+    ");
     let alone = [run("a", &latencies(40, 0.1, 1))];
     assert!(matches!(judged(&alone, "mean_ttft_ms > +5%", FailOn::Certain), Err(CannotJudge::NoBaseline(_))));
     // Without an interval, only the estimate can decide.

@@ -1,4 +1,4 @@
-//! `compare_ecdf`: which share of requests had a value or less, a curve a run, a panel a measure. This file
+//! `compare_ecdf`: which share of values lies at or below a value, a curve a run, a panel a measure. This file
 //! must not know which measures there are.
 //!
 //! The bands are those of `ecdf`: Dvoretzky, Kiefer and Wolfowitz's with Massart's constant, for the whole
@@ -52,7 +52,7 @@ impl Plot for CompareEcdf {
         let names = names(&panels);
         let rows = panels.len().div_ceil(ACROSS);
         let legend = page::TOP + ROW * rows as f64;
-        let title = "Runs side by side: share of requests at or below a value";
+        let title = "Runs side by side: share of values at or below";
         let svg = canvas::svg((theme::WIDTH, legend + 52.0), title, |canvas| {
             page::header(canvas, theme::WIDTH, title, &data.subtitle())?;
             let width = (theme::WIDTH - 2.0 * theme::MARGIN) / ACROSS as f64;

@@ -7,19 +7,19 @@ use super::tables::{self, Table};
 use crate::metric::{Metric, Unit};
 use crate::record::comparison::{Against, Comparison, Figure, RunFacts, Unlike};
 use crate::record::correlated::HeadlineRow;
-use crate::record::measure::Quantity;
+use crate::record::measure::{Measure, Quantity, Stat};
 use crate::stats::Estimate;
 use crate::units;
 
-/// The page of a comparison.
-pub fn page(c: &Comparison) -> Page {
+/// The page of a comparison: `all` of its figures, or those that people ask for first.
+pub fn page(c: &Comparison, all: bool) -> Page {
     let names: Vec<&str> = c.runs.iter().map(|run| run.name.as_str()).collect();
     let base = names.get(c.baseline).copied().unwrap_or_default();
     let others = || names.iter().enumerate().filter(|(i, _)| *i != c.baseline);
     let mut first: Vec<String> = c.gates.iter().map(|found| format!("gate {}", words::gate(found))).collect();
     first.extend(others().map(|(i, name)| words::sentence(name, base, i, &c.figures)));
     let mut tables = vec![unlike(&c.unlike, &names), runs(c, &names), sides(c, &names)];
-    tables.extend(others().map(|(i, _)| against(c, &names, i)));
+    tables.extend(others().map(|(i, _)| against(c, &names, i, all)));
     let mut last = Vec::new();
     for run in &c.runs {
         last.extend(run.warnings.iter().map(|warning| format!("warning of {}: {warning}", run.name)));
@@ -111,14 +111,15 @@ fn cell(row: &HeadlineRow, e: Option<Estimate>) -> Option<String> {
 }
 
 /// Every figure of one run against the baseline's.
-fn against(c: &Comparison, names: &[&str], i: usize) -> Table {
+fn against(c: &Comparison, names: &[&str], i: usize, all: bool) -> Table {
     let (base, name) =
         (names.get(c.baseline).copied().unwrap_or_default(), names.get(i).copied().unwrap_or_default());
-    let rows = c.figures.iter().filter_map(|figure| row(figure, c.baseline, i)).collect();
+    let shown = c.figures.iter().filter(|figure| all || is_asked_first(figure));
+    let rows = shown.filter_map(|figure| row(figure, c.baseline, i)).collect();
     let mut below: Vec<String> =
         c.pairing.get(i).cloned().flatten().into_iter().map(|p| sentence(&p.why)).collect();
-    below.push(by_chance(c.comparisons));
-    let short = |word: &str| format!("{name} {word} {base}");
+    below.push(format!("Difference: {name} − {base}; ratio: {name} / {base}. {}", by_chance(c.comparisons)));
+    below.extend((!all).then(|| "All figures: compare.md.".to_owned()));
     Table {
         title: format!("{name} against {base}"),
         head: vec![
@@ -126,12 +127,22 @@ fn against(c: &Comparison, names: &[&str], i: usize) -> Table {
             base.to_owned(),
             name.to_owned(),
             "n".to_owned(),
-            short("−"),
-            short("/"),
+            "difference".to_owned(),
+            "ratio".to_owned(),
             "verdict".to_owned(),
         ],
         rows,
         below,
+    }
+}
+
+/// Of the client's latencies the mean, the median and the tail; of the server's the mean.
+fn is_asked_first(figure: &Figure) -> bool {
+    let client = matches!(figure.measure, Measure::Ttft | Measure::Itl | Measure::Tpot | Measure::E2e);
+    match figure.key.stat {
+        Stat::Mean => !matches!(figure.measure, Measure::InputTokens | Measure::OutputTokens),
+        Stat::Percentile(p) => client && !(89.0..91.0).contains(&p),
+        Stat::Whole => figure.measure != Measure::TotalThroughput,
     }
 }
 
@@ -183,7 +194,6 @@ fn by_chance(comparisons: usize) -> String {
 mod tests {
     use super::*;
     use crate::record::comparison::Told;
-    use crate::record::measure::Measure;
 
     fn e(value: f64, lo: f64, hi: f64) -> Estimate {
         Estimate::within(value, lo, hi, 100)
@@ -207,6 +217,18 @@ mod tests {
             said(Measure::Ttft, e(0.3, -0.2, f64::INFINITY), Some(e(1.3, 0.9, f64::INFINITY)), Told::Nothing),
             said(Measure::ServerTtft, Estimate::unbounded(0.3, 9), None, Told::Unknown),
         ];
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        12.0 % longer [8.00, 16.2]
+        12.0 % shorter [7.00, 17.0]
+        2.31 times as long [2.10, 2.50]
+        10.0 % more [4.00, 16.0]
+        3.10 times as much [3.04, 3.16]
+        no difference can be told: less than ±4.00 %
+        200.0 µs shorter [100.0, 300.0]
+        no difference can be told: less than ±300.0 µs
+        30.0 % longer (≥ 20.0)
+        no difference can be told (n too small)
+        no interval: nothing can be told
+        ");
     }
 }

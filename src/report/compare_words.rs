@@ -69,6 +69,7 @@ pub(super) fn verdict(measure: Measure, against: &Against) -> String {
     let quantity = measure.about().quantity;
     let less = match against.told {
         Told::Unknown => return "no interval: nothing can be told".to_owned(),
+        Told::Nothing if against.difference.lo >= against.difference.hi => return "the same".to_owned(),
         Told::Nothing => return format!("no difference can be told{}", at_most(against, quantity)),
         Told::More => false,
         Told::Less => true,
@@ -86,8 +87,8 @@ pub(super) fn verdict(measure: Measure, against: &Against) -> String {
             format!("{} times {as_much}{}", units::number(r.value), bounds(r.lo, r.hi))
         }
         Some(r) => {
-            let e = sized(&r.moved(-1.0).scaled(100.0), less);
-            format!("{} {word}{}", units::percent(e.value / 100.0), bounds(e.lo, e.hi))
+            let e = sized(&r.moved(-1.0), less);
+            format!("{} {word}{}", units::percent(e.value), in_hundreds(&e))
         }
         None => {
             let (value, bounds) = parts(&sized(&against.difference, less), quantity);
@@ -166,5 +167,16 @@ pub fn gate(found: &GateFound) -> String {
 /// `+12.0 % [8.1, 16.2]`.
 pub(super) fn in_percent(e: &Estimate) -> String {
     let sign = if e.value >= 0.0 { "+" } else { "-" };
-    format!("{sign}{}{}", units::percent(e.value.abs()), bounds(e.lo * 100.0, e.hi * 100.0))
+    format!("{sign}{}{}", units::percent(e.value.abs()), in_hundreds(e))
+}
+
+/// The bounds of a share, of a hundred: ` [8.1, 16.2]`.
+fn in_hundreds(e: &Estimate) -> String {
+    let shown = |share: f64| units::percent(share).trim_end_matches(" %").to_owned();
+    match (e.lo.is_finite(), e.hi.is_finite()) {
+        (true, true) => format!(" [{}, {}]", shown(e.lo), shown(e.hi)),
+        (true, false) => format!(" (≥ {})", shown(e.lo)),
+        (false, true) => format!(" (≤ {})", shown(e.hi)),
+        (false, false) => String::new(),
+    }
 }

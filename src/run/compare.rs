@@ -53,10 +53,10 @@ pub enum Compared {
 }
 
 impl Compared {
-    /// As people read it.
-    pub fn page(&self) -> Page {
+    /// As people read it: `all` figures, or those that they ask for first.
+    pub fn page(&self, all: bool) -> Page {
         match self {
-            Compared::Runs(comparison) => report::comparison(comparison),
+            Compared::Runs(comparison) => report::comparison(comparison, all),
             Compared::Audits(audits) => report::audits(audits),
         }
     }
@@ -128,7 +128,7 @@ impl Opened {
             let audits = self.audits(asked)?;
             let numbers = serde_json::to_value(&audits)?;
             let compared = Compared::Audits(audits);
-            write(to, &compared.page(), "audits", numbers)?;
+            write(to, &compared.page(true), "audits", numbers)?;
             return Ok(compared);
         }
         let runs = self.runs(asked)?;
@@ -137,7 +137,7 @@ impl Opened {
         let figures = draw::figures(to, &runs)?;
         let numbers = serde_json::to_value(&comparison)?;
         let compared = Compared::Runs(comparison);
-        write(to, &Page { figures, ..compared.page() }, "runs", numbers)?;
+        write(to, &Page { figures, ..compared.page(true) }, "runs", numbers)?;
         Ok(compared)
     }
 

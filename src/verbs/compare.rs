@@ -29,7 +29,7 @@ pub fn compare(args: &CompareArgs, quiet: bool) -> anyhow::Result<Exit> {
     let (folder, compared) = run::compare(&asked)?;
     let mut out = std::io::stdout();
     if !quiet {
-        super::unless_closed(report::print_page(&mut out, &compared.page()))?;
+        super::unless_closed(report::print_page(&mut out, &compared.page(false)))?;
     }
     super::unless_closed(writeln!(out, "{}", folder.display()))?;
     let missed = compared.missed();

@@ -5,6 +5,7 @@ mod arrivals;
 mod audit;
 mod bad_input;
 mod calibrate;
+mod compare;
 mod connections;
 mod doctor;
 mod embedded_says;

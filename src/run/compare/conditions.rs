@@ -33,7 +33,7 @@ pub(super) struct Conditions {
 pub(super) fn of(made: &Recomputed, request_set: Option<u64>) -> Conditions {
     let m = &made.manifest;
     let mut told = BTreeMap::new();
-    settings(&m.config, String::new(), &mut told);
+    settings(&m.config, "", &mut told);
     let embedded = m.target.embedded.then(|| m.config.pointer("/target/embedded")).flatten();
     if let Some(engine) = embedded {
         leaves(engine, "embedded".to_owned(), &mut told);
@@ -125,7 +125,7 @@ pub(super) fn facts(made: &Recomputed) -> Vec<(String, String)> {
 }
 
 /// The settings of a configuration that can change a figure.
-fn settings(config: &Value, path: String, told: &mut BTreeMap<String, String>) {
+fn settings(config: &Value, path: &str, told: &mut BTreeMap<String, String>) {
     let Value::Object(keys) = config else { return };
     for (key, value) in keys {
         let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
@@ -136,7 +136,7 @@ fn settings(config: &Value, path: String, told: &mut BTreeMap<String, String>) {
             path == *section || path.strip_prefix(section).is_some_and(|rest| rest.starts_with('.'))
         });
         if of_a_section && value.is_object() || path == "target" || path == "observe" {
-            settings(value, path, told);
+            settings(value, &path, told);
         } else if of_a_section || SETTINGS.contains(&path.as_str()) {
             leaves(value, path, told);
         }
@@ -177,7 +177,7 @@ mod tests {
             "observe": {"scrape_interval_s": 1.0, "server_log": "x.log"},
         });
         let mut told = BTreeMap::new();
-        settings(&config, String::new(), &mut told);
+        settings(&config, "", &mut told);
         let said: Vec<String> = told.iter().map(|(label, value)| format!("{label} = {value}")).collect();
         assert_eq!(
             said,

@@ -1,0 +1,185 @@
+//! `tare compare` of runs whose engines are known: the differences have the right sign, gates the right exit
+//! code, and what cannot be compared is refused in words.
+
+use std::path::Path;
+
+use insta::assert_snapshot;
+use serde_json::Value;
+
+use crate::program::{Place, Said, files, filters};
+
+/// One user: nothing waits, and a run lasts two seconds.
+const LOAD: &str = "--users 1 --num-prompts 60 --random-input-len 30 --random-output-len 8 --ignore-eos --scrape-interval 60";
+
+/// A run of an engine whose step takes so many milliseconds, in a folder of that name.
+fn run(place: &Place, name: &str, decode_ms: f64, more: &str) {
+    let yaml = format!(
+        "name: {name}\nembedded:\n  decode_base_ms: {decode_ms}\n  prefill_us_per_token: 100\n  jitter: 0\n  spans: true\n"
+    );
+    place.file("config.yaml", yaml);
+    let said = place.tare(&format!("run config.yaml -q {LOAD} --output {name} {more}"));
+    assert_eq!(said.code, Some(0), "{}{}", said.out, said.err);
+}
+
+/// Two engines, the second with steps twice as long.
+fn two() -> Place {
+    let place = Place::new();
+    run(&place, "quick", 2.0, "");
+    run(&place, "slow", 4.0, "");
+    place
+}
+
+fn json(folder: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(folder.join("compare.json")).unwrap()).unwrap()
+}
+
+fn figure<'a>(found: &'a Value, key: &str) -> &'a Value {
+    found["figures"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|figure| figure["key"] == key)
+        .unwrap_or_else(|| panic!("no {key}"))
+}
+
+/// Exit code and stderr.
+fn ended(said: &Said) -> String {
+    Said::shown(said)
+        .split("----- stderr")
+        .nth(1)
+        .map(|err| format!("exit code: {:?}{err}", said.code))
+        .unwrap()
+}
+
+#[test]
+fn a_known_difference_of_two_engines_is_told_with_its_sign() {
+    let place = two();
+    let said = place.tare("compare quick slow --output both --goodput ttft:1000 tpot:3");
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let found = json(&place.path("both"));
+    let tpot = figure(&found, "mean_tpot_ms");
+    // Each token takes a step more or less of 2 and 4 ms, and whatever this machine adds to both.
+    assert_eq!(tpot["against"][1]["told"], "more");
+    assert!(tpot["against"][0].is_null(), "the baseline is not compared with itself");
+    let of = |part: &str| tpot["against"][1][part]["value"].as_f64().unwrap();
+    assert!(of("difference") > 1e-3 && of("ratio") > 1.3, "{tpot}");
+    assert_eq!(figure(&found, "mean_user_throughput")["against"][1]["told"], "less");
+    assert_eq!(figure(&found, "output_throughput")["against"][1]["told"], "less");
+    assert_eq!(figure(&found, "mean_server_decode_ms")["against"][1]["told"], "more");
+    assert_eq!(figure(&found, "mean_output_tokens")["against"][1]["told"], "nothing");
+    assert_eq!(figure(&found, "request_goodput")["against"][1]["told"], "less");
+    // The same requests, since the seed is the same.
+    assert_eq!(found["pairing"][1]["pairs"], 60, "{}", found["pairing"]);
+    assert_eq!(tpot["against"][1]["pairs"], 60);
+    let unlike: Vec<&str> =
+        found["unlike"].as_array().unwrap().iter().map(|u| u["what"].as_str().unwrap()).collect();
+    assert!(unlike.contains(&"embedded.decode_base_ms"), "{unlike:?}");
+    assert!(!unlike.contains(&"seed") && !unlike.contains(&"prompts"), "{unlike:?}");
+    // Its estimates are those of the runs' own reports.
+    for (i, name) in ["quick", "slow"].into_iter().enumerate() {
+        let summary: Value =
+            serde_json::from_slice(&std::fs::read(place.path(name).join("summary.json")).unwrap()).unwrap();
+        for key in ["mean_ttft_ms", "p99_itl_ms", "mean_tpot_ms", "median_e2el_ms"] {
+            let (ours, its) =
+                (figure(&found, key)["of"][i]["value"].as_f64().unwrap(), summary[key].as_f64().unwrap());
+            assert!((ours * 1e3 / its - 1.0).abs() < 1e-12, "{name} {key}: {ours} s, {its} ms");
+        }
+        for key in ["request_throughput", "output_throughput", "total_token_throughput"] {
+            let (ours, its) =
+                (figure(&found, key)["of"][i]["value"].as_f64().unwrap(), summary[key].as_f64().unwrap());
+            assert!((ours / its - 1.0).abs() < 1e-9, "{name} {key}: {ours}, {its}");
+        }
+    }
+    let page = std::fs::read_to_string(place.path("both/compare.md")).unwrap();
+    for text in [
+        "# quick | slow",
+        "## Not like with like",
+        "## Client and server",
+        "| quick: client | quick: server | slow: client |",
+        "## slow against quick",
+        "plots/compare_violin.svg",
+    ] {
+        assert!(page.contains(text), "{text} is not in\n{page}");
+    }
+    let plots: Vec<String> = files(&place.path("both/plots"))
+        .iter()
+        .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(plots, ["compare_ecdf.png", "compare_ecdf.svg", "compare_violin.png", "compare_violin.svg"]);
+    // The other way round.
+    assert_eq!(place.tare("compare quick slow --baseline slow --output turned -q").code, Some(0));
+    assert_eq!(figure(&json(&place.path("turned")), "mean_tpot_ms")["against"][0]["told"], "less");
+}
+
+#[test]
+fn a_run_beside_itself_differs_by_nothing() {
+    let place = Place::new();
+    run(&place, "one", 2.0, "");
+    let said = place.tare(
+        "compare one one --name B=again --output same --fail-if 'mean_ttft_ms>+1%'"
+            .replace('\'', "")
+            .as_str(),
+    );
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let found = json(&place.path("same"));
+    for figure in found["figures"].as_array().unwrap() {
+        let told = figure["against"][1]["told"].as_str().unwrap();
+        assert!(told == "nothing" || told == "unknown", "{figure}");
+    }
+    assert_eq!(found["unlike"].as_array().unwrap().len(), 0, "{}", found["unlike"]);
+    assert_eq!(found["gates"][0]["outcome"], "kept");
+}
+
+#[test]
+fn gates_end_the_program_as_they_say() {
+    let _names = filters();
+    let place = two();
+    let gated = |gate: &str| {
+        place.tare(&format!("compare quick slow -q --output gates --overwrite --fail-if {gate}"))
+    };
+    let missed = gated("mean_tpot_ms>+20%");
+    assert_eq!(missed.code, Some(1));
+    assert!(missed.err.starts_with("gate missed: `mean_tpot_ms>+20%`: slow has "), "{}", missed.err);
+    assert_eq!(json(&place.path("gates"))["gates"][0]["outcome"], "missed");
+    assert_eq!(gated("mean_tpot_ms>+5000%").code, Some(0));
+    assert_eq!(gated("mean_tpot_ms>3s").code, Some(0));
+    assert_eq!(gated("output_throughput<-10%").code, Some(1));
+    // Several, of which one is missed; the others are told, too.
+    let several = gated("mean_tpot_ms>+20% --fail-if failed_percent>50% --fail-if mean_ttft_ms>1us");
+    assert_eq!(several.code, Some(1));
+    assert_eq!(several.err.lines().count(), 2, "{}", several.err);
+    assert_eq!(json(&place.path("gates"))["gates"].as_array().unwrap().len(), 3);
+
+    assert_snapshot!(ended(&gated("p99_tfft_ms>+5% --fail-if mean_ttft_ms --fail-if mean_ttft_ms>5%")), @"");
+    assert_snapshot!(ended(&gated("request_goodput<1 --fail-if p99_ttft_ms>+5%")), @"");
+}
+
+#[test]
+fn what_cannot_be_compared_is_refused() {
+    let _names = filters();
+    let place = Place::new();
+    run(&place, "one", 2.0, "");
+    place.file("a-file", "x");
+    std::fs::create_dir(place.path("empty")).unwrap();
+    std::fs::create_dir(place.path("going-on")).unwrap();
+    let manifest = std::fs::read_to_string(place.path("one/manifest.json")).unwrap();
+    place.file("going-on/manifest.json", manifest.replace("\"finished\"", "\"running\""));
+    let refused =
+        |args: &str| format!("$ tare compare {args}\n{}", ended(&place.tare(&format!("compare {args}"))));
+    let all = [
+        "one",
+        "one one",
+        "one nowhere",
+        "one a-file",
+        "one empty",
+        "one going-on",
+        "one one --name two",
+        "one one --name C=two",
+        "one one --name B=two --baseline tow",
+        "one one --name B=two --goodput itl:5",
+        "one one --name B=two --window 100..200",
+        "one one --name B=two --output one",
+    ];
+    assert_snapshot!(all.map(refused).join("\n"), @"");
+    assert!(!place.path("output").exists(), "what is refused leaves no folder");
+}

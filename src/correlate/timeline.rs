@@ -174,9 +174,8 @@ fn of_scrapes(scrapes: &[ScrapeRow], server: &Server, begin: UnixNs) -> Vec<AtSe
 
 /// Sums over the endpoints, where all of them tell; of shares the mean.
 fn together(at_s: f64, latest: &BTreeMap<&str, Latest>) -> AtServer {
-    let sum = |value: fn(&AtServer) -> Option<f64>| {
-        latest.values().map(|l| value(&l.at)).sum::<Option<f64>>()
-    };
+    let sum =
+        |value: fn(&AtServer) -> Option<f64>| latest.values().map(|l| value(&l.at)).sum::<Option<f64>>();
     AtServer {
         at_s,
         running: sum(|a| a.running),
@@ -197,9 +196,8 @@ fn of_log(log: &[LogRow], begin: UnixNs, one_clock: bool) -> Vec<AtServer> {
     lines.sort_by_key(|(at, row)| (*at, row.line_no));
     let mut points = Vec::new();
     for (at, row) in lines {
-        let LogEvent::Stats {
-            engine, generation_throughput_tps, running, waiting, kv_cache_usage, ..
-        } = &row.event
+        let LogEvent::Stats { engine, generation_throughput_tps, running, waiting, kv_cache_usage, .. } =
+            &row.event
         else {
             continue;
         };
@@ -254,7 +252,10 @@ mod tests {
         assert_eq!(line.bin_s, 0.2, "39.201 s in at most 240 stretches of 1, 2 or 5 times a power of ten");
         assert_eq!(line.bins.len(), 197);
         let sum_s: f64 = line.bins.iter().map(|b| b.in_flight * (b.end_s - b.begin_s)).sum();
-        assert!((sum_s - 40.0 * 0.201).abs() < 1e-9, "every second of every request is counted once: {sum_s}");
+        assert!(
+            (sum_s - 40.0 * 0.201).abs() < 1e-9,
+            "every second of every request is counted once: {sum_s}"
+        );
         assert!((line.bins[0].in_flight - 1.0).abs() < 1e-9 && line.bins[2].in_flight == 0.0);
         let sums = |of: fn(&Bin) -> u32| line.bins.iter().map(of).sum::<u32>();
         assert_eq!([sums(|b| b.started), sums(|b| b.ended), sums(|b| b.failed)], [40, 40, 1]);

@@ -88,7 +88,8 @@ pub fn write_all(folder: &std::path::Path, report: &Report<'_>) -> anyhow::Resul
         let path = folder.join(artifact.file);
         let text = (artifact.write)(report)?;
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).with_context(|| format!("could not create {}", folder.display()))?;
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("could not create {}", folder.display()))?;
         }
         std::fs::write(&path, text).with_context(|| format!("could not write {}", path.display()))?;
     }

@@ -21,6 +21,7 @@ mod ingest_server;
 mod ingest_stat_log;
 mod layering;
 mod own_lag;
+mod page;
 mod program;
 mod readme;
 mod real_vllm;

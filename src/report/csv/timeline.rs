@@ -49,13 +49,7 @@ fn server(report: &Report<'_>) -> anyhow::Result<String> {
     let head = ["at_s", "running", "waiting", "kv_cache_usage", "output_tps"];
     let points = report.timeline.into_iter().flat_map(|t| &t.server);
     let row = |p: &crate::record::timeline::AtServer| {
-        vec![
-            p.at_s.to_string(),
-            cell(p.running),
-            cell(p.waiting),
-            cell(p.kv_cache_usage),
-            cell(p.output_tps),
-        ]
+        vec![p.at_s.to_string(), cell(p.running), cell(p.waiting), cell(p.kv_cache_usage), cell(p.output_tps)]
     };
     table(&head, points.map(row))
 }

@@ -10,11 +10,8 @@ pub(in crate::report) const STAMPS: Artifact = Artifact {
     write: stamps,
 };
 
-pub(in crate::report) const GAPS: Artifact = Artifact {
-    file: "data/gaps.csv",
-    what: "the gaps between the tokens of these requests",
-    write: gaps,
-};
+pub(in crate::report) const GAPS: Artifact =
+    Artifact { file: "data/gaps.csv", what: "the gaps between the tokens of these requests", write: gaps };
 
 fn stamps(report: &Report<'_>) -> anyhow::Result<String> {
     let head = ["request_id", "what", "by", "lo_s", "hi_s", "note"];

@@ -51,7 +51,11 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
     let run = report.correlated;
     let mut body = String::new();
     for (of, path, table) in [
-        (&run.breakdown, run.hops.ttft.as_ref(), breakdown::table(&run.breakdown, next_level::sentence(report))),
+        (
+            &run.breakdown,
+            run.hops.ttft.as_ref(),
+            breakdown::table(&run.breakdown, next_level::sentence(report)),
+        ),
         (&run.breakdown_e2e, run.hops.e2e.as_ref(), breakdown::table(&run.breakdown_e2e, None)),
     ] {
         if let Some(path) = path.filter(|_| !run.hops.list.is_empty()) {
@@ -64,11 +68,16 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
         body += &figure(page, of)?;
         body += &page.table(&table)?;
     }
-    for table in tables::more(report) {
-        body += &page.table(&table)?;
+    let more = tables::more(report);
+    if !more.is_empty() {
+        body += "<details class=\"more\"><summary>The same by prompt length, concurrency and time of the run</summary>";
+        for table in &more {
+            body += &page.table(table)?;
+        }
+        body += "</details>";
     }
     Ok((!body.is_empty()).then(|| Section {
-        id: "breakdown",
+        id: "breakdown", short: "Time",
         title: "Where the time went".to_owned(),
         lead: "Parts follow each other as the request did: client, path, server, path. Blue is the client's, orange the server's, purple what lies between them.".to_owned(),
         body,
@@ -77,7 +86,8 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
 
 fn figure(page: &Page<'_>, of: &Breakdown) -> anyhow::Result<String> {
     let what = if of.of == Metric::E2e { "E2E" } else { "TTFT" };
-    let longest = of.columns.iter().map(|c| drawn_s(c.parts.iter().filter(|p| p.row.inside()).map(|p| p.mean_s)));
+    let longest =
+        of.columns.iter().map(|c| drawn_s(c.parts.iter().filter(|p| p.row.inside()).map(|p| p.mean_s)));
     let longest = longest.fold(f64::MIN_POSITIVE, f64::max);
     let bars: Vec<Bar> = of
         .columns
@@ -139,7 +149,14 @@ fn path_figure(page: &Page<'_>, path: &HopPath) -> anyhow::Result<String> {
         .collect();
     let id = format!("path-{}", what.to_lowercase());
     let title = format!("{what}, hop by hop");
-    draw(page, &id, title, format!("Cut at every instant that nearly all requests have: {}.", path.rule), bars, path.n)
+    draw(
+        page,
+        &id,
+        title,
+        format!("Cut at every instant that nearly all requests have: {}.", path.rule),
+        bars,
+        path.n,
+    )
 }
 
 fn draw(

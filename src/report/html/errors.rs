@@ -18,7 +18,12 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
     let lead = if counts.failed == 0 {
         format!("No request failed: {}.", by_status.join(", "))
     } else {
-        format!("{} of {} requests failed: {}.", units::count(counts.failed as u64), units::count(counts.total as u64), by_status.join(", "))
+        format!(
+            "{} of {} requests failed: {}.",
+            units::count(counts.failed as u64),
+            units::count(counts.total as u64),
+            by_status.join(", ")
+        )
     };
-    Ok(Some(Section { id: "errors", title: "Errors".to_owned(), lead, body }))
+    Ok(Some(Section { id: "errors", short: "Errors", title: "Errors".to_owned(), lead, body }))
 }

@@ -17,8 +17,15 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
             body += &page.table(&table)?;
         }
     }
-    let lead = "The configuration as it was resolved from file and flags. Secrets are never in it.".to_owned();
-    Ok(Some(Section { id: "settings", title: "Configuration and environment".to_owned(), lead, body }))
+    let lead =
+        "The configuration as it was resolved from file and flags. Secrets are never in it.".to_owned();
+    Ok(Some(Section {
+        id: "settings",
+        short: "Settings",
+        title: "Configuration and environment".to_owned(),
+        lead,
+        body,
+    }))
 }
 
 fn table(title: &str, head: &[&str], rows: Vec<Vec<String>>) -> Table {
@@ -104,6 +111,9 @@ mod tests {
         let mut rows = Vec::new();
         flatten("", &config, &mut rows);
         let shown: Vec<String> = rows.iter().map(|row| row.join(" = ")).collect();
-        assert_eq!(shown, ["hops.0.name = edge", "list = a, 2", "load.arrival.kind = closed", "load.users = 4"]);
+        assert_eq!(
+            shown,
+            ["hops.0.name = edge", "list = a, 2", "load.arrival.kind = closed", "load.users = 4"]
+        );
     }
 }

@@ -22,7 +22,7 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
         cells += &figure(page, one)?;
     }
     Ok((!cells.is_empty()).then(|| Section {
-        id: "shares",
+        id: "shares", short: "Shares",
         title: "Shares of requests by time".to_owned(),
         lead: format!(
             "Empirical distributions of successful requests. A curve of more than {} is drawn by so many of its steps, evenly by rank. Band: 95 % for the whole curve (Dvoretzky–Kiefer–Wolfowitz), as if requests were independent.",
@@ -50,7 +50,15 @@ fn figure(page: &Page<'_>, one: &Halves) -> anyhow::Result<String> {
     let reads: Vec<String> = one
         .halves
         .iter()
-        .map(|h| format!("{}: half within {}, 90 % within {}, 99 % within {}", h.name, at(h, 0.5), at(h, 0.9), at(h, 0.99)))
+        .map(|h| {
+            format!(
+                "{}: half within {}, 90 % within {}, 99 % within {}",
+                h.name,
+                at(h, 0.5),
+                at(h, 0.9),
+                at(h, 0.99)
+            )
+        })
         .collect();
     let alt = format!("{}. {}", one.heading, reads.join("; "));
     let body = Chart {
@@ -67,10 +75,15 @@ fn figure(page: &Page<'_>, one: &Halves) -> anyhow::Result<String> {
     .html(page)?;
     let n: Vec<String> =
         one.halves.iter().map(|h| format!("{} {}", units::count(h.values.len() as u64), h.name)).collect();
-    let beyond: Vec<String> =
-        one.halves.iter().map(|h| format!("{} {}", units::count(axis.beyond(&h.values) as u64), h.name)).collect();
+    let beyond: Vec<String> = one
+        .halves
+        .iter()
+        .map(|h| format!("{} {}", units::count(axis.beyond(&h.values) as u64), h.name))
+        .collect();
     let about = match axis.ends_at {
-        Some(q) => format!("{} The axis ends at p{:.0}; beyond are {}.", one.about, q * 100.0, beyond.join(", ")),
+        Some(q) => {
+            format!("{} The axis ends at p{:.0}; beyond are {}.", one.about, q * 100.0, beyond.join(", "))
+        }
         None => one.about.clone(),
     };
     page.figure(Figure {

@@ -93,7 +93,11 @@ mod tests {
 
     #[test]
     fn steps_break_where_nothing_is_known() {
-        let shown = steps("c", [(0.0, 1.0, Some(5.0)), (1.0, 2.0, Some(6.0)), (2.0, 3.0, None), (3.0, 4.0, Some(7.0))].into_iter());
+        let shown = steps(
+            "c",
+            [(0.0, 1.0, Some(5.0)), (1.0, 2.0, Some(6.0)), (2.0, 3.0, None), (3.0, 4.0, Some(7.0))]
+                .into_iter(),
+        );
         assert_eq!(shown, "<path class=\"c\" d=\"M0 5H1L1 6H2M3 7H4\"/>");
         assert_eq!(steps("c", [(0.0, 1.0, None)].into_iter()), "");
     }

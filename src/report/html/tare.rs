@@ -10,16 +10,18 @@ use crate::metric::{Metric, Unit};
 use crate::plot::Paired;
 use crate::plot::draw::axis::Axis;
 use crate::report::tables::Table;
-use crate::stats::kde::kde;
-use crate::stats::quantile::{quantile, sorted};
 use crate::stats::Estimate;
+use crate::stats::kde::kde;
 use crate::stats::moments::mean;
+use crate::stats::quantile::{quantile, sorted};
 use crate::units::{self, Scale};
 
 /// Fewer values than this are dots.
 const FEW: usize = 5;
 /// Of more values than this, the outermost hundredth is off the axis.
 const MANY: usize = 200;
+/// So many interquartile ranges from the median the axis ends.
+const FAR: f64 = 8.0;
 const OUTLINE: usize = 201;
 
 /// The section.
@@ -42,7 +44,7 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
         }
     }
     Ok((!cells.is_empty()).then(|| Section {
-        id: "tare",
+        id: "tare", short: "Tare",
         title: "The tare, request by request".to_owned(),
         lead: "Client minus server of each request that both sides tell of. Below zero: the two sides' stamps contradict, or lie within their resolution.".to_owned(),
         body: format!("<div class=\"cells two\">{cells}</div>"),
@@ -53,10 +55,16 @@ fn id(metric: Metric) -> String {
     format!("tare-{}", metric.column().trim_end_matches("_s"))
 }
 
-/// From the smallest to the largest, without the outermost hundredth of many; with zero where it is near.
+/// From the smallest to the largest, without the outermost hundredth of many and without what lies far from
+/// most; with zero where it is near.
 fn axis(values: &[f64]) -> Option<Axis> {
     let cut = if values.len() > MANY { 0.005 } else { 0.0 };
-    let (lo, hi) = (quantile(values, cut)?, quantile(values, 1.0 - cut)?);
+    let (mut lo, mut hi) = (quantile(values, cut)?, quantile(values, 1.0 - cut)?);
+    // A few far away would make a stroke of all the others.
+    let (q1, middle, q3) = (quantile(values, 0.25)?, quantile(values, 0.5)?, quantile(values, 0.75)?);
+    if values.len() >= FEW && q3 > q1 {
+        (lo, hi) = (lo.max(middle - FAR * (q3 - q1)), hi.min(middle + FAR * (q3 - q1)));
+    }
     let width = (hi - lo).max(1e-6);
     let lo = if lo > 0.0 && lo < width { 0.0 } else { lo - 0.04 * width };
     let hi = if hi < 0.0 && -hi < width { 0.0 } else { hi + 0.04 * width };
@@ -76,7 +84,13 @@ fn figure(page: &Page<'_>, paired: &Paired) -> anyhow::Result<String> {
     } else if let Some(curve) = kde(&values, axis.lo, axis.hi, OUTLINE) {
         let widest = curve.density.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
         let mut shape = vec![(chart::x(&axis, axis.lo), SIDE)];
-        shape.extend(curve.at.iter().zip(&curve.density).map(|(v, d)| (chart::x(&axis, *v), SIDE - d / widest * 900.0)));
+        shape.extend(
+            curve
+                .at
+                .iter()
+                .zip(&curve.density)
+                .map(|(v, d)| (chart::x(&axis, *v), SIDE - d / widest * 900.0)),
+        );
         shape.push((chart::x(&axis, axis.hi), SIDE));
         marks += &svg::area("body tare", &shape);
     }
@@ -94,14 +108,27 @@ fn figure(page: &Page<'_>, paired: &Paired) -> anyhow::Result<String> {
     let title = match estimate {
         Some(e) if e.is_bounded() => {
             let scale = Scale::of(Unit::Seconds, e.value.abs());
-            format!("{what}: {} [{}, {}] on average", scale.show(e.value), scale.number(e.lo), scale.number(e.hi))
+            format!(
+                "{what}: {} [{}, {}] on average",
+                scale.show(e.value),
+                scale.number(e.lo),
+                scale.number(e.hi)
+            )
         }
         Some(e) => format!("{what}: {} on average", units::seconds(e.value)),
         None => what.to_owned(),
     };
     let about = format!(
         "Shape: density of the differences. Line: their mean; band: its 95 % interval.{}",
-        if outside > 0 { format!(" {} of {} lie off the axis.", units::count(outside as u64), units::count(values.len() as u64)) } else { String::new() }
+        if outside > 0 {
+            format!(
+                " {} of {} lie off the axis.",
+                units::count(outside as u64),
+                units::count(values.len() as u64)
+            )
+        } else {
+            String::new()
+        }
     );
     let table = numbers(&values, axis.scale);
     let read: Vec<String> = table

@@ -14,6 +14,7 @@ use crate::record::timeline::{AtServer, Bin, Timeline};
 use crate::stats::quantile::sorted;
 use crate::units;
 
+const HINT: &str = "Point at a moment, or use the arrow keys.";
 /// More requests than this are drawn by every so many-th, by start.
 const DOTS: usize = 3_000;
 /// And so many are at hand when a part of the run is chosen.
@@ -41,6 +42,7 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
     let label = attribute(&alt);
     let body = format!(
         "<div class=\"timeline\" data-timeline tabindex=\"0\" role=\"group\" aria-label=\"{label}\">{drawn}</div>\
+         <output class=\"readout js\" aria-live=\"polite\" data-readout data-hint=\"{HINT}\">{HINT}</output>\
          <div class=\"tools js\"><button type=\"button\" data-zoom disabled>Zoom to the chosen part</button>\
          <button type=\"button\" data-whole disabled>Whole run</button></div>\
          <output class=\"readout chosen js\" aria-live=\"polite\" data-chosen>Drag over a part of the run to choose it (keys: Shift and an arrow; Enter zooms, Escape lets go).</output>"
@@ -63,7 +65,8 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
         title: "Client and server on one axis".to_owned(),
         about,
         body,
-        hint: "Point at a moment, or use the arrow keys.",
+        // It has its own, beside the lanes.
+        hint: "",
         n: format!("{} requests", units::count(line.requests.len() as u64)),
         window: format!("whole run, {}", units::seconds(line.length_s)),
         links: vec![
@@ -73,7 +76,13 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
     };
     let body = page.figure(figure)?;
     page.add_data("timeline", island(line));
-    Ok(Some(Section { id: "timeline", title: "The run over time".to_owned(), lead: String::new(), body }))
+    Ok(Some(Section {
+        id: "timeline",
+        short: "Timeline",
+        title: "The run over time".to_owned(),
+        lead: String::new(),
+        body,
+    }))
 }
 
 /// What is shaded behind the lanes, in words.
@@ -167,7 +176,8 @@ fn first_tokens(page: &Page<'_>, line: &Timeline) -> Option<Chart> {
     let values = sorted(&known);
     let axis = Axis::of(&[&values], Metric::Ttft.unit())?;
     // From zero, whatever the smallest is: lanes are looked at together.
-    let axis = Axis::between(0.0, axis.hi, Metric::Ttft.unit()).map(|a| Axis { ends_at: axis.ends_at, ..a })?;
+    let axis =
+        Axis::between(0.0, axis.hi, Metric::Ttft.unit()).map(|a| Axis { ends_at: axis.ends_at, ..a })?;
     let mut marks = behind(page, line, &axis);
     let every = line.requests.len().div_ceil(DOTS).max(1);
     let dots = line.requests.iter().step_by(every).filter_map(|r| Some((x(line, r.start_s), r.ttft_s?)));
@@ -186,7 +196,11 @@ fn first_tokens(page: &Page<'_>, line: &Timeline) -> Option<Chart> {
     }
     Some(Chart {
         class: "lane tall",
-        alt: format!("TTFT by start: from {} to {}.", axis.scale.show(*values.first()?), axis.scale.show(*values.last()?)),
+        alt: format!(
+            "TTFT by start: from {} to {}.",
+            axis.scale.show(*values.first()?),
+            axis.scale.show(*values.last()?)
+        ),
         y_name: format!("TTFT, {}", axis.scale.name),
         y: chart::ticks(&axis),
         legend,
@@ -216,7 +230,11 @@ fn tokens(page: &Page<'_>, line: &Timeline) -> Option<Chart> {
     let number = |v: Option<f64>| v.map_or_else(|| "unknown".to_owned(), units::tokens_per_second);
     Some(Chart {
         class: "lane",
-        alt: format!("Output tokens: at most {} at the client, {} at the server.", number(client), number(server)),
+        alt: format!(
+            "Output tokens: at most {} at the client, {} at the server.",
+            number(client),
+            number(server)
+        ),
         y_name: "output, tok/s".to_owned(),
         y: chart::ticks(&axis),
         legend,

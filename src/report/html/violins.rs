@@ -68,7 +68,7 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
         }
     }
     Ok(Some(Section {
-        id: "distributions",
+        id: "distributions", short: "Distributions",
         title: "Distributions".to_owned(),
         lead: "Of successful requests. Width: density (Gaussian kernel, improved Sheather–Jones), within the data's range; box: quartiles, stroke: median, dot: mean.".to_owned(),
         body,
@@ -79,11 +79,13 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
 /// the hops, and the two ways of an audit.
 pub fn halves(page: &Page<'_>) -> Vec<Halves> {
     let data = page.report.figures;
-    let half = |name: &str, class, values: &[f64]| Half { name: name.to_owned(), class, values: values.to_vec() };
+    let half =
+        |name: &str, class, values: &[f64]| Half { name: name.to_owned(), class, values: values.to_vec() };
     let pairs = plot::pairs(data);
     let mut all = Vec::new();
     for metric in METRICS {
-        let of_hop = |p: &&plot::Pair| data.hops.iter().any(|hop| p.names.iter().any(|name| *name == hop.hop));
+        let of_hop =
+            |p: &&plot::Pair| data.hops.iter().any(|hop| p.names.iter().any(|name| *name == hop.hop));
         let both = pairs.iter().filter(|p| !of_hop(p)).find(|p| p.metric == metric);
         let alone = data.ascending(metric, Side::Client);
         let (heading, about, halves, difference) = match (both, alone) {
@@ -101,7 +103,8 @@ pub fn halves(page: &Page<'_>) -> Vec<Halves> {
         let id = metric.column().to_owned();
         all.push(Halves { id, heading, about, metric, halves, difference, added: false });
     }
-    for (n, p) in pairs.iter().filter(|p| data.hops.iter().any(|hop| p.names.contains(&hop.hop))).enumerate() {
+    for (n, p) in pairs.iter().filter(|p| data.hops.iter().any(|hop| p.names.contains(&hop.hop))).enumerate()
+    {
         let [client, hop] = &p.names;
         all.push(Halves {
             id: format!("hop-{n}"),
@@ -162,11 +165,8 @@ fn figure(page: &Page<'_>, one: &Halves) -> anyhow::Result<String> {
     }
     .html(page)?
         + &page.table(&table)?;
-    let n: Vec<String> = one
-        .halves
-        .iter()
-        .map(|h| format!("{} {}", units::count(h.values.len() as u64), h.name))
-        .collect();
+    let n: Vec<String> =
+        one.halves.iter().map(|h| format!("{} {}", units::count(h.values.len() as u64), h.name)).collect();
     page.figure(Figure {
         id: format!("violin-{}", one.id),
         class: "cell",
@@ -221,7 +221,10 @@ fn body(half: &Half, (left, right): (f64, f64), axis: &Axis) -> String {
     out += &svg::rect("box", (at(left * 0.03), q1), (at(right * 0.03), q3));
     out += &svg::line("median", &[(at(left * 0.45), median), (at(right * 0.45), median)]);
     if let Some(mean) = mean(values).filter(|m| *m <= axis.hi) {
-        out += &svg::dots("mean", std::iter::once((at(f64::midpoint(left, right) * 0.12), chart::y(axis, mean))));
+        out += &svg::dots(
+            "mean",
+            std::iter::once((at(f64::midpoint(left, right) * 0.12), chart::y(axis, mean))),
+        );
     }
     out
 }
@@ -237,12 +240,22 @@ fn numbers(one: &Halves, axis: &Axis) -> Table {
     rows.push(row("n", per_half(&|h| units::count(h.values.len() as u64))));
     let mut below: Vec<String> = one.difference.iter().map(|d| said(d, one)).collect();
     if let Some(q) = axis.ends_at {
-        let beyond: Vec<String> =
-            one.halves.iter().map(|h| format!("{} {}", units::count(axis.beyond(&h.values) as u64), h.name)).collect();
-        let max = one.halves.iter().filter_map(|h| h.values.last()).copied().fold(f64::NEG_INFINITY, f64::max);
-        below.push(format!("The axis ends at p{:.0}: beyond are {}, up to {}.", q * 100.0, beyond.join(", "), scale.show(max)));
+        let beyond: Vec<String> = one
+            .halves
+            .iter()
+            .map(|h| format!("{} {}", units::count(axis.beyond(&h.values) as u64), h.name))
+            .collect();
+        let max =
+            one.halves.iter().filter_map(|h| h.values.last()).copied().fold(f64::NEG_INFINITY, f64::max);
+        below.push(format!(
+            "The axis ends at p{:.0}: beyond are {}, up to {}.",
+            q * 100.0,
+            beyond.join(", "),
+            scale.show(max)
+        ));
     }
-    let head = std::iter::once(scale.name.to_owned()).chain(one.halves.iter().map(|h| h.name.clone())).collect();
+    let head =
+        std::iter::once(scale.name.to_owned()).chain(one.halves.iter().map(|h| h.name.clone())).collect();
     Table { title: String::new(), head, rows, below }
 }
 

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::chart::{self, Chart};
-use super::page::{Link, Page, Section};
+use super::page::{Page, Section};
 use super::svg::{self, SIDE};
 use crate::metric::Unit;
 use crate::plot::draw::axis::Axis;
@@ -83,12 +83,6 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
     for (n, one) in chosen.iter().enumerate() {
         list += &page.render("waterfall.html", of(page, n, one)?)?;
     }
-    let links = [
-        Link { href: "data/stamps.csv", text: "every stamp (CSV)" },
-        Link { href: "data/gaps.csv", text: "gaps between tokens (CSV)" },
-    ];
-    let links: Vec<String> =
-        links.iter().map(|link| format!("<a href=\"{}\">{}</a>", link.href, link.text)).collect();
     let body = format!(
         "<div class=\"tools js\"><label>Show <select data-kind><option value=\"\">all</option>\
          <option value=\"slowest\">the slowest</option><option value=\"largest\">those with the largest tare</option>\
@@ -96,14 +90,14 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
          <label>Id holds <input type=\"search\" data-search size=\"18\" autocomplete=\"off\"></label> \
          <button type=\"button\" data-open>Open all</button> <output aria-live=\"polite\" data-shown></output></div>\
          <div data-requests>{list}</div>\
-         <p class=\"meta\"><span>n {} of {} requests</span> <span>{}</span> <span>{}</span></p>",
+         <p class=\"meta\"><span>n {} of {} requests</span> <span>{}</span> \
+         <a href=\"data/stamps.csv\">every stamp (CSV)</a> <a href=\"data/gaps.csv\">gaps between tokens (CSV)</a></p>",
         chosen.len(),
         units::count(page.report.correlated.rows.len() as u64),
         page.window(),
-        links.join(" · "),
     );
     Ok(Some(Section {
-        id: "requests",
+        id: "requests", short: "Requests",
         title: "Single requests".to_owned(),
         lead: "The slowest, one of each kind of failure, and ordinary ones to hold them against. `tare explain FOLDER ID` shows any other.".to_owned(),
         body,
@@ -125,7 +119,13 @@ fn of<'a>(page: &Page<'_>, n: usize, chosen: &'a Chosen) -> anyhow::Result<One<'
         bad: c.status.is_failure(),
         why: chosen.why.join(", "),
         kinds: chosen.why.join("|"),
-        figures: known([("TTFT", c.ttft_s), ("ITL", c.itl_mean_s), ("TPOT", c.tpot_s), ("E2E", c.e2e_s), ("", None)]),
+        figures: known([
+            ("TTFT", c.ttft_s),
+            ("ITL", c.itl_mean_s),
+            ("TPOT", c.tpot_s),
+            ("E2E", c.e2e_s),
+            ("", None),
+        ]),
         server: known([
             ("TTFT", r.server_ttft_s),
             ("queue", r.server_queue_s),
@@ -152,10 +152,9 @@ fn known(all: [(&'static str, Option<f64>); 5]) -> Vec<(&'static str, String)> {
 
 fn part(p: &DrawnPart, axis: Option<&Axis>) -> PartLine {
     let number = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), milliseconds);
-    let ttft = p.bounds.map_or_else(
-        || number(p.ttft_s),
-        |b| format!("{} … {}", milliseconds(b.lo_s), milliseconds(b.hi_s)),
-    );
+    let ttft = p
+        .bounds
+        .map_or_else(|| number(p.ttft_s), |b| format!("{} … {}", milliseconds(b.lo_s), milliseconds(b.hi_s)));
     let how = match (p.bounds.is_some(), p.measured, p.part.inside()) {
         (true, ..) => "within bounds",
         (false, true, true) => "measured",
@@ -204,7 +203,9 @@ fn lanes(stamps: &[Stamp], axis: &Axis) -> Vec<Lane> {
                 .map(|s| {
                     let (from, to) = (axis.fraction(s.lo_s) * 100.0, axis.fraction(s.hi_s) * 100.0);
                     let say = format!("{}: {} ms", s.what, when(s));
-                    Mark { class: "stamp", left: svg::number(from), width: svg::number(to - from), say }
+                    // Narrower than a stroke it is a point.
+                    let class = if to - from > 0.5 { "stamp perhaps" } else { "stamp" };
+                    Mark { class, left: svg::number(from), width: svg::number(to - from), say }
                 })
                 .collect();
             (!marks.is_empty()).then_some(Lane { name, class, marks })
@@ -239,7 +240,8 @@ fn stamp(s: &Stamp) -> StampLine {
 /// A stroke for each gap at the moment that ended it.
 fn gaps(page: &Page<'_>, decode: &Decode) -> anyhow::Result<String> {
     let longest = decode.gaps.iter().map(|g| g.gap_s).fold(0.0, f64::max);
-    let (first, last) = (decode.gaps.first().map_or(0.0, |g| g.at_s - g.gap_s), decode.gaps.last().map_or(0.0, |g| g.at_s));
+    let (first, last) =
+        (decode.gaps.first().map_or(0.0, |g| g.at_s - g.gap_s), decode.gaps.last().map_or(0.0, |g| g.at_s));
     let (Some(down), Some(across)) =
         (Axis::between(0.0, longest * 1.05, Unit::Seconds), Axis::between(first, last, Unit::Seconds))
     else {
@@ -293,9 +295,18 @@ fn stalls(decode: &Decode) -> Vec<String> {
         .take(TOLD)
         .map(|stall| {
             let g = &stall.gap;
-            let mut said = format!("{} before event {}, until {} ms", units::seconds(g.gap_s), g.event, milliseconds(g.at_s));
+            let mut said = format!(
+                "{} before event {}, until {} ms",
+                units::seconds(g.gap_s),
+                g.event,
+                milliseconds(g.at_s)
+            );
             if g.bounds.width_s() > 0.0 {
-                said += &format!(" (between {} and {})", units::seconds(g.bounds.lo_s), units::seconds(g.bounds.hi_s));
+                said += &format!(
+                    " (between {} and {})",
+                    units::seconds(g.bounds.lo_s),
+                    units::seconds(g.bounds.hi_s)
+                );
             }
             if stall.events_in_read > 1 {
                 said += &format!("; {} events came in the read that ended it", stall.events_in_read);

@@ -26,12 +26,16 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
         ("eff. n", "so many independent requests would tell as much about the mean"),
         ("ok", "the answer came whole: its finish_reason or [DONE] was seen"),
         ("in flight", "not ended when the run was: neither ok nor failed"),
-        ("exact stamp", "a point in time; any other stamp is an interval from the last moment the socket was seen empty"),
+        (
+            "exact stamp",
+            "a point in time; any other stamp is an interval from the last moment the socket was seen empty",
+        ),
     ];
-    let others = others.iter().map(|(word, meaning)| vec![(*word).to_owned(), (*meaning).to_owned()]).collect();
+    let others =
+        others.iter().map(|(word, meaning)| vec![(*word).to_owned(), (*meaning).to_owned()]).collect();
     let body = page.table(&table("Metrics", metrics))?
         + &page.table(&table("Parts of a request's time", parts))?
         + &page.table(&table("Other words", others))?;
     let lead = "Times in files are seconds; on this page they are ms, or what their unit says.".to_owned();
-    Ok(Some(Section { id: "definitions", title: "Definitions".to_owned(), lead, body }))
+    Ok(Some(Section { id: "definitions", short: "Definitions", title: "Definitions".to_owned(), lead, body }))
 }

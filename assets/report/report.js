@@ -13,9 +13,10 @@
   const number = (v) => {
     if (v === null || v === undefined || !Number.isFinite(v)) return "–";
     const m = Math.abs(v);
-    if (m >= 1000) return Math.round(v).toString().replace(/\B(?=(\d{3})+$)/g, ",");
+    if (m >= 1000) return (v < 0 ? "-" : "") + whole(m);
     return v.toFixed(m >= 100 ? 1 : m >= 1 ? 2 : 3);
   };
+  const whole = (v) => Math.round(v).toString().replace(/\B(?=(\d{3})+$)/g, ",");
   const time = (s) => {
     if (s === null || s === undefined || !Number.isFinite(s)) return "–";
     const m = Math.abs(s);
@@ -130,7 +131,7 @@
     const figure = box.closest("figure");
     const chosen = one("[data-chosen]", figure);
     const hint = chosen.textContent;
-    const zoom = one("[data-zoom]", figure), whole = one("[data-whole]", figure);
+    const zoom = one("[data-zoom]", figure), back = one("[data-whole]", figure);
     const plots = all(".plot", box);
     const xs = one(".xs", box);
     const mark = (name) => {
@@ -173,7 +174,7 @@
       for (const plot of plots) {
         one("svg", plot).setAttribute("viewBox", `${(1000 * lo) / d.length} 0 ${(1000 * (hi - lo)) / d.length} 1000`);
       }
-      whole.disabled = lo === 0 && hi === d.length;
+      back.disabled = lo === 0 && hi === d.length;
       ticks();
       place();
     };
@@ -187,8 +188,8 @@
       const i = clamp(Math.floor(cursor / d.bin), 0, d.bins.begin.length - 1);
       const s = nearest(d.server.at, cursor);
       const gauge = (name) => (s < 0 ? null : d.server[name][s]);
-      const parts = [`${cursor.toFixed(cursor < 10 ? 2 : 1)} s`, `in flight ${number(d.bins.in_flight[i])}`];
-      if (gauge("running") !== null) parts.push(`running ${number(gauge("running"))}, waiting ${number(gauge("waiting"))}`);
+      const parts = [`${cursor.toFixed(cursor < 10 ? 2 : 1)} s`, `in flight ${d.bins.in_flight[i].toFixed(1)}`];
+      if (gauge("running") !== null) parts.push(`running ${whole(gauge("running"))}` + (gauge("waiting") !== null ? `, waiting ${whole(gauge("waiting"))}` : ""));
       if (d.bins.ttft[i] !== null) parts.push(`median TTFT: client ${time(d.bins.ttft[i])}` + (d.bins.server_ttft[i] !== null ? `, server ${time(d.bins.server_ttft[i])}` : ""));
       const rates = [["client", d.bins.tps[i]], ["server", gauge("tps")]].filter(([, v]) => v !== null);
       if (rates.length) parts.push("output: " + rates.map(([who, v]) => `${who} ${number(v)} tok/s`).join(", "));
@@ -209,7 +210,7 @@
       const said = (name, values) => values.length ? `${name} p50 ${time(quantile(values, 0.5))}, p95 ${time(quantile(values, 0.95))}` : null;
       const every = d.every > 1 ? ` (of every ${d.every}th)` : "";
       const parts = [
-        `${part[0].toFixed(2)} s to ${part[1].toFixed(2)} s: ${number(inside.length).replace(".00", "")} requests started${every}, ${ok} ok, ${failed} failed`,
+        `${part[0].toFixed(2)} s to ${part[1].toFixed(2)} s: ${whole(inside.length)} requests started${every}, ${ok} ok, ${failed} failed`,
         said("client TTFT", sorted("ttft")), said("server TTFT", sorted("server_ttft")), said("E2E", sorted("e2e")),
       ];
       chosen.textContent = parts.filter(Boolean).join(" · ") + " · ";
@@ -237,7 +238,7 @@
     box.addEventListener("pointerleave", () => { if (!from) { cursor = null; say(null); place(); } });
     box.addEventListener("blur", () => { cursor = null; say(null); place(); });
     zoom.addEventListener("click", () => { if (part) { look(part[0], part[1]); choose(null); } });
-    whole.addEventListener("click", () => look(0, d.length));
+    back.addEventListener("click", () => look(0, d.length));
     box.addEventListener("keydown", (e) => {
       const step = Math.max(d.bin, (view[1] - view[0]) / 100);
       const by = { ArrowRight: step, ArrowLeft: -step }[e.key];

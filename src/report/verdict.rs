@@ -83,7 +83,9 @@ pub(super) fn apart(report: &Report<'_>) -> Option<Apart> {
         return None;
     }
     let mean = run.breakdown.columns.first();
-    let way = run.hops.ttft.as_ref().and_then(|path| path.columns.first());
+    // Without a hop the breakdown takes more apart.
+    let way = run.hops.ttft.as_ref().filter(|_| !run.hops.list.is_empty());
+    let way = way.and_then(|path| path.columns.first());
     let (terms, total_s, n) = match (way.filter(|way| by_path(way).is_some()), mean) {
         (Some(way), _) => (terms_of_path(way), way.total_s, way.n),
         (None, Some(mean)) => (terms_of_breakdown(mean)?, mean.total_s, mean.n),

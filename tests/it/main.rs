@@ -25,6 +25,7 @@ mod ingest_server;
 mod ingest_stat_log;
 mod layering;
 mod own_lag;
+mod page;
 mod posing;
 mod program;
 mod readme;

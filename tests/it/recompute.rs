@@ -136,6 +136,13 @@ fn a_report_made_again_is_the_same_to_the_byte() {
         "plots/req_metrics_violin.png",
         "plots/split_violin.svg",
         "plots/split_violin.png",
+        "report.html",
+        "data/requests.csv",
+        "data/breakdown.csv",
+        "data/timeline_client.csv",
+        "data/timeline_server.csv",
+        "data/stamps.csv",
+        "data/gaps.csv",
     ] {
         assert!(first.get(&folder.join(name)).is_some_and(|bytes| !bytes.is_empty()), "{name} is missing");
     }

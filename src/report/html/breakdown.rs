@@ -68,11 +68,16 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
         body += &figure(page, of)?;
         body += &page.table(&table)?;
     }
-    for table in tables::more(report) {
-        body += &page.table(&table)?;
+    let more = tables::more(report);
+    if !more.is_empty() {
+        body += "<details class=\"more\"><summary>The same by prompt length, concurrency and time of the run</summary>";
+        for table in &more {
+            body += &page.table(table)?;
+        }
+        body += "</details>";
     }
     Ok((!body.is_empty()).then(|| Section {
-        id: "breakdown",
+        id: "breakdown", short: "Time",
         title: "Where the time went".to_owned(),
         lead: "Parts follow each other as the request did: client, path, server, path. Blue is the client's, orange the server's, purple what lies between them.".to_owned(),
         body,

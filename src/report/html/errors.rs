@@ -25,5 +25,5 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
             by_status.join(", ")
         )
     };
-    Ok(Some(Section { id: "errors", title: "Errors".to_owned(), lead, body }))
+    Ok(Some(Section { id: "errors", short: "Errors", title: "Errors".to_owned(), lead, body }))
 }

@@ -28,6 +28,7 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
     let lead = tables::own_error(report).join(" ");
     Ok((!body.is_empty() || !lead.is_empty()).then(|| Section {
         id: "evidence",
+        short: "Evidence",
         title: "How sure this is".to_owned(),
         lead,
         body,

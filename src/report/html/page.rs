@@ -32,6 +32,8 @@ pub struct Page<'a> {
 #[derive(Debug, Serialize)]
 pub struct Section {
     pub id: &'static str,
+    /// Its name where there is little room.
+    pub short: &'static str,
     pub title: String,
     /// One or two sentences below the title.
     pub lead: String,
@@ -174,19 +176,23 @@ pub fn attribute(text: &str) -> String {
 
 /// Numbers stand to the right, words to the left.
 fn kind(table: &Table, column: usize) -> &'static str {
+    /// A cell with more characters is prose.
+    const PROSE: usize = 44;
     let cells: Vec<&str> = table.rows.iter().filter_map(|row| row.get(column)).map(String::as_str).collect();
     let is_number = |text: &&&str| {
         let text = text.trim_start_matches(['-', '≥']);
-        text.starts_with(|c: char| c.is_ascii_digit()) && text.len() < 60 || text == "–" || text.is_empty()
+        text.starts_with(|c: char| c.is_ascii_digit()) || text == "–" || text.is_empty()
     };
     let numbers = cells.iter().filter(is_number).count();
-    let numeric = column > 0 && numbers * 2 > cells.len();
+    let is_prose = cells.iter().any(|cell| cell.chars().count() > PROSE);
+    let numeric = column > 0 && numbers * 2 > cells.len() && !is_prose;
     // A side's own column has its colour.
     match (numeric, table.head.get(column).map(String::as_str)) {
         (true, Some("logged by tool" | "client" | "direct")) => "num client",
         (true, Some("logged by server" | "server")) => "num server",
         (true, Some("tare" | "added")) => "num tare",
         (true, _) => "num",
+        (false, _) if is_prose => "prose",
         (false, _) => "text",
     }
 }
@@ -200,4 +206,40 @@ pub fn short(value: f64) -> Value {
 /// The same of what may not be there.
 pub fn short_or_null(value: Option<f64>) -> Value {
     value.map_or(Value::Null, short)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_between_backticks_is_code_and_all_of_it_is_text() {
+        let shown = |text: &str| said(text).to_string();
+        assert_eq!(shown("use `--a <b>` & go"), "use <code>--a &lt;b&gt;</code> &amp; go");
+        assert_eq!(shown("one ` alone"), "one ` alone");
+        assert_eq!(shown("`a``b`"), "<code>a</code><code>b</code>");
+        assert_eq!(shown(""), "");
+    }
+
+    #[test]
+    fn numbers_stand_to_the_right_and_words_to_the_left() {
+        let row = |cells: [&str; 4]| cells.map(str::to_owned).to_vec();
+        let table = Table {
+            head: row(["", "logged by tool", "n", "detail"]),
+            rows: vec![
+                row(["TTFT", "817.1 ms (≥ 790.2 ms; n too small)", "90 (eff. 12)", "12 requests = 11 joined + 1 not joined, without a span"]),
+                row(["E2E", "–", "-3", "equal"]),
+            ],
+            ..Table::default()
+        };
+        let kinds: Vec<&str> = (0..4).map(|n| kind(&table, n)).collect();
+        assert_eq!(kinds, ["text", "num client", "num", "prose"]);
+    }
+
+    #[test]
+    fn numbers_of_the_island_are_short_and_never_nan() {
+        assert_eq!(short(0.123_456_789), serde_json::json!(0.123_457));
+        assert_eq!(short(f64::NAN), Value::Null);
+        assert_eq!(short_or_null(None), Value::Null);
+    }
 }

@@ -19,7 +19,13 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
     }
     let lead =
         "The configuration as it was resolved from file and flags. Secrets are never in it.".to_owned();
-    Ok(Some(Section { id: "settings", title: "Configuration and environment".to_owned(), lead, body }))
+    Ok(Some(Section {
+        id: "settings",
+        short: "Settings",
+        title: "Configuration and environment".to_owned(),
+        lead,
+        body,
+    }))
 }
 
 fn table(title: &str, head: &[&str], rows: Vec<Vec<String>>) -> Table {

@@ -22,7 +22,7 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
         cells += &figure(page, one)?;
     }
     Ok((!cells.is_empty()).then(|| Section {
-        id: "shares",
+        id: "shares", short: "Shares",
         title: "Shares of requests by time".to_owned(),
         lead: format!(
             "Empirical distributions of successful requests. A curve of more than {} is drawn by so many of its steps, evenly by rank. Band: 95 % for the whole curve (Dvoretzky–Kiefer–Wolfowitz), as if requests were independent.",

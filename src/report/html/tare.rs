@@ -20,6 +20,8 @@ use crate::units::{self, Scale};
 const FEW: usize = 5;
 /// Of more values than this, the outermost hundredth is off the axis.
 const MANY: usize = 200;
+/// So many interquartile ranges from the median the axis ends.
+const FAR: f64 = 8.0;
 const OUTLINE: usize = 201;
 
 /// The section.
@@ -42,7 +44,7 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
         }
     }
     Ok((!cells.is_empty()).then(|| Section {
-        id: "tare",
+        id: "tare", short: "Tare",
         title: "The tare, request by request".to_owned(),
         lead: "Client minus server of each request that both sides tell of. Below zero: the two sides' stamps contradict, or lie within their resolution.".to_owned(),
         body: format!("<div class=\"cells two\">{cells}</div>"),
@@ -53,10 +55,16 @@ fn id(metric: Metric) -> String {
     format!("tare-{}", metric.column().trim_end_matches("_s"))
 }
 
-/// From the smallest to the largest, without the outermost hundredth of many; with zero where it is near.
+/// From the smallest to the largest, without the outermost hundredth of many and without what lies far from
+/// most; with zero where it is near.
 fn axis(values: &[f64]) -> Option<Axis> {
     let cut = if values.len() > MANY { 0.005 } else { 0.0 };
-    let (lo, hi) = (quantile(values, cut)?, quantile(values, 1.0 - cut)?);
+    let (mut lo, mut hi) = (quantile(values, cut)?, quantile(values, 1.0 - cut)?);
+    // A few far away would make a stroke of all the others.
+    let (q1, middle, q3) = (quantile(values, 0.25)?, quantile(values, 0.5)?, quantile(values, 0.75)?);
+    if values.len() >= FEW && q3 > q1 {
+        (lo, hi) = (lo.max(middle - FAR * (q3 - q1)), hi.min(middle + FAR * (q3 - q1)));
+    }
     let width = (hi - lo).max(1e-6);
     let lo = if lo > 0.0 && lo < width { 0.0 } else { lo - 0.04 * width };
     let hi = if hi < 0.0 && -hi < width { 0.0 } else { hi + 0.04 * width };

@@ -14,6 +14,7 @@ use crate::record::timeline::{AtServer, Bin, Timeline};
 use crate::stats::quantile::sorted;
 use crate::units;
 
+const HINT: &str = "Point at a moment, or use the arrow keys.";
 /// More requests than this are drawn by every so many-th, by start.
 const DOTS: usize = 3_000;
 /// And so many are at hand when a part of the run is chosen.
@@ -41,6 +42,7 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
     let label = attribute(&alt);
     let body = format!(
         "<div class=\"timeline\" data-timeline tabindex=\"0\" role=\"group\" aria-label=\"{label}\">{drawn}</div>\
+         <output class=\"readout js\" aria-live=\"polite\" data-readout data-hint=\"{HINT}\">{HINT}</output>\
          <div class=\"tools js\"><button type=\"button\" data-zoom disabled>Zoom to the chosen part</button>\
          <button type=\"button\" data-whole disabled>Whole run</button></div>\
          <output class=\"readout chosen js\" aria-live=\"polite\" data-chosen>Drag over a part of the run to choose it (keys: Shift and an arrow; Enter zooms, Escape lets go).</output>"
@@ -63,7 +65,8 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
         title: "Client and server on one axis".to_owned(),
         about,
         body,
-        hint: "Point at a moment, or use the arrow keys.",
+        // It has its own, beside the lanes.
+        hint: "",
         n: format!("{} requests", units::count(line.requests.len() as u64)),
         window: format!("whole run, {}", units::seconds(line.length_s)),
         links: vec![
@@ -73,7 +76,13 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
     };
     let body = page.figure(figure)?;
     page.add_data("timeline", island(line));
-    Ok(Some(Section { id: "timeline", title: "The run over time".to_owned(), lead: String::new(), body }))
+    Ok(Some(Section {
+        id: "timeline",
+        short: "Timeline",
+        title: "The run over time".to_owned(),
+        lead: String::new(),
+        body,
+    }))
 }
 
 /// What is shaded behind the lanes, in words.

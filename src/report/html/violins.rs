@@ -68,7 +68,7 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
         }
     }
     Ok(Some(Section {
-        id: "distributions",
+        id: "distributions", short: "Distributions",
         title: "Distributions".to_owned(),
         lead: "Of successful requests. Width: density (Gaussian kernel, improved Sheather–Jones), within the data's range; box: quartiles, stroke: median, dot: mean.".to_owned(),
         body,

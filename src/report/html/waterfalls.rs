@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::chart::{self, Chart};
-use super::page::{Link, Page, Section};
+use super::page::{Page, Section};
 use super::svg::{self, SIDE};
 use crate::metric::Unit;
 use crate::plot::draw::axis::Axis;
@@ -83,12 +83,6 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
     for (n, one) in chosen.iter().enumerate() {
         list += &page.render("waterfall.html", of(page, n, one)?)?;
     }
-    let links = [
-        Link { href: "data/stamps.csv", text: "every stamp (CSV)" },
-        Link { href: "data/gaps.csv", text: "gaps between tokens (CSV)" },
-    ];
-    let links: Vec<String> =
-        links.iter().map(|link| format!("<a href=\"{}\">{}</a>", link.href, link.text)).collect();
     let body = format!(
         "<div class=\"tools js\"><label>Show <select data-kind><option value=\"\">all</option>\
          <option value=\"slowest\">the slowest</option><option value=\"largest\">those with the largest tare</option>\
@@ -96,14 +90,14 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
          <label>Id holds <input type=\"search\" data-search size=\"18\" autocomplete=\"off\"></label> \
          <button type=\"button\" data-open>Open all</button> <output aria-live=\"polite\" data-shown></output></div>\
          <div data-requests>{list}</div>\
-         <p class=\"meta\"><span>n {} of {} requests</span> <span>{}</span> <span>{}</span></p>",
+         <p class=\"meta\"><span>n {} of {} requests</span> <span>{}</span> \
+         <a href=\"data/stamps.csv\">every stamp (CSV)</a> <a href=\"data/gaps.csv\">gaps between tokens (CSV)</a></p>",
         chosen.len(),
         units::count(page.report.correlated.rows.len() as u64),
         page.window(),
-        links.join(" · "),
     );
     Ok(Some(Section {
-        id: "requests",
+        id: "requests", short: "Requests",
         title: "Single requests".to_owned(),
         lead: "The slowest, one of each kind of failure, and ordinary ones to hold them against. `tare explain FOLDER ID` shows any other.".to_owned(),
         body,
@@ -209,7 +203,9 @@ fn lanes(stamps: &[Stamp], axis: &Axis) -> Vec<Lane> {
                 .map(|s| {
                     let (from, to) = (axis.fraction(s.lo_s) * 100.0, axis.fraction(s.hi_s) * 100.0);
                     let say = format!("{}: {} ms", s.what, when(s));
-                    Mark { class: "stamp", left: svg::number(from), width: svg::number(to - from), say }
+                    // Narrower than a stroke it is a point.
+                    let class = if to - from > 0.5 { "stamp perhaps" } else { "stamp" };
+                    Mark { class, left: svg::number(from), width: svg::number(to - from), say }
                 })
                 .collect();
             (!marks.is_empty()).then_some(Lane { name, class, marks })

@@ -8,20 +8,20 @@ use crate::report::{hops, tables, verdicts};
 pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
     let report = page.report;
     let run = report.correlated;
-    let (id, title, shown) = if report.audit.is_some() {
+    let (id, short, title, shown) = if report.audit.is_some() {
         let all = tables::all(report).into_iter().chain(tables::more(report)).collect();
-        ("audit", "What going through adds", all)
+        ("audit", "Audit", "What going through adds", all)
     } else {
         let tables = vec![
             tables::whole_run(report, verdicts::table(report)),
             tables::whole_run(report, hops::joins(&run.hops)),
             hops::stated(&run.hops),
         ];
-        ("between", "Between client and server", tables)
+        ("between", "Between", "Between client and server", tables)
     };
     let mut body = String::new();
     for table in shown.iter().filter(|table| !table.rows.is_empty()) {
         body += &page.table(table)?;
     }
-    Ok((!body.is_empty()).then(|| Section { id, title: title.to_owned(), lead: String::new(), body }))
+    Ok((!body.is_empty()).then(|| Section { id, short, title: title.to_owned(), lead: String::new(), body }))
 }

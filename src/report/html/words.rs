@@ -37,5 +37,5 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
         + &page.table(&table("Parts of a request's time", parts))?
         + &page.table(&table("Other words", others))?;
     let lead = "Times in files are seconds; on this page they are ms, or what their unit says.".to_owned();
-    Ok(Some(Section { id: "definitions", title: "Definitions".to_owned(), lead, body }))
+    Ok(Some(Section { id: "definitions", short: "Definitions", title: "Definitions".to_owned(), lead, body }))
 }

@@ -14,6 +14,7 @@ mod gaps;
 mod hops;
 mod inexact;
 mod json;
+mod lengths;
 mod markdown;
 mod next_level;
 mod offered;
@@ -22,6 +23,7 @@ mod own;
 mod summary;
 mod tables;
 mod terminal;
+mod turns;
 mod verdict;
 mod verdicts;
 mod vllm_json;
@@ -80,6 +82,8 @@ impl Report<'_> {
     fn warnings(&self) -> Vec<String> {
         let mut said = self.summary.warnings(self.manifest);
         said.extend(self.audit.into_iter().flat_map(audit::warnings));
+        let lengths = lengths::of(self.correlated.rows.iter().map(|row| &row.client));
+        said.extend(lengths.filter(|lengths| lengths.is_wrong).map(|lengths| lengths.said));
         said
     }
 

@@ -6,6 +6,7 @@ mod audit;
 mod bad_input;
 mod calibrate;
 mod connections;
+mod datasets;
 mod doctor;
 mod embedded_says;
 mod end_to_end;

@@ -167,6 +167,7 @@ fn request(index: u64, tokens: u64, random: &mut Random) -> Finished {
         session: None,
         turn: None,
         asked_input_tokens: None,
+        cached_input_tokens: None,
         request_id: format!("tare-5f3a9c-{index:06}"),
         trace_id: format!("{:032x}", 0x5f3a_9c00_0000_0000_u128 * 977 + u128::from(index)),
         response_id: Some(format!("chatcmpl-tare-5f3a9c-{index:06}")),

@@ -259,6 +259,9 @@ pub struct RequestRow {
     /// special tokens included, a chat template not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked_input_tokens: Option<u32>,
+    /// Of the input tokens those that the server had cached, where its usage says that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_input_tokens: Option<u32>,
     /// Asked for (`max_tokens`).
     pub max_tokens: Option<u32>,
     pub prompt_chars: u32,

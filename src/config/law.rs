@@ -243,7 +243,19 @@ mod tests {
         .iter()
         .map(|text| text.parse::<Law>().unwrap_err())
         .collect();
-        insta::assert_snapshot!(refused.join("\n"), @"");
+        insta::assert_snapshot!(refused.join("\n"), @r"
+        expected a length or a law of lengths, found ``
+        expected a number of 0 or more, found `-3`
+        expected a number of 0 or more, found `inf`
+        expected LEAST..MOST, the smaller one first, found `9..3`
+        expected other numbers after `normal:`, found `normal:5`
+        expected bounds with the mean between them
+        expected a ratio below 1, found `ratio:5,1`
+        expected a law that is known, found `gauss:5,1`
+        expected other numbers after `lognormal:`, found `lognormal:0,1`
+        expected file:PATH, found `file:`
+        expected a number of 0 or more, found `a`
+        ");
     }
 
     proptest! {

@@ -83,7 +83,7 @@ fn a_key_in_the_wrong_section_is_sent_home() {
     ");
     insta::assert_snapshot!(refused("load:\n  model: m\n", ""), @r"
     error: unknown key `model` in `load`
-     --> a.yaml:2:3
+     --> a.yaml:2:12
       |
     2 |   model: m
       |   ^^^^^
@@ -94,7 +94,7 @@ fn a_key_in_the_wrong_section_is_sent_home() {
      --> a.yaml:2:3
       |
     2 |   metadata: {a: b}
-      |   ^^^^^^^^
+      |            ^^^^^^^^
     hint: `metadata` stands at the top level, not in a section
     ");
     insta::assert_snapshot!(refused("load:\n  colour: red\n", ""), @r"
@@ -158,11 +158,11 @@ fn a_wrong_type_is_named_in_words() {
     hint: `configs/` holds examples
     ");
     insta::assert_snapshot!(refused("workload:\n  dataset: shargpt\n", ""), @r"
-    error: `workload.dataset`: expected `sharegpt`, `custom`, `jsonl`, `random`, `mooncake`, `timed-trace`, `timed_trace`, `azure` or `burstgpt`, found `shargpt`
-     --> a.yaml:2:12
+    error: `workload.dataset`: expected `sharegpt`, `custom`, `csv`, `parquet`, `random`, `prefix_repetition`, `sonnet`, `mooncake`, `timed-trace`, `azure` or `burstgpt`, found `shargpt`
+     --> a.yaml:2:3
       |
     2 |   dataset: shargpt
-      |            ^^^^^^^
+      |   ^^^^^^^
     hint: did you mean `sharegpt`?
     ");
     insta::assert_snapshot!(refused("observe:\n  metrics: 5\n", ""), @r"
@@ -354,9 +354,9 @@ fn a_workload_that_cannot_be_is_refused() {
     error: a.yaml: `workload.path`: missing: this dataset is read from a file
     hint: for example `--dataset-path requests/demo.jsonl`
     ");
-    insta::assert_snapshot!(refused(MINIMAL, "--dataset-path prompts.csv"), @r"
+    insta::assert_snapshot!(refused(MINIMAL, "--dataset-path prompts.txt"), @r"
     error: `--dataset-path`: the file's ending does not say what it holds
-    hint: say it with --dataset-name sharegpt or custom
+    hint: say it with --dataset-name sharegpt, custom, csv or parquet
     ");
     insta::assert_snapshot!(refused("workload: {dataset: jsonl, path: a.jsonl}", "--random-input-len 5 --sharegpt-output-len 5"), @r"
     error: `--random-input-len`: this is for random prompts, and the dataset is a file
@@ -373,7 +373,7 @@ fn a_workload_that_cannot_be_is_refused() {
     hint: for example `--extra-body '{"top_k": 20}'`
     "#);
     insta::assert_snapshot!(refused(MINIMAL, "--num-prompts 100000 --random-input-len 100000"), @r"
-    error: `--num-prompts`: 100000 random prompts of 100000 tokens do not fit in memory
+    error: `--num-prompts`: 100000 prompts of 100000 tokens do not fit in memory
     hint: ask for fewer distinct prompts with --samples; they are then repeated
     ");
 }
@@ -574,10 +574,10 @@ fn every_key_is_known_to_the_hints() {
     let list: Vec<String> =
         sections.iter().map(|(section, keys)| format!("{section}: {}", keys.join(" "))).collect();
     insta::assert_snapshot!(list.join("\n"), @r"
-    : name seed label metadata target embedded workload load observe hops audit output overwrite calibrate
+    : name seed label metadata target embedded workload load observe hops slo audit output overwrite calibrate
     target: base_url server endpoint path model headers api_key_env ca_cert insecure ready_timeout_s
     embedded: model as seed max_num_seqs max_num_batched_tokens max_model_len num_gpu_blocks_override prefill_us_per_token decode_base_ms decode_per_seq_ms jitter frontend_ms frontend_us_per_token mean_output_tokens api_server_count log_stats_interval_s data_parallel_size enable_log_requests enable_log_outputs enable_log_deltas enable_logging_iteration_details enable_per_request_metrics enable_prompt_tokens_details log_format stat_log spans clock_offset_ms clock_drift_ppm clock_step_ms clock_step_at_s faults
-    workload: dataset path samples random_input_len random_output_len range_ratio trace_start_s trace_end_s timed_trace max_tokens temperature top_p ignore_eos stream extra_body
+    workload: dataset path samples random_input_len random_output_len range_ratio trace_start_s trace_end_s timed_trace random_input_law random_output_law random_prefix_len prefix_repetition sonnet columns multi_turn tokenizer allow_tokenizer_mismatch max_tokens temperature top_p ignore_eos stream extra_body
     load: users ramp_s ramp_down_s request_rate arrival burstiness ramp_up_strategy ramp_up_start_rps ramp_up_end_rps stages self_timed trace_speed requests duration_s grace_period_s timeout_s connect_timeout_s warmups max_concurrency stamps connections source_addresses threads affinity request_id_prefix
     observe: metrics scrape_interval_s server_log stat_log otlp span_wait_s clock_bound_s
     observe.otlp: host grpc_port http_port

@@ -109,6 +109,7 @@ impl Ended {
             input_tokens: recording.usage.prompt_tokens,
             output_tokens: recording.output_tokens(),
             asked_input_tokens: request.exact_tokens,
+            cached_input_tokens: recording.cached_tokens,
             max_tokens: request.max_tokens,
             prompt_chars: request.prompt_chars,
             in_band_prefill_s: in_band_s(recording.in_band.time_to_first_token_ms),

@@ -64,6 +64,7 @@ pub(super) struct Recording {
     pub(super) response_id: Option<String>,
     pub(super) finish_reason: Option<String>,
     pub(super) usage: Usage,
+    pub(super) cached_tokens: Option<u32>,
     pub(super) in_band: InBand,
     sse: SseDecoder,
     gathered: Vec<Gathered>,
@@ -295,6 +296,7 @@ impl Recording {
         if self.response_id.is_none() {
             self.response_id = chunk.id.map(std::borrow::Cow::into_owned);
         }
+        self.cached_tokens = chunk.cached_tokens.or(self.cached_tokens);
         if chunk.finish_reason.is_some() {
             self.finish_reason = chunk.finish_reason;
         }
@@ -347,6 +349,7 @@ impl Recording {
                 (self.choices, self.finished) = (chunk.choices, chunk.finished);
                 self.done_seen |= chunk.ends;
                 self.finish_reason = chunk.finish_reason;
+                self.cached_tokens = chunk.cached_tokens;
                 self.usage = chunk.usage.unwrap_or_default();
                 self.in_band = chunk.in_band.unwrap_or_default();
             }

@@ -1,9 +1,10 @@
 //! The datasets that are known, by name: the one table that the command line, its help, the
 //! configuration file and the README take them from. This file must not know how one is read or made.
 
+use std::fmt;
 use std::sync::LazyLock;
 
-use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 /// Where prompts come from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -160,8 +161,20 @@ impl<'de> Deserialize<'de> for DatasetName {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         static NAMES: LazyLock<Vec<&'static str>> =
             LazyLock::new(|| DATASETS.iter().map(|kind| kind.name).collect());
-        let name = String::deserialize(from)?;
-        Self::named(&name).ok_or_else(|| D::Error::unknown_variant(&name, &NAMES))
+        struct Name;
+        impl Visitor<'_> for Name {
+            type Value = DatasetName;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a dataset")
+            }
+
+            // In here, so that the error knows its place in the file.
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<DatasetName, E> {
+                DatasetName::named(name).ok_or_else(|| E::unknown_variant(name, &NAMES))
+            }
+        }
+        from.deserialize_str(Name)
     }
 }
 

@@ -20,6 +20,7 @@ pub fn request(index: u64) -> RequestRow {
         session: None,
         turn: None,
         asked_input_tokens: None,
+        cached_input_tokens: None,
         request_id: format!("r-{index:04}"),
         trace_id: format!("{:032x}", 0xabc0_0000 + index),
         response_id: Some(format!("chatcmpl-r-{index:04}")),

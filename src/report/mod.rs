@@ -20,6 +20,7 @@ mod hops;
 mod html;
 mod inexact;
 mod json;
+mod lengths;
 mod markdown;
 mod next_level;
 mod offered;
@@ -30,6 +31,7 @@ mod summary;
 pub mod sweep;
 mod tables;
 mod terminal;
+mod turns;
 mod verdict;
 mod verdicts;
 pub mod vllm;
@@ -116,6 +118,8 @@ impl Report<'_> {
     pub fn warnings(&self) -> Vec<String> {
         let mut said = self.summary.warnings(self.manifest);
         said.extend(self.audit.into_iter().flat_map(audit::warnings));
+        let lengths = lengths::of(self.correlated.rows.iter().map(|row| &row.client));
+        said.extend(lengths.filter(|lengths| lengths.is_wrong).map(|lengths| lengths.said));
         said
     }
 

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::distributions::MetricSummary;
 use super::{
-    Report, audit, breakdown, calibration, client_totals, clocks, gaps, hops, next_level, over_window, own,
-    verdicts,
+    Report, audit, breakdown, calibration, client_totals, clocks, gaps, hops, lengths, next_level,
+    over_window, own, turns, verdicts,
 };
 use crate::metric::{Metric, Unit};
 use crate::record::correlated::{HeadlineRow, Verdict};
@@ -51,6 +51,7 @@ fn of_a_run(report: &Report<'_>) -> Vec<Table> {
         whole_run(report, verdicts::table(report)),
         whole_run(report, gaps::table(report)),
         client(report),
+        turns::table(report),
         server(report),
         calibration::section(report),
         whole_run(report, over_window::table(report)),
@@ -315,8 +316,11 @@ pub fn own_error(report: &Report<'_>) -> Vec<String> {
             units::count(s.first_tokens as u64),
         ));
     }
+    let lengths = lengths::of(report.correlated.rows.iter().map(|row| &row.client));
+    said.extend(lengths.filter(|lengths| !lengths.is_wrong).map(|lengths| lengths.said));
     let w = report.summary.workload;
-    if w.most_repeats > 1 {
+    let has_turns = report.correlated.rows.iter().any(|row| row.client.turn.is_some());
+    if w.most_repeats > 1 && !has_turns {
         said.push(format!(
             "{} distinct prompts; the most frequent was sent {} times (a prefix cache may have answered).",
             units::count(w.distinct_prompts as u64),

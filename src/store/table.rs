@@ -122,6 +122,7 @@ fn request_columns(rows: &[&RequestRow]) -> Vec<Column> {
         "input_tokens": |r| r.input_tokens,
         "output_tokens": |r| r.output_tokens,
         "asked_input_tokens": |r| r.asked_input_tokens,
+        "cached_input_tokens": |r| r.cached_input_tokens,
         "max_tokens": |r| r.max_tokens,
         "prompt_chars": |r| r.prompt_chars,
         "n_events": |r| r.n_events,

@@ -99,7 +99,11 @@ mod tests {
         let text = "prompt,output_tokens\na,0\nb\n,3\nc,many\nd,4\n";
         let read = parsed(text, &Columns::default()).unwrap();
         assert_eq!((read.entries, read.broken.count, read.prompts.len()), (5, 3, 2));
-        insta::assert_snapshot!(read.broken.reasons.join("\n"), @"");
+        insta::assert_snapshot!(read.broken.reasons.join("\n"), @r"
+        line 2: length limit: expected a whole number of 1 or more, found `0`
+        line 4: expected text, found none
+        line 5: length limit: expected a whole number of 1 or more, found `many`
+        ");
     }
 
     #[test]
@@ -111,8 +115,18 @@ mod tests {
             let name = text.split('`').find(|part| part.starts_with('/')).unwrap_or("/nothing").to_owned();
             text.replace(&name, "FILE")
         };
-        insta::assert_snapshot!(refused("question,answer\nx,y\n", &Columns::default()), @"");
-        insta::assert_snapshot!(refused("question,answer\nx,y\n", &columns(Some("prmpt"), None, None)), @"");
-        insta::assert_snapshot!(refused("{\"prompt\": \"a\"}\n", &Columns::default()), @"");
+        insta::assert_snapshot!(refused("question,answer\nx,y\n", &Columns::default()), @r"
+        error: `FILE` has no column `prompt` or `messages`
+        hint: its columns: `question`, `answer`; choose with --prompt-column or --messages-column
+        ");
+        insta::assert_snapshot!(refused("question,answer\nx,y\n", &columns(Some("prmpt"), None, None)), @r"
+        error: `FILE` has no column `prmpt`
+        hint: its columns: `question`, `answer`; choose with --prompt-column
+        ");
+        insta::assert_snapshot!(refused("{\"prompt\": \"a\"}\n", &Columns::default()), @r#"
+        error: `FILE` has no column `prompt` or `messages`
+        hint: its columns: `{\"prompt\": \"a\"}`; choose with --prompt-column or --messages-column
+        hint: it looks like JSON Lines: choose --dataset-name custom
+        "#);
     }
 }

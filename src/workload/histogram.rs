@@ -61,8 +61,20 @@ mod tests {
     #[test]
     fn lengths_as_bars() {
         let lengths: Vec<u32> = (1..=40).chain([12; 20]).collect();
-        insta::assert_snapshot!(shown(&lengths), @"");
-        insta::assert_snapshot!(shown(&[7, 7]), @"");
+        insta::assert_snapshot!(shown(&lengths), @r"
+        input: n 60, mean 17.7, min 1, quartiles 12 | 12 | 25.25, max 40
+           1 to  4       4  #######
+           5 to  8       4  #######
+           9 to 12      24  ########################################
+          13 to 16       4  #######
+          17 to 20       4  #######
+          21 to 24       4  #######
+          25 to 28       4  #######
+          29 to 32       4  #######
+          33 to 36       4  #######
+          37 to 40       4  #######
+        ");
+        insta::assert_snapshot!(shown(&[7, 7]), @"input: n 2, mean 7.0, min 7, quartiles 7 | 7 | 7, max 7");
         assert_eq!(shown(&[]), "");
     }
 }

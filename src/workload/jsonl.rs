@@ -257,12 +257,12 @@ mod tests {
         error: none of the 2 entries of `FILE` can be sent
           line 1, column 1: not JSON: expected value
           line 2, column 1: not JSON: expected value
-        hint: each line is a JSON object with `prompt` or `messages`, and optionally `output_tokens`
+        hint: it looks like a web page: was the download refused?
         ");
         insta::assert_snapshot!(refused("[{\"conversations\": []}]"), @r"
         error: none of the 1 entries of `FILE` can be sent
           line 1: expected an object, found a list
-        hint: this is one JSON list: choose --dataset-name sharegpt if it holds conversations
+        hint: it looks like one JSON list: choose --dataset-name sharegpt
         ");
     }
 

@@ -149,8 +149,8 @@ pub fn load_with(config: &config::Workload, seed: u64, tokens: &dyn Tokens) -> a
     let mut not_exact = 0;
     if config.dataset.is_made() {
         not_exact = not_as_asked(&prompts, &config.dataset);
-    } else if tokens.name().is_some() {
-        for prompt in prompts.iter_mut().filter(|prompt| prompt.exact_tokens.is_none()) {
+    } else if tokens.name().is_some() && !matches!(config.dataset, Dataset::Trace(_)) {
+        for prompt in &mut prompts {
             prompt.exact_tokens = counted(prompt, tokens)?;
         }
     }

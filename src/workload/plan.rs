@@ -252,11 +252,10 @@ fn rounds(audit: &Audit) -> String {
 
 fn end(config: &Config, workload: &Workload) -> String {
     let load = &config.load;
+    let what = if workload.history.is_some() { "conversations" } else { "requests" };
     let until = match (load.requests, load.duration_s) {
-        (Some(requests), Some(duration)) => {
-            format!("until {} requests or {duration} s", count(requests))
-        }
-        (Some(requests), None) => format!("until {} requests", count(requests)),
+        (Some(n), Some(duration)) => format!("until {} {what} or {duration} s", count(n)),
+        (Some(n), None) => format!("until {} {what}", count(n)),
         (None, Some(duration)) => format!("until {duration} s"),
         (None, None) => "until stopped".to_owned(),
     };
@@ -348,6 +347,15 @@ mod tests {
                   until 20 requests, then at most 3600 s for those in flight; 2 warm-ups before; 12 requests at most repeat a prompt
         observe   /metrics every 1 s and exactly before and after; the log vllm.log; spans at 127.0.0.1 (gRPC on 4317, HTTP on 4318)
         output    output/run-TIME
+
+        # lengths in tokens
+        input (estimated: --tokenizer counts them): n 8, mean 30.0, min 30, quartiles 30 | 30 | 30, max 30
+        output (limits of the answers): n 8, mean 128.0, min 128, quartiles 128 | 128 | 128, max 128
+
+        # the first requests
+        0: about 30 tokens, at most 128: [user] map part period your free outside time child give find data me do land his well not total so …
+        1: about 30 tokens, at most 128: [user] current leave best until who could business follow people between outside sure ready thought …
+        2: about 30 tokens, at most 128: [user] better record below nature help some wide energy point before ever mean increase home nature …
         ");
     }
 
@@ -371,6 +379,13 @@ mod tests {
                   until 9 s, then at most 30 s for those in flight; prompts repeat from request 2 on
         observe   /metrics every 1 s and exactly before and after; its log; spans at 127.0.0.1 (gRPC on a free port, HTTP on a free port)
         output    out
+
+        # lengths in tokens
+        input (estimated: --tokenizer counts them): n 1, mean 3.0, min 3, quartiles 3 | 3 | 3, max 3
+        output: no limit, the server decides
+
+        # the first requests
+        0: about 3 tokens, no limit: [user] a b c
         ");
     }
 

@@ -292,13 +292,13 @@ mod tests {
         insta::assert_snapshot!(refused("{\"prompt\": \"a\"}\n{\"prompt\": \"b\"}\n"), @r"
         error: none of the 1 entries of `FILE` can be sent
           line 1, column 2: expected a list of conversations, found an object; nothing after this was read
-        hint: this may be JSON Lines: choose --dataset-name custom
+        hint: it looks like JSON Lines: choose --dataset-name custom
         ");
-        insta::assert_snapshot!(refused("PK\u{3}\u{4}"), @r#"
+        insta::assert_snapshot!(refused("PK\u{3}\u{4}"), @r"
         error: none of the 1 entries of `FILE` can be sent
           line 1, column 1: expected value; nothing after this was read
-        hint: expected a JSON list of `{"conversations": [{"from": "human", "value": text}, …]}`
-        "#);
+        hint: it looks like a zip archive: unpack it first
+        ");
         insta::assert_snapshot!(refused("[]"), @r#"
         error: `FILE` holds no entries
         hint: expected a JSON list of `{"conversations": [{"from": "human", "value": text}, …]}`

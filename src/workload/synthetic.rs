@@ -144,7 +144,28 @@ mod tests {
     fn a_seed_makes_the_same_for_ever() {
         let prompts = made(3, "ratio:6,0.5", "ratio:3,0.5", 7);
         let seen: Vec<_> = prompts.iter().map(|p| (p.text().into_owned(), p.max_tokens)).collect();
-        insta::assert_debug_snapshot!(seen, @"");
+        insta::assert_debug_snapshot!(seen, @r#"
+        [
+            (
+                "area method quick ready most side pass next",
+                Some(
+                    5,
+                ),
+            ),
+            (
+                "us language best step without",
+                Some(
+                    1,
+                ),
+            ),
+            (
+                "pass instead about above back friend made across she",
+                Some(
+                    1,
+                ),
+            ),
+        ]
+        "#);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod bench_serve;
 mod calibrate;
 mod compare;
 mod connections;
+mod datasets;
 mod doctor;
 mod embedded_says;
 mod end_to_end;

@@ -111,7 +111,8 @@ fn sound(html: &str) -> Vec<Tag> {
             assert!(tag.get("scope").is_some(), "a head cell without a scope");
         }
         let numbers = ["d", "viewBox", "x", "y", "width", "height", "style"];
-        let broken = |(name, value): &(String, String)| numbers.contains(&name.as_str()) && value.contains("NaN");
+        let broken =
+            |(name, value): &(String, String)| numbers.contains(&name.as_str()) && value.contains("NaN");
         assert!(!tag.attributes.iter().any(broken), "{tag:?}");
     }
     let mut ids: Vec<&str> = tags.iter().filter_map(|tag| tag.get("id")).collect();
@@ -193,7 +194,9 @@ fn a_page_is_whole_by_itself_and_its_data_lie_beside_it() {
         assert!(whys.iter().any(|whys| whys.split('|').any(|w| w == why)), "{why}: {whys:?}");
     }
     let stamps = csv(&place, "run/data/stamps.csv");
-    assert!(drawn.iter().all(|id| stamps.iter().any(|row| row["request_id"] == *id && row["what"] == "started")));
+    assert!(
+        drawn.iter().all(|id| stamps.iter().any(|row| row["request_id"] == *id && row["what"] == "started"))
+    );
 
     // Parts inside sum to the whole at every place of the distribution.
     let mut sums: BTreeMap<(String, String, String), (f64, f64)> = BTreeMap::new();
@@ -306,6 +309,7 @@ fn request(n: u64, started: UnixNs) -> (Finished, SpanRow) {
         queue_s: Some(0.02),
         prefill_s: Some(0.06),
         decode_s: Some(0.1),
+        inference_s: None,
         input_tokens: Some(20),
         output_tokens: Some(11),
         attributes: BTreeMap::new(),

@@ -53,6 +53,12 @@ fn the_readme_says_how_each_server_is_known() {
 }
 
 #[test]
+fn the_readme_lists_the_datasets() {
+    let names = tare::record::DATASETS.iter().map(|kind| kind.name.to_owned());
+    assert_eq!(listed("### Datasets"), sorted(names));
+}
+
+#[test]
 fn the_readme_lists_the_formats_for_correlate() {
     let formats = tare::import::FORMATS.iter().map(|format| format.name.to_owned());
     assert_eq!(listed("### Formats for correlate"), sorted(formats));

@@ -245,7 +245,7 @@ fn a_trace_is_sent_at_its_own_times_unless_something_else_says_when() {
 fn what_is_for_traces_is_refused_elsewhere() {
     insta::assert_snapshot!(refused("", "--self-timed --trace-speed 2 --trace-start 5"), @r"
     error: `--self-timed`: only a trace has times of its own
-    hint: --dataset-name mooncake, timed-trace, azure or burstgpt
+    hint: --dataset-name mooncake, timed-trace, azure or burstgpt, or a prepared set of one
     error: `--trace-speed`: there are no times of a trace to speed up
     hint: leave it out, or leave out what says otherwise when requests are sent
     error: `--trace-start`: this is for a trace, and the dataset is none

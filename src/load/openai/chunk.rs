@@ -29,6 +29,8 @@ pub struct Chunk<'a> {
     /// The answer is whole, where that is said in another way than choice by choice.
     pub ends: bool,
     pub usage: Option<Usage>,
+    /// Of the prompt's tokens those that were cached.
+    pub cached_tokens: Option<u32>,
     pub in_band: Option<InBand>,
     pub error: Option<String>,
 }
@@ -99,7 +101,9 @@ impl<'de> Visitor<'de> for ChunkVisitor {
             match field {
                 Field::Id => chunk.id = fields.next_value::<Text<'de>>()?.0,
                 Field::Choices => fields.next_value::<Choices>()?.tell(&mut chunk),
-                Field::Usage => chunk.usage = fields.next_value::<UsageField>()?.0,
+                Field::Usage => {
+                    (chunk.usage, chunk.cached_tokens) = fields.next_value::<UsageField>()?.into()
+                }
                 Field::Metrics | Field::Timings => {
                     let told = fields.next_value::<InBand>()?;
                     chunk.in_band = (told != InBand::default()).then_some(told);
@@ -246,13 +250,20 @@ impl<'de> Visitor<'de> for ToldVisitor {
 }
 
 /// Usage, where it is an object.
-struct UsageField(Option<Usage>);
+struct UsageField(Option<Usage>, Option<u32>);
+
+impl From<UsageField> for (Option<Usage>, Option<u32>) {
+    fn from(UsageField(usage, cached): UsageField) -> Self {
+        (usage, cached)
+    }
+}
 
 #[derive(Deserialize)]
 #[serde(field_identifier, rename_all = "snake_case")]
 enum UsageKey {
     PromptTokens,
     CompletionTokens,
+    PromptTokensDetails,
     #[serde(other)]
     Other,
 }
@@ -262,18 +273,49 @@ struct UsageVisitor;
 impl<'de> Visitor<'de> for UsageVisitor {
     type Value = UsageField;
 
-    absent!(UsageField(None); scalars str seq);
+    absent!(UsageField(None, None); scalars str seq);
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<UsageField, A::Error> {
-        let mut usage = Usage::default();
+        let (mut usage, mut cached) = (Usage::default(), None);
         while let Some(key) = fields.next_key()? {
             match key {
                 UsageKey::PromptTokens => usage.prompt_tokens = fields.next_value::<Count>()?.0,
                 UsageKey::CompletionTokens => usage.completion_tokens = fields.next_value::<Count>()?.0,
+                UsageKey::PromptTokensDetails => cached = fields.next_value::<Details>()?.0,
                 UsageKey::Other => drop(fields.next_value::<IgnoredAny>()?),
             }
         }
-        Ok(UsageField(Some(usage)))
+        Ok(UsageField(Some(usage), cached))
+    }
+}
+
+/// How many of a prompt's tokens were cached, where the details say that.
+struct Details(Option<u32>);
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum DetailsKey {
+    CachedTokens,
+    #[serde(other)]
+    Other,
+}
+
+struct DetailsVisitor;
+
+impl<'de> Visitor<'de> for DetailsVisitor {
+    type Value = Details;
+
+    absent!(Details(None); scalars str seq);
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Details, A::Error> {
+        let mut cached = None;
+        while let Some(key) = fields.next_key()? {
+            match key {
+                DetailsKey::CachedTokens => cached = fields.next_value::<Count>()?.0,
+                DetailsKey::Other => drop(fields.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(Details(cached))
     }
 }
 
@@ -332,6 +374,7 @@ takes_anything! {
     Choice: ChoiceVisitor,
     Told: ToldVisitor,
     UsageField: UsageVisitor,
+    Details: DetailsVisitor,
     InBand: InBandVisitor,
 }
 
@@ -386,6 +429,7 @@ mod tests {
             queue_time_ms: None,
         };
         assert_eq!(chunk.in_band, Some(expected));
+        assert_eq!(chunk.cached_tokens, Some(0));
         assert_eq!(chunk.usage, Some(Usage { prompt_tokens: Some(16), completion_tokens: Some(4) }));
     }
 

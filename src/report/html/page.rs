@@ -227,7 +227,12 @@ mod tests {
         let table = Table {
             head: row(["", "logged by tool", "n", "detail"]),
             rows: vec![
-                row(["TTFT", "817.1 ms (≥ 790.2 ms; n too small)", "90 (eff. 12)", "12 requests = 11 joined + 1 not joined, without a span"]),
+                row([
+                    "TTFT",
+                    "817.1 ms (≥ 790.2 ms; n too small)",
+                    "90 (eff. 12)",
+                    "12 requests = 11 joined + 1 not joined, without a span",
+                ]),
                 row(["E2E", "–", "-3", "equal"]),
             ],
             ..Table::default()

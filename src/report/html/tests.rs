@@ -45,7 +45,11 @@ fn luminance(hex: &str) -> f64 {
 /// orange on white has less: it is never alone, its shapes have an outline, a name and a place.
 #[test]
 fn text_and_shapes_stand_out_in_both_themes() {
-    let dark = CSS.split("[data-theme=\"dark\"] {").nth(1).and_then(|rest| rest.split('}').next()).unwrap_or_default();
+    let dark = CSS
+        .split("[data-theme=\"dark\"] {")
+        .nth(1)
+        .and_then(|rest| rest.split('}').next())
+        .unwrap_or_default();
     let of_dark = |name: &str| {
         let rest = dark.split_once(&format!("--{name}: ")).map(|(_, rest)| rest).unwrap_or_default();
         rest.split(';').next().unwrap_or_default().to_owned()
@@ -77,7 +81,9 @@ fn both_dark_blocks_say_the_same() {
     let blocks: Vec<String> = CSS
         .split("--paper: #15181b;")
         .skip(1)
-        .map(|rest| rest.split("--shade").next().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" "))
+        .map(|rest| {
+            rest.split("--shade").next().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+        })
         .collect();
     assert_eq!(blocks.len(), 2, "one for the system's wish, one for the reader's");
     assert_eq!(blocks.first(), blocks.get(1));
@@ -86,7 +92,18 @@ fn both_dark_blocks_say_the_same() {
 #[test]
 fn nothing_is_asked_of_any_other_place() {
     for (name, text) in [("report.css", CSS), ("report.js", JS)] {
-        for far in ["http:", "https:", "url(", "@import", "import ", "fetch(", "XMLHttpRequest", "WebSocket", "</script", "</style"] {
+        for far in [
+            "http:",
+            "https:",
+            "url(",
+            "@import",
+            "import ",
+            "fetch(",
+            "XMLHttpRequest",
+            "WebSocket",
+            "</script",
+            "</style",
+        ] {
             assert!(!text.contains(far), "{name} has `{far}`");
         }
     }
@@ -101,6 +118,15 @@ fn every_file_of_the_page_is_used() {
         .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
         .collect();
     here.sort();
-    let used = ["bars.html", "chart.html", "figure.html", "page.html", "report.css", "report.js", "table.html", "waterfall.html"];
+    let used = [
+        "bars.html",
+        "chart.html",
+        "figure.html",
+        "page.html",
+        "report.css",
+        "report.js",
+        "table.html",
+        "waterfall.html",
+    ];
     assert_eq!(here, used);
 }

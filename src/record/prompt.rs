@@ -49,6 +49,8 @@ pub struct Turn {
     pub max_tokens: Option<u32>,
     /// Time between the answer to the turn before and this one.
     pub think_s: f64,
+    /// Tokens of its messages by the run's tokenizer, if it has one; a chat template not counted.
+    pub exact_tokens: Option<u32>,
 }
 
 /// Which answers a conversation is carried on with.

@@ -46,7 +46,7 @@ pub fn of<'a>(rows: impl Iterator<Item = &'a RequestRow>) -> Option<Lengths> {
         )
     } else {
         format!(
-            "Prompts had more tokens at the server (`usage.prompt_tokens`) than they were counted to have: {difference}{why}."
+            "Prompts had another number of tokens at the server (`usage.prompt_tokens`) than they were counted to have: {difference}{why}."
         )
     };
     Some(Lengths { said, is_wrong })

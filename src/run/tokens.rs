@@ -119,7 +119,7 @@ pub(super) fn check(
             let said = format!(
                 "the tokenizer does not match the server's: {} counts {ours} tokens in `{}`, the server {theirs}",
                 here.name().unwrap_or_default(),
-                text.escape_debug()
+                text.replace('\n', " ")
             );
             if config.workload.allow_tokenizer_mismatch {
                 manifest.warn(said);

@@ -152,6 +152,10 @@ pub fn load_with(config: &config::Workload, seed: u64, tokens: &dyn Tokens) -> a
     } else if tokens.name().is_some() && !matches!(config.dataset, Dataset::Trace(_)) {
         for prompt in &mut prompts {
             prompt.exact_tokens = counted(prompt, tokens)?;
+            for turn in &mut prompt.turns {
+                let said: Vec<&str> = turn.messages.iter().map(|m| m.content.as_str()).collect();
+                turn.exact_tokens = Some(tokens.count(&said.join("\n"))?);
+            }
         }
     }
     let is_counted = prompts.iter().any(|prompt| prompt.exact_tokens.is_some());
@@ -395,7 +399,8 @@ impl Workload {
         for prompt in &mut prompts {
             let mut has = f64::from(prompt.tokens()) + f64::from(prompt.max_tokens.unwrap_or(0));
             let fits = prompt.turns.iter().take_while(|turn| {
-                let said: u32 = turn.messages.iter().map(|m| approx_tokens(&m.content)).sum();
+                let estimate = || turn.messages.iter().map(|m| approx_tokens(&m.content)).sum();
+                let said: u32 = turn.exact_tokens.unwrap_or_else(estimate);
                 has += f64::from(said) + f64::from(turn.max_tokens.unwrap_or(0));
                 has * 1.1 + 16.0 <= f64::from(limit)
             });

@@ -189,7 +189,7 @@ fn conversations_under_both_loops_agree_with_the_truth() {
 /// A turn that fails ends its conversation: what would have followed is counted and said.
 #[test]
 fn a_conversation_whose_turn_fails_is_broken_off() {
-    let yaml = format!("{QUICK}  faults: [\"http_500 every=3\"]\n");
+    let yaml = format!("{QUICK}  faults: [\"http_500 every=4\"]\n");
     let flags = "--dataset-name random --random-input-len 16 --random-output-len 4 --ignore-eos --multi-turn --multi-turn-num-turns 3 --num-prompts 5 --users 1";
     let run = run(&yaml, flags);
     let failed = run.rows.iter().filter(|row| row.status == Status::HttpError).count();
@@ -312,7 +312,81 @@ fn what_cannot_be_is_refused_before_anything_is_sent() {
         "--dataset-name sharegtp --dataset-path x",
     ];
     let said: Vec<String> = all.iter().map(|args| format!("$ {args}\n{}", refused(args))).collect();
-    insta::assert_snapshot!(said.join("\n"), @"");
+    insta::assert_snapshot!(said.join("\n"), @r"
+    $ --dataset-path rows.csv
+    error: `rows.csv` has no column `prompt` or `messages`
+    hint: its columns: `question`, `answer`; choose with --prompt-column or --messages-column
+
+    $ --dataset-path rows.csv --prompt-column questoin
+    error: `rows.csv` has no column `questoin`
+    hint: its columns: `question`, `answer`; choose with --prompt-column
+
+    $ --dataset-name parquet --dataset-path rows.csv
+    error: `rows.csv` cannot be read as Parquet
+    caused by: it does not begin as Parquet files do
+    hint: it looks like CSV with a header: choose --dataset-name csv
+
+    $ --dataset-name custom --dataset-path list.txt
+    error: none of the 1 entries of `list.txt` can be sent
+      line 1: expected an object, found a list
+    hint: it looks like one JSON list: choose --dataset-name sharegpt
+
+    $ --random-input-law normal:0,1
+    error: `--random-input-law`: expected lengths from 1 to 10000000, found `normal:0,1`
+    hint: for example 512, 256..768, ratio:512,0.2, normal:512,128, lognormal:512,256,16,4096 (mean, standard deviation, and bounds if wanted), exponential:512 or file:PATH
+
+    $ --random-input-law 9..3
+    error: `--random-input-law`: expected LEAST..MOST, the smaller one first, found `9..3`
+    hint: for example 512, 256..768, ratio:512,0.2, normal:512,128, lognormal:512,256,16,4096 (mean, standard deviation, and bounds if wanted), exponential:512 or file:PATH
+
+    $ --random-input-law 5..9 --random-input-len 7
+    error: `--random-input-law`: `--random-input-len` says the length already
+    hint: give one of them
+
+    $ --input-len 5 --random-input-len 7
+    error: `--input-len`: 5 contradicts `--random-input-len` (7)
+    hint: give one of them
+
+    $ --sonnet-input-len 100
+    error: `--sonnet-input-len`: this is for sonnet prompts, and the dataset is random
+    hint: leave it out, or choose --dataset-name sonnet
+
+    $ --dataset-name sonnet --sonnet-input-len 100 --sonnet-prefix-len 100
+    error: `--sonnet-prefix-len`: 100 leaves nothing of the 100 tokens of a prompt
+    hint: the prefix is part of the prompt's length
+
+    $ --think-time 2
+    error: `--think-time`: this is for conversations
+    hint: hold them with --multi-turn, or leave it out
+
+    $ --multi-turn --multi-turn-min-turns 5 --multi-turn-max-turns 2
+    error: `--multi-turn-max-turns`: 2 is less than `--multi-turn-min-turns` (5)
+    hint: a conversation cannot have both
+
+    $ --multi-turn --dataset-name sonnet
+    error: `--multi-turn`: this dataset has no conversations
+    hint: conversations are in sharegpt, custom, csv, parquet, and can be made: random
+
+    $ --tokenizer meta-llama/Llama-3.1-8B
+    error: there is no tokenizer `meta-llama/Llama-3.1-8B`
+    hint: expected a path of a tokenizer.json or of the folder it is in; models' names are not looked up. `--tokenizer server` asks the server instead
+
+    $ --tokenizer server
+    error: the embedded server is not there yet when prompts are made
+    hint: start one with `tare serve` and name it with --base-url, or name a tokenizer.json
+
+    $ --allow-tokenizer-mismatch
+    error: `--allow-tokenizer-mismatch`: there is no tokenizer
+    hint: say which with --tokenizer, or leave it out
+
+    $ --dataset-name sharegtp --dataset-path x
+    error: invalid value 'sharegtp' for '--dataset-name <NAME>'
+      [possible values: sharegpt, custom, csv, parquet, random, prefix_repetition, sonnet, mooncake, timed-trace, azure, burstgpt]
+
+      tip: a similar value exists: 'sharegpt'
+
+    For more information, try '--help'.
+    ");
 }
 
 #[test]
@@ -325,5 +399,28 @@ fn a_dry_run_shows_lengths_and_first_requests() {
     ));
     assert_eq!(said.code, Some(0), "{}", said.err);
     let (_, plan) = said.out.split_once("# lengths in tokens").unwrap();
-    insta::assert_snapshot!(plan, @"");
+    insta::assert_snapshot!(plan, @r"
+    input (counted by tokenizers/bpe.json (1,500 tokens), special tokens included, chat template not): n 200, mean 59.7, min 12, quartiles 47 | 58.5 | 71.25, max 108
+       12 to  21       4  ####
+       22 to  31       9  #########
+       32 to  41      18  ##################
+       42 to  51      41  ########################################
+       52 to  61      38  ######################################
+       62 to  71      40  ########################################
+       72 to  81      23  #######################
+       82 to  91      19  ###################
+       92 to 101       6  ######
+      102 to 108       2  ##
+    output (limits of the answers): n 200, mean 7.3, min 5, quartiles 6 | 7 | 9, max 9
+      5 to 5      24  ###################
+      6 to 6      37  ############################
+      7 to 7      53  ########################################
+      8 to 8      34  ##########################
+      9 to 9      52  ########################################
+
+    # the first requests
+    0: 50 tokens, at most 6: [user] too text after prin config them come busy St connections second te users head model how CPU i…
+    1: 83 tokens, at most 8: [user] this come queue ro place was has new empt numb pack request parts nam go engine bounds some t…
+    2: 64 tokens, at most 7: [user] ar go part er tool kind ex decode last source turn reques tare tr sp join about against times…
+    ");
 }

@@ -23,9 +23,11 @@ pub fn format(name: DatasetName) -> Option<TraceFormat> {
     }
 }
 
-/// Whether the dataset is a trace; its name must say so, a file's ending cannot.
+/// Whether the dataset is a trace; its name must say so, a file's ending cannot. A prepared set may have its
+/// rows' times: whether it does is known when it is read.
 pub fn is_one(file: &File) -> bool {
-    file.workload.dataset.and_then(format).is_some()
+    let asked = file.load.self_timed == Some(true) && is_request_set(file);
+    asked || file.workload.dataset.and_then(format).is_some()
 }
 
 /// Whether the dataset may be a request set.
@@ -46,10 +48,8 @@ pub fn self_timed(file: &File, check: &mut Check<'_>) -> bool {
     ];
     let other = others.iter().find(|(_, is_given)| *is_given).map(|(field, _)| *field);
     let is_trace = is_one(file);
-    // A prepared set may have its rows' times; whether it does is known when it is read.
-    let may_be = is_trace || (given.self_timed == Some(true) && is_request_set(file));
     if given.self_timed == Some(true) {
-        if !may_be {
+        if !is_trace {
             let hint = "--dataset-name mooncake, timed-trace, azure or burstgpt, or a prepared set of one";
             check.problem("load.self_timed", "only a trace has times of its own", hint);
         } else if let Some(other) = other {
@@ -57,7 +57,7 @@ pub fn self_timed(file: &File, check: &mut Check<'_>) -> bool {
             check.problem("load.self_timed", message, "give one of them");
         }
     }
-    let self_timed = may_be && other.is_none() && given.self_timed != Some(false);
+    let self_timed = is_trace && other.is_none() && given.self_timed != Some(false);
     if given.trace_speed.is_some() && !self_timed {
         let hint = "leave it out, or leave out what says otherwise when requests are sent";
         check.problem("load.trace_speed", "there are no times of a trace to speed up", hint);

@@ -148,7 +148,7 @@ fn later_turn(turn: &Value) -> Result<Turn, Reason> {
     };
     let think_s = seconds(object, "think_s").map_err(|reason| format!(".{reason}"))?.unwrap_or(0.0);
     let max_tokens = limit(object).map_err(|reason| format!(".{reason}"))?;
-    Ok(Turn { answer, messages, max_tokens, think_s })
+    Ok(Turn { answer, messages, max_tokens, think_s, ..Turn::default() })
 }
 
 /// Non-empty messages; each with a content, or with tool calls.

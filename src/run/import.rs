@@ -213,6 +213,10 @@ impl Gathered {
             }
             self.note(read, file);
         }
+        if self.requests.is_empty() {
+            let all = || timed.values().flatten().map(|((_, recv), _)| *recv);
+            (self.begin, self.end) = (all().min().unwrap_or_default(), all().max().unwrap_or_default());
+        }
         for (source, mut pages) in timed {
             pages.sort_by_key(|(at, _)| *at);
             let (begin, end) = self.ends_among(&pages);

@@ -161,14 +161,13 @@ pub fn resolve(given: &Sweep, file: &mut File, check: &mut Check<'_>) -> Option<
             "leave one of the two out",
         );
     }
-    let plan = match levels {
-        Some(levels) => Plan::List { levels },
-        None => {
-            let search = search(given, file, axis, check);
-            match given.search {
-                Some(_) => Plan::Slo { share: share(given, file, check), search },
-                None => Plan::Knee(search),
-            }
+    let plan = if let Some(levels) = levels {
+        Plan::List { levels }
+    } else {
+        let search = search(given, file, axis, check);
+        match given.search {
+            Some(_) => Plan::Slo { share: share(given, file, check), search },
+            None => Plan::Knee(search),
         }
     };
     let first = match &plan {

@@ -161,14 +161,13 @@ pub fn resolve(given: &Sweep, file: &mut File, check: &mut Check<'_>) -> Option<
             "leave one of the two out",
         );
     }
-    let plan = match levels {
-        Some(levels) => Plan::List { levels },
-        None => {
-            let search = search(given, file, axis, check);
-            match given.search {
-                Some(_) => Plan::Slo { share: share(given, file, check), search },
-                None => Plan::Knee(search),
-            }
+    let plan = if let Some(levels) = levels {
+        Plan::List { levels }
+    } else {
+        let search = search(given, file, axis, check);
+        match given.search {
+            Some(_) => Plan::Slo { share: share(given, file, check), search },
+            None => Plan::Knee(search),
         }
     };
     let first = match &plan {
@@ -189,6 +188,9 @@ pub fn resolve(given: &Sweep, file: &mut File, check: &mut Check<'_>) -> Option<
 fn fill_in(file: &mut File, axis: Axis, first: f64) {
     let load = &mut file.load;
     match axis {
+        // What contradicts it is told already, and would be told again.
+        Axis::Rate if load.users.is_some() => {}
+        Axis::Concurrency if load.request_rate.is_some_and(|rate| rate.0.is_finite()) => {}
         Axis::Rate => load.request_rate = Some(Rate(first)),
         Axis::Concurrency => (load.users, load.max_concurrency) = (Some(first as u32), None),
         Axis::AsConfigured => return,
@@ -206,7 +208,14 @@ fn read(field: &'static str, text: &str, most: f64, whole: bool, check: &mut Che
             check.problem(
                 field,
                 why,
-                if whole { hint.to_owned() } else { format!("{hint}; `auto` finds the knee") },
+                match (whole, text) {
+                    (true, "auto") => {
+                        "a knee is of rates: `--find-knee`; or `--search-slo concurrency` with objectives"
+                            .to_owned()
+                    }
+                    (true, _) => hint.to_owned(),
+                    (false, _) => format!("{hint}; `auto` finds the knee"),
+                },
             );
             return vec![1.0];
         }
@@ -214,6 +223,7 @@ fn read(field: &'static str, text: &str, most: f64, whole: bool, check: &mut Che
     if let Some(level) = levels.iter().find(|level| **level > most || (whole && level.fract() != 0.0)) {
         let kind = if whole { "whole numbers from 1" } else { "numbers" };
         check.problem(field, format!("expected {kind} to {most}, found {level}"), hint);
+        return vec![1.0];
     }
     levels
 }

@@ -206,12 +206,11 @@ fn judged(sweep: &Sweep, point: &Point) -> Option<Judgement> {
 
 fn keep(sweep: &mut Sweep, level: f64, run: PointRun, why: &str) {
     let number = run.number;
-    match sweep.points.iter_mut().find(|point| point.level.to_bits() == level.to_bits()) {
-        Some(point) => point.runs.push(run),
-        None => {
-            let number = sweep.points.len() + 1;
-            sweep.points.push(Point { number, level, runs: vec![run], judgement: None });
-        }
+    if let Some(point) = sweep.points.iter_mut().find(|point| point.level.to_bits() == level.to_bits()) {
+        point.runs.push(run);
+    } else {
+        let number = sweep.points.len() + 1;
+        sweep.points.push(Point { number, level, runs: vec![run], judgement: None });
     }
     let all: Vec<Option<Judgement>> = sweep.points.iter().map(|point| judged(sweep, point)).collect();
     for (point, judgement) in sweep.points.iter_mut().zip(all) {

@@ -63,20 +63,21 @@ fn incomplete_beta(x: f64, a: f64, b: f64) -> f64 {
     if x > (a + 1.0) / (a + b + 2.0) {
         return 1.0 - incomplete_beta(1.0 - x, b, a);
     }
-    let front = (a * x.ln() + b * (-x).ln_1p() + ln_gamma(a + b) - ln_gamma(a) - ln_gamma(b)).exp() / a;
+    let gammas = ln_gamma(a + b) - ln_gamma(a) - ln_gamma(b);
+    let front = (a * x.ln() + b * (-x).ln_1p() + gammas).exp() / a;
     let nonzero = |v: f64| if v.abs() < 1e-300 { 1e-300 } else { v };
-    let mut c = 1.0;
-    let mut d = 1.0 / nonzero(1.0 - (a + b) * x / (a + 1.0));
-    let mut fraction = d;
-    for m in 1..1_000 {
-        let m = f64::from(m);
+    let mut upper = 1.0;
+    let mut lower = 1.0 / nonzero(1.0 - (a + b) * x / (a + 1.0));
+    let mut fraction = lower;
+    for term in 1..1_000 {
+        let m = f64::from(term);
         let even = m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m));
         let odd = -(a + m) * (a + b + m) * x / ((a + 2.0 * m) * (a + 2.0 * m + 1.0));
         let mut step = 1.0;
-        for term in [even, odd] {
-            d = 1.0 / nonzero(1.0 + term * d);
-            c = nonzero(1.0 + term / c);
-            step = c * d;
+        for numerator in [even, odd] {
+            lower = 1.0 / nonzero(1.0 + numerator * lower);
+            upper = nonzero(1.0 + numerator / upper);
+            step = upper * lower;
             fraction *= step;
         }
         if (step - 1.0).abs() < 1e-15 {

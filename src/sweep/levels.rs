@@ -44,9 +44,9 @@ fn range(part: &str, from: &str, rest: &str) -> Result<Vec<f64>, String> {
         return Err(format!("expected a factor above 1, found `{part}`"));
     }
     let mut levels = Vec::new();
-    for i in 0..=MOST as i32 {
+    for i in 0..=MOST {
         // Not summed up: rounding errors would add up, too.
-        let level = if sign == 'x' { from * step.powi(i) } else { from + step * f64::from(i) };
+        let level = if sign == 'x' { from * step.powf(i as f64) } else { from + step * i as f64 };
         if level > to * (1.0 + 1e-9) {
             return Ok(levels);
         }

@@ -1,7 +1,7 @@
 //! When a load has outgrown its server for good, so that a run need not go on: looked at while it runs. This file must
 //! not know what is done then.
 //!
-//! As in GuideLLM's constraint `over_saturation`, both the requests in flight and TTFT (over the time at which their
+//! As in `GuideLLM`'s constraint `over_saturation`, both the requests in flight and TTFT (over the time at which their
 //! requests started) must rise beyond doubt; two things are stricter here, since short runs would otherwise be ended for
 //! nothing. The intervals of the slopes know that neighbouring values are alike ([`crate::stats::trend`]); and it is not
 //! enough that the slope of the requests in flight is above 0: at least [`PILES_UP`] of what is offered must pile up,

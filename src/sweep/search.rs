@@ -237,19 +237,19 @@ mod tests {
     /// A share that falls with the level through 0.95 at `truth`; a run is so many requests that meet or do not.
     fn noisy(truth: f64, requests: usize, seed: u64) -> (Vec<Tried>, Answer) {
         let mut random = ChaCha12Rng::seed_from_u64(seed);
-        let mut seen: Vec<(u64, Vec<Goodput>)> = Vec::new();
+        let mut runs: Vec<(u64, Vec<Goodput>)> = Vec::new();
         all(&SEARCH, false, |level, _| {
             // 0.95 at the truth, steep as a queue is: 0.99 a tenth below, 0.78 a tenth above.
             let share = 1.0 / (1.0 + (0.05_f64 / 0.95) * (16.0 * (level / truth - 1.0)).exp());
             let met: Vec<bool> = (0..requests)
                 .map(|_| (random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64 <= share)
                 .collect();
-            let at = seen.iter().position(|(l, _)| *l == level.to_bits()).unwrap_or_else(|| {
-                seen.push((level.to_bits(), Vec::new()));
-                seen.len() - 1
+            let at = runs.iter().position(|(l, _)| *l == level.to_bits()).unwrap_or_else(|| {
+                runs.push((level.to_bits(), Vec::new()));
+                runs.len() - 1
             });
-            seen[at].1.push(goodput(&met, 10.0).unwrap());
-            let e = pooled(&seen[at].1).unwrap();
+            runs[at].1.push(goodput(&met, 10.0).unwrap());
+            let e = pooled(&runs[at].1).unwrap();
             let verdict = match e {
                 e if e.lo >= 0.95 => Verdict::Passes,
                 e if e.hi < 0.95 => Verdict::Fails,

@@ -34,12 +34,7 @@ impl<'a> Caches<'a> {
         headers
             .extend(target.api_key.iter().map(|key| ("Authorization".to_owned(), format!("Bearer {key}"))));
         let trust = target::trust(self.config);
-        // Asked which server it is, where that was not said.
-        let kind = HttpUrl::parse(base_url).map_err(anyhow::Error::from).and_then(|url| {
-            let probe = target::ask_server(self.config, &url, self.interrupt)?;
-            Ok(target::kind(self.config, Some(&probe))?.0)
-        });
-        let asked = kind.and_then(|kind: &Server| {
+        let asked = self.kind(base_url).and_then(|kind| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let reset = prefix_cache::reset(kind, base_url, &headers, &trust);
             Ok(runtime.block_on(async {
@@ -55,6 +50,12 @@ impl<'a> Caches<'a> {
             Err(error) => error.to_string(),
         };
         self.refused = Some(super::super::secrets(self.config).clean(&said).into_owned());
+    }
+
+    /// Which server it is, asked where that was not said.
+    fn kind(&self, base_url: &str) -> anyhow::Result<&'static Server> {
+        let probe = target::ask_server(self.config, &HttpUrl::parse(base_url)?, self.interrupt)?;
+        Ok(target::kind(self.config, Some(&probe))?.0)
     }
 
     /// What a reader must know of caches.

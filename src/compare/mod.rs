@@ -2,7 +2,7 @@
 //! those let be said, and gates. This module must not know where a run's rows came from, nor how a
 //! comparison is shown.
 //!
-//! - [`series`]: a run's values, measure by measure
+//! - [`series`]: a run's values, measure by measure; [`pooled`]: those of which a request has several
 //! - [`pairs`]: whether two runs sent the same requests, and which belong together
 //! - [`unlike`]: conditions that are not the same in all runs
 //! - [`gate`]: the grammar of gates; [`judge`]: what they say of a comparison
@@ -10,6 +10,7 @@
 pub mod gate;
 pub mod judge;
 pub mod pairs;
+pub mod pooled;
 pub mod series;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::SEED;
+use super::pooled::Pooled;
 use crate::clock::UnixNs;
 use crate::metric::Metric;
 use crate::record::comparison::RunFacts;
@@ -71,8 +72,8 @@ pub(super) struct Prompt {
 pub enum Series {
     /// Of successful requests, in the order of scheduling, with their numbers.
     Requests { index: Vec<u64>, values: Vec<f64> },
-    /// Of more than requests, in the order of time.
-    Pooled(Vec<f64>),
+    /// Of several for each request.
+    Pooled(Pooled),
     /// What came in a slice of time, and its length.
     Slices(Vec<(f64, f64)>),
     /// So many of so many.
@@ -93,8 +94,8 @@ impl Run {
         for (measure, value) in CLIENT {
             add(*measure, of_requests(&ok, |r| value(&r.client)));
         }
-        let gaps = given.events.gaps_s(ok.iter().map(|r| r.client.request_id.as_str()));
-        add(Measure::Itl, (!gaps.is_empty()).then_some(Series::Pooled(gaps)));
+        let gaps = Pooled::gaps(&ok, given.events);
+        add(Measure::Itl, (!gaps.values.is_empty()).then_some(Series::Pooled(gaps)));
         for (measure, value, counted) in SERVER {
             let each = of_requests(&ok, value).filter(|s| s.len() as f64 >= COVERAGE * ok.len() as f64);
             add(*measure, each.or_else(|| over_window(&given.correlated.aggregate, (*counted)?)));
@@ -279,7 +280,7 @@ impl Series {
     /// How many values.
     pub fn len(&self) -> usize {
         match self {
-            Series::Requests { values, .. } | Series::Pooled(values) => values.len(),
+            Series::Requests { values, .. } | Series::Pooled(Pooled { values, .. }) => values.len(),
             Series::Slices(slices) => slices.len(),
             Series::Share { n, .. } | Series::Counted { n, .. } => *n,
         }
@@ -291,7 +292,7 @@ impl Series {
 
     fn values(&self) -> Option<&[f64]> {
         match self {
-            Series::Requests { values, .. } | Series::Pooled(values) => Some(values),
+            Series::Requests { values, .. } | Series::Pooled(Pooled { values, .. }) => Some(values),
             _ => None,
         }
     }
@@ -302,7 +303,10 @@ impl Series {
                 let labels = rounds.labels(index.iter().copied());
                 of_values(values, stat, Blocks::known(labels.as_deref()))
             }
-            (Series::Pooled(values), _) => of_values(values, stat, Blocks::Rows),
+            (Series::Pooled(pooled), _) => {
+                let labels = rounds.labels(pooled.index.iter().copied());
+                pooled.estimate(stat, Blocks::known(labels.as_deref()))
+            }
             (Series::Slices(slices), Stat::Whole) => {
                 let rate = bootstrap::ratio_of_sums(slices, Blocks::Rows, SEED)?;
                 // Nothing comes at a rate below none.

@@ -35,7 +35,7 @@ const RULES: &[(&str, Option<&str>)] = &[
     ("workload", Some("other prompts, or other answers, take other times")),
     ("seed", Some("the order of prompts and the moments of arrival are others")),
     ("window", Some("figures are of different parts of the runs")),
-    ("embedded", Some("the embedded engine was set to other speeds")),
+    ("embedded", Some("the embedded engine was set otherwise")),
     ("target", None),
     ("stamps", Some("user stamps contain the client's own lag")),
     ("client", Some("the client's own speed and its way to the server are in every figure")),

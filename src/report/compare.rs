@@ -115,26 +115,24 @@ fn against(c: &Comparison, names: &[&str], i: usize, all: bool) -> Table {
     let (base, name) =
         (names.get(c.baseline).copied().unwrap_or_default(), names.get(i).copied().unwrap_or_default());
     let shown = c.figures.iter().filter(|figure| all || is_asked_first(figure));
-    let rows = shown.filter_map(|figure| row(figure, c.baseline, i)).collect();
+    let mut rows: Vec<Vec<String>> = shown.filter_map(|figure| row(figure, c.baseline, i)).collect();
     let mut below: Vec<String> =
         c.pairing.get(i).cloned().flatten().into_iter().map(|p| sentence(&p.why)).collect();
-    below.push(format!("Difference: {name} − {base}; ratio: {name} / {base}. {}", by_chance(c.comparisons)));
+    let ratio = if all { format!("ratio: {name} / {base}") } else { format!("percent: of {base}") };
+    below.push(format!("Difference: {name} − {base}; {ratio}. {}", by_chance(c.comparisons)));
     below.extend((!all).then(|| "All figures: compare.md.".to_owned()));
-    Table {
-        title: format!("{name} against {base}"),
-        head: vec![
-            String::new(),
-            base.to_owned(),
-            name.to_owned(),
-            "n".to_owned(),
-            "difference".to_owned(),
-            "ratio".to_owned(),
-            "verdict".to_owned(),
-        ],
-        rows,
-        below,
+    let mut head = ["", base, name, "n", "difference", "ratio", "verdict"].map(str::to_owned).to_vec();
+    if !all {
+        // The verdict says it, in percent.
+        for row in rows.iter_mut().chain([&mut head]) {
+            row.remove(RATIO);
+        }
     }
+    Table { title: format!("{name} against {base}"), head, rows, below }
 }
+
+/// Its column.
+const RATIO: usize = 5;
 
 /// Of the client's latencies the mean, the median and the tail; of the server's the mean.
 fn is_asked_first(figure: &Figure) -> bool {
@@ -228,7 +226,7 @@ mod tests {
         no difference can be told: less than ±300.0 µs
         30.0 % longer (≥ 20.0)
         no difference can be told (n too small)
-        no interval: nothing can be told
+        no interval
         ");
     }
 }

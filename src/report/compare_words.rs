@@ -68,7 +68,7 @@ pub(super) fn ratio(e: &Estimate) -> String {
 pub(super) fn verdict(measure: Measure, against: &Against) -> String {
     let quantity = measure.about().quantity;
     let less = match against.told {
-        Told::Unknown => return "no interval: nothing can be told".to_owned(),
+        Told::Unknown => return "no interval".to_owned(),
         Told::Nothing if against.difference.lo >= against.difference.hi => return "the same".to_owned(),
         Told::Nothing => return format!("no difference can be told{}", at_most(against, quantity)),
         Told::More => false,
@@ -134,7 +134,7 @@ pub(super) fn sentence(run: &str, baseline: &str, i: usize, figures: &[Figure]) 
         .iter()
         .filter_map(|key| figures.iter().find(|figure| figure.key == *key))
         .filter_map(|figure| {
-            let against = figure.against.get(i)?.as_ref()?;
+            let against = figure.against.get(i)?.as_ref().filter(|against| against.told != Told::Unknown)?;
             Some(format!("{}: {}", title(figure.key), verdict(figure.measure, against)))
         })
         .collect();

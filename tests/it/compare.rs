@@ -82,7 +82,7 @@ fn a_known_difference_of_two_engines_is_told_with_its_sign() {
         for key in ["mean_ttft_ms", "p99_itl_ms", "mean_tpot_ms", "median_e2el_ms"] {
             let (ours, its) =
                 (figure(&found, key)["of"][i]["value"].as_f64().unwrap(), summary[key].as_f64().unwrap());
-            assert!((ours * 1e3 / its - 1.0).abs() < 1e-12, "{name} {key}: {ours} s, {its} ms");
+            assert!((ours * 1e3 / its - 1.0).abs() < 1e-9, "{name} {key}: {ours} s, {its} ms");
         }
         for key in ["request_throughput", "output_throughput", "total_token_throughput"] {
             let (ours, its) =

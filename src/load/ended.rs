@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -140,6 +140,24 @@ pub(super) struct Finisher {
     ended: Sender<Option<Box<Ended>>>,
 }
 
+/// The way to the thread.
+pub(super) struct ToRows {
+    ended: Sender<Option<Box<Ended>>>,
+    thread: Thread,
+}
+
+impl ToRows {
+    /// Hands over an exchange, to be read now and then, or at once where a conversation waits for its answer.
+    pub(super) fn send(&self, ended: Box<Ended>) {
+        let is_waited_for = ended.request.in_session.as_ref().is_some_and(|s| s.waiting.is_some());
+        // The thread lives until the load has ended.
+        let _ = self.ended.send(Some(ended));
+        if is_waited_for {
+            self.thread.unpark();
+        }
+    }
+}
+
 /// What is told about every request that has ended.
 #[derive(Clone)]
 pub(super) struct Tellings {
@@ -167,14 +185,15 @@ impl Finisher {
         Ok(Self { thread, ended })
     }
 
-    /// Where exchanges go that have ended.
-    pub(super) fn ended(&self) -> Sender<Option<Box<Ended>>> {
-        self.ended.clone()
+    /// The way for exchanges that have ended.
+    pub(super) fn way(&self) -> ToRows {
+        ToRows { ended: self.ended.clone(), thread: self.thread.thread().clone() }
     }
 
     /// Waits until all that was sent has become rows.
     pub(super) fn end(self) -> anyhow::Result<()> {
         let _ = self.ended.send(None);
+        self.thread.thread().unpark();
         self.thread.join().map_err(|_| anyhow::anyhow!("the thread that makes rows panicked"))
     }
 }
@@ -189,7 +208,7 @@ fn make_rows(received: &Receiver<Option<Box<Ended>>>, tellings: &Tellings) {
             let Some(next) = next else { return };
             tellings.tell(next.finish());
         }
-        std::thread::sleep(LOOK_EVERY);
+        std::thread::park_timeout(LOOK_EVERY);
     }
 }
 

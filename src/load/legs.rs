@@ -92,7 +92,7 @@ fn shared(plan: &Plan, finisher: &Finisher, tellings: &Tellings, interrupt: &Can
         client: client(plan),
         requests: Arc::clone(&plan.requests),
         connections: plan.load.connections,
-        ended: finisher.ended(),
+        ended: finisher.way(),
         tellings: tellings.clone(),
         closing: interrupt.child_token(),
         stop: interrupt.child_token(),

@@ -43,7 +43,7 @@ pub use self::sessions::TurnsUnsent;
 
 use self::client::{Client, Prepared};
 use self::connections::Connected;
-use self::ended::{Ended, Tellings};
+use self::ended::{Ended, Tellings, ToRows};
 use self::sessions::Sessions;
 use crate::clock::UnixNs;
 use crate::config::{Connections, Load};
@@ -105,7 +105,7 @@ struct Shared {
     /// How requests come by their connections.
     connections: Connections,
     /// Where exchanges go that ended well, to be read and recorded elsewhere.
-    ended: Sender<Option<Box<Ended>>>,
+    ended: ToRows,
     /// Who hears of every request; what must be known at once is told here.
     tellings: Tellings,
     /// Cancelled: send nothing more.
@@ -232,8 +232,7 @@ impl Shared {
         match outcome {
             Ok(ended) => {
                 let done = ended.done;
-                // The thread lives until the load has ended.
-                let _ = self.ended.send(Some(ended));
+                self.ended.send(ended);
                 (again, Status::Ok, done)
             }
             Err(finished) => {

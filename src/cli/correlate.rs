@@ -7,7 +7,7 @@ use clap::{ArgAction, Args};
 /// `tare correlate`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct CorrelateArgs {
-    /// The client's records: of tare, vllm bench, AIPerf, GuideLLM, inference-perf; CSV, Parquet, stamps as JSON Lines
+    /// The client's records: of tare or another load tool, CSV, Parquet, stamps as JSON Lines
     #[arg(long, value_name = "FILE")]
     pub client: PathBuf,
     /// The server's log, repeatable

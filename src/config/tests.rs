@@ -83,7 +83,7 @@ fn a_key_in_the_wrong_section_is_sent_home() {
     ");
     insta::assert_snapshot!(refused("load:\n  model: m\n", ""), @r"
     error: unknown key `model` in `load`
-     --> a.yaml:2:12
+     --> a.yaml:2:3
       |
     2 |   model: m
       |   ^^^^^
@@ -94,7 +94,7 @@ fn a_key_in_the_wrong_section_is_sent_home() {
      --> a.yaml:2:3
       |
     2 |   metadata: {a: b}
-      |            ^^^^^^^^
+      |   ^^^^^^^^
     hint: `metadata` stands at the top level, not in a section
     ");
     insta::assert_snapshot!(refused("load:\n  colour: red\n", ""), @r"

@@ -36,7 +36,10 @@ pub(super) fn unit_s(unit: &str) -> Result<f64, String> {
 pub(super) fn since_1970(value: f64, unit_ns: f64) -> Result<UnixNs, String> {
     let seconds = value * unit_ns / 1e9;
     if (FROM_S..TO_S).contains(&seconds) {
-        return Ok(UnixNs((value * unit_ns).round() as i64));
+        // Whole units as whole numbers: nanoseconds since 1970 have more digits than a double.
+        let (whole, rest) = (value.trunc(), value.fract());
+        let whole_ns = (whole as i64).saturating_mul(unit_ns as i64);
+        return Ok(UnixNs(whole_ns.saturating_add((rest * unit_ns).round() as i64)));
     }
     Err(format!(
         "expected an instant since 1970, found {value}, which is not between 2001 and 2200: is it in another unit?"

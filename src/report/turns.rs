@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(table.head, ["turn", "TTFT", "n", "prompt tokens", "of them cached", "output tokens"]);
         let seen: Vec<[&str; 4]> =
             table.rows.iter().map(|r| [&r[0], &r[2], &r[3], &r[4]].map(String::as_str)).collect();
-        assert_eq!(seen, [["1", "2", "20.0", "50 %"], ["2", "1", "100.0", "50 %"]]);
+        assert_eq!(seen, [["1", "2", "20.0", "50.0 %"], ["2", "1", "100.0", "50.0 %"]]);
         assert!(of([fixture::request(0)].iter()).rows.is_empty());
     }
 }

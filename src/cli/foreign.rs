@@ -82,7 +82,7 @@ pub static FOREIGN: &[Foreign] = &[
     ),
     flag(
         "--probe-request-rate",
-        "a run is one load, and probes would be another beside it",
+        "a run is one load, and every request of it is measured",
         "a second `tare run --request-rate R --num-prompts N --output-len 1` beside it",
     ),
     flag(

@@ -375,7 +375,7 @@ fn a_fault_that_does_not_exist() {
     ----- stderr
     error: `embedded.faults` cannot be played
     caused by: fault `cutt after=3`
-    caused by: unknown fault `cutt`; known are: http_NNN, cut, cut_clean, stall, late_first, stream_error, empty_first, keep_alive_comments, no_usage, refuse_continuous_usage, reset, die, garbage_log, span_loss, log_loss, span_delay_ms, span_queue, metrics_404, metrics_html
+    caused by: unknown fault `cutt`; known are: http_NNN, cut, cut_clean, stall, late_first, stream_error, empty_first, reasoning, tool_call, keep_alive_comments, no_usage, refuse_continuous_usage, reset, die, garbage_log, span_loss, log_loss, span_delay_ms, span_queue, metrics_404, metrics_html
     ");
     assert_snapshot!(place.tare("serve --port 0 --fault cut").shown(), @r"
     exit code: 2
@@ -611,6 +611,18 @@ fn a_dry_run_shows_what_would_be_done() {
       span_wait_s: 10.0
       clock_bound_s: null
     hops: []
+    results:
+      style: tare
+      metrics:
+      - ttft
+      - tpot
+      - itl
+      percentiles:
+      - 99.0
+      asked:
+        backend: openai-chat
+        burstiness: 1.0
+        max_concurrency: 5
     seed: 0
     metadata: {}
     label: null

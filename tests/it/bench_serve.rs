@@ -102,7 +102,8 @@ fn the_result_file_has_the_keys_and_types_of_the_real_one() {
 
     let (mut ours_by_key, real) = (kinds(&ours), kinds(REAL));
     assert_eq!(ours_by_key.remove("server_queue_times").as_deref(), Some("list of float"));
-    assert_eq!(ours_by_key.remove("server_ttfts").as_deref(), Some("list of float"));
+    // Only spans tell of it, and none were received.
+    assert_eq!(ours_by_key.remove("server_ttfts").as_deref(), Some("list of null"));
     // No tokenizer was given, and none is looked for.
     assert_eq!(ours_by_key.insert("tokenizer_id".to_owned(), "text".to_owned()).as_deref(), Some("null"));
     assert_eq!(ours_by_key, real);
@@ -258,12 +259,50 @@ fn a_run_that_has_ended_can_be_told_again() {
 #[test]
 fn what_has_no_meaning_here_is_refused_with_the_nearest_that_has() {
     let place = Place::new();
-    insta::assert_snapshot!(place.tare("bench serve --profile").shown(), @"");
-    insta::assert_snapshot!(place.tare("bench serve --plot_timeline").shown(), @"");
-    insta::assert_snapshot!(place.tare("bench serve --dataset-name hf").shown(), @"");
-    insta::assert_snapshot!(place.tare("run --backend openai-embeddings").shown(), @"");
-    insta::assert_snapshot!(place.tare("bench serve --no-stream").shown(), @"");
-    insta::assert_snapshot!(place.tare("run --percentile-metrics ttft,e2e --metric-percentiles 50,101").shown(), @"");
+    insta::assert_snapshot!(place.tare("bench serve --profile").shown(), @"
+    exit code: 2
+    ----- stdout
+    ----- stderr
+    error: `--profile` of vllm bench serve is not taken: a profiler changes what is measured
+    hint: instead: `curl -X POST URL/start_profile` before the run and `/stop_profile` after it
+    ");
+    insta::assert_snapshot!(place.tare("bench serve --plot_timeline").shown(), @"
+    exit code: 2
+    ----- stdout
+    ----- stderr
+    error: `--plot-timeline` of vllm bench serve is not taken: it draws a page with a line for each token
+    hint: instead: every run has `plots/`, and `tare explain FOLDER --slowest 5` shows single requests
+    ");
+    insta::assert_snapshot!(place.tare("bench serve --dataset-name hf").shown(), @"
+    exit code: 2
+    ----- stdout
+    ----- stderr
+    error: `--dataset-name hf` of vllm bench serve is not taken: datasets are not fetched from a hub: a run must not depend on what it holds today
+    hint: instead: fetch it once, write its prompts as JSON Lines, and give `--dataset-name custom --dataset-path FILE`
+    ");
+    insta::assert_snapshot!(place.tare("run --backend openai-embeddings").shown(), @"
+    exit code: 2
+    ----- stdout
+    ----- stderr
+    error: `--backend openai-embeddings` of vllm bench serve is not taken: it asks for no generated text, so there is no TTFT to measure
+    hint: instead: `--backend openai-chat`, `openai`, `vllm` or `openai-responses`
+    ");
+    insta::assert_snapshot!(place.tare("bench serve --no-stream").shown(), @"
+    exit code: 2
+    ----- stdout
+    ----- stderr
+    error: `--no-stream` of vllm bench serve says how a dataset is fetched from a hub, and none is
+    hint: leave it out; `tare run --no-stream` asks for whole answers
+    ");
+    insta::assert_snapshot!(place.tare("run --percentile-metrics ttft,e2e --metric-percentiles 50,101").shown(), @"
+    exit code: 2
+    ----- stdout
+    ----- stderr
+    error: `--percentile-metrics`: expected of ttft, tpot, itl, e2el, client_queue_time, e2el_including_client_queue, found `e2e`
+    hint: did you mean `e2el`?
+    error: `--metric-percentiles`: expected percentiles from 0 to 100, found 101
+    hint: for example `--metric-percentiles 50,90,99.9`
+    ");
     // What is a slip of the pen is clap's to tell.
     let slip = place.tare("bench serve --num-prompt 3");
     assert!(slip.code == Some(2) && slip.err.contains("--num-prompts"), "{}", slip.err);

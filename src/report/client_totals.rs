@@ -3,16 +3,20 @@
 
 use serde::Deserialize;
 
-use super::Report;
 use super::tables::Table;
+use super::{Report, over_window};
 use crate::record::client_totals::{ClientTotals, Figure, KEY};
 use crate::record::correlated::{Aggregate, WindowMean};
 use crate::units;
 
+/// The tool's own summary, where its records are one.
+pub(super) fn of(report: &Report<'_>) -> Option<ClientTotals> {
+    report.manifest.extra.get(KEY).and_then(|value| ClientTotals::deserialize(value).ok())
+}
+
 /// The table; empty where the client's records are requests.
 pub fn table(report: &Report<'_>) -> Table {
-    let totals = report.manifest.extra.get(KEY).and_then(|value| ClientTotals::deserialize(value).ok());
-    let Some(totals) = totals else { return Table::default() };
+    let Some(totals) = of(report) else { return Table::default() };
     let aggregate = &report.correlated.aggregate;
     let mut below = vec![format!(
         "No request is known, only the summary of {}: nothing is joined request by request. A difference is of means, each over the requests that its side counted; in brackets what the tool's standard deviation leaves open (mean ± 1.96 · std / √n, as if requests were independent).",
@@ -92,11 +96,7 @@ fn difference(figure: &Figure, server_mean: f64) -> String {
 /// The bucket that holds the quantile.
 fn bucket(server: Option<&WindowMean>, q: f64) -> String {
     let found = server.and_then(|server| server.quantiles.iter().find(|(at, _, _)| (at - q).abs() < 1e-9));
-    match found {
-        None => dash(),
-        Some((_, lo, Some(hi))) => format!("{}–{}", units::seconds(*lo), units::seconds(*hi)),
-        Some((_, lo, None)) => format!("> {}", units::seconds(*lo)),
-    }
+    found.map_or_else(dash, |(_, lo, hi)| over_window::bucket(*lo, *hi))
 }
 
 fn count(n: Option<u64>) -> String {

@@ -70,7 +70,7 @@ fn cells(row: &WindowRow) -> Vec<String> {
 }
 
 /// `≤ 300 ms`, `0.25–0.5 s`, `> 7680 s`.
-fn bucket(lo: f64, hi: Option<f64>) -> String {
+pub(super) fn bucket(lo: f64, hi: Option<f64>) -> String {
     match hi {
         Some(hi) if lo <= 0.0 => format!("≤ {}", units::seconds(hi)),
         Some(hi) => format!("{}–{}", units::seconds(lo), units::seconds(hi)),

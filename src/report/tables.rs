@@ -271,6 +271,9 @@ pub(super) fn errors(report: &Report<'_>) -> Table {
 /// The seed's block of text, whose lines people know; of an audit only the counts, since its figures would be
 /// those of no load.
 pub fn seed_block(report: &Report<'_>) -> String {
+    if let Some(totals) = client_totals::of(report) {
+        return format!("no requests, only the summary of {}", totals.tool);
+    }
     let s = report.summary;
     let mut lines = vec![
         format!("Total Requests: {}", s.counts.total),

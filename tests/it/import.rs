@@ -460,7 +460,7 @@ fn a_file_of_another_kind_is_refused_and_sent_to_its_flag() {
     };
     insta::assert_snapshot!(fails("spans.jsonl", Of::Client, None), @r#"
     error: ROOT/tests/samples/import/spans.jsonl: expected a client's records, found no known format: it begins with `{"recv_ns": 1795533159178615252, "via": "grpc", "resource": {"telemetry.sdk.lang…`
-    hint: known formats: tare, client_stamps, token_times, vllm_bench, aiperf, guidellm, inference_perf, client_csv, client_parquet; --client-format names one
+    hint: known formats: tare, client_stamps, token_times, vllm_bench, aiperf, guidellm, inference_perf, client_csv, client_parquet, text_log, vllm_bench_summary, aiperf_summary, inference_perf_summary; --client-format names one
     hint: it looks like spans: give it with --spans
     "#);
     insta::assert_snapshot!(fails("finished.jsonl", Of::Pages, None), @r#"
@@ -470,11 +470,11 @@ fn a_file_of_another_kind_is_refused_and_sent_to_its_flag() {
     "#);
     insta::assert_snapshot!(fails("client.jsonl", Of::Client, Some("k6")), @r"
     error: `k6` is no format for a client's records that is known
-    hint: known formats: tare, client_stamps, token_times, vllm_bench, aiperf, guidellm, inference_perf, client_csv, client_parquet
+    hint: known formats: tare, client_stamps, token_times, vllm_bench, aiperf, guidellm, inference_perf, client_csv, client_parquet, text_log, vllm_bench_summary, aiperf_summary, inference_perf_summary
     ");
     insta::assert_snapshot!(fails("client.jsonl", Of::Client, Some("tare")), @r"
     error: none of the 11 records of ROOT/tests/samples/import/client.jsonl could be read as `tare`: line 1: unknown variant `HTTP/1.1 200 OK`, expected one of `ok`, `http_error`, `connect_error`, `timeout`, `cut`, `stream_error`, `decode_error`, `in_flight` at column 366
-    hint: known formats: tare, client_stamps, token_times, vllm_bench, aiperf, guidellm, inference_perf, client_csv, client_parquet; --client-format names one
+    hint: known formats: tare, client_stamps, token_times, vllm_bench, aiperf, guidellm, inference_perf, client_csv, client_parquet, text_log, vllm_bench_summary, aiperf_summary, inference_perf_summary; --client-format names one
     ");
     insta::assert_snapshot!(fails("nope", Of::Client, None), @r#"
     error: cannot read ROOT/tests/samples/import/nope

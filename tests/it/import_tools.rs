@@ -435,12 +435,6 @@ fn guidellm_and_inference_perf_are_joined_by_the_ids_of_their_answers() {
 
 // ── summaries without requests ──
 
-/// The lines of a report's table below this title.
-fn table_of<'a>(said: &'a Said, title: &str) -> Vec<&'a str> {
-    let (_, rest) = said.out.split_once(title).unwrap_or_else(|| panic!("no `{title}` in {}", said.out));
-    rest.lines().skip(1).take_while(|line| !line.is_empty()).collect()
-}
-
 #[test]
 fn a_summary_is_compared_as_a_whole() {
     let place = copied(&["aiperf-0.13-summary.json.gz", "inference-perf-0.7-summary.json.gz"]);
@@ -451,10 +445,22 @@ fn a_summary_is_compared_as_a_whole() {
     }
     let said = correlate(&place, "--client aiperf-0.13-summary.json.gz --metrics scrapes");
     assert_eq!(said.code, Some(0), "{}", said.err);
-    let lines = table_of(&said, "The tool's own summary beside the server over the window");
-    let shown: Vec<&str> =
-        lines.iter().copied().filter(|line| !line.contains('─')).map(str::trim_end).collect();
-    insta::assert_snapshot!(shown.join("\n"), @"");
+    let report = std::fs::read_to_string(place.path("run/report.md")).unwrap();
+    let (_, table) =
+        report.split_once("## The tool's own summary beside the server over the window").unwrap();
+    let rows: Vec<&str> = table
+        .lines()
+        .skip_while(|line| !line.starts_with('|'))
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    insta::assert_snapshot!(rows.join("\n"), @r"
+    |  | the tool's name | n | mean | p50 | p99 | server: n | mean | p50 | p99 | tool − server: mean |
+    |---|---|---|---|---|---|---|---|---|---|---|
+    | TTFT | time_to_first_token | 21 | 30.39 ms | 22.60 ms | 74.12 ms | 22 | 26.99 ms | 20.00 ms–40.00 ms | 60.00 ms–80.00 ms | 3.40 ms [-5.26 ms, 12.05 ms] |
+    | TPOT | inter_token_latency | 21 | 9.17 ms | 9.06 ms | 10.03 ms | 21 | 9.21 ms | ≤ 10.00 ms | ≤ 25.00 ms | -39.05 µs [-214.7 µs, 136.6 µs] |
+    | Request Duration | request_latency | 21 | 241.2 ms | 229.1 ms | 285.9 ms | 21 | 237.6 ms | ≤ 300.0 ms | ≤ 300.0 ms | 3.65 ms [-6.19 ms, 13.50 ms] |
+    ");
+    assert!(report.contains("504 by the tool, 510 by the server"), "{report}");
     assert!(said.out.contains("`aiperf profile --export-level records`"), "{}", said.out);
     assert_eq!(place.tare("report run").code, Some(0));
 

@@ -130,9 +130,14 @@ fn measure(
     folder: &RunFolder,
     manifest: &mut Manifest,
 ) -> anyhow::Result<()> {
-    // A server that is there is asked before anything else: which one it is says what to listen for.
-    let probed = config.target.base_url.as_deref().map(HttpUrl::parse).transpose()?;
-    let probed = probed.map(|url| target::ask_server(config, &url, &options.interrupt)).transpose()?;
+    let given = config.target.base_url.as_deref().map(HttpUrl::parse).transpose()?;
+    let tls = given
+        .as_ref()
+        .filter(|url| url.tls)
+        .map(|url| tls::Client::new(&url.host, config.target.ca_cert.as_deref(), config.target.insecure));
+    let tls = tls.transpose()?;
+    // A server that is there is asked before anything is listened for: which one it is says to what.
+    let probed = given.map(|url| target::ask_server(config, &url, &options.interrupt)).transpose()?;
     let (kind, kind_from) = target::kind(config, probed.as_ref())?;
     manifest.notes.extend(target::contradiction(kind, probed.as_ref()));
     // Ends the load: by the user's wish, or because what it measures can no longer be written.
@@ -170,10 +175,6 @@ fn measure(
     };
     let target = HttpUrl::parse(&base_url)?;
     collector.set_base_url(&target.to_string());
-    let tls = target
-        .tls
-        .then(|| tls::Client::new(&target.host, config.target.ca_cert.as_deref(), config.target.insecure))
-        .transpose()?;
     if target.tls && config.target.insecure {
         manifest.warn("the server's certificate was taken unchecked (--insecure): who answered is not known");
     }

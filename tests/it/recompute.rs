@@ -268,7 +268,7 @@ fn an_interrupt_while_waiting_for_the_server_ends_the_wait() {
         closed_port()
     );
     let mut child = place.command(&args).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-    wait_until("the run has begun", || place.path("run").join(RESULTS_STREAM).exists());
+    wait_until("the run has begun", || place.path("run").join("manifest.json").exists());
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let said = std::io::read_to_string(child.stderr.take().unwrap()).unwrap();

@@ -14,6 +14,7 @@ mod correlate;
 mod doctor;
 mod explain;
 mod foreign;
+mod gates;
 mod prepare;
 mod results;
 mod sampling;
@@ -32,11 +33,12 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use self::audit::{ArmArgs, AuditArgs, CellArgs, WarmthName};
 pub use self::bench::{BenchArgs, BenchCommand};
-pub use self::compare::{CompareArgs, FailOnName};
+pub use self::compare::CompareArgs;
 pub use self::correlate::CorrelateArgs;
 pub use self::doctor::DoctorArgs;
 pub use self::explain::{ExplainArgs, SlowestBy};
 pub use self::foreign::{FOREIGN, Foreign};
+pub use self::gates::{FailOnName, GateArgs};
 pub use self::prepare::PrepareArgs;
 pub use self::results::{IdleArgs, ResultArgs, StyleName};
 pub use self::sampling::SamplingArgs;
@@ -141,6 +143,8 @@ pub struct RunArgs {
     pub output: OutputArgs,
     #[command(flatten)]
     pub results: ResultArgs,
+    #[command(flatten)]
+    pub gates: GateArgs,
     #[command(flatten)]
     pub idle: IdleArgs,
 }
@@ -402,6 +406,8 @@ pub struct ReportArgs {
     pub stat_log: Option<PathBuf>,
     #[command(flatten)]
     pub results: ResultArgs,
+    #[command(flatten)]
+    pub gates: GateArgs,
 }
 
 /// `tare calibrate`: what `tare run` takes, and how to calibrate.

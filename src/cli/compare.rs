@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, ValueEnum};
+use clap::{ArgAction, Args};
 
+use super::{GateArgs, SloArgs};
 use crate::record::selection::Selection;
 
 /// `tare compare`.
@@ -27,29 +28,14 @@ pub struct CompareArgs {
     /// Compare only requests that started in the steady state, or from A to B seconds into the run
     #[arg(long, value_name = "all|steady|A..B", default_value_t)]
     pub window: Selection,
-    /// Limits that a good request keeps, in ms, such as ttft:500 tpot:50 e2el:3000
-    #[arg(long, value_name = "METRIC:MS", num_args = 1.., action = ArgAction::Append)]
-    pub goodput: Vec<String>,
-    /// Fail if a run's figure is beyond this, such as 'p99_ttft_ms > +5%'; repeatable
-    #[arg(long, value_name = "GATE", action = ArgAction::Append)]
-    pub fail_if: Vec<String>,
-    /// A gate fails where the whole interval is beyond its threshold, or where the estimate is
-    #[arg(long, value_enum, default_value_t, hide_possible_values = true, value_name = "certain|point")]
-    pub fail_on: FailOnName,
     /// The folder for tables and figures, exactly [default: output/compare-TIME]
     #[arg(long, value_name = "DIR")]
     pub output: Option<PathBuf>,
     /// Use the folder even if it is not empty
     #[arg(long)]
     pub overwrite: bool,
-}
-
-/// `--fail-on`.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
-pub enum FailOnName {
-    /// The whole interval
-    #[default]
-    Certain,
-    /// The estimate
-    Point,
+    #[command(flatten)]
+    pub slo: SloArgs,
+    #[command(flatten)]
+    pub gates: GateArgs,
 }

@@ -10,9 +10,10 @@ use crate::metric::Metric;
 use crate::record::comparison::RunFacts;
 use crate::record::correlated::{Aggregate, Correlated};
 use crate::record::measure::{Key, Measure, Stat};
+use crate::record::slo::Slo;
 use crate::record::{JoinedRow, RequestRow, Status};
 use crate::stats::blocks::Blocks;
-use crate::stats::goodput::{self, Objective};
+use crate::stats::goodput;
 use crate::stats::rounds::Rounds;
 use crate::stats::{Estimate, bootstrap, quantile};
 use crate::store::Events;
@@ -35,8 +36,8 @@ pub struct Given<'a> {
     pub is_cut: bool,
     /// Tells request sets apart; `None`: it is not known.
     pub request_set: Option<u64>,
-    /// Limits that a good request keeps, in seconds; none: there is no goodput.
-    pub objectives: &'a [(Metric, f64)],
+    /// What a good request keeps to; nothing: there is no goodput.
+    pub slo: Slo,
 }
 
 /// A run, ready to be compared.
@@ -216,7 +217,7 @@ fn slices(given: &Given<'_>, ok: &[&JoinedRow]) -> Vec<(Measure, Vec<(f64, f64)>
     for r in ok.iter().map(|r| &r.client) {
         let request = over(r.started_unix_ns, r.done_unix_ns, r);
         requests.add(request, 1.0);
-        if is_good(r, given.objectives) {
+        if given.slo.met(r) == Some(true) {
             good.add(request, 1.0);
         }
         let tokens = r.first_token_unix_ns.zip(r.last_token_unix_ns);
@@ -229,24 +230,10 @@ fn slices(given: &Given<'_>, ok: &[&JoinedRow]) -> Vec<(Measure, Vec<(f64, f64)>
     if ok.iter().any(|r| r.client.output_tokens.is_some()) {
         found.extend([(Measure::OutputThroughput, output), (Measure::TotalThroughput, all)]);
     }
-    if !given.objectives.is_empty() {
+    if !given.slo.is_empty() {
         found.push((Measure::Goodput, good));
     }
     found.into_iter().map(|(measure, slices)| (measure, slices.with(length))).collect()
-}
-
-fn is_good(row: &RequestRow, objectives: &[(Metric, f64)]) -> bool {
-    let reached = |metric: Metric| match metric {
-        Metric::Ttft => row.ttft_s,
-        Metric::Tpot => row.tpot_s,
-        Metric::E2e => row.e2e_s,
-        _ => None,
-    };
-    let objectives: Vec<Objective> = objectives
-        .iter()
-        .map(|(metric, at_most)| Objective { value: reached(*metric), at_most: *at_most })
-        .collect();
-    goodput::meets(&objectives)
 }
 
 /// Amounts by slice of time.

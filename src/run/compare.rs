@@ -7,6 +7,8 @@ mod draw;
 mod gates;
 mod names;
 
+pub use self::gates::Gates;
+
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
@@ -15,12 +17,11 @@ use serde_json::{Value, json};
 
 use super::recompute::{self, looked_at};
 use super::{Recomputed, unusable};
-use crate::compare::judge::FailOn;
 use crate::compare::{self, Given, Run};
 use crate::error::{Explain, Failure, usage};
-use crate::metric::Metric;
-use crate::record::comparison::{AuditFacts, Audits, Comparison, RunFacts};
+use crate::record::comparison::{AuditFacts, Audits, Comparison, GateFound, RunFacts};
 use crate::record::selection::Selection;
+use crate::record::slo::Slo;
 use crate::report::{self, Page};
 use crate::store::folder::{COMPARE_JSON, COMPARE_MD, REQUEST_SET};
 use crate::store::manifest::RunState;
@@ -37,11 +38,9 @@ pub struct ToCompare {
     pub names: Vec<String>,
     pub baseline: Option<String>,
     pub selection: Selection,
-    /// Limits that a good request keeps, in seconds.
-    pub objectives: Vec<(Metric, f64)>,
-    /// Gates as written.
-    pub gates: Vec<String>,
-    pub fail_on: FailOn,
+    /// What a good request keeps to; nothing: what the runs themselves were given, if that is the same.
+    pub slo: Slo,
+    pub gates: Gates,
     pub output: Option<PathBuf>,
     pub overwrite: bool,
 }
@@ -61,20 +60,20 @@ impl Compared {
         }
     }
 
-    /// Gates that were missed.
-    pub fn missed(&self) -> Vec<String> {
-        let Compared::Runs(comparison) = self else { return Vec::new() };
-        let missed = comparison.gates.iter().filter(|found| found.outcome.is_missed());
-        missed.map(report::gate_in_words).collect()
+    /// What gates said; of audits there are none.
+    pub fn gates(&self) -> &[GateFound] {
+        match self {
+            Compared::Runs(comparison) => &comparison.gates,
+            Compared::Audits(_) => &[],
+        }
     }
 }
 
 /// Compares, writes, and gives the folder back.
 pub fn compare(asked: &ToCompare) -> anyhow::Result<(PathBuf, Compared)> {
     let opened = Opened::of(asked)?;
-    let gates = gates::read(&asked.gates)?;
     let folder = folder_of(asked)?;
-    match opened.compare(asked, &gates, &folder) {
+    match opened.compare(asked, &folder) {
         Ok(compared) => Ok((folder.path().to_owned(), compared)),
         Err(error) => {
             folder.discard();
@@ -118,12 +117,7 @@ impl Opened {
         Ok(opened)
     }
 
-    fn compare(
-        &self,
-        asked: &ToCompare,
-        gates: &[gates::Written],
-        to: &RunFolder,
-    ) -> anyhow::Result<Compared> {
+    fn compare(&self, asked: &ToCompare, to: &RunFolder) -> anyhow::Result<Compared> {
         if self.audits {
             let audits = self.audits(asked)?;
             let numbers = serde_json::to_value(&audits)?;
@@ -133,7 +127,7 @@ impl Opened {
         }
         let runs = self.runs(asked)?;
         let mut comparison = compare::compare(&runs, self.baseline);
-        comparison.gates = gates::judged(gates, &runs, self.baseline, asked.fail_on)?;
+        comparison.gates = asked.gates.judged(&runs, self.baseline)?;
         let figures = draw::figures(to, &runs)?;
         let numbers = serde_json::to_value(&comparison)?;
         let compared = Compared::Runs(comparison);
@@ -143,18 +137,26 @@ impl Opened {
 
     /// Each run read and made ready, one after the other: their rows are never in memory together.
     fn runs(&self, asked: &ToCompare) -> anyhow::Result<Vec<Run>> {
+        let slo = if asked.slo.is_empty() { self.common_slo() } else { asked.slo };
         let mut runs = Vec::new();
         let mut conditions = Vec::new();
         for ((folder, _), name) in self.folders.iter().zip(&self.names) {
             let (made, events) = look(folder, asked.selection)?;
             let set = request_set(folder);
             conditions.push(conditions::of(&made, set));
-            runs.push(run(folder, name, set, &made, &events, &asked.objectives));
+            runs.push(run(folder.path(), name, set, &made, &events, slo));
         }
         for (run, of) in runs.iter_mut().zip(conditions::told_apart(conditions)) {
             run.set_conditions(of);
         }
         Ok(runs)
+    }
+
+    /// What all runs were given; nothing where that is not the same.
+    fn common_slo(&self) -> Slo {
+        let mut each = self.folders.iter().map(|(_, manifest)| recompute::slo_of(manifest));
+        let first = each.next().unwrap_or_default();
+        if each.all(|slo| slo == first) { first } else { Slo::default() }
     }
 
     fn audits(&self, asked: &ToCompare) -> anyhow::Result<Audits> {
@@ -163,7 +165,7 @@ impl Opened {
         for ((folder, _), name) in self.folders.iter().zip(&self.names) {
             let (made, _) = look(folder, asked.selection)?;
             conditions.push(conditions::of(&made, None));
-            let facts = facts(folder, name, &made);
+            let facts = facts(folder.path(), name, &made);
             let Some(found) = made.audit else { continue };
             let verdicts = made.correlated.verdicts;
             audits.push(AuditFacts {
@@ -185,6 +187,11 @@ fn open(path: &Path) -> anyhow::Result<(RunFolder, Manifest)> {
         let what = if path.exists() { "a file" } else { "nothing" };
         return Err(usage(format!("{}: expected a run folder, found {what}", path.display()))
             .hint("name a folder that `tare run`, `tare correlate` or `tare audit` wrote")
+            .into());
+    }
+    if super::is_sweep(path) {
+        return Err(usage(format!("{}: expected a run folder, found one of a sweep", path.display()))
+            .hint("give the folder of a run in it, such as point-01-rate-8/run-1")
             .into());
     }
     let folder = RunFolder::open(path).map_err(unusable)?;
@@ -218,7 +225,7 @@ fn mixed(manifests: &[&Manifest], names: &[String]) -> anyhow::Error {
 fn refuse_for_audits(asked: &ToCompare) -> anyhow::Result<()> {
     let given = [
         ("--fail-if", !asked.gates.is_empty()),
-        ("--goodput", !asked.objectives.is_empty()),
+        ("--goodput", !asked.slo.is_empty()),
         ("--baseline", asked.baseline.is_some()),
     ];
     let problems = given.into_iter().filter(|(_, given)| *given).map(|(flag, _)| {
@@ -227,14 +234,7 @@ fn refuse_for_audits(asked: &ToCompare) -> anyhow::Result<()> {
     Failure::all(problems.collect()).map_or(Ok(()), |failure| Err(failure.into()))
 }
 
-fn run(
-    folder: &RunFolder,
-    name: &str,
-    set: Option<u64>,
-    made: &Recomputed,
-    events: &Events,
-    objectives: &[(Metric, f64)],
-) -> Run {
+fn run(folder: &Path, name: &str, set: Option<u64>, made: &Recomputed, events: &Events, slo: Slo) -> Run {
     let starts = made.correlated.rows.iter().map(|row| row.client.started_unix_ns);
     Run::new(&Given {
         facts: facts(folder, name, made),
@@ -244,14 +244,14 @@ fn run(
         duration_s: made.summary.duration_s,
         is_cut: made.summary.window.is_cut(),
         request_set: set,
-        objectives,
+        slo,
     })
 }
 
-fn facts(folder: &RunFolder, name: &str, made: &Recomputed) -> RunFacts {
+fn facts(folder: &Path, name: &str, made: &Recomputed) -> RunFacts {
     RunFacts {
         name: name.to_owned(),
-        folder: folder.path().display().to_string(),
+        folder: folder.display().to_string(),
         facts: conditions::facts(made),
         warnings: made.report().warnings().into_iter().chain(made.notes.iter().cloned()).collect(),
         headline: made.correlated.headline.clone(),

@@ -101,6 +101,11 @@ pub(super) fn plan_of(manifest: &Manifest) -> Option<audit::Plan> {
     manifest.extra.get(audit::KEY).and_then(|value| audit::Plan::deserialize(value).ok())
 }
 
+/// What its requests should keep to.
+pub(super) fn slo_of(manifest: &Manifest) -> Slo {
+    manifest.config.get("slo").and_then(|slo| Slo::deserialize(slo).ok()).unwrap_or_default()
+}
+
 fn whole_if_audit(manifest: &Manifest, selection: Selection) -> anyhow::Result<()> {
     if plan_of(manifest).is_some() && selection != Selection::All {
         return Err(usage("an audit has no window: the rounds of its two arms are in turn")
@@ -134,7 +139,7 @@ fn reported(
         data.events = data.events.only(|id| kept.contains(id));
     }
     let own = own_of(&data.manifest);
-    let slo = data.manifest.config.get("slo").and_then(|slo| Slo::deserialize(slo).ok()).unwrap_or_default();
+    let slo = slo_of(&data.manifest);
     let mut summary = Summary::new(&correlated, &data.events, own, view, slo);
     let audit = plan_of(&data.manifest).map(|plan| correlate::audit::found(&correlated, &plan, SEED));
     if audit.is_some() {

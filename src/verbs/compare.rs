@@ -3,12 +3,12 @@
 
 use std::io::Write;
 
-use crate::cli::{CompareArgs, FailOnName};
-use crate::compare::judge::FailOn;
+use super::gates;
+use crate::cli::CompareArgs;
 use crate::error::{Exit, Failure, usage};
-use crate::metric::Metric;
+use crate::record::slo::Slo;
 use crate::report;
-use crate::run::{self, ToCompare};
+use crate::run::{self, Gates, ToCompare};
 
 /// Runs the verb.
 pub fn compare(args: &CompareArgs, quiet: bool) -> anyhow::Result<Exit> {
@@ -17,12 +17,8 @@ pub fn compare(args: &CompareArgs, quiet: bool) -> anyhow::Result<Exit> {
         names: args.name.clone(),
         baseline: args.baseline.clone(),
         selection: args.window,
-        objectives: args.goodput.iter().map(|text| objective(text)).collect::<Result<_, _>>()?,
-        gates: args.fail_if.clone(),
-        fail_on: match args.fail_on {
-            FailOnName::Certain => FailOn::Certain,
-            FailOnName::Point => FailOn::Point,
-        },
+        slo: slo(&args.slo.goodput)?,
+        gates: Gates::read(&args.gates.fail_if, gates::fail_on(&args.gates))?,
         output: args.output.clone(),
         overwrite: args.overwrite,
     };
@@ -32,26 +28,27 @@ pub fn compare(args: &CompareArgs, quiet: bool) -> anyhow::Result<Exit> {
         super::unless_closed(report::print_page(&mut out, &compared.page(false)))?;
     }
     super::unless_closed(writeln!(out, "{}", folder.display()))?;
-    let missed = compared.missed();
-    for gate in &missed {
-        writeln!(std::io::stderr(), "gate {gate}")?;
-    }
-    Ok(if missed.is_empty() { Exit::Finished } else { Exit::GateMissed })
+    gates::tell(compared.gates(), Exit::Finished)
 }
 
-/// `ttft:500`: a limit in milliseconds, in seconds.
-fn objective(text: &str) -> Result<(Metric, f64), Failure> {
-    let refused = || {
-        usage(format!("`--goodput {text}`: expected METRIC:MS, such as ttft:500"))
-            .hint("metrics are ttft, tpot and e2el")
-    };
-    let (name, limit) = text.split_once(':').ok_or_else(refused)?;
-    let metric = match name {
-        "ttft" => Metric::Ttft,
-        "tpot" => Metric::Tpot,
-        "e2el" | "e2e" => Metric::E2e,
-        _ => return Err(refused()),
-    };
-    let limit: f64 = limit.parse().ok().filter(|ms: &f64| ms.is_finite() && *ms > 0.0).ok_or_else(refused)?;
-    Ok((metric, limit / 1e3))
+/// `ttft:500 tpot:50`, in milliseconds.
+fn slo(texts: &[String]) -> Result<Slo, Failure> {
+    let mut slo = Slo::default();
+    for text in texts {
+        let refused = || {
+            usage(format!("`--goodput {text}`: expected NAME:MS, such as ttft:500"))
+                .hint("names are ttft, tpot and e2el; folders stand before the flag")
+        };
+        let (name, limit) = text.split_once(':').ok_or_else(refused)?;
+        let limit: f64 =
+            limit.parse().ok().filter(|ms: &f64| ms.is_finite() && *ms > 0.0).ok_or_else(refused)?;
+        let place = match name {
+            "ttft" => &mut slo.ttft_s,
+            "tpot" => &mut slo.tpot_s,
+            "e2el" => &mut slo.e2e_s,
+            _ => return Err(refused()),
+        };
+        *place = Some(limit / 1e3);
+    }
+    Ok(slo)
 }

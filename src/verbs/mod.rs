@@ -7,6 +7,7 @@ pub mod compare;
 pub mod correlate;
 pub mod doctor;
 pub mod explain;
+mod gates;
 pub mod prepare;
 pub mod report;
 mod results;

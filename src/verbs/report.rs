@@ -3,20 +3,28 @@
 
 use serde::Deserialize;
 
+use super::gates;
 use crate::cli::ReportArgs;
 use crate::config::hop_of;
 use crate::error::{Exit, usage};
 use crate::record::results::{Results, Style};
 use crate::record::selection::Selection;
+use crate::run::Gates;
 use crate::{config, report, run};
 
 /// Runs the verb.
 pub fn report(args: &ReportArgs, quiet: bool) -> anyhow::Result<Exit> {
+    let gates = Gates::read_for_one(&args.gates.fail_if, gates::fail_on(&args.gates))?;
     if run::is_sweep(&args.folder) {
         let for_one_run = args.server_log.is_some() || args.stat_log.is_some() || !args.hop.is_empty();
         if for_one_run || args.window != Selection::All {
             return Err(usage("this is the folder of a sweep: logs and windows are those of one run")
                 .hint("give them with the folder of a run in it, such as point-01-rate-8/run-1")
+                .into());
+        }
+        if !gates.is_empty() {
+            return Err(usage("this is the folder of a sweep: `--fail-if` is of one run")
+                .hint("give it with the folder of a run in it, such as point-01-rate-8/run-1")
                 .into());
         }
         let swept = run::resweep(&args.folder)?;
@@ -39,5 +47,5 @@ pub fn report(args: &ReportArgs, quiet: bool) -> anyhow::Result<Exit> {
     // Written once, when the run had ended; again only when that is asked for.
     let given = Results { save: None, style: Style::Tare, ..given.and_then(Result::ok).unwrap_or_default() };
     super::results::tell(&recomputed, &config::results_of(&args.results, given)?, quiet)?;
-    Ok(Exit::Finished)
+    gates::tell(&gates.judge_one(&args.folder, &recomputed)?, Exit::Finished)
 }

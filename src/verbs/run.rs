@@ -2,13 +2,16 @@
 
 use std::io::Write;
 
+use super::gates;
 use crate::cli::RunArgs;
-use crate::error::{self, Exit};
+use crate::error::{self, Exit, usage};
+use crate::run::Gates;
 use crate::{calibrate, config, report, run, workload};
 
 /// Runs the verb.
 pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
     let config = config::load(args.config.as_deref(), args)?;
+    let gates = Gates::read_for_one(&args.gates.fail_if, gates::fail_on(&args.gates))?;
     let mut out = std::io::stdout();
     if args.output.dry_run {
         let workload = run::workload(&config, &super::options(quiet)?.interrupt)?;
@@ -21,6 +24,11 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
     }
     let options = super::options(quiet || args.idle.disable_tqdm)?;
     if let Some(asked) = &config.sweep {
+        if !gates.is_empty() {
+            return Err(usage("`--fail-if` is of one run, and a sweep has many")
+                .hint("`tare report RUN --fail-if …` judges one of them; a search has --goodput")
+                .into());
+        }
         if config.results.save.is_some() {
             writeln!(
                 std::io::stderr(),
@@ -43,7 +51,10 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
     super::results::tell(&outcome.recomputed, &config.results, quiet)?;
     super::unless_closed(writeln!(out, "{}", outcome.folder.display()))?;
     tell_of_nothing(&outcome)?;
-    Ok(outcome.exit)
+    if outcome.exit != Exit::Finished {
+        return Ok(outcome.exit);
+    }
+    gates::tell(&gates.judge_one(&outcome.folder, &outcome.recomputed)?, outcome.exit)
 }
 
 /// Several runs instead of one.

@@ -155,6 +155,29 @@ fn gates_end_the_program_as_they_say() {
 }
 
 #[test]
+fn a_single_run_has_gates_of_its_own() {
+    let _names = filters();
+    let place = Place::new();
+    run(&place, "one", 2.0, "--goodput ttft:60000");
+    let gated = |gate: &str| place.tare(&format!("report one -q --fail-if {gate}"));
+    assert_eq!(gated("p90_ttft_ms>60s --fail-if failed_percent>20%").code, Some(0));
+    let missed = gated("mean_tpot_ms>1us");
+    assert_eq!(missed.code, Some(1));
+    assert!(missed.err.starts_with("gate missed: `mean_tpot_ms>1us`: one has "), "{}", missed.err);
+    // The objectives are those that the run was given.
+    assert_eq!(gated("request_goodput<0.001").code, Some(0));
+    assert_snapshot!(ended(&gated("mean_ttft_ms>+5%")), @"");
+    // A run itself, too: what is wrong is said before anything is sent.
+    place.file("config.yaml", "embedded:\n  decode_base_ms: 2\n");
+    let sent = |gate: &str| place.tare(&format!("run config.yaml -q {LOAD} --output new --overwrite --fail-if {gate}"));
+    assert_eq!(sent("mean_e2el_ms>1us").code, Some(1));
+    assert!(place.path("new/report.md").exists(), "the run is reported all the same");
+    std::fs::remove_dir_all(place.path("new")).unwrap();
+    assert_eq!(sent("mean_e2e>1us").code, Some(2));
+    assert!(!place.path("new").exists());
+}
+
+#[test]
 fn what_cannot_be_compared_is_refused() {
     let _names = filters();
     let place = Place::new();

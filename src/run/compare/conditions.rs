@@ -12,7 +12,7 @@ use crate::store::manifest::RunState;
 use crate::units;
 
 /// Sections of a configuration whose settings can change a figure.
-const SECTIONS: [&str; 3] = ["load", "workload", "audit"];
+const SECTIONS: [&str; 4] = ["load", "workload", "audit", "slo"];
 /// Single settings that can.
 const SETTINGS: [&str; 4] = ["seed", "target.endpoint", "observe.scrape_interval_s", "observe.no_metrics"];
 /// Settings in these sections that cannot.

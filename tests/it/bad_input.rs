@@ -162,7 +162,7 @@ fn a_log_of_another_format() {
     Total Requests: 6
     Successful Requests: 6
     Failed Requests: 0
-    note: none of the SOME lines read from the log server.log is in a known format, for example `2026/11/24 18:00:00 [notice] 1#1: start worker processes` (hint: known formats: vllm, uvicorn, tare_stat_log, nginx, haproxy, envoy, caddy, traefik, litellm, sglang_router, tare_tap)
+    note: none of the SOME lines read from the log server.log is in a known format, for example `2026/11/24 18:00:00 [notice] 1#1: start worker processes` (hint: known formats: vllm, uvicorn, tare_stat_log, sglang, tgi, llama_cpp, nginx, haproxy, envoy, caddy, traefik, litellm, sglang_router, tare_tap)
     run
     ----- stderr
     ");
@@ -531,7 +531,7 @@ fn a_dry_run_shows_what_would_be_done() {
     name: dry
     target:
       base_url: http://gpu:8000
-      server: vllm
+      server: null
       endpoint: chat
       path: null
       model: null
@@ -543,10 +543,12 @@ fn a_dry_run_shows_what_would_be_done() {
       ready_timeout_s: 0.0
       embedded:
         model: tare-mock
+        as: vllm
         seed: 0
         max_num_seqs: 256
         max_num_batched_tokens: 2048
         max_model_len: 8192
+        num_gpu_blocks_override: null
         prefill_us_per_token: 60.0
         decode_base_ms: 8.0
         decode_per_seq_ms: 0.15
@@ -562,6 +564,7 @@ fn a_dry_run_shows_what_would_be_done() {
         enable_log_deltas: true
         enable_logging_iteration_details: false
         enable_per_request_metrics: true
+        enable_prompt_tokens_details: false
         log_format: default
         stat_log: false
         spans: false
@@ -575,7 +578,7 @@ fn a_dry_run_shows_what_would_be_done() {
         name: random
         input_len: 1024
         output_len: 128
-        range_ratio: 0.0
+        prefix_len: 0
       samples: 1000
       max_tokens: null
       temperature: null
@@ -629,6 +632,7 @@ fn a_dry_run_shows_what_would_be_done() {
     output: null
     overwrite: false
     calibrate: false
+    stop_over_saturated: false
 
     # the plan
     server    the server at http://gpu:8000, the first model it lists
@@ -638,6 +642,15 @@ fn a_dry_run_shows_what_would_be_done() {
               until 10 s, then at most 30 s for those in flight; prompts repeat from request 1,001 on
     observe   /metrics every 1 s and exactly before and after
     output    output/dry-TIME
+
+    # lengths in tokens
+    input (estimated: --tokenizer counts them): n 1,000, mean 1024.0, min 1024, quartiles 1024 | 1024 | 1024, max 1024
+    output (limits of the answers): n 1,000, mean 128.0, min 128, quartiles 128 | 128 | 128, max 128
+
+    # the first requests
+    0: about 1024 tokens, at most 128: [user] map part period your free outside time child give find data me do land his well not total so …
+    1: about 1024 tokens, at most 128: [user] ask stand same down water art next is open knew clear it ask tree power follow inside work la…
+    2: about 1024 tokens, at most 128: [user] four how grow now world part take may mind food the language true possible live done without …
     ----- stderr
     ");
     assert_eq!(std::fs::read_dir(place.path("")).unwrap().count(), 1, "nothing is made");

@@ -33,7 +33,7 @@ fn a_server_with_its_usual_evidence() {
     assert_snapshot!(Place::new().tare(&format!("doctor {}", server.url)).shown(), @r"
     exit code: 0
     ----- stdout
-    http://127.0.0.1:PORT: vllm 0.32.0 (by the names of its metrics), model `tare-mock`, fingerprint `FINGERPRINT`
+    http://127.0.0.1:PORT: vllm 0.32.0 (recognised by `owned_by: vllm` in /v1/models), model `tare-mock`, fingerprint `FINGERPRINT`
     5 of 5 streamed requests answered, one not streamed answered
 
     Evidence, the best first

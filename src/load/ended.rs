@@ -74,7 +74,10 @@ impl Ended {
         let head = recording.response.head();
         let by_headers = head.map(|head| answer_times::of(&head.headers)).unwrap_or_default();
         let answer_headers = head.map(|head| answer_headers(&head.headers)).unwrap_or_default();
-        let kernel = recording.head.is_some_and(|s| s.kernel.is_some());
+        // One of its packets may have been held up in the kernel, and have no stamp that can be used: the first
+        // and the last together tell who dates this request.
+        let reads = [recording.head, recording.last_read];
+        let kernel = reads.iter().flatten().any(|read| read.kernel.is_some());
         let mut row = RequestRow {
             request_id: request.request_id,
             trace_id: request.trace_id,

@@ -92,7 +92,7 @@ fn a_known_difference_of_two_engines_is_told_with_its_sign() {
     }
     let page = std::fs::read_to_string(place.path("both/compare.md")).unwrap();
     for text in [
-        "# quick | slow",
+        "# quick \\| slow",
         "## Not like with like",
         "## Client and server",
         "| quick: client | quick: server | slow: client |",
@@ -169,7 +169,9 @@ fn a_single_run_has_gates_of_its_own() {
     assert_snapshot!(ended(&gated("mean_ttft_ms>+5%")), @"");
     // A run itself, too: what is wrong is said before anything is sent.
     place.file("config.yaml", "embedded:\n  decode_base_ms: 2\n");
-    let sent = |gate: &str| place.tare(&format!("run config.yaml -q {LOAD} --output new --overwrite --fail-if {gate}"));
+    let sent = |gate: &str| {
+        place.tare(&format!("run config.yaml -q {LOAD} --output new --overwrite --fail-if {gate}"))
+    };
     assert_eq!(sent("mean_e2el_ms>1us").code, Some(1));
     assert!(place.path("new/report.md").exists(), "the run is reported all the same");
     std::fs::remove_dir_all(place.path("new")).unwrap();

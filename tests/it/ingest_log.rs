@@ -213,7 +213,7 @@ fn lines_of_no_known_format_are_kept_counted_and_said() {
     );
     assert!(
         report.notes[0].contains("none of the 2 lines")
-            && report.notes[0].contains("known formats: vllm, uvicorn, tare_stat_log, nginx, haproxy, envoy, caddy, traefik, litellm, sglang_router, tare_tap"),
+            && report.notes[0].contains("known formats: vllm, uvicorn, tare_stat_log, sglang, tgi, llama_cpp, nginx, haproxy, envoy, caddy, traefik, litellm, sglang_router, tare_tap"),
         "{:?}",
         report.notes
     );

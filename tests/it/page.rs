@@ -144,7 +144,7 @@ fn csv(place: &Place, path: &str) -> Vec<BTreeMap<String, String>> {
 fn a_page_is_whole_by_itself_and_its_data_lie_beside_it() {
     let place = Place::new();
     let name = "<script>alert('x')</script> \\\"quoted\\\" & more";
-    let yaml = format!("name: \"{name}\"\n{QUICK}  faults: [http_500 every=9, cut after=3 every=7]\n");
+    let yaml = format!("label: \"{name}\"\n{QUICK}  faults: [http_500 every=9, cut after=3 every=7]\n");
     place.file("config.yaml", yaml);
     let said = place.tare(
         "run config.yaml --output run --users 3 --num-prompts 40 --random-input-len 12 --random-output-len 12 --ignore-eos",
@@ -152,7 +152,7 @@ fn a_page_is_whole_by_itself_and_its_data_lie_beside_it() {
     assert_eq!(said.code, Some(0), "{}", said.err);
     let html = std::fs::read_to_string(place.path("run/report.html")).unwrap();
     let tags = sound(&html);
-    assert!(!html.contains("<script>alert"), "a name is text");
+    assert!(!html.contains("<script>alert"), "a label is text");
     assert!(html.contains("&lt;script&gt;alert"), "and it is there");
     let count = |name: &str| tags.iter().filter(|tag| tag.name == name).count();
     assert_eq!((count("h1"), count("main"), count("nav")), (1, 1, 1));

@@ -8,6 +8,8 @@ use crate::time::LogTime;
 
 /// What one line turned out to be. Nothing here ends a run: an unread line is counted and kept.
 #[derive(Clone, Debug, PartialEq)]
+// One at a time and never kept: a box would cost an allocation for each line.
+#[allow(clippy::large_enum_variant)]
 pub enum Parsed<'a> {
     Line(LogLine<'a>),
     Blank,

@@ -81,7 +81,9 @@ fn squeeze(arrival: &mut Arrival, duration_s: f64) {
         }
         Arrival::RateStages { stages } => {
             let share = duration_s / stages.iter().map(|s| s.duration_s).sum::<f64>();
-            stages.iter_mut().for_each(|stage| stage.duration_s *= share);
+            for stage in stages {
+                stage.duration_s *= share;
+            }
         }
         Arrival::RateRamp { over, .. } => *over = Over::Seconds(duration_s),
         _ => {}

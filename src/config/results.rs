@@ -35,7 +35,7 @@ pub fn laid(flags: &ResultArgs, mut results: Results, check: &mut Check<'_>) -> 
     let names = METRICS.map(|(name, ..)| name);
     for name in &results.metrics {
         if !names.contains(&name.as_str()) {
-            let hint = match nearest(name, names.into_iter()) {
+            let hint = match nearest(name, names) {
                 Some(word) => format!("did you mean `{word}`?"),
                 None => "several are parted by commas: ttft,e2el".to_owned(),
             };

@@ -29,12 +29,12 @@ pub fn timeline(
     let begin = rows.iter().map(|r| r.client.started_unix_ns).min()?;
     let end = rows.iter().map(|r| r.client.done_unix_ns).max()?;
     let length_s = end.seconds_since(begin).max(SHORTEST_S);
-    let bin_s = round_up(length_s / BINS).max(SHORTEST_S);
+    let width_s = round_up(length_s / BINS).max(SHORTEST_S);
     let mut requests: Vec<AtClient> = rows.iter().map(|row| at_client(row, begin)).collect();
     requests.sort_by(|a, b| a.start_s.total_cmp(&b.start_s).then(a.index.cmp(&b.index)));
-    let mut bins = bins(length_s, bin_s);
-    count(&mut bins, &requests, bin_s);
-    tokens(&mut bins, events, begin, bin_s);
+    let mut stretches = bins(length_s, width_s);
+    count(&mut stretches, &requests, width_s);
+    tokens(&mut stretches, events, begin, width_s);
     let (server_source, server) = match of_scrapes(scrapes, server, begin) {
         points if !points.is_empty() => (Some(Evidence::Metrics), points),
         _ => {
@@ -42,7 +42,15 @@ pub fn timeline(
             ((!points.is_empty()).then_some(Evidence::LogStats), points)
         }
     };
-    Some(Timeline { begin_unix_ns: begin, length_s, bin_s, bins, server, server_source, requests })
+    Some(Timeline {
+        begin_unix_ns: begin,
+        length_s,
+        bin_s: width_s,
+        bins: stretches,
+        server,
+        server_source,
+        requests,
+    })
 }
 
 /// 1, 2 or 5 times a power of ten, at least this.
@@ -69,11 +77,11 @@ fn at_client(row: &JoinedRow, begin: UnixNs) -> AtClient {
 }
 
 fn bins(length_s: f64, bin_s: f64) -> Vec<Bin> {
-    let n = (length_s / bin_s - 1e-9).ceil().max(1.0) as usize;
+    let n = (length_s / width_s - 1e-9).ceil().max(1.0) as usize;
     (0..n)
         .map(|i| Bin {
-            begin_s: i as f64 * bin_s,
-            end_s: ((i + 1) as f64 * bin_s).min(length_s),
+            begin_s: i as f64 * width_s,
+            end_s: ((i + 1) as f64 * width_s).min(length_s),
             ..Bin::default()
         })
         .collect()
@@ -81,14 +89,14 @@ fn bins(length_s: f64, bin_s: f64) -> Vec<Bin> {
 
 /// The stretch that an instant lies in; the run's last instant is in the last one.
 fn number(at_s: f64, bin_s: f64, n: usize) -> usize {
-    ((at_s / bin_s).floor().max(0.0) as usize).min(n.saturating_sub(1))
+    ((at_s / width_s).floor().max(0.0) as usize).min(n.saturating_sub(1))
 }
 
 fn count(bins: &mut [Bin], requests: &[AtClient], bin_s: f64) {
     let n = bins.len();
     let mut firsts: Vec<[Vec<f64>; 2]> = vec![<[Vec<f64>; 2]>::default(); n];
     for request in requests {
-        let (from, to) = (number(request.start_s, bin_s, n), number(request.done_s, bin_s, n));
+        let (from, to) = (number(request.start_s, width_s, n), number(request.done_s, width_s, n));
         for bin in bins.get_mut(from..=to).unwrap_or_default() {
             let shared_s = request.done_s.min(bin.end_s) - request.start_s.max(bin.begin_s);
             bin.in_flight += shared_s.max(0.0) / (bin.end_s - bin.begin_s).max(f64::MIN_POSITIVE);
@@ -120,7 +128,7 @@ fn tokens(bins: &mut [Bin], events: &Events, begin: UnixNs, bin_s: f64) {
     let mut counts = vec![0_u64; n];
     for (stamp, tokens) in events.stamp_hi_unix_ns.iter().zip(&events.tokens) {
         let at_s = UnixNs(*stamp).seconds_since(begin);
-        if let Some(count) = counts.get_mut(number(at_s, bin_s, n)) {
+        if let Some(count) = counts.get_mut(number(at_s, width_s, n)) {
             *count += u64::from(tokens.unwrap_or_default());
         }
     }
@@ -257,8 +265,8 @@ mod tests {
             "every second of every request is counted once: {sum_s}"
         );
         assert!((line.bins[0].in_flight - 1.0).abs() < 1e-9 && line.bins[2].in_flight == 0.0);
-        let sums = |of: fn(&Bin) -> u32| line.bins.iter().map(of).sum::<u32>();
-        assert_eq!([sums(|b| b.started), sums(|b| b.ended), sums(|b| b.failed)], [40, 40, 1]);
+        let total = |of: fn(&Bin) -> u32| line.bins.iter().map(of).sum::<u32>();
+        assert_eq!([total(|b| b.started), total(|b| b.ended), total(|b| b.failed)], [40, 40, 1]);
         assert_eq!(line.bins[5].ttft_p50_s, Some(0.1));
         assert_eq!(line.bins[1].ttft_p50_s, None, "nothing started in it");
     }

@@ -85,7 +85,7 @@ impl Shared {
     pub(super) fn not_sent(&self, request: &Prepared) {
         match &request.in_session {
             Some(turn) if turn.turn > 1 => {
-                self.broken_off(&self.sessions.at_the_end, turn.session, turn.turn - 1)
+                self.broken_off(&self.sessions.at_the_end, turn.session, turn.turn - 1);
             }
             _ => drop(self.unsent.fetch_add(1, Ordering::Relaxed)),
         }

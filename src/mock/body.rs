@@ -27,7 +27,7 @@ pub enum Api {
 pub struct Body {
     pub model: Option<String>,
     pub request_id: Option<String>,
-    /// SGLang's word for it.
+    /// `SGLang`'s word for it.
     pub rid: Option<String>,
     pub stream: Option<bool>,
     messages: Option<Vec<Message>>,

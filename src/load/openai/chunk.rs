@@ -102,7 +102,7 @@ impl<'de> Visitor<'de> for ChunkVisitor {
                 Field::Id => chunk.id = fields.next_value::<Text<'de>>()?.0,
                 Field::Choices => fields.next_value::<Choices>()?.tell(&mut chunk),
                 Field::Usage => {
-                    (chunk.usage, chunk.cached_tokens) = fields.next_value::<UsageField>()?.into()
+                    (chunk.usage, chunk.cached_tokens) = fields.next_value::<UsageField>()?.into();
                 }
                 Field::Metrics | Field::Timings => {
                     let told = fields.next_value::<InBand>()?;

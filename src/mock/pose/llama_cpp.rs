@@ -131,9 +131,8 @@ pub fn ending(label: &Label, done: &Finished) -> String {
     let said = if label.chat { "\"delta\":{}".to_owned() } else { said(label, "") };
     let told = match (label.chat, label.include_usage) {
         (true, true) => String::new(),
-        (true, false) => format!(",\"timings\":{}", timings(done)),
+        (_, false) => format!(",\"timings\":{}", timings(done)),
         (false, true) => format!(",\"usage\":{},\"timings\":{}", usage(done), timings(done)),
-        (false, false) => format!(",\"timings\":{}", timings(done)),
     };
     event(label, &said, Some(done.reason.as_str()), &told)
 }

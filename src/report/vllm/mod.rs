@@ -9,6 +9,7 @@ mod block;
 mod figures;
 mod file;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
 
 use std::path::PathBuf;

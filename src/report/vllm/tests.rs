@@ -115,10 +115,12 @@ fn its_own_times_give_its_own_figures_and_lines() {
         };
         near("completed", figures.completed as f64);
         near("failed", figures.failed as f64);
+        near("total_input_tokens", figures.input_tokens as f64);
         near("total_output_tokens", figures.output_tokens as f64);
         near("output_throughput", figures.rate(figures.output_tokens as f64));
         near("max_output_tokens_per_s", figures.peak_events);
         near("max_concurrent_requests", figures.peak_requests as f64);
+        assert!(figures.metrics.len() >= 3 && figures.metrics.len() == results.metrics.len(), "{name}");
         for metric in &figures.metrics {
             let key = |what: &str| format!("{what}_{}_ms", metric.name);
             near(&key("mean"), metric.mean_s * 1e3);

@@ -260,9 +260,10 @@ impl Row<'_> {
             // Nanoseconds have more digits than a double holds.
             (Cell::Instant(ns), _) | (Cell::Int(ns), Unit::SinceNs(1.0)) => instants::unix_ns(*ns),
             (Cell::Text(text), Unit::Iso) => instants::iso(text),
-            (Cell::Text(text), Unit::SinceNs(1.0)) if text.trim().parse::<i64>().is_ok() => {
-                instants::unix_ns(text.trim().parse().unwrap_or_default())
-            }
+            (Cell::Text(text), Unit::SinceNs(unit_ns)) => match instants::decimal(text, unit_ns) {
+                Some(instant) => instant,
+                None => instants::since_1970(number(&cell, name)?, unit_ns),
+            },
             (_, Unit::SinceNs(unit_ns)) => instants::since_1970(number(&cell, name)?, unit_ns),
             _ => Err(format!("expected a time, found {cell:?}")),
         };

@@ -41,9 +41,24 @@ pub(super) fn since_1970(value: f64, unit_ns: f64) -> Result<UnixNs, String> {
         let whole_ns = (whole as i64).saturating_mul(unit_ns as i64);
         return Ok(UnixNs(whole_ns.saturating_add((rest * unit_ns).round() as i64)));
     }
-    Err(format!(
-        "expected an instant since 1970, found {value}, which is not between 2001 and 2200: is it in another unit?"
-    ))
+    Err(out_of_range(&value.to_string()))
+}
+
+fn out_of_range(found: &str) -> String {
+    format!(
+        "expected an instant since 1970, found {found}, which is not between 2001 and 2200: is it in another unit?"
+    )
+}
+
+/// The same of plain decimal digits, which a double would round; `None` if it is something else.
+pub(super) fn decimal(text: &str, unit_ns: f64) -> Option<Result<UnixNs, String>> {
+    let (whole, fraction) = text.trim().split_once('.').unwrap_or((text.trim(), "0"));
+    let is_plain = [whole, fraction].iter().all(|part| part.bytes().all(|b| b.is_ascii_digit()));
+    let whole = whole.parse::<i64>().ok().filter(|_| is_plain)?;
+    let rest = format!("0.{fraction}").parse::<f64>().ok()?;
+    let ns = whole.checked_mul(unit_ns as i64)?.checked_add((rest * unit_ns).round() as i64)?;
+    // What is out of range is told with the number as it was written.
+    Some(unix_ns(ns).map_err(|_| out_of_range(text.trim())))
 }
 
 /// Whole nanoseconds since 1970.
@@ -161,6 +176,11 @@ mod tests {
         assert!(duration(-0.1, 1.0).is_err() && duration(f64::NAN, 1.0).is_err());
         assert_eq!(since_1970(1_795_724_143_354.0, 1e6), Ok(UnixNs(1_795_724_143_354_000_000)));
         assert!(since_1970(1_795_724_143_354.0, 1e9).unwrap_err().contains("another unit"));
+        assert_eq!(decimal(" 1795724143.1 ", 1e9), Some(Ok(UnixNs(1_795_724_143_100_000_000))));
+        assert_eq!(decimal("1795724143354000001", 1.0), Some(Ok(UnixNs(1_795_724_143_354_000_001))));
+        assert!(decimal("1795724143354", 1e6).is_some_and(|at| at.is_ok()));
+        assert!(decimal("1795724143", 1e6).is_some_and(|at| at.is_err()));
+        assert_eq!((decimal("1.7e9", 1e9), decimal("-5", 1e9), decimal("", 1e9)), (None, None, None));
     }
 
     #[test]

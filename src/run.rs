@@ -277,7 +277,7 @@ fn measure(
     let mut outcome = outcome?;
     // Ended for its load, it was not stopped by anyone.
     outcome.interrupted = halt.is_cancelled();
-    guard.note(manifest);
+    let ended_early = guard.note(manifest);
     stamping.end(manifest);
     facts::note_own(manifest, own.try_recv().ok());
     manifest.extra.insert(
@@ -290,7 +290,8 @@ fn measure(
             "connections": outcome.connections, "threads": outcome.threads,
         }),
     );
-    if outcome.unsent > 0 {
+    // What was due at the very moment at which the load was ended is no sign of anything.
+    if outcome.unsent > 0 && !ended_early {
         let why = match config.load.max_concurrency {
             Some(_) => "the limit of concurrency held them back",
             None => "the client was too late for them",

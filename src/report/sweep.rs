@@ -178,3 +178,6 @@ pub fn print(out: &mut impl Write, sweep: &Sweep) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

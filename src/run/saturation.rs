@@ -57,16 +57,18 @@ impl Guard {
         self.ends.clone()
     }
 
-    /// The load has ended: says in the manifest whether it was for its requests piling up.
-    pub(super) fn note(self, manifest: &mut Manifest) {
+    /// The load has ended: says in the manifest whether it was for its requests piling up, and returns that.
+    pub(super) fn note(self, manifest: &mut Manifest) -> bool {
         if let Some((thread, goes_on)) = self.watching {
             drop(goes_on);
             let _ = thread.join();
         }
-        if let Ok(saturated) = self.found.try_recv() {
+        let found = self.found.try_recv().ok();
+        if let Some(saturated) = found {
             manifest.warn(format!("{}; the rest was not sent", saturated.words()));
             manifest.extra.insert(KEY.to_owned(), serde_json::json!(saturated));
         }
+        found.is_some()
     }
 }
 

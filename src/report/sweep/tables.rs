@@ -123,7 +123,8 @@ fn note(point: &Point) -> String {
             n => said.push(format!("{n} {word}")),
         }
     }
-    let unsent: u64 = point.runs.iter().map(|run| run.unsent).sum();
+    let to_the_end = point.runs.iter().filter(|run| run.end != RunEnd::OverSaturated);
+    let unsent: u64 = to_the_end.map(|run| run.unsent).sum();
     if unsent > 0 {
         said.push(format!("{} never sent", units::count(unsent)));
     }

@@ -76,7 +76,7 @@ fn at_client(row: &JoinedRow, begin: UnixNs) -> AtClient {
     }
 }
 
-fn bins(length_s: f64, bin_s: f64) -> Vec<Bin> {
+fn bins(length_s: f64, width_s: f64) -> Vec<Bin> {
     let n = (length_s / width_s - 1e-9).ceil().max(1.0) as usize;
     (0..n)
         .map(|i| Bin {
@@ -88,11 +88,11 @@ fn bins(length_s: f64, bin_s: f64) -> Vec<Bin> {
 }
 
 /// The stretch that an instant lies in; the run's last instant is in the last one.
-fn number(at_s: f64, bin_s: f64, n: usize) -> usize {
+fn number(at_s: f64, width_s: f64, n: usize) -> usize {
     ((at_s / width_s).floor().max(0.0) as usize).min(n.saturating_sub(1))
 }
 
-fn count(bins: &mut [Bin], requests: &[AtClient], bin_s: f64) {
+fn count(bins: &mut [Bin], requests: &[AtClient], width_s: f64) {
     let n = bins.len();
     let mut firsts: Vec<[Vec<f64>; 2]> = vec![<[Vec<f64>; 2]>::default(); n];
     for request in requests {
@@ -120,7 +120,7 @@ fn count(bins: &mut [Bin], requests: &[AtClient], bin_s: f64) {
 }
 
 /// Only where every event says how many tokens it holds.
-fn tokens(bins: &mut [Bin], events: &Events, begin: UnixNs, bin_s: f64) {
+fn tokens(bins: &mut [Bin], events: &Events, begin: UnixNs, width_s: f64) {
     if events.is_empty() || events.tokens.iter().any(Option::is_none) {
         return;
     }

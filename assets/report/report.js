@@ -298,7 +298,8 @@
     try { localStorage.setItem("tare-colours", next); } catch { /* a page from disk may have no storage */ }
   });
 
-  // What is wider than its place can be scrolled by keys; paper has everything unfolded.
+  // What is wider than its place can be scrolled by keys; paper cannot be unfolded. Single requests
+  // are printed as the reader left them.
   const reachable = () => {
     for (const box of all(".scroll")) {
       if (box.scrollWidth > box.clientWidth) box.tabIndex = 0; else box.removeAttribute("tabindex");
@@ -308,7 +309,7 @@
   addEventListener("resize", reachable);
   let folded = [];
   addEventListener("beforeprint", () => {
-    folded = all("details:not([open])");
+    folded = all("details.more:not([open]), details.notes:not([open])");
     for (const details of folded) details.open = true;
   });
   addEventListener("afterprint", () => { for (const details of folded) details.open = false; });

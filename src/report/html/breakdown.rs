@@ -143,7 +143,7 @@ fn path_figure(page: &Page<'_>, path: &HopPath) -> anyhow::Result<String> {
             parts: column
                 .parts
                 .iter()
-                .map(|p| segment(&p.name, hop_class(p.side), p.mean_s, longest, said_of_path(p, &column.at)))
+                .map(|p| segment(&p.name, hop_class(p), p.mean_s, longest, said_of_path(p, &column.at)))
                 .collect(),
         })
         .collect();
@@ -211,10 +211,12 @@ fn class(row: PartRow) -> String {
     format!("{} {which}", verdict::side(row))
 }
 
-fn hop_class(side: HopSide) -> String {
-    match side {
+fn hop_class(part: &HopPart) -> String {
+    match part.side {
         HopSide::Client => "client main",
         HopSide::Request => "tare first",
+        // The server and the way to it, or from it, where nothing parts them.
+        HopSide::Server if !part.hops.is_empty() => "mixed",
         HopSide::Server => "server main",
         HopSide::Response => "tare main",
     }

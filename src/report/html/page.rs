@@ -167,13 +167,6 @@ fn escape(out: &mut String, text: &str) {
     }
 }
 
-/// Text within an attribute.
-pub fn attribute(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    escape(&mut out, text);
-    out
-}
-
 /// Numbers stand to the right, words to the left.
 fn kind(table: &Table, column: usize) -> &'static str {
     /// A cell with more characters is prose.

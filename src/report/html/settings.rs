@@ -12,13 +12,21 @@ use crate::units;
 pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
     let report = page.report;
     let mut body = String::new();
-    for table in [machine(report), sources(report), settings(report), files()] {
+    for table in [machine(report), sources(report), files()] {
         if !table.rows.is_empty() {
             body += &page.table(&table)?;
         }
     }
-    let lead =
-        "The configuration as it was resolved from file and flags. Secrets are never in it.".to_owned();
+    let all = settings(report);
+    if !all.rows.is_empty() {
+        let n = all.rows.len();
+        body += &format!(
+            "<details class=\"more\"><summary>All {n} settings, as they were resolved from file and flags</summary>"
+        );
+        body += &page.table(&all)?;
+        body += "</details>";
+    }
+    let lead = "What was run, where and on what. Secrets are never in it.".to_owned();
     Ok(Some(Section {
         id: "settings",
         short: "Settings",
@@ -93,7 +101,10 @@ fn text(value: &Value) -> String {
 }
 
 fn files() -> Table {
-    let rows = ARTIFACTS.iter().map(|a| vec![a.file.to_owned(), a.what.to_owned()]).collect();
+    let mut rows: Vec<Vec<String>> =
+        ARTIFACTS.iter().map(|a| vec![a.file.to_owned(), a.what.to_owned()]).collect();
+    let plots = vec!["plots/".to_owned(), "figures as SVG and PNG, for a README or slides".to_owned()];
+    rows.push(plots);
     table("Files beside this page", &["file", "what"], rows)
 }
 

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::chart::{self, Chart, tick};
-use super::page::{Figure, Link, Page, Section, attribute, short, short_or_null};
+use super::page::{Figure, Link, Page, Section, short, short_or_null};
 use super::svg::{self, SIDE};
 use crate::metric::{Metric, Unit};
 use crate::plot::draw::axis::Axis;
@@ -14,9 +14,12 @@ use crate::record::timeline::{AtServer, Bin, Timeline};
 use crate::stats::quantile::sorted;
 use crate::units;
 
+const LABEL: &str = "The run over time: arrow keys move along it, with Shift they choose a part";
 const HINT: &str = "Point at a moment, or use the arrow keys.";
 /// More requests than this are drawn by every so many-th, by start.
 const DOTS: usize = 3_000;
+/// Up to so many scrapes are marked one by one.
+const SCRAPES: usize = 200;
 /// And so many are at hand when a part of the run is chosen.
 const AT_HAND: usize = 20_000;
 
@@ -26,8 +29,6 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
     let axis_x = Axis::between(0.0, line.length_s, Unit::TokensPerSecond);
     let lanes = [requests(page, line), first_tokens(page, line), tokens(page, line), cache(page, line)];
     let lanes: Vec<Chart> = lanes.into_iter().flatten().collect();
-    let alts: Vec<&str> = lanes.iter().map(|lane| lane.alt.as_str()).collect();
-    let alt = format!("The run over {}. {}", units::seconds(line.length_s), alts.join(" "));
     let mut drawn = String::new();
     for (n, lane) in lanes.iter().enumerate() {
         // The last lane has the axis of all.
@@ -39,9 +40,8 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
         };
         drawn += &lane.html(page)?;
     }
-    let label = attribute(&alt);
     let body = format!(
-        "<div class=\"timeline\" data-timeline tabindex=\"0\" role=\"group\" aria-label=\"{label}\">{drawn}</div>\
+        "<div class=\"timeline\" data-timeline tabindex=\"0\" role=\"group\" aria-label=\"{LABEL}\">{drawn}</div>\
          <output class=\"readout js\" aria-live=\"polite\" data-readout data-hint=\"{HINT}\">{HINT}</output>\
          <div class=\"tools js\"><button type=\"button\" data-zoom disabled>Zoom to the chosen part</button>\
          <button type=\"button\" data-whole disabled>Whole run</button></div>\
@@ -121,7 +121,9 @@ fn bins(line: &Timeline, axis: &Axis, class: &str, value: impl Fn(&Bin) -> Optio
 fn gauge(line: &Timeline, axis: &Axis, class: &str, value: impl Fn(&AtServer) -> Option<f64>) -> String {
     let points: Vec<(f64, f64)> =
         line.server.iter().filter_map(|p| Some((x(line, p.at_s), chart::y(axis, value(p)?)))).collect();
-    svg::line(class, &points)
+    // Between two scrapes nothing is known: what was scraped is marked, while there is room.
+    let dots = if points.len() <= SCRAPES { points.clone() } else { Vec::new() };
+    svg::line(class, &points) + &svg::dots("dot server sample", dots.into_iter())
 }
 
 /// An axis from zero for values without a unit of their own.

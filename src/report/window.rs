@@ -131,6 +131,7 @@ impl SteadyFacts {
 }
 
 /// Where the load asked for stayed the same: only there can it have been steady.
+#[derive(Clone, Copy)]
 enum Level {
     /// From the first request to the last.
     Whole,
@@ -218,7 +219,7 @@ mod tests {
 
     /// The steady state, where the load asked for stayed the same in `spans`, and began half a second
     /// before its first request.
-    fn steady(spans: Value) -> SteadyFacts {
+    fn steady(spans: &Value) -> SteadyFacts {
         let rows = rows();
         let rows: Vec<&RequestRow> = rows.iter().collect();
         let mut manifest = Manifest::new("x", Value::Null);
@@ -229,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_load_that_changes_is_steady_in_its_longest_stage_at_most() {
-        let found = steady(json!([[0.0, 10.0], [20.5, 50.5]]));
+        let found = steady(&json!([[0.0, 10.0], [20.5, 50.5]]));
         let (begin_s, end_s) = (found.begin_s.unwrap(), found.end_s.unwrap());
         assert!((begin_s - 20.0).abs() < 1e-6 && (end_s - 49.9).abs() < 1e-6, "{found:?}");
         assert_eq!(found.requests, 300);
@@ -237,7 +238,7 @@ mod tests {
             found.rule.starts_with("of the stage from 20.0 s to 50.0 s, in its own seconds: "),
             "{found:?}"
         );
-        assert_eq!(steady(json!([])).begin_s, None);
-        assert!((steady(Value::Null).end_s.unwrap() - 59.9).abs() < 1e-6);
+        assert_eq!(steady(&json!([])).begin_s, None);
+        assert!((steady(&Value::Null).end_s.unwrap() - 59.9).abs() < 1e-6);
     }
 }

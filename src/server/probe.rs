@@ -86,7 +86,7 @@ pub async fn probe(
                 };
                 let kind = named.or(recognised.as_ref().map(|found| found.server));
                 let version = asking.version(kind).await;
-                return Ok(Probe { models, max_model_len, recognised, version });
+                return Ok(Probe { models, recognised, max_model_len, version });
             }
             // A gateway that starts answers 502 and 503 for a while.
             Err(ProbeError::Unreachable { .. } | ProbeError::Refused { status: 502..=504, .. })

@@ -1,4 +1,4 @@
-//! The server's own tokenizer, asked over HTTP: `/tokenize`, as vLLM and SGLang have it (`prompt`), and
+//! The server's own tokenizer, asked over HTTP: `/tokenize`, as vLLM and `SGLang` have it (`prompt`), and
 //! as llama.cpp's server does (`content`). This file must not know what is counted, or why.
 
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::ask::{Asked, ask};
 use super::trust::Trust;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How the server wants to be asked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -23,7 +23,7 @@ pub fn write(out: &mut String, title: &str, lengths: &[u32]) -> fmt::Result {
         at(0.5),
         at(0.75)
     )?;
-    if least == most {
+    if most <= least {
         return Ok(());
     }
     // Whole lengths a bar, so that no bar has more of them than another.

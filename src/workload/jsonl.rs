@@ -271,16 +271,17 @@ mod tests {
         let image = r#"{"role":"user","content":[{"type":"text","text":"what is it?"},{"type":"image_url","image_url":{"url":"data:image/png;base64,AA=="}}]}"#;
         let call = r#"{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}]}"#;
         let result = r#"{"role":"tool","tool_call_id":"1","content":"42"}"#;
-        let read = parsed(&format!(
-            "{}\n{}\n{}",
+        let lines = [
             format!(
                 r#"{{"messages":[{image}],"response_format":{{"type":"json_object"}},"id":"x","stop":["."]}}"#
             ),
             format!(
                 r#"{{"messages":[{{"role":"user","content":"hi"}},{call},{result}],"tools":[{{"type":"function"}}]}}"#
             ),
-            r#"{"body":{"model":"m","stream":false,"prompt":"x","logit_bias":{"5":1},"unknown_key":3},"custom_id":"y"}"#,
-        ));
+            r#"{"body":{"model":"m","stream":false,"prompt":"x","logit_bias":{"5":1},"unknown_key":3},"custom_id":"y"}"#
+                .to_owned(),
+        ];
+        let read = parsed(&lines.join("\n"));
         assert_eq!((read.broken.reasons.clone(), read.prompts.len()), (Vec::<String>::new(), 3));
         let sent = |i: usize| serde_json::to_value(read.prompts[i].messages().as_ref()).unwrap();
         let as_json = |texts: &[&str]| {
@@ -303,7 +304,7 @@ mod tests {
         let conversation = r#"{"messages":[{"role":"user","content":"a"}],"output_tokens":3,"turns":[{"messages":[{"role":"user","content":"b"}],"answer":"x","think_s":1.5,"output_tokens":4}]}"#;
         let timed = r#"{"at_s":0.25,"prompt":"c d","input_tokens":7,"extra_body":{"top_k":3}}"#;
         let read = parsed(&format!("{conversation}\n{timed}"));
-        assert_eq!(read.prompts[0].turns[0].think_s, 1.5);
+        assert!((read.prompts[0].turns[0].think_s - 1.5).abs() < 1e-12);
         assert_eq!((read.prompts[1].at_s, read.prompts[1].exact_tokens), (Some(0.25), Some(7)));
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("set.jsonl");

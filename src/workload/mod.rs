@@ -6,7 +6,7 @@
 //! - [`trace`]: traces of requests, with their lengths and times
 //! - [`random`], [`repeated`], [`sonnet`]: datasets that are made; [`synthetic`]: texts of random words,
 //!   [`build`]: texts of so many tokens; [`lengths`]: lengths by their laws; [`draw`]: seeded chance
-//! - [`turns`]: conversations
+//! - [`turns`] has the conversations
 //! - [`tokens`]: how long a text is; [`local`]: exactly, with a tokenizer of this machine
 //! - [`rounds`]: what an audit's rounds send
 //! - [`plan`], [`histogram`]: what a configuration and its workload will do, in words

@@ -45,12 +45,12 @@ fn tags(html: &str) -> Vec<Tag> {
                 quoted ^= *c == '"';
                 *c == '>' && !quoted
             })
-            .unwrap_or_else(|| panic!("a tag does not end: {:.80}", rest))
+            .unwrap_or_else(|| panic!("a tag does not end: {rest:.80}"))
             .0;
         let (inside, after) = (&rest[..end], &rest[end + 1..]);
         rest = after;
         if let Some(name) = inside.strip_prefix('/') {
-            assert_eq!(open.pop().as_deref(), Some(name), "ends do not nest before: {:.80}", rest);
+            assert_eq!(open.pop().as_deref(), Some(name), "ends do not nest before: {rest:.80}");
             continue;
         }
         let closed = inside.ends_with('/');
@@ -81,7 +81,7 @@ fn attributes(written: &str) -> Vec<(String, String)> {
         let mut value = String::new();
         if let Some(quoted) = rest.strip_prefix("=\"") {
             let end = quoted.find('"').unwrap_or_else(|| panic!("no end of a value: {quoted:.60}"));
-            value = quoted[..end].to_owned();
+            quoted[..end].clone_into(&mut value);
             rest = &quoted[end + 1..];
         } else {
             assert!(!rest.starts_with('='), "a value without quotes: {written:.80}");
@@ -240,7 +240,9 @@ fn ten_thousand_requests_make_a_page_of_less_than_three_megabytes() {
     let values = &island(&html)["ttft_s"]["q"];
     // From 100 to 199.99 ms in even steps, here and 5 ms less there.
     let close = |value: &Value, expected: f64| (value.as_f64().unwrap() - expected).abs() < 1e-5;
-    assert!(close(&values[0][0], 0.1) && close(&values[0][400], 0.19999) && close(&values[1][200], 0.144995));
+    assert!(
+        close(&values[0][0], 0.1) && close(&values[0][400], 0.199_99) && close(&values[1][200], 0.144_995)
+    );
     assert_eq!(csv(&place, "run/data/requests.csv").len(), 10_000);
 }
 

@@ -196,7 +196,7 @@ fn a_rate_or_users_replace_a_traces_times_and_a_limit_does_not() {
 fn a_trace_that_cannot_be_right_is_refused_before_anything_is_sent() {
     let place = Place::new();
     place.file("config.yaml", QUICK);
-    place.file("trace", &MOONCAKE.replace("2500", "1200"));
+    place.file("trace", MOONCAKE.replace("2500", "1200"));
     let said = place.tare("run config.yaml --dataset-name mooncake --dataset-path trace --output out");
     assert_eq!(said.code, Some(2), "{}", said.err);
     assert!(said.err.contains("trace:4: `timestamp`: the time goes back by 0.100 s"), "{}", said.err);

@@ -2,6 +2,8 @@
 //! the colour of their side, and the tables of the same numbers. This file must not know how a part was
 //! found.
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 
 use super::page::{Figure, Link, Page, Section};
@@ -226,9 +228,9 @@ fn hop_class(part: &HopPart) -> String {
 fn said(p: &Part, at: &str) -> String {
     let mut said = format!("{}, {at}: {} ms", p.row.name(), milliseconds(p.mean_s));
     if let Some(b) = p.bounds {
-        said += &format!(", somewhere within {} … {}", milliseconds(b.lo_s), milliseconds(b.hi_s));
+        let _ = write!(said, ", somewhere within {} … {}", milliseconds(b.lo_s), milliseconds(b.hi_s));
     } else if let Some(i) = p.interval {
-        said += &format!(" [{}, {}]", milliseconds(i.lo_s), milliseconds(i.hi_s));
+        let _ = write!(said, " [{}, {}]", milliseconds(i.lo_s), milliseconds(i.hi_s));
     }
     let how = if p.measured { "measured" } else { "by subtraction" };
     format!("{said}; {how}; {}", p.row.definition())
@@ -237,9 +239,9 @@ fn said(p: &Part, at: &str) -> String {
 fn said_of_path(p: &HopPart, at: &str) -> String {
     let mut said = format!("{}, {at}: {} ms", p.name, milliseconds(p.mean_s));
     if let Some(b) = p.bounds {
-        said += &format!(", somewhere within {} … {}", milliseconds(b.lo_s), milliseconds(b.hi_s));
+        let _ = write!(said, ", somewhere within {} … {}", milliseconds(b.lo_s), milliseconds(b.hi_s));
     } else if let Some(i) = p.interval {
-        said += &format!(" [{}, {}]", milliseconds(i.lo_s), milliseconds(i.hi_s));
+        let _ = write!(said, " [{}, {}]", milliseconds(i.lo_s), milliseconds(i.hi_s));
     }
     said
 }

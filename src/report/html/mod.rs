@@ -28,8 +28,11 @@ use super::{Artifact, Report};
 pub(super) const ARTIFACT: Artifact =
     Artifact { file: "report.html", what: "the report as one page, with figures to point at", write };
 
+/// Makes one part of the page.
+type Make = fn(&mut Page<'_>) -> anyhow::Result<Option<Section>>;
+
 /// The parts of the page below its top, in order. One that has nothing to say is left out.
-const SECTIONS: &[fn(&mut Page<'_>) -> anyhow::Result<Option<Section>>] = &[
+const SECTIONS: &[Make] = &[
     breakdown::section,
     way::section,
     violins::section,

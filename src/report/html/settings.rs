@@ -1,6 +1,8 @@
 //! What was run, where, and on what: the resolved configuration, the machine, the sources of the server's side,
 //! and the files beside the page. This file must not know what any setting does.
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 
 use super::page::{Page, Section};
@@ -20,7 +22,8 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
     let all = settings(report);
     if !all.rows.is_empty() {
         let n = all.rows.len();
-        body += &format!(
+        let _ = write!(
+            body,
             "<details class=\"more\"><summary>All {n} settings, as they were resolved from file and flags</summary>"
         );
         body += &page.table(&all)?;

@@ -33,12 +33,12 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
     for (n, lane) in lanes.iter().enumerate() {
         // The last lane has the axis of all.
         let x = axis_x.as_ref().filter(|_| n + 1 == lanes.len());
-        let lane = Chart {
+        let whole = Chart {
             x: x.map(chart::ticks).unwrap_or_default(),
             x_name: if x.is_some() { "s since the first start".to_owned() } else { String::new() },
             ..lane.clone()
         };
-        drawn += &lane.html(page)?;
+        drawn += &whole.html(page)?;
     }
     let body = format!(
         "<div class=\"timeline\" data-timeline tabindex=\"0\" role=\"group\" aria-label=\"{LABEL}\">{drawn}</div>\

@@ -84,8 +84,7 @@ pub fn halves(page: &Page<'_>) -> Vec<Halves> {
     let pairs = plot::pairs(data);
     let mut all = Vec::new();
     for metric in METRICS {
-        let of_hop =
-            |p: &&plot::Pair| data.hops.iter().any(|hop| p.names.iter().any(|name| *name == hop.hop));
+        let of_hop = |p: &&plot::Pair| data.hops.iter().any(|hop| p.names.contains(&hop.hop));
         let both = pairs.iter().filter(|p| !of_hop(p)).find(|p| p.metric == metric);
         let alone = data.ascending(metric, Side::Client);
         let (heading, about, halves, difference) = match (both, alone) {

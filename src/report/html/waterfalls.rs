@@ -1,6 +1,8 @@
 //! Single requests: what each part of their time was and where it lay, every stamp of both sides, and the gaps
 //! between their tokens. This file must not know how requests were chosen or stamps placed.
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 
 use super::chart::{self, Chart};
@@ -302,17 +304,18 @@ fn stalls(decode: &Decode) -> Vec<String> {
                 milliseconds(g.at_s)
             );
             if g.bounds.width_s() > 0.0 {
-                said += &format!(
+                let _ = write!(
+                    said,
                     " (between {} and {})",
                     units::seconds(g.bounds.lo_s),
                     units::seconds(g.bounds.hi_s)
                 );
             }
             if stall.events_in_read > 1 {
-                said += &format!("; {} events came in the read that ended it", stall.events_in_read);
+                let _ = write!(said, "; {} events came in the read that ended it", stall.events_in_read);
             }
             if let Some(still) = stall.client_stood_still_s.filter(|still| *still > 0.0) {
-                said += &format!("; the load tool stood still for {} of it", units::seconds(still));
+                let _ = write!(said, "; the load tool stood still for {} of it", units::seconds(still));
             }
             said
         })

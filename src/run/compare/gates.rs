@@ -89,11 +89,9 @@ fn refused(text: &str, cannot: &CannotJudge) -> Failure {
 fn unknown(text: &str, figure: &str) -> Failure {
     let usual = Key::usual();
     let failure = usage(format!("`--fail-if '{text}'`: there is no figure `{figure}`"));
-    match config::nearest(figure, usual.iter().map(String::as_str)) {
-        Some(near) => failure.hint(format!("did you mean `{near}`?")),
-        None => {
-            let some: Vec<String> = usual.iter().take(6).map(|key| format!("`{key}`")).collect();
-            failure.hint(format!("there are {} …", some.join(", ")))
-        }
+    if let Some(near) = config::nearest(figure, usual.iter().map(String::as_str)) {
+        return failure.hint(format!("did you mean `{near}`?"));
     }
+    let some: Vec<String> = usual.iter().take(6).map(|key| format!("`{key}`")).collect();
+    failure.hint(format!("there are {} …", some.join(", ")))
 }

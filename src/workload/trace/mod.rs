@@ -2,7 +2,7 @@
 //! know when they are sent again, nor over what.
 //!
 //! - [`json_lines`]: Mooncake (milliseconds) and `timed_trace` of `vllm bench serve` (seconds by default)
-//! - [`table`]: Azure's CSV (dates), BurstGPT's (seconds)
+//! - [`table`]: Azure's CSV (dates), `BurstGPT`'s (seconds)
 //! - [`prompts`]: texts of the rows' lengths, alike where the rows' hash ids are
 //!
 //! A line that cannot be read is left out and counted. Times that are negative, or that go back, make the

@@ -28,7 +28,7 @@ pub(super) const AZURE: Columns = Columns {
     seconds: by_date,
 };
 
-/// BurstGPT; those with sessions have a column more.
+/// `BurstGPT`; those with sessions have a column more.
 pub(super) const BURSTGPT: Columns = Columns {
     time: "Timestamp",
     input: "Request tokens",
@@ -88,16 +88,11 @@ fn row(
     {
         // Some tools write whole numbers with a point.
         let text = at(place);
-        match text.strip_suffix(".0").unwrap_or(text).parse() {
-            Ok(n) => *length = n,
-            Err(_) => {
-                let found = text.escape_debug();
-                return Taken::Broken(
-                    number,
-                    format!("{field}: expected a number of tokens, found `{found}`"),
-                );
-            }
-        }
+        let Ok(n) = text.strip_suffix(".0").unwrap_or(text).parse() else {
+            let found = text.escape_debug();
+            return Taken::Broken(number, format!("{field}: expected a number of tokens, found `{found}`"));
+        };
+        *length = n;
     }
     let [input_tokens, output_tokens] = lengths;
     if input_tokens == 0 || output_tokens == 0 {

@@ -30,8 +30,8 @@ pub enum CannotJudge {
     PercentOfWhat(String),
     #[error("{run} has no {key}")]
     NoSample { run: String, key: Key },
-    #[error("{0} is compared with a baseline, and there is none")]
-    NoBaseline(String),
+    #[error("a threshold with a sign is against a baseline, and there is none")]
+    NoBaseline,
     #[error("the baseline's {key} is {value}: nothing is so many times as much")]
     NoRatio { key: String, value: f64 },
     #[error("{key} of {run} has no interval on this side")]
@@ -58,7 +58,7 @@ impl CannotJudge {
                 }
                 _ => "no successful request has a value of it",
             }),
-            CannotJudge::NoBaseline(_) => Some("write the threshold without a sign, such as `> 200ms`"),
+            CannotJudge::NoBaseline => Some("write the threshold without a sign, such as `> 200ms`"),
             CannotJudge::NoRatio { .. } => Some("write a difference, such as `> +10ms`, or a value"),
             CannotJudge::NoInterval { .. } => {
                 Some("send more requests, or let the estimate decide: --fail-on point")
@@ -87,7 +87,7 @@ pub fn judge(
         let baseline = together.baseline().filter(|_| by != TestedBy::Value);
         let (tested, baseline) = match (by, baseline) {
             (TestedBy::Value, _) => (measured, None),
-            (_, None) => return Err(CannotJudge::NoBaseline(text.to_owned())),
+            (_, None) => return Err(CannotJudge::NoBaseline),
             (_, Some(base)) => {
                 let baseline = at(base).ok_or_else(|| no_sample(base))?;
                 let against = figure.against.get(i).copied().flatten();

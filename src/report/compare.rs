@@ -25,7 +25,7 @@ pub fn page(c: &Comparison, all: bool) -> Page {
         last.extend(run.warnings.iter().map(|warning| format!("warning of {}: {warning}", run.name)));
     }
     last.push(HOW.to_owned());
-    Page::of(names.join(" | "), first, tables, last)
+    Page::of(format!("Side by side: {}", names.join(", ")), first, tables, last)
 }
 
 const HOW: &str = "Intervals are 95 %, and know that requests depend on each other: means and rates by the studentised block bootstrap (rates over slices of time), percentiles by order statistics at the effective n. Differences and ratios of independent runs put the bounds of both sides together (Zou and Donner), those of pairs resample the pairs.";

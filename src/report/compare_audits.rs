@@ -27,7 +27,7 @@ pub fn page(audits: &Audits) -> Page {
         last.extend(audit.warnings.iter().map(|warning| format!("warning of {}: {warning}", audit.name)));
     }
     last.push("Added: through − direct of a pair, with its 95 % interval over rounds. Audits are runs of their own: what one gateway adds is measured against its own direct requests, and gateways are not compared pair by pair.".to_owned());
-    Page::of(names.join(" | "), Vec::new(), tables, last)
+    Page::of(format!("Side by side: {}", names.join(", ")), Vec::new(), tables, last)
 }
 
 /// Cells of all audits, in the order of their concurrency.

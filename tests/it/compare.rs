@@ -47,7 +47,7 @@ fn ended(said: &Said) -> String {
     Said::shown(said)
         .split("----- stderr")
         .nth(1)
-        .map(|err| format!("exit code: {:?}{err}", said.code))
+        .map(|err| format!("exit code: {}{err}", said.code.unwrap()))
         .unwrap()
 }
 
@@ -92,7 +92,7 @@ fn a_known_difference_of_two_engines_is_told_with_its_sign() {
     }
     let page = std::fs::read_to_string(place.path("both/compare.md")).unwrap();
     for text in [
-        "# quick \\| slow",
+        "# Side by side: quick, slow",
         "## Not like with like",
         "## Client and server",
         "| quick: client | quick: server | slow: client |",
@@ -150,8 +150,20 @@ fn gates_end_the_program_as_they_say() {
     assert_eq!(several.err.lines().count(), 2, "{}", several.err);
     assert_eq!(json(&place.path("gates"))["gates"].as_array().unwrap().len(), 3);
 
-    assert_snapshot!(ended(&gated("p99_tfft_ms>+5% --fail-if mean_ttft_ms --fail-if mean_ttft_ms>5%")), @"");
-    assert_snapshot!(ended(&gated("request_goodput<1 --fail-if p99_ttft_ms>+5%")), @"");
+    assert_snapshot!(ended(&gated("p99_tfft_ms>+5% --fail-if mean_ttft_ms --fail-if mean_ttft_ms>5%")), @r"
+    exit code: 2
+    error: `--fail-if 'p99_tfft_ms>+5%'`: there is no figure `p99_tfft_ms`
+    hint: did you mean `p99_ttft_ms`?
+    error: `--fail-if 'mean_ttft_ms'`: expected `>`, `>=`, `<` or `<=` after `mean_ttft_ms`, found nothing
+    hint: for example --fail-if 'p99_ttft_ms > +5%'
+    ");
+    assert_snapshot!(ended(&gated("request_goodput<1 --fail-if p99_ttft_ms>+5%")), @r"
+    exit code: 2
+    error: `--fail-if 'request_goodput<1'` cannot be judged: slow has no request_goodput
+    hint: say what is good: --goodput ttft:500 tpot:50
+    error: `--fail-if 'p99_ttft_ms>+5%'` cannot be judged: p99_ttft_ms of slow has no interval on this side
+    hint: send more requests, or let the estimate decide: --fail-on point
+    ");
 }
 
 #[test]
@@ -166,7 +178,11 @@ fn a_single_run_has_gates_of_its_own() {
     assert!(missed.err.starts_with("gate missed: `mean_tpot_ms>1us`: one has "), "{}", missed.err);
     // The objectives are those that the run was given.
     assert_eq!(gated("request_goodput<0.001").code, Some(0));
-    assert_snapshot!(ended(&gated("mean_ttft_ms>+5%")), @"");
+    assert_snapshot!(ended(&gated("mean_ttft_ms>+5%")), @r"
+    exit code: 2
+    error: `--fail-if 'mean_ttft_ms>+5%'` cannot be judged: a threshold with a sign is against a baseline, and there is none
+    hint: write the threshold without a sign, such as `> 200ms`
+    ");
     // A run itself, too: what is wrong is said before anything is sent.
     place.file("config.yaml", "embedded:\n  decode_base_ms: 2\n");
     let sent = |gate: &str| {
@@ -202,9 +218,62 @@ fn what_cannot_be_compared_is_refused() {
         "one one --name C=two",
         "one one --name B=two --baseline tow",
         "one one --name B=two --goodput itl:5",
-        "one one --name B=two --window 100..200",
-        "one one --name B=two --output one",
     ];
-    assert_snapshot!(all.map(refused).join("\n"), @"");
+    assert_snapshot!(all.map(refused).join("\n"), @r"
+    $ tare compare one
+    exit code: 2
+    error: expected two run folders or more, found 1
+    hint: tare compare output/a output/b
+
+    $ tare compare one one
+    exit code: 2
+    error: two runs are called `one`
+    hint: name them: --name A=before --name B=after; A is the first folder, B the second
+
+    $ tare compare one nowhere
+    exit code: 2
+    error: nowhere: expected a run folder, found nothing
+    hint: name a folder that `tare run`, `tare correlate` or `tare audit` wrote
+
+    $ tare compare one a-file
+    exit code: 2
+    error: a-file: expected a run folder, found a file
+    hint: name a folder that `tare run`, `tare correlate` or `tare audit` wrote
+
+    $ tare compare one empty
+    exit code: 2
+    error: empty is no run folder: it holds no manifest.json
+    hint: name a folder that `tare run` wrote
+
+    $ tare compare one going-on
+    exit code: 2
+    error: going-on has not ended: it was killed, or is still going on
+    hint: compare runs that ended; `tare report` reports what there is of a killed one
+
+    $ tare compare one one --name two
+    exit code: 2
+    error: `--name two`: expected WHICH=NAME, such as A=before
+
+    $ tare compare one one --name C=two
+    exit code: 2
+    error: `--name`: no run is `C`
+    hint: there are `one`, `one`, or A, B, … in their order
+
+    $ tare compare one one --name B=two --baseline tow
+    exit code: 2
+    error: `--baseline`: no run is `tow`
+    hint: did you mean `two`?
+
+    $ tare compare one one --name B=two --goodput itl:5
+    exit code: 2
+    error: `--goodput itl:5`: expected NAME:MS, such as ttft:500
+    hint: names are ttft, tpot and e2el; folders stand before the flag
+    ");
+    for (args, said) in
+        [("--window 100..200", "no request started in the window"), ("--output one", "is not empty")]
+    {
+        let refused = place.tare(&format!("compare one one --name B=two {args}"));
+        assert!(refused.code == Some(2) && refused.err.contains(said), "{}", refused.err);
+    }
     assert!(!place.path("output").exists(), "what is refused leaves no folder");
 }

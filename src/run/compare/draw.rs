@@ -22,7 +22,7 @@ pub(super) fn figures(folder: &RunFolder, runs: &[Run]) -> anyhow::Result<Vec<(S
     let compared = DRAWN.iter().filter_map(|(measure, about)| compared(*measure, about, runs)).collect();
     let (n_ok, n_ended) = runs.iter().map(Run::ended).fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
     let names: Vec<&str> = runs.iter().map(Run::name).collect();
-    let data = PlotData { run: names.join(" | "), n_ok, n_ended, compared, ..PlotData::default() };
+    let data = PlotData { run: names.join(", "), n_ok, n_ended, compared, ..PlotData::default() };
     let written = plot::write(&folder.plots()?, &data)?;
     let drawn = written.iter().filter(|figure| figure.skipped.is_none());
     Ok(drawn.map(|figure| (figure.caption.to_owned(), format!("{PLOTS}/{}.svg", figure.name))).collect())

@@ -41,7 +41,7 @@ impl Gates {
     pub fn read_for_one(texts: &[String], fail_on: FailOn) -> Result<Self, Failure> {
         let gates = Self::read(texts, fail_on)?;
         let relative = gates.all.iter().filter(|(gate, _)| gate.threshold.relative);
-        let problems = relative.map(|(_, text)| refused(text, &CannotJudge::NoBaseline(text.clone())));
+        let problems = relative.map(|(_, text)| refused(text, &CannotJudge::NoBaseline));
         Failure::all(problems.collect()).map_or(Ok(gates), Err)
     }
 

@@ -19,7 +19,7 @@ pub struct CorrelateArgs {
     /// Page of metrics from after the last request
     #[arg(long, value_name = "FILE")]
     pub metrics_after: Option<PathBuf>,
-    /// Pages of metrics with their times: JSON Lines, Prometheus's range queries, raw pages, Parquet; a file or a folder of them, repeatable
+    /// Pages of metrics with their times, repeatable: files or folders of any format in the README
     #[arg(long, value_name = "FILE", action = ArgAction::Append)]
     pub metrics: Vec<PathBuf>,
     /// Spans as JSON Lines, such as the OpenTelemetry collector's file exporter writes, repeatable

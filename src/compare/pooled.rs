@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn intervals_are_over_requests_and_cover_as_often_as_they_say() {
-        // 94.5 and 95.5 % measured on 400 pools of 100 requests; values taken as independent would cover 45 %.
+        // Room for chance among 400 pools; ten values alike, taken as independent, would make intervals √10 too narrow.
         for (stat, truth) in [(Stat::Mean, 0.505), (Stat::Percentile(50.0), 0.505)] {
             let held = (0..400)
                 .map(|seed| pooled(100, seed).estimate(stat, Blocks::Rows).unwrap())

@@ -49,22 +49,22 @@ pub fn quantile(p: f64, degrees: f64) -> f64 {
 
 /// P(T ≤ x) for x ≥ 0: 1 − I(ν / (ν + x²); ν / 2, 1 / 2) / 2 (Abramowitz and Stegun 26.7.1 with 26.5.27).
 fn cdf(x: f64, degrees: f64) -> f64 {
-    let at = degrees / (degrees + x * x);
-    1.0 - 0.5 * incomplete_beta(at, 0.5 * degrees, 0.5)
+    let whole = degrees + x * x;
+    1.0 - 0.5 * incomplete_beta(degrees / whole, x * x / whole, 0.5 * degrees, 0.5)
 }
 
 /// The regularised incomplete beta function I(x; a, b), by its continued fraction (Abramowitz and Stegun 26.5.8,
-/// evaluated as Lentz does).
-fn incomplete_beta(x: f64, a: f64, b: f64) -> f64 {
-    if x <= 0.0 || x >= 1.0 {
-        return x.clamp(0.0, 1.0);
+/// evaluated as Lentz does). `rest` is 1 − x, told apart because near 1 nothing of it is left in x.
+fn incomplete_beta(x: f64, rest: f64, a: f64, b: f64) -> f64 {
+    if x <= 0.0 || rest <= 0.0 {
+        return if x <= 0.0 { 0.0 } else { 1.0 };
     }
     // The fraction converges quickly below this point; above it the mirror image does.
     if x > (a + 1.0) / (a + b + 2.0) {
-        return 1.0 - incomplete_beta(1.0 - x, b, a);
+        return 1.0 - incomplete_beta(rest, x, b, a);
     }
     let gammas = ln_gamma(a + b) - ln_gamma(a) - ln_gamma(b);
-    let front = (a * x.ln() + b * (-x).ln_1p() + gammas).exp() / a;
+    let front = (a * x.ln() + b * rest.ln() + gammas).exp() / a;
     let nonzero = |v: f64| if v.abs() < 1e-300 { 1e-300 } else { v };
     let mut upper = 1.0;
     let mut lower = 1.0 / nonzero(1.0 - (a + b) * x / (a + 1.0));

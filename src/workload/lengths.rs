@@ -129,16 +129,16 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
 
-        /// Mean and standard deviation within five standard errors of what was asked for; rounding to
+        /// Mean and standard deviation within eight standard errors of what was asked for; rounding to
         /// whole numbers adds 1/12 to the variance.
         #[test]
         fn normal_lengths_have_their_mean_and_spread(mean in 200.0_f64..2000.0, share in 0.02_f64..0.2, seed in any::<u64>()) {
             let (n, sd) = (4000, mean * share);
             let (m, s) = moments(&drawn(&format!("normal:{mean},{sd}"), n, seed));
             let root = (n as f64).sqrt();
-            prop_assert!((m - mean).abs() < 5.0 * sd / root + 0.01, "mean {m} for {mean}");
+            prop_assert!((m - mean).abs() < 8.0 * sd / root + 0.01, "mean {m} for {mean}");
             let expected = (sd * sd + 1.0 / 12.0).sqrt();
-            prop_assert!((s - expected).abs() < 5.0 * expected / (2.0 * n as f64).sqrt(), "sd {s} for {sd}");
+            prop_assert!((s - expected).abs() < 8.0 * expected / (2.0 * n as f64).sqrt(), "sd {s} for {sd}");
         }
 
         /// By the median, exp(µ), and the quartile of the logarithm: robust against the heavy tail.
@@ -154,7 +154,7 @@ mod tests {
             for (q, z, density) in [(0.25, -0.6745, 0.3178), (0.5, 0.0, 0.3989), (0.75, 0.6745, 0.3178)] {
                 let found = values[(q * values.len() as f64) as usize];
                 let error = (q * (1.0_f64 - q) / values.len() as f64).sqrt() / density * sigma * at(z);
-                prop_assert!((found - at(z)).abs() < 5.0 * error + 1.0, "{found} for {} at {q}", at(z));
+                prop_assert!((found - at(z)).abs() < 8.0 * error + 1.0, "{found} for {} at {q}", at(z));
             }
         }
 

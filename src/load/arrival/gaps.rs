@@ -123,23 +123,23 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(48))]
 
         /// Mean 1, variance 1 / burstiness, and the whole law: the KS distance of n values exceeds
-        /// 2.2 / √n once in 8,000 seeds.
+        /// 3.3 / √n once in 1.4 billion seeds.
         #[test]
         fn gamma_gaps_have_their_law(burstiness in 0.05_f64..20.0, seed in any::<u64>()) {
             let n = 4000;
             let gaps = drawn(Gaps::Gamma { burstiness }, seed, n);
             let distance = ks(gaps.clone(), |gap| gamma_cdf(burstiness, gap * burstiness));
-            prop_assert!(distance < 2.2 / (n as f64).sqrt(), "{distance}");
+            prop_assert!(distance < 3.3 / (n as f64).sqrt(), "{distance}");
             let mean = gaps.iter().sum::<f64>() / n as f64;
-            // 5 standard deviations of the mean.
-            prop_assert!((mean - 1.0).abs() < 5.0 / (burstiness * n as f64).sqrt(), "{mean}");
+            // 8 standard deviations of the mean.
+            prop_assert!((mean - 1.0).abs() < 8.0 / (burstiness * n as f64).sqrt(), "{mean}");
         }
 
         #[test]
         fn exponential_gaps_have_their_law(seed in any::<u64>()) {
             let n = 4000;
             let distance = ks(drawn(Gaps::Poisson, seed, n), |gap| 1.0 - (-gap).exp());
-            prop_assert!(distance < 2.2 / (n as f64).sqrt(), "{distance}");
+            prop_assert!(distance < 3.3 / (n as f64).sqrt(), "{distance}");
         }
     }
 

@@ -29,7 +29,7 @@ fn ks(times: &[f64], course: impl Fn(f64) -> f64) -> f64 {
 }
 
 proptest! {
-    /// The n-th arrival of a process with gaps of shape b and rate r comes at n/r ± 5 standard deviations,
+    /// The n-th arrival of a process with gaps of shape b and rate r comes at n/r ± 8 standard deviations,
     /// and the gaps' coefficient of variation is 1/√b.
     #[test]
     fn a_steady_rate_has_its_rate_and_its_law(rate in 0.5_f64..500.0, shape in 0.2_f64..5.0, poisson in any::<bool>(), seed in any::<u64>()) {
@@ -42,11 +42,11 @@ proptest! {
         let times: Vec<f64> = offsets(&arrival, seed).take(n).collect();
         prop_assert!(times.windows(2).all(|w| w[0] <= w[1]));
         let expected = n as f64 / rate;
-        prop_assert!((times[n - 1] - expected).abs() < 5.0 * (n as f64 / b).sqrt() / rate);
+        prop_assert!((times[n - 1] - expected).abs() < 8.0 * (n as f64 / b).sqrt() / rate);
         let gaps: Vec<f64> = times.windows(2).map(|w| w[1] - w[0]).collect();
         let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
         let variance = gaps.iter().map(|g| (g - mean).powi(2)).sum::<f64>() / gaps.len() as f64;
-        prop_assert!((variance.sqrt() / mean * b.sqrt() - 1.0).abs() < 0.25);
+        prop_assert!((variance.sqrt() / mean * b.sqrt() - 1.0).abs() < 0.4);
     }
 
     #[test]
@@ -56,8 +56,8 @@ proptest! {
     }
 
     /// A Poisson process under a ramp of the rate in time: given how many came, their times are those of so
-    /// many independent draws from λ(t) / Λ, so the KS distance to that exceeds 2.2 / √n once in 8,000
-    /// seeds; and as many came as expected, ± 5 standard deviations.
+    /// many independent draws from λ(t) / Λ, so the KS distance to that exceeds 3.3 / √n once in 1.4 billion
+    /// seeds; and as many came as expected, ± 8 standard deviations.
     #[test]
     fn a_ramp_in_time_has_its_course(from in 0.0_f64..50.0, more in 1.0_f64..50.0, seed in any::<u64>()) {
         let (to, duration_s) = (from + more, 100.0);
@@ -65,8 +65,8 @@ proptest! {
         let times: Vec<f64> = offsets(&linear, seed).collect();
         let expected = 0.5 * (from + to) * duration_s;
         let by = |t: f64| (from * t + (to - from) * t * t / (2.0 * duration_s)) / expected;
-        prop_assert!((times.len() as f64 - expected).abs() < 5.0 * expected.sqrt());
-        prop_assert!(ks(&times, by) < 2.2 / (times.len() as f64).sqrt());
+        prop_assert!((times.len() as f64 - expected).abs() < 8.0 * expected.sqrt());
+        prop_assert!(ks(&times, by) < 3.3 / (times.len() as f64).sqrt());
 
         let from = from + 0.5;
         let exponential = ramp(Gaps::Poisson, Change::Exponential, from, to, Over::Seconds(duration_s));
@@ -74,12 +74,12 @@ proptest! {
         let growth = (to / from).ln();
         let by = |t: f64| ((growth * t / duration_s).exp() - 1.0) / (growth.exp() - 1.0);
         let expected = (to - from) / growth * duration_s;
-        prop_assert!((times.len() as f64 - expected).abs() < 5.0 * expected.sqrt() + 1.0);
-        prop_assert!(ks(&times, by) < 2.2 / (times.len() as f64).sqrt());
+        prop_assert!((times.len() as f64 - expected).abs() < 8.0 * expected.sqrt() + 1.0);
+        prop_assert!(ks(&times, by) < 3.3 / (times.len() as f64).sqrt());
     }
 
     /// Over the count, request i of n follows at the rate of its number: with even gaps exactly, with drawn
-    /// ones on average (5 standard deviations of the sum, Σ 1/rᵢ²).
+    /// ones on average (8 standard deviations of the sum, Σ 1/rᵢ²).
     #[test]
     fn a_ramp_over_the_count_has_its_rates(from in 0.5_f64..50.0, to in 0.5_f64..50.0, exponential in any::<bool>(), seed in any::<u64>()) {
         let n = 500_u32;
@@ -97,7 +97,7 @@ proptest! {
         let last = offsets(&ramp(Gaps::Poisson, change, from, to, over), seed).nth(n as usize - 1).unwrap();
         let expected: f64 = (0..n).map(|i| 1.0 / rate(i)).sum();
         let spread = (0..n).map(|i| rate(i).powi(-2)).sum::<f64>().sqrt();
-        prop_assert!((last - expected).abs() < 5.0 * spread);
+        prop_assert!((last - expected).abs() < 8.0 * spread);
     }
 
     #[test]
@@ -109,7 +109,7 @@ proptest! {
             let within = i as f64 * length_s..(i + 1) as f64 * length_s;
             let n = times.iter().filter(|t| within.contains(t)).count() as f64;
             let expected = rate * length_s;
-            prop_assert!((n - expected).abs() <= 5.0 * expected.sqrt() + 2.0, "{n} of {expected}");
+            prop_assert!((n - expected).abs() <= 8.0 * expected.sqrt() + 2.0, "{n} of {expected}");
         }
     }
 

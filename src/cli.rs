@@ -13,6 +13,7 @@ mod compare;
 mod correlate;
 mod doctor;
 mod explain;
+mod figure;
 mod foreign;
 mod gates;
 mod prepare;
@@ -37,6 +38,7 @@ pub use self::compare::CompareArgs;
 pub use self::correlate::CorrelateArgs;
 pub use self::doctor::DoctorArgs;
 pub use self::explain::{ExplainArgs, SlowestBy};
+pub use self::figure::FigureArgs;
 pub use self::foreign::{FOREIGN, Foreign};
 pub use self::gates::{FailOnName, GateArgs};
 pub use self::prepare::PrepareArgs;
@@ -392,6 +394,9 @@ pub struct OutputArgs {
 pub struct ReportArgs {
     /// The run folder, such as output/demo-20260102-030405
     pub folder: PathBuf,
+    /// With `--figure … --by run`: more of them
+    #[arg(value_name = "FOLDER")]
+    pub others: Vec<PathBuf>,
     /// A log of the server that was not followed during the run: added to the folder, then joined
     #[arg(long, value_name = "PATH")]
     pub server_log: Option<PathBuf>,
@@ -408,6 +413,8 @@ pub struct ReportArgs {
     pub results: ResultArgs,
     #[command(flatten)]
     pub gates: GateArgs,
+    #[command(flatten)]
+    pub figure: FigureArgs,
 }
 
 /// `tare calibrate`: what `tare run` takes, and how to calibrate.

@@ -14,6 +14,7 @@ pub mod comparison;
 pub mod correlated;
 mod dataset;
 pub mod diagnosis;
+pub mod figure;
 #[cfg(test)]
 pub mod fixture;
 pub mod hop;

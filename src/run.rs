@@ -8,8 +8,10 @@ mod chosen;
 mod compare;
 mod embedded;
 mod facts;
+mod figure;
 mod hop_file;
 mod import;
+mod plotted;
 mod progress;
 mod read_back;
 mod recompute;
@@ -30,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::add_log::{add_hop, add_log, add_stat_log};
 pub use self::compare::{Compared, Gates, ToCompare, compare};
+pub use self::figure::figure;
 pub use self::import::{Import, import};
 pub use self::read_back::{ReadBack, read_back};
 pub use self::recompute::{Recomputed, recompute, recompute_within};

@@ -2,9 +2,10 @@
 //! cell: TTFT first, then the latency between tokens. This file must not know how requests were paired.
 
 use super::draw::canvas;
-use super::draw::page::{self, DENSITY};
-use super::split_violin::{COLUMN, COLUMNS_HEIGHT, NARROWEST, Pair, column};
+use super::draw::page::{self, COLUMN, DENSITY, NARROWEST};
+use super::split_violin::{COLUMNS_HEIGHT, Pair, column};
 use super::{Arms, Drawn, Plot, PlotData, ascending, theme};
+use crate::units::Scale;
 
 /// Columns side by side.
 const ACROSS: usize = 4;
@@ -34,12 +35,13 @@ impl Plot for Audit {
                 "the run is no audit, or no request succeeded by both ways".to_owned(),
             ));
         };
-        let title = "Direct (left) and through (right), per request";
+        let title = data.arms.iter().find_map(finding).unwrap_or_else(|| "Direct and through".to_owned());
         let width = (COLUMN * across as f64 + 2.0 * theme::MARGIN).max(NARROWEST);
         let notes = [DENSITY, ADDED];
         let height = COLUMNS_HEIGHT + ROW * (rows.len() - 1) as f64 + page::legend_height(width, &notes);
-        let svg = canvas::svg((width, height), title, |canvas| {
-            page::header(canvas, width, title, &data.subtitle())?;
+        let svg = canvas::svg((width, height), &title, |canvas| {
+            let about = format!("direct (left) and through (right), per request · {}", data.subtitle());
+            page::header(canvas, width, &title, &about)?;
             for (i, row) in rows.iter().enumerate() {
                 let top = page::TOP + ROW * i as f64;
                 for (j, pair) in row.iter().enumerate() {
@@ -51,6 +53,23 @@ impl Plot for Audit {
         })?;
         Ok(Drawn::Svg(svg))
     }
+}
+
+/// `The way through adds 194.2 ms [190.1, 198.0] to TTFT (concurrency 1)`, of the first cell.
+fn finding(arms: &Arms) -> Option<String> {
+    let e = arms.added?;
+    let scale = Scale::of(arms.metric.unit(), e.value.abs());
+    let within = if e.is_bounded() {
+        format!(" [{}, {}]", scale.number(e.lo), scale.number(e.hi))
+    } else {
+        String::new()
+    };
+    Some(format!(
+        "The way through adds {}{within} to {} ({})",
+        scale.show(e.value),
+        arms.metric.name(),
+        arms.about
+    ))
 }
 
 fn pair(arms: &Arms) -> Option<Pair> {

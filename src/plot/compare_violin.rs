@@ -1,12 +1,13 @@
 //! `compare_violin`: runs side by side on one axis, a violin a run, a panel a measure. This file must not
 //! know which measures there are.
 
+use super::data::Of;
 use super::draw::axis::Axis;
 use super::draw::body::{Body, Part};
 use super::draw::canvas::{self, Align, Canvas, Ink};
 use super::draw::page::{self, DENSITY};
 use super::draw::panel::Panel;
-use super::{Compared, Drawn, Of, Plot, PlotData, theme};
+use super::{Compared, Drawn, Plot, PlotData, theme};
 use crate::stats::quantile::quantile;
 use crate::units;
 

@@ -1,33 +1,34 @@
-//! `ecdf`: which share of requests had its first token within a time, client against server. This
-//! file must not know how the two sides were joined.
-//!
-//! The bands are Dvoretzky, Kiefer and Wolfowitz's with Massart's constant: with 95 % probability
-//! the true curve lies within ±√(ln(2 / 0.05) / 2n) of the drawn one everywhere at once.
+//! `ecdf`: which share of requests had its first token, was done, … within a time: client against server, a panel a
+//! metric. This file must not know how the two sides were joined.
 
 use super::draw::axis::Axis;
-use super::draw::canvas::{self, Align, Canvas, Ink};
+use super::draw::canvas::{self, Canvas, Ink};
 use super::draw::page;
+use super::draw::shares::{ACROSS, BAND, ROW, Shares};
 use super::theme::Colour;
 use super::{Drawn, Plot, PlotData, Side, theme};
 use crate::metric::Metric;
-use crate::stats::LEVEL;
+use crate::stats::quantile::quantile;
 use crate::units;
 
-const HEIGHT: f64 = 420.0;
-const LEFT: f64 = 62.0;
-const TOP: f64 = 74.0;
-const BOTTOM: f64 = 352.0;
-/// Most points of a curve: more than pixels can show.
-const POINTS: usize = 400;
+const METRICS: [Metric; 4] = [Metric::Ttft, Metric::ItlMean, Metric::E2e, Metric::Throughput];
 
 /// The figure.
 pub struct Ecdf;
+
+/// One metric's curves.
+struct Of {
+    metric: Metric,
+    axis: Axis,
+    curves: Vec<Curve>,
+}
 
 struct Curve {
     label: String,
     values: Vec<f64>,
     colour: Colour,
     text: Colour,
+    width: f64,
 }
 
 impl Plot for Ecdf {
@@ -36,105 +37,101 @@ impl Plot for Ecdf {
     }
 
     fn caption(&self) -> &'static str {
-        "Share of successful requests that had their first token within a time"
+        "Share of successful requests that had their first token, were done, … within a time"
     }
 
     fn draw(&self, data: &PlotData) -> anyhow::Result<Drawn> {
-        let curves = curves(data);
-        let values: Vec<&[f64]> = curves.iter().map(|c| c.values.as_slice()).collect();
-        let Some(axis) = Axis::of(&values, Metric::Ttft.unit()) else {
-            return Ok(Drawn::Nothing("no successful request has a TTFT".to_owned()));
+        let panels: Vec<Of> = METRICS.iter().filter_map(|metric| of(data, *metric)).collect();
+        let Some(title) = panels.first().map(finding) else {
+            return Ok(Drawn::Nothing("no successful request has a value to draw".to_owned()));
         };
-        let title = "Time to first token: share of requests that had it by then";
-        let svg = canvas::svg((theme::WIDTH, HEIGHT), title, |canvas| {
-            page::header(canvas, theme::WIDTH, title, &data.subtitle())?;
-            frame(canvas, &axis)?;
-            for curve in &curves {
-                draw_curve(canvas, &axis, curve)?;
+        let across = panels.len().min(ACROSS);
+        let column = (theme::WIDTH - 2.0 * theme::MARGIN) / across as f64;
+        let legend_at = page::TOP + ROW * panels.len().div_ceil(across) as f64;
+        let svg = canvas::svg((theme::WIDTH, legend_at + 52.0), &title, |canvas| {
+            page::header(canvas, theme::WIDTH, &title, &data.subtitle())?;
+            for (i, of) in panels.iter().enumerate() {
+                let left = theme::MARGIN + column * (i % across) as f64;
+                let top = page::TOP + ROW * (i / across) as f64;
+                of.draw(canvas, (left, left + column), top)?;
             }
-            legend(canvas, &axis, &curves)
+            legend(canvas, legend_at + 8.0, &panels)
         })?;
         Ok(Drawn::Svg(svg))
     }
 }
 
-fn curves(data: &PlotData) -> Vec<Curve> {
+fn of(data: &PlotData, metric: Metric) -> Option<Of> {
     let curve = |metric: Metric, side: Side, name: &str| {
         let source = &data.sample(metric, side)?.source;
-        let (colour, text) = match side {
-            Side::Client => (theme::CLIENT, theme::CLIENT),
-            Side::Server => (theme::SERVER, theme::SERVER_TEXT),
+        let (colour, text, width) = match side {
+            Side::Client => (theme::CLIENT, theme::CLIENT, 4.0),
+            Side::Server => (theme::SERVER, theme::SERVER_TEXT, 1.6),
         };
         let label = if source.is_empty() { name.to_owned() } else { format!("{name} ({source})") };
-        Some(Curve { label, values: data.ascending(metric, side)?, colour, text })
+        Some(Curve { label, values: data.ascending(metric, side)?, colour, text, width })
     };
-    let server = curve(Metric::Ttft, Side::Server, "server TTFT")
-        .or_else(|| curve(Metric::QueuePrefill, Side::Server, "server queue + prefill"));
-    [curve(Metric::Ttft, Side::Client, "client TTFT"), server].into_iter().flatten().collect()
-}
-
-fn x(axis: &Axis, value: f64) -> f64 {
-    LEFT + axis.fraction(value) * (theme::WIDTH - theme::MARGIN - LEFT)
-}
-
-fn y(share: f64) -> f64 {
-    BOTTOM - share.clamp(0.0, 1.0) * (BOTTOM - TOP)
-}
-
-fn frame(canvas: &Canvas, axis: &Axis) -> anyhow::Result<()> {
-    let ink = Ink::new(theme::SMALL, theme::QUIET);
-    let right = theme::WIDTH - theme::MARGIN;
-    for percent in [0, 25, 50, 75, 90, 100] {
-        let y = y(f64::from(percent) / 100.0);
-        canvas.line(&[(LEFT, y), (right, y)], theme::GRID, 1.0, 1.0)?;
-        canvas.text(&format!("{percent} %"), (LEFT - 6.0, y), ink.align(Align::Right))?;
+    let mut server = curve(metric, Side::Server, "server");
+    if metric == Metric::Ttft {
+        // That is no TTFT, and is never called one.
+        server = server.or_else(|| curve(Metric::QueuePrefill, Side::Server, "server's queue + prefill"));
     }
-    for tick in &axis.ticks {
-        let x = x(axis, *tick);
-        canvas.line(&[(x, TOP), (x, BOTTOM)], theme::GRID, 1.0, 1.0)?;
-        canvas.text(&axis.label(*tick), (x, BOTTOM + 12.0), ink.align(Align::Centre))?;
-    }
-    canvas.line(&[(LEFT, BOTTOM), (right, BOTTOM)], theme::AXIS, 1.0, 1.0)?;
-    let unit = format!("time to first token ({})", axis.scale.name);
-    canvas.text(&unit, (right, BOTTOM + 30.0), Ink::new(theme::BODY, theme::INK).align(Align::Right))
+    let curves: Vec<Curve> = [curve(metric, Side::Client, "client"), server].into_iter().flatten().collect();
+    let sets: Vec<&[f64]> = curves.iter().map(|c| c.values.as_slice()).collect();
+    let axis = Axis::of(&sets, metric.unit())?;
+    Some(Of { metric, axis, curves })
 }
 
-fn draw_curve(canvas: &Canvas, axis: &Axis, curve: &Curve) -> anyhow::Result<()> {
-    let n = curve.values.len();
-    let shown = n - axis.beyond(&curve.values);
-    let every = n.div_ceil(POINTS).max(1);
-    let mut steps = vec![(axis.lo, 0.0)];
-    let mut share = 0.0;
-    for (i, value) in curve.values.iter().enumerate().take(shown) {
-        if i % every == 0 || i + 1 == shown {
-            steps.push((*value, share));
-            share = (i + 1) as f64 / n as f64;
-            steps.push((*value, share));
+impl Of {
+    fn draw(&self, canvas: &Canvas, column: (f64, f64), top: f64) -> anyhow::Result<()> {
+        let panel = Shares::in_column(column, top, self.axis.clone());
+        let n: Vec<String> = self.curves.iter().map(|c| units::count(c.values.len() as u64)).collect();
+        panel.draw(canvas, self.metric.name(), &format!("n = {}", n.join(" | ")))?;
+        for curve in &self.curves {
+            panel.curve(canvas, &curve.values, curve.colour, curve.width)?;
         }
+        let sets: Vec<&[f64]> = self.curves.iter().map(|c| c.values.as_slice()).collect();
+        panel.beyond(canvas, &sets)
     }
-    steps.push((axis.hi, share));
-    let band = ((2.0 / (1.0 - LEVEL)).ln() / (2.0 * n as f64)).sqrt();
-    let shifted = |by: f64| steps.iter().map(move |(v, s)| (x(axis, *v), y(s + by)));
-    let around: Vec<(f64, f64)> = shifted(band).chain(shifted(-band).rev()).collect();
-    canvas.fill(&around, curve.colour, 0.12)?;
-    let line: Vec<(f64, f64)> = shifted(0.0).collect();
-    canvas.line(&line, curve.colour, 1.0, 2.0)
 }
 
-fn legend(canvas: &Canvas, axis: &Axis, curves: &[Curve]) -> anyhow::Result<()> {
-    let mut left = LEFT;
-    let row = BOTTOM + 30.0;
-    for curve in curves {
-        let text = format!("{}, n = {}", curve.label, units::count(curve.values.len() as u64));
-        canvas.line(&[(left, row), (left + 22.0, row)], curve.colour, 1.0, 3.0)?;
-        canvas.text(&text, (left + 28.0, row), Ink::new(theme::BODY, curve.text).bold())?;
-        left += 48.0 + canvas::width_of(&text, theme::BODY);
+/// Of the first panel: what half of the requests, and all but one in a hundred, kept within.
+fn finding(of: &Of) -> String {
+    let at = |q: f64| {
+        let value = of.curves.first().and_then(|c| quantile(&c.values, q));
+        of.axis.scale.show(value.unwrap_or(f64::NAN))
+    };
+    match of.metric {
+        Metric::Ttft => format!(
+            "Half of the requests had their first token within {}, 99 of 100 within {}",
+            at(0.5),
+            at(0.99)
+        ),
+        // More is better.
+        Metric::Throughput => {
+            format!("Half of the requests got {} or more, 99 of 100 {} or more", at(0.5), at(0.01))
+        }
+        metric => format!(
+            "{}: half of the requests within {}, 99 of 100 within {}",
+            metric.name(),
+            at(0.5),
+            at(0.99)
+        ),
     }
-    let mut note = "band: 95 % for the whole curve (Dvoretzky–Kiefer–Wolfowitz)".to_owned();
-    if let Some(q) = axis.ends_at {
-        let beyond: Vec<String> =
-            curves.iter().map(|c| units::count(axis.beyond(&c.values) as u64)).collect();
-        note = format!("{note} · axis ends at p{:.0}, {} beyond", q * 100.0, beyond.join(" and "));
+}
+
+/// Each curve once, whichever panel has it.
+fn legend(canvas: &Canvas, y: f64, panels: &[Of]) -> anyhow::Result<()> {
+    let mut shown: Vec<&str> = Vec::new();
+    let mut left = theme::MARGIN;
+    for curve in panels.iter().flat_map(|of| &of.curves) {
+        if shown.contains(&curve.label.as_str()) {
+            continue;
+        }
+        shown.push(&curve.label);
+        canvas.line(&[(left, y), (left + 22.0, y)], curve.colour, 1.0, curve.width)?;
+        canvas.text(&curve.label, (left + 28.0, y), Ink::new(theme::BODY, curve.text).bold())?;
+        left += 48.0 + canvas::width_of(&curve.label, theme::BODY);
     }
-    canvas.text(&note, (LEFT, row + 20.0), Ink::new(theme::SMALL, theme::QUIET))
+    canvas.text(BAND, (theme::MARGIN, y + 22.0), Ink::new(theme::SMALL, theme::QUIET))
 }

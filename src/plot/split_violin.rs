@@ -8,18 +8,16 @@
 use super::draw::axis::Axis;
 use super::draw::body::{Body, Part};
 use super::draw::canvas::{self, Align, Canvas, Ink};
-use super::draw::page::{self, DENSITY};
+use super::draw::page::{self, COLUMN, DENSITY, NARROWEST};
 use super::draw::panel::Panel;
 use super::theme::{self, Colour};
-use super::{Drawn, Plot, PlotData, Side};
+use super::{Drawn, Plot, PlotData, Side, ascending};
 use crate::metric::Metric;
 use crate::stats::Estimate;
+use crate::stats::moments::mean;
 use crate::stats::quantile::quantile;
 use crate::units::{self, Scale};
 
-pub(super) const COLUMN: f64 = (theme::WIDTH - 2.0 * theme::MARGIN) / 4.0;
-/// A figure is at least this wide, so that its title fits.
-pub(super) const NARROWEST: f64 = 500.0;
 /// From the top of the figure to the end of its first columns.
 pub(super) const COLUMNS_HEIGHT: f64 = 454.0;
 const DIFFERENCE: &str = "Δ mean: paired difference client − server, with its 95 % interval";
@@ -55,14 +53,19 @@ impl Plot for SplitViolin {
                     .to_owned(),
             ));
         }
-        let title = "Client (left) and server (right), per request";
+        let title = pairs.first().map(finding).unwrap_or_default();
         let needed = COLUMN * pairs.len() as f64 + 2.0 * theme::MARGIN;
         let width = needed.max(NARROWEST);
         let notes: &[&str] =
             if pairs.iter().any(|p| p.difference.is_some()) { &[DENSITY, DIFFERENCE] } else { &[DENSITY] };
         let size = (width, COLUMNS_HEIGHT + page::legend_height(width, notes));
-        let svg = canvas::svg(size, title, |canvas| {
-            page::header(canvas, width, title, &data.subtitle())?;
+        let svg = canvas::svg(size, &title, |canvas| {
+            page::header(
+                canvas,
+                width,
+                &title,
+                &format!("left and right, per request · {}", data.subtitle()),
+            )?;
             let column_width = (width - 2.0 * theme::MARGIN) / pairs.len() as f64;
             for (i, pair) in pairs.iter().enumerate() {
                 let left = theme::MARGIN + column_width * i as f64;
@@ -72,6 +75,32 @@ impl Plot for SplitViolin {
         })?;
         Ok(Drawn::Svg(svg))
     }
+}
+
+/// `TTFT 547.5 ms at the client, 546.9 ms at the server: 579.4 µs apart`, all means.
+fn finding(pair: &Pair) -> String {
+    let show = |values: &[f64]| {
+        let mean = mean(values).unwrap_or(f64::NAN);
+        Scale::of(pair.metric.unit(), mean.abs()).show(mean)
+    };
+    let [left, right] = &pair.names;
+    let between = pair.difference.map(|e| {
+        let scale = Scale::of(pair.metric.unit(), e.value.abs());
+        format!(": {} apart", scale.show(e.value))
+    });
+    format!(
+        "{} {} at the {left}, {} {}{}",
+        pair.metric.name(),
+        show(&pair.left),
+        show(&pair.right),
+        at(right),
+        between.unwrap_or_default()
+    )
+}
+
+/// `at the server`, or what it is instead.
+fn at(name: &str) -> String {
+    if name == "queue + prefill" { name.to_owned() } else { format!("at the {name}") }
 }
 
 /// The metrics that both sides have.
@@ -95,11 +124,6 @@ pub fn pairs(data: &PlotData) -> Vec<Pair> {
     });
     let others = [Metric::Throughput, Metric::ItlMean, Metric::E2e].map(same);
     let hops = data.hops.iter().filter_map(|hop| {
-        let ascending = |values: &[f64]| -> Option<Vec<f64>> {
-            let mut values: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
-            values.sort_unstable_by(f64::total_cmp);
-            (!values.is_empty()).then_some(values)
-        };
         Some(Pair {
             heading: format!("{} at {}", hop.metric.name(), hop.hop),
             about: format!("{}: its own timers", hop.hop),

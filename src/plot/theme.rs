@@ -39,6 +39,29 @@ pub fn run(i: usize) -> Colour {
     RUNS.get(i % RUNS.len()).copied().unwrap_or(INK)
 }
 
+/// What is the server's and what lies between, not told apart: between their two colours.
+pub const BOTH: Colour = Colour(217, 140, 84);
+
+/// The i-th of so many shades of a colour, from light to dark.
+pub fn shade(base: Colour, i: usize, of: usize) -> Colour {
+    // −1 is half way to paper, 1 is some of the way to ink, 0 the colour itself.
+    let place = if of < 2 { 0.0 } else { 2.0 * i as f64 / (of - 1) as f64 - 1.0 };
+    let (towards, share) = if place < 0.0 { (PAPER, -0.55 * place) } else { (INK, 0.45 * place) };
+    let mix = |a: u8, b: u8| (f64::from(a) * (1.0 - share) + f64::from(b) * share).round() as u8;
+    Colour(mix(base.0, towards.0), mix(base.1, towards.1), mix(base.2, towards.2))
+}
+
+/// Ink or paper, whichever is easier to read on this colour (WCAG 2, relative luminance).
+pub fn on(colour: Colour) -> Colour {
+    let linear = |c: u8| {
+        let c = f64::from(c) / 255.0;
+        if c <= 0.04045 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) }
+    };
+    let luminance = 0.2126 * linear(colour.0) + 0.7152 * linear(colour.1) + 0.0722 * linear(colour.2);
+    // At this luminance black and white have the same contrast.
+    if luminance > 0.179 { INK } else { PAPER }
+}
+
 /// How strongly the inside of a violin is filled.
 pub const FILL: f64 = 0.32;
 

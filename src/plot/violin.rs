@@ -4,13 +4,13 @@
 use super::draw::axis::Axis;
 use super::draw::body::{Body, Part};
 use super::draw::canvas::{self, Canvas};
-use super::draw::page::{self, DENSITY};
+use super::draw::page::{self, COLUMN, DENSITY, NARROWEST};
 use super::draw::panel::Panel;
 use super::{Drawn, Plot, PlotData, Side, theme};
 use crate::metric::Metric;
 use crate::stats::moments::mean;
 use crate::stats::quantile::quantile;
-use crate::units;
+use crate::units::{self, Scale};
 
 /// The four, each with what it is in a few words.
 const METRICS: [(Metric, &str); 4] = [
@@ -19,7 +19,8 @@ const METRICS: [(Metric, &str); 4] = [
     (Metric::ItlMean, "mean within each request"),
     (Metric::E2e, "start to last token"),
 ];
-const SIZE: (f64, f64) = (theme::WIDTH, 440.0);
+/// From the top of the figure to the end of its columns.
+const COLUMNS_HEIGHT: f64 = 406.0;
 
 /// The figure.
 pub struct Violin;
@@ -41,17 +42,38 @@ impl Plot for Violin {
         if columns.is_empty() {
             return Ok(Drawn::Nothing("no successful request has a value to draw".to_owned()));
         }
-        let title = "Request metrics, measured by the client";
-        let svg = canvas::svg(SIZE, title, |canvas| {
-            page::header(canvas, SIZE.0, title, &data.subtitle())?;
-            let width = (SIZE.0 - 2.0 * theme::MARGIN) / METRICS.len() as f64;
+        let title = format!("Medians: {}", finding(&columns));
+        let width = (COLUMN * columns.len() as f64 + 2.0 * theme::MARGIN).max(NARROWEST);
+        let size = (width, COLUMNS_HEIGHT + page::legend_height(width, &[DENSITY]));
+        let svg = canvas::svg(size, &title, |canvas| {
+            page::header(canvas, width, &title, &format!("measured by the client · {}", data.subtitle()))?;
+            let width = (width - 2.0 * theme::MARGIN) / columns.len() as f64;
             for (i, (metric, about, values)) in columns.iter().enumerate() {
                 let left = theme::MARGIN + width * i as f64;
                 column(canvas, (left, left + width), *metric, about, values)?;
             }
-            page::legend(canvas, SIZE, &[DENSITY])
+            page::legend(canvas, size, &[DENSITY])
         })?;
         Ok(Drawn::Svg(svg))
+    }
+}
+
+/// `TTFT 669.1 ms, Token Throughput 53.81 tok/s`.
+fn finding(columns: &[(Metric, &str, Vec<f64>)]) -> String {
+    let of = |(metric, _, values): &(Metric, &str, Vec<f64>)| {
+        let median = quantile(values, 0.5)?;
+        Some(format!("{} {}", short(*metric), Scale::of(metric.unit(), median.abs()).show(median)))
+    };
+    columns.iter().filter_map(of).collect::<Vec<_>>().join(", ")
+}
+
+/// A title has little room.
+fn short(metric: Metric) -> &'static str {
+    match metric {
+        Metric::Throughput => "throughput",
+        Metric::ItlMean => "ITL",
+        Metric::E2e => "duration",
+        metric => metric.name(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::page::Page;
 use super::tables::{self, Table};
 use super::{Artifact, Report, audit, verdict};
+use crate::plot;
 
 pub(super) const ARTIFACT: Artifact = Artifact { file: "report.md", what: "the report for people", write };
 
@@ -46,13 +47,24 @@ fn write(report: &Report<'_>) -> anyhow::Result<String> {
         out,
         "- Percentiles: linear interpolation between order statistics. Intervals: 95 %, of requests in time order: for means the studentised block bootstrap (block length by Politis and White), for percentiles order statistics at the effective n."
     )?;
-    let figures = if report.audit.is_some() {
-        "\n![Both ways, cell by cell](plots/audit.svg)"
-    } else {
-        "\n![The run's four metrics](plots/req_metrics_violin.svg)\n\n![Client and server](plots/split_violin.svg)"
-    };
-    writeln!(out, "{figures}")?;
+    for (caption, name) in figures(report) {
+        writeln!(out, "\n![{caption}](plots/{name}.svg)")?;
+    }
     Ok(out)
+}
+
+/// Caption and name of each figure that there is.
+fn figures(report: &Report<'_>) -> Vec<(&'static str, &'static str)> {
+    let data = report.figures;
+    if report.audit.is_some() {
+        return vec![("Both ways, cell by cell", "audit")];
+    }
+    let known = [
+        (!data.bars.is_empty(), ("Where the time went", "breakdown")),
+        (!plot::pairs(data).is_empty(), ("Client and server", "split_violin")),
+        (!data.samples.is_empty(), ("The run's four metrics", "req_metrics_violin")),
+    ];
+    known.into_iter().filter(|(there, _)| *there).map(|(_, figure)| figure).collect()
 }
 
 /// A page of what is no single run's report.

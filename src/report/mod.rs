@@ -42,6 +42,7 @@ mod window;
 use anyhow::Context;
 
 pub use self::audit::name as cell_name;
+pub use self::breakdown::chief as chief_part;
 pub use self::compare::page as comparison;
 pub use self::compare_audits::page as audits;
 pub use self::compare_words::gate as gate_in_words;

@@ -144,7 +144,9 @@ fn terms_of_breakdown(mean: &BreakdownColumn) -> Option<Vec<Term>> {
 pub(super) fn side(row: PartRow) -> &'static str {
     match row {
         PartRow::Schedule | PartRow::Connect | PartRow::Send | PartRow::ClientLag => "client",
-        PartRow::FrontEnd | PartRow::Queue | PartRow::Prefill | PartRow::Decode => "server",
+        PartRow::FrontEnd | PartRow::Queue | PartRow::Prefill | PartRow::Decode | PartRow::Inference => {
+            "server"
+        }
         PartRow::Unexplained => "unknown",
         _ => "tare",
     }

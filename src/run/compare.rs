@@ -19,6 +19,7 @@ use super::recompute::{self, looked_at};
 use super::{Recomputed, unusable};
 use crate::compare::{self, Given, Run};
 use crate::error::{Explain, Failure, usage};
+use crate::plot::PlotData;
 use crate::record::comparison::{AuditFacts, Audits, Comparison, GateFound, RunFacts};
 use crate::record::selection::Selection;
 use crate::record::slo::Slo;
@@ -80,6 +81,17 @@ pub fn compare(asked: &ToCompare) -> anyhow::Result<(PathBuf, Compared)> {
             Err(error)
         }
     }
+}
+
+/// What figures of the runs side by side are drawn from; nothing is written.
+pub(super) fn figure_data(asked: &ToCompare) -> anyhow::Result<PlotData> {
+    let opened = Opened::of(asked)?;
+    if opened.audits {
+        return Err(usage("these are audits: each has a figure of its own, plots/audit")
+            .hint("`tare compare` sets them side by side in a table")
+            .into());
+    }
+    Ok(draw::data(&opened.runs(asked)?))
 }
 
 /// The folders asked for, none of which is without an ended run.

@@ -8,21 +8,18 @@ use serde::Deserialize;
 
 use crate::clock::{Step, UnixNs, on_axis};
 use crate::correlate;
-use crate::correlate::hops::stations;
 use crate::error::usage;
 use crate::ingest::hop_headers;
-use crate::metric::Metric;
-use crate::plot::{self, Arms, AtHop, Paired, PlotData, Sample, Side};
+use crate::plot::{self, PlotData};
 use crate::record::audit;
 use crate::record::clocks::ClockRelation;
 use crate::record::correlated::Correlated;
-use crate::record::hops::HopSummary;
 use crate::record::own::{self, OwnLag};
 use crate::record::selection::Selection;
 use crate::record::slo::Slo;
 use crate::record::timeline::Timeline;
 use crate::record::waterfall::Chosen;
-use crate::record::{EventRow, HopRow, JoinedRow, RequestRow, Status, ToldBy};
+use crate::record::{EventRow, HopRow, RequestRow, ToldBy};
 use crate::report::{self, Report, Summary, View};
 use crate::store::folder::{EVENTS, HOPS, JOINED, LOG, RESULTS, SCRAPES, SPANS, STAT_LOG};
 use crate::store::{Events, Manifest, RunData, RunFolder, events_parquet, table};
@@ -150,7 +147,7 @@ fn reported(
     let figures = PlotData::default();
     let mut recomputed =
         Recomputed { manifest, correlated, summary, audit, notes, events, timeline, chosen, figures };
-    recomputed.figures = plot_data(&recomputed.report());
+    recomputed.figures = super::plotted::plot_data(&recomputed.report());
     Ok(recomputed)
 }
 
@@ -265,118 +262,6 @@ fn write_tables(folder: &RunFolder, data: &RunData) -> anyhow::Result<()> {
     let heads = data.requests.rows.iter().flat_map(|request| hop_headers::rows(request).0);
     let hops: Vec<HopRow> = data.hops.rows.iter().cloned().chain(heads).collect();
     table::write_hops(&folder.file(HOPS), &hops)
-}
-
-/// The samples that figures are drawn from: successful requests, on both sides.
-fn plot_data(report: &Report<'_>) -> PlotData {
-    let ok: Vec<&JoinedRow> =
-        report.correlated.rows.iter().filter(|j| j.client.status == Status::Ok).collect();
-    if let Some(found) = report.audit {
-        return PlotData {
-            run: report.manifest.name.clone(),
-            n_ok: report.summary.counts.ok,
-            n_ended: report.summary.counts.total - report.summary.counts.in_flight,
-            arms: arms(found, &ok),
-            ..PlotData::default()
-        };
-    }
-    let mut samples = Vec::new();
-    let mut add = |metric, side, source: &str, value: &dyn Fn(&JoinedRow) -> Option<f64>| {
-        let values: Vec<f64> = ok.iter().filter_map(|j| value(j)).collect();
-        if !values.is_empty() {
-            samples.push(Sample { metric, side, values, source: source.to_owned() });
-        }
-    };
-    let kernel = report.summary.stamps.kernel_stamped > 0;
-    let client = if kernel { "kernel stamps" } else { "user stamps" };
-    add(Metric::Ttft, Side::Client, client, &|j| j.client.ttft_s);
-    add(Metric::Throughput, Side::Client, client, &|j| j.client.user_throughput_tps);
-    add(Metric::ItlMean, Side::Client, client, &|j| j.client.itl_mean_s);
-    add(Metric::E2e, Side::Client, client, &|j| j.client.e2e_s);
-    let tokens = |j: &JoinedRow| j.server_output_tokens.or(j.client.output_tokens).map(f64::from);
-    let per_gap = |j: &JoinedRow| Some(j.server_decode_s? / (tokens(j)? - 1.0)).filter(|v| v.is_finite());
-    let spans = "OTLP spans";
-    add(Metric::Ttft, Side::Server, spans, &|j| j.server_ttft_s);
-    add(Metric::Throughput, Side::Server, spans, &|j| {
-        Some(tokens(j)? / j.server_e2e_s?).filter(|v| v.is_finite())
-    });
-    add(Metric::E2e, Side::Server, spans, &|j| j.server_e2e_s);
-    let source = if ok.iter().any(|j| j.server_ttft_s.is_some()) { spans } else { "in-band metrics" };
-    add(Metric::ItlMean, Side::Server, source, &per_gap);
-    if !ok.iter().any(|j| j.server_ttft_s.is_some()) {
-        add(Metric::QueuePrefill, Side::Server, source, &|j| Some(j.server_queue_s? + j.server_prefill_s?));
-    }
-    let hops = at_hops(&ok, &report.correlated.hops.list);
-    let (counts, window) = (&report.summary.counts, &report.summary.window);
-    let name = &report.manifest.name;
-    PlotData {
-        run: if window.left_out > 0 { format!("{name}, window {}", window.choice) } else { name.clone() },
-        n_ok: counts.ok,
-        n_ended: counts.total - counts.in_flight,
-        samples,
-        arms: Vec::new(),
-        paired: paired(&ok),
-        differences: report
-            .correlated
-            .headline
-            .iter()
-            // A figure shows the selected requests; what is of the whole run is not theirs.
-            .filter(|row| !row.whole_run)
-            .filter_map(|row| Some((row.metric, row.tare?)))
-            .collect(),
-        hops,
-        compared: Vec::new(),
-    }
-}
-
-/// The differences client − server of the requests that have both, in their order.
-fn paired(ok: &[&JoinedRow]) -> Vec<Paired> {
-    let of = |metric, value: fn(&JoinedRow) -> Option<f64>| {
-        let values: Vec<f64> = ok.iter().filter_map(|j| value(j)).collect();
-        (!values.is_empty()).then_some(Paired { metric, values })
-    };
-    let ttft = of(Metric::Ttft, |j| Some(j.client.ttft_s? - j.server_ttft_s?)).or_else(|| {
-        of(Metric::QueuePrefill, |j| Some(j.client.ttft_s? - j.server_queue_s? - j.server_prefill_s?))
-    });
-    [ttft, of(Metric::E2e, |j| Some(j.client.e2e_s? - j.server_e2e_s?))].into_iter().flatten().collect()
-}
-
-/// TTFT at each hop that tells of it, else E2E, of the requests that passed it.
-fn at_hops(ok: &[&JoinedRow], list: &[HopSummary]) -> Vec<AtHop> {
-    let at_hop = |(i, hop): (usize, &HopSummary)| {
-        let station = hop.stations.first()?;
-        let of_request = |j: &&JoinedRow| {
-            let row = &j.hops.get(i)?.as_ref()?.row;
-            match station.metric {
-                Metric::Ttft => j.client.ttft_s.zip(stations::ttft_s(row)),
-                _ => j.client.e2e_s.zip(stations::e2e_s(row)),
-            }
-        };
-        let (client, seen) = ok.iter().filter_map(of_request).unzip();
-        let (hop, difference) = (hop.name.clone(), Some(station.outside));
-        Some(AtHop { hop, metric: station.metric, client, seen, difference })
-    };
-    list.iter().enumerate().filter_map(at_hop).collect()
-}
-
-/// What an audit's two arms measured, cell by cell.
-fn arms(found: &audit::Found, ok: &[&JoinedRow]) -> Vec<Arms> {
-    let mut all = Vec::new();
-    for metric in [Metric::Ttft, Metric::ItlMean] {
-        let of = |r: &RequestRow| if metric == Metric::Ttft { r.ttft_s } else { r.itl_mean_s };
-        for cell in &found.cells {
-            let values = audit::Arm::BOTH.map(|arm| {
-                let rows = ok.iter().map(|j| &j.client);
-                let rows = rows.filter(|r| r.arm == Some(arm) && r.cell == Some(cell.number));
-                rows.filter_map(of).collect()
-            });
-            let [direct, through] = values;
-            let figure = cell.figures.iter().find(|figure| figure.metric == metric);
-            let about = report::cell_name(&cell.cell, found);
-            all.push(Arms { metric, about, direct, through, added: figure.map(|f| f.added_mean) });
-        }
-    }
-    all
 }
 
 #[cfg(test)]

@@ -1,12 +1,15 @@
 //! `tare report FOLDER`: every table and figure again, from the raw records; also after a kill, and
 //! with a log of the server, its stat logger or a hop that was fetched later, or of a part of the requests.
 
+use std::io::Write as _;
+
 use serde::Deserialize;
 
 use super::gates;
 use crate::cli::ReportArgs;
 use crate::config::hop_of;
 use crate::error::{Exit, usage};
+use crate::record::figure::Asked;
 use crate::record::results::{Results, Style};
 use crate::record::selection::Selection;
 use crate::run::Gates;
@@ -14,6 +17,22 @@ use crate::{config, report, run};
 
 /// Runs the verb.
 pub fn report(args: &ReportArgs, quiet: bool) -> anyhow::Result<Exit> {
+    if let Some(kind) = args.figure.figure {
+        let f = &args.figure;
+        let asked = Asked { kind, of: f.metric.clone(), by: f.by, size: f.size };
+        let folders: Vec<_> = std::iter::once(&args.folder).chain(&args.others).cloned().collect();
+        for file in run::figure(&folders, &asked, args.window, f.out.as_deref())? {
+            if !quiet {
+                super::unless_closed(writeln!(std::io::stdout(), "{}", file.display()))?;
+            }
+        }
+        return Ok(Exit::Finished);
+    }
+    if !args.others.is_empty() {
+        return Err(usage(format!("expected one run folder, found {}", 1 + args.others.len()))
+            .hint("`tare compare` sets runs side by side; `--figure violin --by run` draws them")
+            .into());
+    }
     let gates = Gates::read_for_one(&args.gates.fail_if, gates::fail_on(&args.gates))?;
     if run::is_sweep(&args.folder) {
         let for_one_run = args.server_log.is_some() || args.stat_log.is_some() || !args.hop.is_empty();

@@ -15,6 +15,7 @@ mod end_to_end;
 mod endpoints;
 mod evidence;
 mod explain;
+mod figure;
 mod gateways;
 mod import;
 mod import_tools;

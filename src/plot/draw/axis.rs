@@ -5,6 +5,11 @@ use crate::metric::Unit;
 use crate::stats::quantile::quantile;
 use crate::units::Scale;
 
+/// Of more differences than this, the outermost hundredth is off the axis.
+const MANY: usize = 200;
+/// So many interquartile ranges from the median an axis of differences ends.
+const FAR: f64 = 8.0;
+
 /// An axis in the unit of the files, shown in a scale's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Axis {
@@ -51,6 +56,21 @@ impl Axis {
         let (ticks, decimals) = ticks(lo * scale.factor, hi * scale.factor);
         let ticks: Vec<f64> = ticks.into_iter().map(|t| t / scale.factor).collect();
         (hi > lo && !ticks.is_empty()).then_some(Self { lo, hi, ticks, decimals, scale, ends_at: None })
+    }
+
+    /// For ascending differences: without the outermost hundredth of many and without what lies far from most (a few
+    /// far away would make a stroke of all the others); with zero where it is near.
+    pub fn of_differences(values: &[f64], unit: Unit) -> Option<Self> {
+        let cut = if values.len() > MANY { 0.005 } else { 0.0 };
+        let (mut lo, mut hi) = (quantile(values, cut)?, quantile(values, 1.0 - cut)?);
+        let (q1, middle, q3) = (quantile(values, 0.25)?, quantile(values, 0.5)?, quantile(values, 0.75)?);
+        if q3 > q1 {
+            (lo, hi) = (lo.max(middle - FAR * (q3 - q1)), hi.min(middle + FAR * (q3 - q1)));
+        }
+        let width = (hi - lo).max(1e-6);
+        let lo = if lo > 0.0 && lo < width { 0.0 } else { lo - 0.04 * width };
+        let hi = if hi < 0.0 && -hi < width { 0.0 } else { hi + 0.04 * width };
+        Self::between(lo, hi, unit)
     }
 
     /// What is written at a tick.

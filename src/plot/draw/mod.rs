@@ -1,7 +1,7 @@
 //! What figures are drawn with, from the paper up: [`canvas`] (shapes and text in pixels, over
 //! plotters' SVG backend), [`axis`] (range, ticks, what lies beyond), [`panel`] (one metric's
-//! column), [`body`] (one violin or half of one), [`page`] (title and legend), [`png`] (SVG to PNG). Nothing here must know which
-//! metric is drawn.
+//! column), [`body`] (one violin or half of one), [`shares`] (curves of shares), [`page`] (title and
+//! legend), [`png`] (SVG to PNG), [`slide`] (a page of 16 by 9). Nothing here must know which metric is drawn.
 
 pub mod axis;
 pub mod body;
@@ -9,3 +9,5 @@ pub mod canvas;
 pub mod page;
 pub mod panel;
 pub mod png;
+pub mod shares;
+pub mod slide;

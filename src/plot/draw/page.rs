@@ -5,6 +5,10 @@ use super::body::diamond;
 use super::canvas::{self, Align, Canvas, Ink};
 use crate::plot::theme;
 
+/// Four columns fill a figure.
+pub const COLUMN: f64 = (theme::WIDTH - 2.0 * theme::MARGIN) / 4.0;
+/// A figure is at least this wide, so that its title fits.
+pub const NARROWEST: f64 = 680.0;
 /// Where columns begin.
 pub const TOP: f64 = 68.0;
 /// Narrower than this the first note of a legend has a row of its own.
@@ -23,7 +27,8 @@ pub fn legend_height(width: f64, notes: &[&str]) -> f64 {
 /// Title and the line below it, shortened to the figure's width.
 pub fn header(canvas: &Canvas, width: f64, title: &str, subtitle: &str) -> anyhow::Result<()> {
     let ink = Ink::new(theme::TITLE, theme::INK).bold();
-    canvas.text(title, (theme::MARGIN, 24.0), ink)?;
+    let title = canvas::fit(title, theme::TITLE, width - 2.0 * theme::MARGIN);
+    canvas.text(&title, (theme::MARGIN, 24.0), ink)?;
     let ink = Ink::new(theme::BODY, theme::QUIET);
     let subtitle = canvas::fit(subtitle, theme::BODY, width - 2.0 * theme::MARGIN);
     canvas.text(&subtitle, (theme::MARGIN, 45.0), ink)

@@ -113,22 +113,7 @@ fn figure(page: &Page<'_>, of: &Breakdown) -> anyhow::Result<String> {
         if negative { " A part below zero has no width; the table has it." } else { "" }
     );
     let id = format!("breakdown-{}", what.to_lowercase());
-    draw(page, &id, format!("{what}: {}", chief(of).unwrap_or_default()), about, bars, of.n)
-}
-
-/// `most of the mean is queue (520.5 of 546.3 ms)`.
-fn chief(of: &Breakdown) -> Option<String> {
-    let mean = of.columns.first()?;
-    let inside = mean.parts.iter().filter(|p| p.row.inside());
-    let most = inside.max_by(|a, b| a.mean_s.total_cmp(&b.mean_s))?;
-    let share = most.mean_s / mean.total_s;
-    Some(format!(
-        "{} is {} of the mean ({} of {} ms)",
-        most.row.name(),
-        units::percent(share),
-        milliseconds(most.mean_s),
-        milliseconds(mean.total_s)
-    ))
+    draw(page, &id, breakdown::chief(of).unwrap_or_default(), about, bars, of.n)
 }
 
 fn path_figure(page: &Page<'_>, path: &HopPath) -> anyhow::Result<String> {

@@ -18,10 +18,6 @@ use crate::units::{self, Scale};
 
 /// Fewer values than this are dots.
 const FEW: usize = 5;
-/// Of more values than this, the outermost hundredth is off the axis.
-const MANY: usize = 200;
-/// So many interquartile ranges from the median the axis ends.
-const FAR: f64 = 8.0;
 const OUTLINE: usize = 201;
 
 /// The section.
@@ -31,7 +27,7 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
         cells += &figure(page, paired)?;
     }
     for paired in page.report.figures.paired.clone() {
-        if let Some(axis) = axis(&sorted(&paired.values)) {
+        if let Some(axis) = Axis::of_differences(&sorted(&paired.values), Unit::Seconds) {
             let values = sorted(&paired.values);
             let steps = super::violins::STEPS.min(values.len().saturating_sub(1)).max(1);
             let q: Vec<_> =
@@ -55,25 +51,9 @@ fn id(metric: Metric) -> String {
     format!("tare-{}", metric.column().trim_end_matches("_s"))
 }
 
-/// From the smallest to the largest, without the outermost hundredth of many and without what lies far from
-/// most; with zero where it is near.
-fn axis(values: &[f64]) -> Option<Axis> {
-    let cut = if values.len() > MANY { 0.005 } else { 0.0 };
-    let (mut lo, mut hi) = (quantile(values, cut)?, quantile(values, 1.0 - cut)?);
-    // A few far away would make a stroke of all the others.
-    let (q1, middle, q3) = (quantile(values, 0.25)?, quantile(values, 0.5)?, quantile(values, 0.75)?);
-    if values.len() >= FEW && q3 > q1 {
-        (lo, hi) = (lo.max(middle - FAR * (q3 - q1)), hi.min(middle + FAR * (q3 - q1)));
-    }
-    let width = (hi - lo).max(1e-6);
-    let lo = if lo > 0.0 && lo < width { 0.0 } else { lo - 0.04 * width };
-    let hi = if hi < 0.0 && -hi < width { 0.0 } else { hi + 0.04 * width };
-    Axis::between(lo, hi, Unit::Seconds)
-}
-
 fn figure(page: &Page<'_>, paired: &Paired) -> anyhow::Result<String> {
     let values = sorted(&paired.values);
-    let Some(axis) = axis(&values) else { return Ok(String::new()) };
+    let Some(axis) = Axis::of_differences(&values, Unit::Seconds) else { return Ok(String::new()) };
     let estimate = page.report.figures.difference(paired.metric);
     let mut marks = svg::verticals("grid", axis.ticks.iter().map(|t| chart::x(&axis, *t)), (0.0, SIDE));
     if let Some(e) = estimate.filter(Estimate::is_bounded) {

@@ -354,6 +354,9 @@ pub struct ObserveArgs {
     /// Port for spans over HTTP; 0: any free one [default: 4318]
     #[arg(long, value_name = "PORT")]
     pub otlp_http_port: Option<u16>,
+    /// Serve the client's own metrics to Prometheus while the run goes on, at /metrics of this port
+    #[arg(long, value_name = "[HOST:]PORT")]
+    pub listen_metrics: Option<String>,
     /// Wait so long for late spans and lines of hops after the last request [default: 10]
     #[arg(long, value_name = "SECONDS")]
     pub span_wait: Option<f64>,

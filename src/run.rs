@@ -7,6 +7,7 @@ mod audit;
 mod chosen;
 mod compare;
 mod embedded;
+mod exposed;
 mod facts;
 mod figure;
 mod hop_file;
@@ -139,6 +140,7 @@ fn measure(
         .filter(|url| url.tls)
         .map(|url| tls::Client::new(&url.host, config.target.ca_cert.as_deref(), config.target.insecure));
     let tls = tls.transpose()?;
+    let page = config.observe.listen_metrics.map(exposed::bind).transpose()?;
     // A server that is there is asked before anything is listened for: which one it is says to what.
     let probed = given.map(|url| target::ask_server(config, &url, &options.interrupt)).transpose()?;
     let (kind, kind_from) = target::kind(config, probed.as_ref())?;
@@ -221,7 +223,7 @@ fn measure(
         stamps: stamps.source(),
         requests: Arc::new(Requests {
             history,
-            ..target::requests(config, kind, workload.prompts, target, model)
+            ..target::requests(config, kind, workload.prompts, target, model.clone())
         }),
         load: config.load.clone(),
         seed: config.seed,
@@ -247,6 +249,7 @@ fn measure(
     collector.start_grid();
 
     let live = Arc::new(Live::default());
+    let page = page.map(|page| exposed::serve(page, &model, &live, &writer, options.quiet)).transpose()?;
     let over = CancellationToken::new();
     let shown = progress::Progress {
         load: Arc::clone(&live),
@@ -331,6 +334,7 @@ fn measure(
     facts::note_ingested(manifest, &ingested);
     let written = writer.end().or_broken("the run folder could not be written")?;
     facts::note_written(manifest, &written, outcome.sent);
+    drop(page);
     manifest.end(if outcome.interrupted { RunState::Interrupted } else { RunState::Finished });
     Ok(())
 }

@@ -224,6 +224,7 @@ pub struct Observe {
     pub server_log: Option<String>,
     pub stat_log: Option<String>,
     pub otlp: Option<OtlpChoice>,
+    pub listen_metrics: Option<String>,
     pub span_wait_s: Option<f64>,
     pub clock_bound_s: Option<f64>,
 }

@@ -25,7 +25,7 @@ pub mod validate;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -552,6 +552,9 @@ pub struct Observe {
     #[serde(default)]
     pub stat_log: Option<String>,
     pub otlp: Option<Otlp>,
+    /// Where the client's own metrics are served while the run goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen_metrics: Option<SocketAddr>,
     /// How long to wait for late spans after the last request.
     pub span_wait_s: f64,
     /// By how much the server's clock differs from this one's at most, as NTP or PTP say on both hosts;

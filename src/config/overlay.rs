@@ -287,6 +287,12 @@ fn observe(flags: &cli::ObserveArgs, file: &mut File, origins: &mut Origins) {
     }
     let into = &mut file.observe;
     origins.set("observe.span_wait_s", "--span-wait", flags.span_wait, &mut into.span_wait_s);
+    origins.set(
+        "observe.listen_metrics",
+        "--listen-metrics",
+        flags.listen_metrics.clone(),
+        &mut into.listen_metrics,
+    );
     origins.set("observe.clock_bound_s", "--clock-bound", flags.clock_bound, &mut into.clock_bound_s);
 
     let otlp = flags.otlp.is_some() || flags.otlp_grpc_port.is_some() || flags.otlp_http_port.is_some();

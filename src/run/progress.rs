@@ -96,7 +96,7 @@ impl Progress {
     }
 }
 
-fn eprintln_line(text: &str) {
+pub(super) fn eprintln_line(text: &str) {
     use std::io::Write as _;
     // A closed stderr must not end a measurement.
     let _ = writeln!(std::io::stderr(), "{text}");

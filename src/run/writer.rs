@@ -2,11 +2,13 @@
 //! arrives on one channel, in order. This file must not know what the rows mean.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
+use crate::expose::Counter;
 use crate::ingest::Ingested;
 use crate::record::Finished;
 use crate::store::RunWriter;
@@ -25,6 +27,7 @@ pub(super) struct Writer {
     thread: JoinHandle<anyhow::Result<Written>>,
     requests: Sender<Finished>,
     ingested: Sender<Ingested>,
+    counter: Arc<OnceLock<Counter>>,
 }
 
 impl Writer {
@@ -33,11 +36,18 @@ impl Writer {
         let (items, received) = channel();
         let requests = forward(items.clone(), |f| Item::Finished(Box::new(f)))?;
         let ingested = forward(items, |i| Item::Ingested(Box::new(i)))?;
+        let counter = Arc::new(OnceLock::new());
+        let counted = Arc::clone(&counter);
         let thread = std::thread::Builder::new()
             .name("tare-writer".to_owned())
-            .spawn(move || write_all(writer, &received, &broken))
+            .spawn(move || write_all(writer, &received, &broken, &counted))
             .context("could not start the writer")?;
-        Ok(Self { thread, requests, ingested })
+        Ok(Self { thread, requests, ingested, counter })
+    }
+
+    /// Counts every request from now on with this, too.
+    pub(super) fn count_with(&self, counter: Counter) {
+        let _ = self.counter.set(counter);
     }
 
     /// Where finished requests go.
@@ -52,7 +62,7 @@ impl Writer {
 
     /// Waits until everything that was sent is written; every other sender must be gone by now.
     pub(super) fn end(self) -> anyhow::Result<Written> {
-        let Self { thread, requests, ingested } = self;
+        let Self { thread, requests, ingested, .. } = self;
         drop((requests, ingested));
         thread.join().map_err(|_| anyhow::anyhow!("the writer panicked"))?
     }
@@ -74,12 +84,13 @@ fn write_all(
     mut writer: RunWriter,
     items: &Receiver<Item>,
     broken: &CancellationToken,
+    counter: &OnceLock<Counter>,
 ) -> anyhow::Result<Written> {
     let mut failed = None;
     while let Ok(first) = items.recv() {
         let batch: Vec<Item> = std::iter::once(first).chain(items.try_iter().take(BATCH)).collect();
         if failed.is_none() {
-            failed = write_batch(&mut writer, batch).err();
+            failed = write_batch(&mut writer, batch, counter.get()).err();
             if failed.is_some() {
                 broken.cancel();
             }
@@ -91,7 +102,7 @@ fn write_all(
     }
 }
 
-fn write_batch(writer: &mut RunWriter, batch: Vec<Item>) -> anyhow::Result<()> {
+fn write_batch(writer: &mut RunWriter, batch: Vec<Item>, counter: Option<&Counter>) -> anyhow::Result<()> {
     let mut finished = Vec::new();
     for item in batch {
         match item {
@@ -104,6 +115,9 @@ fn write_batch(writer: &mut RunWriter, batch: Vec<Item>) -> anyhow::Result<()> {
                 Ingested::Hop(row) => writer.hop(&row)?,
             },
         }
+    }
+    if let Some(counter) = counter {
+        counter.count(&finished);
     }
     if finished.is_empty() { Ok(()) } else { writer.finished(&finished) }
 }

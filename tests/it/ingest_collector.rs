@@ -24,6 +24,7 @@ pub fn observe() -> Observe {
         server_log: None,
         stat_log: None,
         otlp: None,
+        listen_metrics: None,
         span_wait_s: 0.0,
         clock_bound_s: None,
     }

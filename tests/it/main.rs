@@ -26,6 +26,7 @@ mod ingest_scrape;
 mod ingest_server;
 mod ingest_stat_log;
 mod layering;
+mod listen_metrics;
 mod own_lag;
 mod page;
 mod posing;

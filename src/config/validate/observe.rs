@@ -1,6 +1,8 @@
 //! Checks `observe`: where the server's metrics, log, stat log and spans come from. What the embedded server
 //! offers is found without being named.
 
+use std::net::SocketAddr;
+
 use super::SPAN;
 use crate::config::check::{Check, Limits};
 use crate::config::file::{self, File, Metrics, OtlpChoice};
@@ -58,11 +60,28 @@ pub fn observe(file: &File, embedded: &mut Embedded, check: &mut Check<'_>) -> O
         server_log: given.server_log.clone(),
         stat_log: given.stat_log.clone(),
         otlp,
+        listen_metrics: listen_metrics(file, check),
         span_wait_s: check.real("observe.span_wait_s", given.span_wait_s, 10.0, SPAN),
         clock_bound_s: given.clock_bound_s.map(|bound| {
             check.real("observe.clock_bound_s", Some(bound), bound, Limits::from(1e-6, 3600.0, "seconds"))
         }),
     }
+}
+
+/// `PORT`, or `ADDRESS:PORT`; without an address this machine alone is served.
+fn listen_metrics(file: &File, check: &mut Check<'_>) -> Option<SocketAddr> {
+    let text = file.observe.listen_metrics.as_ref()?.trim();
+    let full = match text.rsplit_once(':') {
+        None => format!("127.0.0.1:{text}"),
+        Some(("" | "localhost", port)) => format!("127.0.0.1:{port}"),
+        Some(_) => text.to_owned(),
+    };
+    let address = full.parse().ok();
+    if address.is_none() {
+        let message = format!("expected a port, or an address with one, found `{}`", text.escape_debug());
+        check.problem("observe.listen_metrics", message, "such as 9464, 127.0.0.1:9464 or 0.0.0.0:9464");
+    }
+    address
 }
 
 /// The receiver. The embedded server is told its ports, so any free ones do; another server was

@@ -78,6 +78,15 @@ impl Axis {
         Scale::tick(tick * self.scale.factor, self.decimals)
     }
 
+    /// What is said beside it, and that it does not begin at zero where it does not.
+    pub fn honest(&self, about: &str) -> String {
+        match (self.lo > 0.0, about) {
+            (false, about) => about.to_owned(),
+            (true, "") => "not from 0".to_owned(),
+            (true, about) => format!("{about} · not from 0"),
+        }
+    }
+
     /// Where a value lies on it, from 0 to 1.
     pub fn fraction(&self, value: f64) -> f64 {
         ((value - self.lo) / (self.hi - self.lo)).clamp(0.0, 1.0)

@@ -40,7 +40,7 @@ impl Panel {
         let bold = Ink::new(theme::HEADING, theme::INK).bold();
         canvas.text(&heading, (left, top + HEADING_AT), bold)?;
         let quiet = Ink::new(theme::SMALL, theme::QUIET);
-        let about = canvas::fit(about, theme::SMALL, self.right - left);
+        let about = canvas::fit(&self.axis.honest(about), theme::SMALL, self.right - left);
         canvas.text(&about, (left, top + ABOUT_AT), quiet)?;
         for tick in &self.axis.ticks {
             let y = self.y(*tick);

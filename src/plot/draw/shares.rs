@@ -49,7 +49,7 @@ impl Shares {
         let heading = format!("{heading} ({})", self.axis.scale.name);
         canvas.text(&heading, (self.left - LABELS, at), Ink::new(theme::HEADING, theme::INK).bold())?;
         let ink = Ink::new(theme::SMALL, theme::QUIET);
-        canvas.text(about, (self.right, at), ink.align(Align::Right))?;
+        canvas.text(&self.axis.honest(about), (self.right, at), ink.align(Align::Right))?;
         for percent in [0, 25, 50, 75, 90, 100] {
             let y = self.y(f64::from(percent) / 100.0);
             canvas.line(&[(self.left, y), (self.right, y)], theme::GRID, 1.0, 1.0)?;

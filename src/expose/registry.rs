@@ -213,7 +213,40 @@ mod tests {
             .filter(|line| !line.contains("_bucket") || line.contains("+Inf") || line.contains("le=\"0.25\""))
             .filter(|line| !line.starts_with('#') && !line.contains("build_info"))
             .collect();
-        insta::assert_snapshot!(shown.join("\n"), @"");
+        insta::assert_snapshot!(shown.join("\n"), @r#"
+        tare_client_time_to_first_token_seconds_bucket{model_name="a \"model\"",le="0.25"} 1
+        tare_client_time_to_first_token_seconds_bucket{model_name="a \"model\"",le="+Inf"} 1
+        tare_client_time_to_first_token_seconds_count{model_name="a \"model\""} 1
+        tare_client_time_to_first_token_seconds_sum{model_name="a \"model\""} 0.25
+        tare_client_inter_token_latency_seconds_bucket{model_name="a \"model\"",le="+Inf"} 2
+        tare_client_inter_token_latency_seconds_count{model_name="a \"model\""} 2
+        tare_client_inter_token_latency_seconds_sum{model_name="a \"model\""} 0.06
+        tare_client_request_time_per_output_token_seconds_bucket{model_name="a \"model\"",le="+Inf"} 1
+        tare_client_request_time_per_output_token_seconds_count{model_name="a \"model\""} 1
+        tare_client_request_time_per_output_token_seconds_sum{model_name="a \"model\""} 0.03
+        tare_client_e2e_request_latency_seconds_bucket{model_name="a \"model\"",le="+Inf"} 1
+        tare_client_e2e_request_latency_seconds_count{model_name="a \"model\""} 1
+        tare_client_e2e_request_latency_seconds_sum{model_name="a \"model\""} 0.31
+        tare_client_schedule_lateness_seconds_bucket{model_name="a \"model\"",le="+Inf"} 2
+        tare_client_schedule_lateness_seconds_count{model_name="a \"model\""} 2
+        tare_client_schedule_lateness_seconds_sum{model_name="a \"model\""} 0.004
+        tare_client_lag_seconds_bucket{model_name="a \"model\"",le="+Inf"} 4
+        tare_client_lag_seconds_count{model_name="a \"model\""} 4
+        tare_client_lag_seconds_sum{model_name="a \"model\""} 0.00215
+        tare_client_requests_total{model_name="a \"model\"",status="ok"} 1
+        tare_client_requests_total{model_name="a \"model\"",status="http_error"} 0
+        tare_client_requests_total{model_name="a \"model\"",status="connect_error"} 0
+        tare_client_requests_total{model_name="a \"model\"",status="timeout"} 0
+        tare_client_requests_total{model_name="a \"model\"",status="cut"} 1
+        tare_client_requests_total{model_name="a \"model\"",status="stream_error"} 0
+        tare_client_requests_total{model_name="a \"model\"",status="decode_error"} 0
+        tare_client_requests_total{model_name="a \"model\"",status="in_flight"} 0
+        tare_client_prompt_tokens_total{model_name="a \"model\""} 7
+        tare_client_generation_tokens_total{model_name="a \"model\""} 3
+        tare_client_requests_sent_total{model_name="a \"model\""} 5
+        tare_client_num_requests_in_flight{model_name="a \"model\""} 3
+        tare_client_num_users{model_name="a \"model\""} 4
+        "#);
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl Plot for Audit {
         let notes = [DENSITY, ADDED];
         let height = COLUMNS_HEIGHT + ROW * (rows.len() - 1) as f64 + page::legend_height(width, &notes);
         let svg = canvas::svg((width, height), &title, |canvas| {
-            let about = format!("direct (left) and through (right), per request · {}", data.subtitle());
+            let about = format!("{} · direct left, through right", data.subtitle());
             page::header(canvas, width, &title, &about)?;
             for (i, row) in rows.iter().enumerate() {
                 let top = page::TOP + ROW * i as f64;

@@ -64,7 +64,7 @@ impl Plot for SplitViolin {
                 canvas,
                 width,
                 &title,
-                &format!("left and right, per request · {}", data.subtitle()),
+                &format!("{} · left and right, per request", data.subtitle()),
             )?;
             let column_width = (width - 2.0 * theme::MARGIN) / pairs.len() as f64;
             for (i, pair) in pairs.iter().enumerate() {

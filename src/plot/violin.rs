@@ -46,7 +46,7 @@ impl Plot for Violin {
         let width = (COLUMN * columns.len() as f64 + 2.0 * theme::MARGIN).max(NARROWEST);
         let size = (width, COLUMNS_HEIGHT + page::legend_height(width, &[DENSITY]));
         let svg = canvas::svg(size, &title, |canvas| {
-            page::header(canvas, width, &title, &format!("measured by the client · {}", data.subtitle()))?;
+            page::header(canvas, width, &title, &format!("{} · measured by the client", data.subtitle()))?;
             let width = (width - 2.0 * theme::MARGIN) / columns.len() as f64;
             for (i, (metric, about, values)) in columns.iter().enumerate() {
                 let left = theme::MARGIN + width * i as f64;

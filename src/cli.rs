@@ -100,7 +100,7 @@ pub enum Command {
     /// Send a load, record both sides, report
     Run(Box<RunArgs>),
     /// Make every table and plot again from a run folder's raw records
-    Report(ReportArgs),
+    Report(Box<ReportArgs>),
     /// Join what other tools recorded: a client's records with a server's log, metrics, spans
     Correlate(Box<CorrelateArgs>),
     /// Set runs side by side: differences with their intervals, gates for CI; or audits of gateways

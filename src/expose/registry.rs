@@ -111,7 +111,9 @@ impl Registry {
         for (series, value) in
             [(&mut self.ttft, row.ttft_s), (&mut self.tpot, row.tpot_s), (&mut self.e2e, row.e2e_s)]
         {
-            value.into_iter().for_each(|value| series.histogram.observe(value));
+            if let Some(value) = value {
+                series.histogram.observe(value);
+            }
         }
         for pair in events.windows(2) {
             if let [before, after] = pair {

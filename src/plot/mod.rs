@@ -14,6 +14,7 @@ mod split_violin;
 pub mod sweep;
 mod tare;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
 pub mod theme;
 mod violin;

@@ -37,10 +37,10 @@ impl Writer {
         let requests = forward(items.clone(), |f| Item::Finished(Box::new(f)))?;
         let ingested = forward(items, |i| Item::Ingested(Box::new(i)))?;
         let counter = Arc::new(OnceLock::new());
-        let counted = Arc::clone(&counter);
+        let shared = Arc::clone(&counter);
         let thread = std::thread::Builder::new()
             .name("tare-writer".to_owned())
-            .spawn(move || write_all(writer, &received, &broken, &counted))
+            .spawn(move || write_all(writer, &received, &broken, &shared))
             .context("could not start the writer")?;
         Ok(Self { thread, requests, ingested, counter })
     }

@@ -18,19 +18,23 @@ pub fn slide(svg: &str) -> anyhow::Result<String> {
     };
     let (width, height) = (size("width")?, size("height")?);
     let scale = (WIDTH / width).min(HEIGHT / height);
-    let (w, h) = (width * scale, height * scale);
-    let theme::Colour(r, g, b) = theme::PAPER;
+    let (wide, high) = (width * scale, height * scale);
+    let theme::Colour(red, green, blue) = theme::PAPER;
     let placed = body
-        .replacen(&format!("width=\"{width}\""), &format!("x=\"{}\" width=\"{w}\"", (WIDTH - w) / 2.0), 1)
+        .replacen(
+            &format!("width=\"{width}\""),
+            &format!("x=\"{}\" width=\"{wide}\"", (WIDTH - wide) / 2.0),
+            1,
+        )
         .replacen(
             &format!("height=\"{height}\""),
-            &format!("y=\"{}\" height=\"{h}\"", (HEIGHT - h) / 2.0),
+            &format!("y=\"{}\" height=\"{high}\"", (HEIGHT - high) / 2.0),
             1,
         );
     Ok(format!(
         "<svg width=\"{WIDTH}\" height=\"{HEIGHT}\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
          xmlns=\"http://www.w3.org/2000/svg\">\n<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" \
-         fill=\"rgb({r},{g},{b})\"/>\n{placed}</svg>\n"
+         fill=\"rgb({red},{green},{blue})\"/>\n{placed}</svg>\n"
     ))
 }
 

@@ -268,7 +268,8 @@ impl Recording {
             begin = event.data_end;
             if json != b"[DONE]" && !json.is_empty() {
                 if self.keeps_text {
-                    self.kept.extend_from_slice(json);
+                    // Each on one line: a break inside is white space between its values.
+                    self.kept.extend(json.iter().map(|&byte| if byte == b'\n' { b' ' } else { byte }));
                     self.kept.push(b'\n');
                 }
                 self.read_chunk(json, event.row, event.offset);
@@ -493,6 +494,20 @@ mod tests {
         );
         let tokens: Vec<Option<u32>> = whole.events.iter().map(|e| e.tokens).collect();
         assert_eq!(tokens, [Some(1), None, None]);
+    }
+
+    /// An event may have several lines of data, which are one chunk.
+    #[test]
+    fn what_was_said_is_kept_of_chunks_over_several_lines() {
+        let chunk_of = |text: &str| {
+            chunk(&format!("data: {{\"choices\":\ndata: [{{\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n"))
+        };
+        let mut recording = Recording { keeps_text: true, ..Recording::default() };
+        for read in [HEAD.to_vec(), chunk_of("a\\nb"), chunk_of(" c"), chunk("data: [DONE]\n\n")] {
+            recording.take(Received::plain(&read, stamp(1000), 0)).unwrap();
+        }
+        assert_eq!(recording.conclude(&End::Complete), (Status::Ok, None));
+        assert_eq!((recording.text().as_str(), recording.events.len()), ("a\nb c", 2));
     }
 
     #[test]

@@ -290,7 +290,8 @@ impl<'de> Visitor<'de> for UsageVisitor {
 }
 
 /// How many of a prompt's tokens were cached, where the details say that.
-struct Details(Option<u32>);
+#[derive(Default)]
+pub(super) struct Details(pub(super) Option<u32>);
 
 #[derive(Deserialize)]
 #[serde(field_identifier, rename_all = "snake_case")]

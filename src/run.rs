@@ -8,6 +8,7 @@ mod chosen;
 mod compare;
 mod embedded;
 mod facts;
+mod forget;
 mod hop_file;
 mod import;
 mod progress;
@@ -100,7 +101,7 @@ pub fn record(config: &Config, options: &Options) -> anyhow::Result<Recorded> {
     }
     let mut manifest = Manifest::new(&config.name, serde_json::to_value(config)?);
     manifest.host = facts::host();
-    manifest.notes.extend(facts::left_out(&workload));
+    manifest.notes.extend(facts::left_out(config.workload.samples, &workload));
     manifest.warnings.extend(short);
     manifest.target.server = config.target.server.clone().unwrap_or_else(|| target::USUAL.name.to_owned());
     save(&mut manifest, &folder, config)?;
@@ -228,6 +229,14 @@ fn measure(
     for short in load::needs::reach(&plan.load, plan.address)? {
         manifest.warn(short);
     }
+    if config.reset_prefix_cache {
+        match forget::forget(config, &halt) {
+            Ok(()) => manifest.note("the server's prefix cache was reset before the run"),
+            Err(why) => {
+                manifest.warn(format!("the server's prefix cache was not reset before the run: {why}"))
+            }
+        }
+    }
     let mut warmups = load::warm_up(&plan, 0, &halt)?;
     let past_hops = if through.is_some() { warmups.len() } else { 0 };
     if let Some(through) = &through {
@@ -296,8 +305,9 @@ fn measure(
             Some(_) => "the limit of concurrency held them back",
             None => "the client was too late for them",
         };
+        let what = if history.is_some() { "conversations" } else { "requests" };
         manifest.warn(format!(
-            "{} requests were due and never sent: {why}, so the load was lower than asked for",
+            "{} {what} were due and never sent: {why}, so the load was lower than asked for",
             outcome.unsent
         ));
     }

@@ -43,6 +43,7 @@ use crate::record::audit::Warmth;
 use crate::record::results::Results;
 use crate::record::slo::Slo;
 use crate::record::{Endpoint, History};
+use crate::units::count;
 
 /// Reads the file, if there is one, lays the flags over it and resolves everything. Keys come from
 /// the environment.
@@ -102,6 +103,9 @@ pub struct Config {
     /// Several runs instead of one, each with a `load` of its own level.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sweep: Option<crate::sweep::asked::Asked>,
+    /// Ask the server to forget the prompts it knows before a single run; of a sweep, `sweep` says it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reset_prefix_cache: bool,
     /// An open loop ends before its time when its requests pile up for good.
     #[serde(default)]
     pub stop_over_saturated: bool,
@@ -495,7 +499,8 @@ pub struct Load {
     pub connect_timeout_s: f64,
     /// Requests sent first, excluded on both sides.
     pub warmups: u32,
-    /// In an open loop, at most so many at once; waiting shows as `started − scheduled`.
+    /// At most so many at once. In an open loop, waiting shows as `started − scheduled`; without a rate it is
+    /// a closed loop of as many users.
     pub max_concurrency: Option<u32>,
     pub stamps: Stamps,
     pub connections: Connections,
@@ -509,6 +514,18 @@ pub struct Load {
     /// Keep what each answer says with its row.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub keep_texts: bool,
+}
+
+impl Load {
+    /// When requests are sent, in words: as the plan and the report say it.
+    pub fn words(&self) -> String {
+        let law = self.arrival.words();
+        match self.max_concurrency.map(|n| count(n.into())) {
+            None => law,
+            Some(n) if self.arrival.is_open() => format!("{law}, at most {n} at once"),
+            Some(n) => format!("request rate inf, at most {n} at once: {law}"),
+        }
+    }
 }
 
 /// Who dates the arrival of tokens.

@@ -159,10 +159,19 @@ fn a_wrong_type_is_named_in_words() {
     ");
     insta::assert_snapshot!(refused("workload:\n  dataset: shargpt\n", ""), @r"
     error: `workload.dataset`: expected `sharegpt`, `custom`, `csv`, `parquet`, `random`, `prefix_repetition`, `sonnet`, `mooncake`, `timed-trace`, `azure` or `burstgpt`, found `shargpt`
-     --> a.yaml:2:3
+     --> a.yaml:2:12
       |
     2 |   dataset: shargpt
-      |   ^^^^^^^
+      |            ^^^^^^^
+    hint: did you mean `sharegpt`?
+    ");
+    // The word alone, neither its quotes nor what follows it.
+    insta::assert_snapshot!(refused("workload: {dataset: 'shargpt', samples: 3}\n", ""), @r"
+    error: `workload.dataset`: expected `sharegpt`, `custom`, `csv`, `parquet`, `random`, `prefix_repetition`, `sonnet`, `mooncake`, `timed-trace`, `azure` or `burstgpt`, found `shargpt`
+     --> a.yaml:1:22
+      |
+    1 | workload: {dataset: 'shargpt', samples: 3}
+      |                      ^^^^^^^
     hint: did you mean `sharegpt`?
     ");
     insta::assert_snapshot!(refused("observe:\n  metrics: 5\n", ""), @r"
@@ -400,6 +409,8 @@ fn laws_of_arrivals() {
         (load.arrival, load.max_concurrency)
     };
     let closed = |users, ramp_s| (Arrival::Closed { users, ramp_s }, None);
+    // A limit without a rate: as many users, and the limit still told.
+    let limited = |users| (Arrival::Closed { users, ramp_s: 0.0 }, Some(users));
     let file = "load: {users: 50, ramp_s: 20, duration_s: 60}";
     assert_eq!(law(file, ""), closed(50, 20.0));
     assert_eq!(law(file, "--users 10"), closed(10, 20.0));
@@ -410,9 +421,9 @@ fn laws_of_arrivals() {
         (Arrival::Poisson { rate_rps: 5.0 }, Some(3))
     );
     assert_eq!(law(file, "--request-rate 5 --burstiness inf"), (Arrival::Constant { rate_rps: 5.0 }, None));
-    assert_eq!(law(file, "--request-rate inf --max-concurrency 3"), closed(3, 0.0));
+    assert_eq!(law(file, "--request-rate inf --max-concurrency 3"), limited(3));
     assert_eq!(law(file, "--request-rate inf --num-prompts 7"), (Arrival::Burst, None));
-    assert_eq!(law("", "--max-concurrency 3 --burstiness 1.0"), closed(3, 0.0));
+    assert_eq!(law("", "--max-concurrency 3 --burstiness 1.0"), limited(3));
     assert_eq!(law("", "--num-prompts 7 --request-rate inf"), (Arrival::Burst, None));
     let open = "load: {request_rate: 2.5, arrival: constant, requests: 10}";
     assert_eq!(law(open, ""), (Arrival::Constant { rate_rps: 2.5 }, None));

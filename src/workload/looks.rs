@@ -6,6 +6,9 @@ use std::path::Path;
 
 use crate::record::DatasetName;
 
+/// UTF-8's, with which some editors begin a file.
+pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// What a file looks like.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Looks {
@@ -39,7 +42,7 @@ impl Looks {
         if let Some((_, looks)) = magic.iter().find(|(magic, _)| start.starts_with(magic)) {
             return Some(*looks);
         }
-        let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start).trim_ascii_start();
+        let text = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start).trim_ascii_start();
         match text.first()? {
             b'[' => Some(Self::Dataset(DatasetName::Sharegpt)),
             b'{' => Some(Self::Dataset(DatasetName::Jsonl)),

@@ -34,6 +34,7 @@ pub mod turns;
 
 use std::collections::HashSet;
 use std::fmt;
+use std::io::BufRead;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -41,10 +42,11 @@ use self::draw::Draw;
 use self::jsonl::About;
 use self::local::Local;
 use self::looks::Looks;
+use self::synthetic::Made;
 use self::tokens::{Rule, Tokens, approx_tokens};
 use crate::config::{self, Dataset, Tokenizer};
 use crate::error::{Failure, usage};
-use crate::record::{DatasetName, History, Prompt, PromptKind};
+use crate::record::{DatasetName, History, Message, Prompt, PromptKind};
 
 /// The prompts of a run. Request i sends prompt i mod n; of conversations, conversation i does.
 #[derive(Clone, Debug)]
@@ -69,6 +71,8 @@ pub struct Workload {
     pub tokenizer: Option<String>,
     /// Of conversations: whose answers they are carried on with. `None`: single requests.
     pub history: Option<History>,
+    /// Whether answers are asked to go on to their limits; a set that is written asks for it row by row.
+    pub ignore_eos: bool,
     pub seed: u64,
     /// Of a trace, and of a request set made from one: when each is to be sent, in seconds, ascending.
     pub times_s: Option<Arc<[f64]>>,
@@ -100,6 +104,8 @@ pub struct Read {
     pub entries: u64,
     pub broken: Skipped,
     pub pruned: Skipped,
+    /// Of texts that are made: those that could not be built to the number of tokens drawn for them.
+    pub not_exact: u64,
     pub about: Option<About>,
 }
 
@@ -132,7 +138,7 @@ pub fn load_with(config: &config::Workload, seed: u64, tokens: &dyn Tokens) -> a
         let source = source(&config.dataset, read.about.as_ref());
         (read, source)
     };
-    let Read { mut prompts, entries, broken, mut pruned, about } = read;
+    let Read { mut prompts, entries, broken, mut pruned, not_exact, about } = read;
     let about = about.unwrap_or_default();
     let mut duplicates = 0;
     let history = conversations(&mut prompts, config, &about, &mut pruned, seed)?;
@@ -141,15 +147,18 @@ pub fn load_with(config: &config::Workload, seed: u64, tokens: &dyn Tokens) -> a
         && !config.dataset.is_made()
         && !matches!(config.dataset, Dataset::Trace(_))
     {
-        let before = prompts.len();
-        prompts = distinct(prompts);
-        duplicates = (before - prompts.len()) as u64;
-        prompts = Draw::new(seed, SAMPLING).sample(prompts, samples);
+        if times_s(&prompts).is_some() {
+            // A prepared trace, too.
+            prompts.truncate(samples);
+        } else {
+            let before = prompts.len();
+            prompts = distinct(prompts);
+            duplicates = (before - prompts.len()) as u64;
+            prompts = Draw::new(seed, SAMPLING).sample(prompts, samples);
+        }
     }
-    let mut not_exact = 0;
-    if config.dataset.is_made() {
-        not_exact = not_as_asked(&prompts, &config.dataset);
-    } else if tokens.name().is_some() && !matches!(config.dataset, Dataset::Trace(_)) {
+    let is_counted = config.dataset.is_made() || matches!(config.dataset, Dataset::Trace(_));
+    if tokens.name().is_some() && !is_counted {
         for prompt in &mut prompts {
             prompt.exact_tokens = counted(prompt, tokens)?;
             for turn in &mut prompt.turns {
@@ -172,6 +181,7 @@ pub fn load_with(config: &config::Workload, seed: u64, tokens: &dyn Tokens) -> a
         licence: about.licence,
         tokenizer,
         history,
+        ignore_eos: config.ignore_eos,
         seed,
         times_s,
     })
@@ -200,13 +210,11 @@ fn replayed(
         let message = format!("the prompts of `{path}` have {all} tokens and do not fit in memory");
         return Err(usage(message).hint("`--num-prompts N` or `--trace-end SECONDS` sends its begin").into());
     }
-    let mut prompts = trace::prompts(&rows, trace.block_tokens, config.max_tokens, seed);
-    if tokens.name().is_some() {
-        prompts = trace::counted(prompts, tokens, seed)?;
-    }
+    let Made { prompts, not_exact } =
+        trace::prompts(&rows, trace.block_tokens, config.max_tokens, seed, tokens)?;
     let part = if outside > 0 { format!(", {outside} of its requests left out") } else { String::new() };
     let source = format!("the trace {path}{part}, random words");
-    Ok((Read { prompts, entries, broken, pruned, about: None }, source))
+    Ok((Read { prompts, entries, broken, pruned, not_exact, about: None }, source))
 }
 
 /// Tokens of a text, where a whole dataset is counted: an estimate, where counting takes long.
@@ -253,7 +261,7 @@ fn made(config: &config::Workload, seed: u64, tokens: &dyn Tokens) -> anyhow::Re
     let n = config.samples.unwrap_or(1);
     let mut draw = Draw::new(seed, SYNTHETIC);
     let about = if tokens.name().is_some() { "" } else { "about " };
-    let (prompts, source) = match &config.dataset {
+    let (Made { prompts, not_exact }, source) = match &config.dataset {
         Dataset::Random { input_len, output_len, prefix_len } => {
             let shape = (input_len, output_len, *prefix_len);
             let prompts = random::prompts(n, shape, config.multi_turn.as_ref(), tokens, &mut draw)?;
@@ -281,11 +289,11 @@ fn made(config: &config::Workload, seed: u64, tokens: &dyn Tokens) -> anyhow::Re
                 format!("sonnets, {about}{input_len} tokens of which the first {prefix_len} are shared");
             (sonnet::prompts(n, shape, tokens, &mut draw)?, source)
         }
-        _ => (Vec::new(), String::new()),
+        _ => (Made::default(), String::new()),
     };
     impossible(&prompts, &config.dataset, tokens)?;
     let entries = prompts.len() as u64;
-    Ok((Read { prompts, entries, ..Read::default() }, source))
+    Ok((Read { prompts, entries, not_exact, ..Read::default() }, source))
 }
 
 /// Refuses lengths that no text can have, since special tokens alone are as many.
@@ -309,20 +317,6 @@ fn impossible(prompts: &[Prompt], dataset: &Dataset, tokens: &dyn Tokens) -> any
             .into());
     }
     Ok(())
-}
-
-/// Prompts that have another number of tokens than was asked for, where that is one number.
-fn not_as_asked(prompts: &[Prompt], dataset: &Dataset) -> u64 {
-    let fixed = match dataset {
-        Dataset::Random { input_len: config::law::Law::Fixed(n), prefix_len, .. } => {
-            Some(n.round() as u32 + prefix_len)
-        }
-        Dataset::PrefixRepetition { prefix_len, suffix_len, .. } => Some(prefix_len + suffix_len),
-        Dataset::Sonnet { input_len, .. } => Some(*input_len),
-        _ => None,
-    };
-    let misses = |prompt: &&Prompt| prompt.exact_tokens.is_some() && prompt.exact_tokens != fixed;
-    if fixed.is_none() { 0 } else { prompts.iter().filter(misses).count() as u64 }
 }
 
 /// Cuts conversations to their turns, leaves out those that are too short, and draws the times to think.
@@ -378,7 +372,7 @@ impl Workload {
     /// prefix cache answers those faster.
     pub fn repeats(&self, requests: u64) -> u64 {
         let sent = usize::try_from(requests).unwrap_or(usize::MAX);
-        let texts: HashSet<&PromptKind> = self.prompts.iter().take(sent).map(|prompt| &prompt.kind).collect();
+        let texts: HashSet<_> = self.prompts.iter().take(sent).map(all_of).collect();
         requests - texts.len() as u64
     }
 
@@ -424,7 +418,7 @@ impl Workload {
             tokenizer: self.tokenizer.clone(),
             history: self.history,
         };
-        jsonl::write(path, &self.prompts, about)
+        jsonl::write(path, &self.prompts, self.ignore_eos, about)
     }
 }
 
@@ -469,10 +463,15 @@ fn looking_like(failure: Failure, path: &Path, name: DatasetName) -> Failure {
     }
 }
 
+/// All that a prompt, or a conversation, says.
+fn all_of(prompt: &Prompt) -> (&PromptKind, Vec<(&Option<String>, &[Message])>) {
+    (&prompt.kind, prompt.turns.iter().map(|turn| (&turn.answer, turn.messages.as_slice())).collect())
+}
+
 /// The first of each text, in order.
 fn distinct(prompts: Vec<Prompt>) -> Vec<Prompt> {
     let mut seen = HashSet::new();
-    let first: Vec<bool> = prompts.iter().map(|prompt| seen.insert(&prompt.kind)).collect();
+    let first: Vec<bool> = prompts.iter().map(|prompt| seen.insert(all_of(prompt))).collect();
     drop(seen);
     prompts.into_iter().zip(first).filter_map(|(prompt, first)| first.then_some(prompt)).collect()
 }
@@ -490,7 +489,7 @@ fn kind(value: &serde_json::Value) -> &'static str {
     }
 }
 
-/// Opens a dataset; the failure says where it was looked for.
+/// Opens a dataset behind its byte order mark, if it has one; the failure says where it was looked for.
 fn open(path: &Path) -> Result<std::io::BufReader<std::fs::File>, Failure> {
     let opened = std::fs::File::open(path).and_then(|file| {
         if file.metadata()?.is_dir() {
@@ -499,11 +498,16 @@ fn open(path: &Path) -> Result<std::io::BufReader<std::fs::File>, Failure> {
             Ok(file)
         }
     });
-    opened.map(std::io::BufReader::new).map_err(|error| {
+    let mut file = opened.map(std::io::BufReader::new).map_err(|error| {
         usage(format!("cannot read the dataset `{}`", path.display()))
             .caused_by(error)
             .hint("paths are relative to the current directory; requests/README.md says what ships and how to get more")
-    })
+    })?;
+    // What cannot be read is the reader's to tell.
+    if file.fill_buf().is_ok_and(|begin| begin.starts_with(looks::BYTE_ORDER_MARK)) {
+        file.consume(looks::BYTE_ORDER_MARK.len());
+    }
+    Ok(file)
 }
 
 #[cfg(test)]
@@ -564,6 +568,46 @@ mod tests {
         assert_ne!(texts(&drawn(10, 1)), texts(&drawn(10, 2)));
         let all = drawn(500, 1);
         assert_eq!((all.prompts.len(), all.duplicates, all.repeats(40), all.repeats(41)), (40, 10, 0, 1));
+    }
+
+    /// Both begin alike and go on differently; the third is the first again.
+    #[test]
+    fn conversations_are_told_apart_by_all_that_is_said() {
+        let talk = |then: &str| {
+            format!(
+                r#"{{"messages":[{{"role":"user","content":"go on"}}],"turns":[{{"messages":[{{"role":"user","content":"{then}"}}]}}]}}"#
+            )
+        };
+        let file = file(&[&talk("a"), &talk("b"), &talk("a")]);
+        let drawn = load(&settings(Dataset::Jsonl { path: file.path().into() }, Some(3)), 1).unwrap();
+        assert_eq!((drawn.prompts.len(), drawn.duplicates, drawn.repeats(2)), (2, 1, 0));
+    }
+
+    /// Who counts two tokens a word has no text of an odd number of them.
+    #[test]
+    fn what_cannot_be_built_is_counted_whatever_the_law() {
+        struct Pairs;
+        impl Tokens for Pairs {
+            fn count(&self, text: &str) -> anyhow::Result<u32> {
+                Ok(2 * text.split_whitespace().count() as u32)
+            }
+            fn special(&self) -> anyhow::Result<u32> {
+                Ok(0)
+            }
+            fn words(&self) -> &[String] {
+                Rule.words()
+            }
+            fn name(&self) -> Option<&str> {
+                Some("pairs")
+            }
+        }
+        let odd = |input: &str| {
+            let (input_len, output_len) = (input.parse().unwrap(), Law::Fixed(1.0));
+            let dataset = Dataset::Random { input_len, output_len, prefix_len: 0 };
+            load_with(&settings(dataset, Some(40)), 5, &Pairs).unwrap().not_exact
+        };
+        assert_eq!((odd("8"), odd("9")), (0, 40));
+        assert!((1..40).contains(&odd("normal:60,9")), "{}", odd("normal:60,9"));
     }
 
     #[test]

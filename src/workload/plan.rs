@@ -210,15 +210,11 @@ fn skipped_text(skipped: &Skipped, why: &str) -> String {
 
 fn load(config: &Config) -> String {
     let load = &config.load;
-    let cap = load
-        .max_concurrency
-        .map(|most| format!(", at most {} at once", count(most.into())))
-        .unwrap_or_default();
     match (&load.arrival, load.requests) {
         (Arrival::Burst, Some(requests)) if load.max_concurrency.is_none() => {
             format!("all {} requests at once; --users or --request-rate would spread them", count(requests))
         }
-        (arrival, _) => arrival.words() + &cap,
+        _ => load.words(),
     }
 }
 

@@ -2,7 +2,6 @@
 
 use crate::config::check::Check;
 use crate::config::file::{File, MultiTurnChoice};
-use crate::config::law::{FORMS, Law};
 use crate::config::{Dataset, MultiTurn};
 
 /// Turns of made conversations.
@@ -10,6 +9,7 @@ const MADE_TURNS: u32 = 3;
 const MAX_TURNS: u32 = 10_000;
 /// A day: longer thoughts are a mistake in the unit.
 const MAX_THINK_S: f64 = 86_400.0;
+const TIMES: &str = "in seconds, for example 2, 1..5, normal:2,0.5, lognormal:5,4 (mean, standard deviation) or exponential:2";
 
 pub fn multi_turn(file: &mut File, dataset: &Dataset, check: &mut Check<'_>) -> Option<MultiTurn> {
     let is_audit = file.audit.is_some();
@@ -50,10 +50,10 @@ pub fn multi_turn(file: &mut File, dataset: &Dataset, check: &mut Check<'_>) -> 
         super::dataset::length_law("workload.multi_turn.turn_input_len", law, check);
     }
     if let Some(law) = &given.think_time_s
-        && (matches!(law, Law::Of(_)) || law.mean().is_some_and(|mean| mean > MAX_THINK_S))
+        && law.mean().is_none_or(|mean| !(0.0..=MAX_THINK_S).contains(&mean))
     {
-        let message = format!("expected seconds, a day at most, found `{law}`");
-        check.problem("workload.multi_turn.think_time_s", message, FORMS.replace("512", "2"));
+        let message = format!("expected seconds, from 0 to those of a day, found `{law}`");
+        check.problem("workload.multi_turn.think_time_s", message, TIMES);
     }
     Some(MultiTurn {
         history: given.history,

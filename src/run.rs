@@ -230,11 +230,10 @@ fn measure(
         manifest.warn(short);
     }
     if config.reset_prefix_cache {
-        match forget::forget(config, &halt) {
-            Ok(()) => manifest.note("the server's prefix cache was reset before the run"),
-            Err(why) => {
-                manifest.warn(format!("the server's prefix cache was not reset before the run: {why}"))
-            }
+        if let Err(why) = forget::forget(config, &halt) {
+            manifest.warn(format!("the server's prefix cache was not reset before the run: {why}"));
+        } else {
+            manifest.note("the server's prefix cache was reset before the run");
         }
     }
     let mut warmups = load::warm_up(&plan, 0, &halt)?;

@@ -68,15 +68,14 @@ impl Blocks<'_> {
     }
 
     fn block(&mut self, id: u64) -> anyhow::Result<Vec<String>> {
-        let n = match self.words.get(&id) {
-            Some(&n) => n,
-            None => {
-                // As many words as have its tokens, with the special ones around a text beside them.
-                let asked = self.block_tokens.saturating_add(self.tokens.special()?);
-                let mut draw = Draw::new(self.seed, BLOCKS ^ id);
-                let built = synthetic::built("", asked, self.tokens, &mut draw)?;
-                *self.words.entry(id).or_insert(built.text.split(' ').count())
-            }
+        let n = if let Some(&n) = self.words.get(&id) {
+            n
+        } else {
+            // As many words as have its tokens, with the special ones around a text beside them.
+            let asked = self.block_tokens.saturating_add(self.tokens.special()?);
+            let mut draw = Draw::new(self.seed, BLOCKS ^ id);
+            let built = synthetic::built("", asked, self.tokens, &mut draw)?;
+            *self.words.entry(id).or_insert(built.text.split(' ').count())
         };
         let mut draw = Draw::new(self.seed, BLOCKS ^ id);
         Ok((0..n).map(|_| word(self.tokens, &mut draw).to_owned()).collect())

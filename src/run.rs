@@ -194,7 +194,7 @@ fn measure(
         same_host: target.is_this_host(),
     };
     if config.audit.is_none() {
-        facts::note_asked(manifest, &config.load);
+        facts::note_asked(manifest, &config.load, workload.history);
     }
     // Written before the first request: a report after a kill needs to know the server's kind and
     // whose clock it reads.

@@ -39,9 +39,10 @@ pub struct Load {
 }
 
 impl Load {
-    /// When requests are sent, in words: as the plan and the report say it.
-    pub fn words(&self) -> String {
-        let law = self.arrival.words();
+    /// When requests are sent, in words: as the plan and the report say it. `of`: what the law is of, requests
+    /// or conversations.
+    pub fn words(&self, of: &str) -> String {
+        let law = self.arrival.words().replace("requests", of);
         match self.max_concurrency.map(|n| count(n.into())) {
             None => law,
             Some(n) if self.arrival.is_open() => format!("{law}, at most {n} at once"),

@@ -9,6 +9,7 @@ use crate::config::{Config, Connections, Load};
 use crate::ingest::IngestReport;
 use crate::ingest::snapshot::{AfterOutcome, BeforeOutcome, Verdict};
 use crate::load;
+use crate::record::History;
 use crate::record::own::{self, OwnLag};
 use crate::store::Manifest;
 use crate::store::append::Written;
@@ -195,11 +196,12 @@ pub(super) fn note_written(manifest: &mut Manifest, written: &Written, sent: u64
 }
 
 /// The load that was asked for, before anything of it is sent: in words, and where it stays the same.
-pub(super) fn note_asked(manifest: &mut Manifest, load: &Load) {
+pub(super) fn note_asked(manifest: &mut Manifest, load: &Load, history: Option<History>) {
+    let of = if history.is_some() { "conversations" } else { "requests" };
     manifest.extra.insert(
         "asked".to_owned(),
         serde_json::json!({
-            "law": load.words(),
+            "law": load.words(of),
             "is_open": load.arrival.is_open(),
             "level_spans_s": load.arrival.level_spans_s(),
         }),

@@ -207,6 +207,22 @@ fn a_conversation_whose_turn_fails_is_broken_off() {
     );
 }
 
+/// Arrivals are conversations: later turns are neither wanted by the schedule nor held against it.
+#[test]
+fn what_was_offered_is_counted_in_conversations() {
+    let turns = "--dataset-name random --random-input-len 8 --random-output-len 3 --ignore-eos --multi-turn --multi-turn-num-turns 3";
+    let run = run(QUICK, &format!("{turns} --request-rate 20 --arrival constant --num-prompts 5"));
+    let summary = std::fs::read_to_string(run.folder.join("summary.json")).unwrap();
+    let offered = serde_json::from_str::<Value>(&summary).unwrap()["offered"].clone();
+    assert_eq!((&offered["of"], &offered["due"]), (&"conversations".into(), &5.into()), "{offered}");
+    assert!((offered["offered_rps"].as_f64().unwrap() - 20.0).abs() < 1e-6, "{offered}");
+    assert_eq!(offered["law"], "open loop, 20 conversations/s evenly spaced");
+    let report = std::fs::read_to_string(run.folder.join("report.md")).unwrap();
+    assert!(
+        report.contains("offered: 20.00 conversations/s wanted") && report.contains("for 5 conversations")
+    );
+}
+
 /// A turn that the end of the run cut short has not failed.
 #[test]
 fn what_the_end_of_a_run_breaks_off_is_no_failure() {

@@ -26,11 +26,13 @@ impl Looks {
     }
 
     fn by(start: &[u8]) -> Option<Self> {
-        let magic: [(&[u8], Self); 8] = [
+        let magic: [(&[u8], Self); 10] = [
             (b"PAR1", Self::Dataset(DatasetName::Parquet)),
             (b"\x1f\x8b", Self::Other("gzip: unpack it first")),
             (b"PK\x03\x04", Self::Other("a zip archive: unpack it first")),
             (b"\x28\xb5\x2f\xfd", Self::Other("zstd: unpack it first")),
+            (b"\xff\xfe", Self::Other("UTF-16: write it as UTF-8")),
+            (b"\xfe\xff", Self::Other("UTF-16: write it as UTF-8")),
             (b"ARROW1", Self::Other("an Arrow file: write it as Parquet")),
             (
                 b"version https://git-lfs",
@@ -89,6 +91,7 @@ mod tests {
         assert_eq!(named(b"{\"prompt\": \"a\"}\n"), "custom");
         assert_eq!(named(b"prompt,output_tokens\r\nhi,5"), "csv");
         assert_eq!(named(b"\x1f\x8b\x08"), "gzip: unpack it first");
+        assert_eq!(named(b"\xff\xfep\0r\0"), "UTF-16: write it as UTF-8");
         assert_eq!(named(b"hello"), "nothing");
         assert_eq!(Looks::by(b"PAR1").and_then(|looks| looks.hint(DatasetName::Parquet)), None);
     }

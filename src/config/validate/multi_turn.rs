@@ -26,7 +26,7 @@ pub fn multi_turn(file: &mut File, dataset: &Dataset, check: &mut Check<'_>) -> 
     }
     let is_random = matches!(dataset, Dataset::Random { .. });
     let turns = 1..=MAX_TURNS;
-    let usual = if is_random { given.max_turns.unwrap_or(MADE_TURNS) } else { 1 };
+    let usual = if is_random { given.max_turns.filter(|&n| n > 0).unwrap_or(MADE_TURNS) } else { 1 };
     let min_turns = check.whole("workload.multi_turn.min_turns", given.min_turns, usual, turns.clone());
     let left_out = "left out, all turns are held";
     let max_turns = check.whole_or_none("workload.multi_turn.max_turns", given.max_turns, turns, left_out);

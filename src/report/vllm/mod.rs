@@ -55,16 +55,16 @@ fn all_wanted(config: &Value, extra: &serde_json::Map<String, Value>) -> Option<
     let is_closed = at("/load/arrival/kind")?.as_str() == Some("closed");
     let at_once = at("/load/arrival/ramp_s")?.as_f64() == Some(0.0);
     let counted = at("/load/requests").is_some_and(Value::is_u64);
-    let single = at("/workload/multi_turn").is_none_or(Value::is_null);
     let begun = extra.get("load")?.get("begun_unix_ns")?.as_i64()?;
-    (is_closed && at_once && counted && single).then_some(UnixNs(begun))
+    (is_closed && at_once && counted).then_some(UnixNs(begun))
 }
 
 impl<'a> Bench<'a> {
     pub fn new(report: &'a Report<'a>, events: &Events, results: &'a Results) -> Self {
         let mut rows: Vec<&JoinedRow> = report.correlated.rows.iter().collect();
         rows.sort_by_key(|joined| joined.client.index);
-        let wanted = all_wanted(&report.manifest.config, &report.manifest.extra);
+        let single = rows.iter().all(|joined| joined.client.turn.is_none());
+        let wanted = all_wanted(&report.manifest.config, &report.manifest.extra).filter(|_| single);
         let requests: Vec<One<'a>> =
             rows.into_iter().map(|joined| One::new(joined, events, wanted)).collect();
         let slo = report.manifest.config.get("slo").and_then(|slo| Slo::deserialize(slo).ok());

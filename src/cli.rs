@@ -9,6 +9,7 @@
 
 mod audit;
 mod bench;
+mod calibrate;
 mod compare;
 mod correlate;
 mod doctor;
@@ -16,6 +17,8 @@ mod explain;
 mod figure;
 mod foreign;
 mod gates;
+mod load;
+mod observe;
 mod prepare;
 mod results;
 mod sampling;
@@ -24,16 +27,18 @@ mod shape;
 mod slo;
 mod sweep;
 mod tap;
+mod target;
 mod trace;
 mod workload;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand};
 
 pub use self::audit::{ArmArgs, AuditArgs, CellArgs, WarmthName};
 pub use self::bench::{BenchArgs, BenchCommand};
+pub use self::calibrate::{CalibrateArgs, LevelArgs};
 pub use self::compare::CompareArgs;
 pub use self::correlate::CorrelateArgs;
 pub use self::doctor::DoctorArgs;
@@ -41,6 +46,8 @@ pub use self::explain::{ExplainArgs, SlowestBy};
 pub use self::figure::FigureArgs;
 pub use self::foreign::{FOREIGN, Foreign};
 pub use self::gates::{FailOnName, GateArgs};
+pub use self::load::{ArrivalName, ConnectionsName, LoadArgs, StampsName};
+pub use self::observe::ObserveArgs;
 pub use self::prepare::PrepareArgs;
 pub use self::results::{IdleArgs, ResultArgs, StyleName};
 pub use self::sampling::SamplingArgs;
@@ -49,6 +56,7 @@ pub use self::shape::{ChangeName, ShapeArgs};
 pub use self::slo::SloArgs;
 pub use self::sweep::{SearchName, SweepArgs};
 pub use self::tap::TapArgs;
+pub use self::target::{Backend, TargetArgs};
 pub use self::trace::TraceArgs;
 pub use self::workload::{DatasetArgs, HistoryName, MultiTurnArgs};
 pub use crate::record::DatasetName;
@@ -151,51 +159,6 @@ pub struct RunArgs {
     pub idle: IdleArgs,
 }
 
-/// Where requests go.
-#[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Target")]
-pub struct TargetArgs {
-    /// The server's URL; without one the embedded server is started
-    #[arg(long, value_name = "URL")]
-    pub base_url: Option<String>,
-    /// The server's host, instead of --base-url [default with --port: 127.0.0.1]
-    #[arg(long, conflicts_with = "base_url")]
-    pub host: Option<String>,
-    /// The server's port, instead of --base-url [default with --host: 8000]
-    #[arg(long, conflicts_with = "base_url")]
-    pub port: Option<u16>,
-    /// The API, and which server, where it names one [default: openai-chat, or what --endpoint says]
-    #[arg(long, value_enum)]
-    pub backend: Option<Backend>,
-    /// Path of the API below the base URL [default: the API's own, such as /v1/chat/completions]
-    #[arg(long, value_name = "PATH")]
-    pub endpoint: Option<String>,
-    /// Whose metrics, log and spans to expect: vllm, sglang, tgi, llama.cpp … [default: as recognised]
-    #[arg(long, value_name = "NAME")]
-    pub server: Option<String>,
-    /// The model's name [default: the first that /v1/models lists]
-    #[arg(long, value_name = "NAME")]
-    pub model: Option<String>,
-    /// The model's name in the API, where it differs from --model
-    #[arg(long, value_name = "NAME")]
-    pub served_model_name: Option<String>,
-    /// Header to send with each request; values are never written to files
-    #[arg(long, value_name = "KEY=VALUE", num_args = 1.., action = ArgAction::Append)]
-    pub header: Vec<String>,
-    /// Environment variable that holds the API key [default: OPENAI_API_KEY, when set]
-    #[arg(long, value_name = "NAME")]
-    pub api_key_env: Option<String>,
-    /// PEM file of the authorities that may vouch for an https server [default: the system's]
-    #[arg(long, value_name = "PATH")]
-    pub ca_cert: Option<PathBuf>,
-    /// Take an https server's certificate without checking it
-    #[arg(long, conflicts_with = "ca_cert")]
-    pub insecure: bool,
-    /// Wait this long for the server to answer before the run; 0: one try [default: 0]
-    #[arg(long, value_name = "SECONDS")]
-    pub ready_check_timeout_sec: Option<f64>,
-}
-
 /// What to send.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Workload")]
@@ -261,110 +224,6 @@ pub struct WorkloadArgs {
     pub multi_turn: MultiTurnArgs,
 }
 
-/// When and how to send.
-#[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Load")]
-pub struct LoadArgs {
-    /// Closed loop: so many users, each sends when its last request ended
-    #[arg(long, value_name = "N")]
-    pub users: Option<u32>,
-    /// Closed loop: start the users evenly over this time [default: 0]
-    #[arg(long, value_name = "SECONDS")]
-    pub ramp_s: Option<f64>,
-    /// Open loop: requests per second; inf (the default): all at once, or as --max-concurrency lets
-    #[arg(long, value_name = "RPS")]
-    pub request_rate: Option<f64>,
-    /// Open loop: gaps between arrivals [default: poisson]
-    #[arg(long, value_enum, visible_alias = "arrival-pattern")]
-    pub arrival: Option<ArrivalName>,
-    /// Open loop: gamma gaps of this shape; below 1 in bursts, 1: poisson, above evenly, inf: constant
-    #[arg(long, value_name = "B")]
-    pub burstiness: Option<f64>,
-    #[command(flatten)]
-    pub shape: ShapeArgs,
-    /// At most so many requests at once; without a rate the same as --users
-    #[arg(long, value_name = "N")]
-    pub max_concurrency: Option<u32>,
-    /// Stop sending after this time
-    #[arg(long, value_name = "SECONDS", visible_alias = "benchmark-duration")]
-    pub duration: Option<f64>,
-    /// Requests may go on so long after sending stopped [default: 30 with a duration, else --timeout]
-    #[arg(long, value_name = "SECONDS", visible_alias = "benchmark-grace-period")]
-    pub grace_period: Option<f64>,
-    /// One request may take this long [default: 3600]
-    #[arg(long, value_name = "SECONDS", visible_alias = "request-timeout-seconds")]
-    pub timeout: Option<f64>,
-    /// A connection may take this long [default: 30]
-    #[arg(long, value_name = "SECONDS")]
-    pub connect_timeout: Option<f64>,
-    /// Connections: opened ahead, opened when needed and kept, or one per request [default: warm]
-    #[arg(long, value_enum, value_name = "HOW")]
-    pub connections: Option<ConnectionsName>,
-    /// Local addresses to connect from, in turn; each has source ports of its own
-    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', action = ArgAction::Append)]
-    pub source_address: Vec<String>,
-    /// Threads that send and read [default: one per CPU, at most 4]
-    #[arg(long, value_name = "N")]
-    pub threads: Option<u16>,
-    /// CPUs that these threads may run on, such as 0,2-3 [default: any]
-    #[arg(long, value_name = "CPULIST")]
-    pub affinity: Option<String>,
-    /// Requests sent first and counted on neither side [default: 0]
-    #[arg(long, value_name = "N")]
-    pub num_warmups: Option<u32>,
-    /// Who dates the tokens' arrival [default: auto]
-    #[arg(long, value_enum)]
-    pub stamps: Option<StampsName>,
-    /// Beginning of each X-Request-Id [default: tare-]
-    #[arg(long, value_name = "TEXT")]
-    pub request_id_prefix: Option<String>,
-}
-
-/// What to record of the server's side.
-#[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Server side")]
-pub struct ObserveArgs {
-    /// Metrics endpoints [default: /metrics of the base URL]
-    #[arg(long, value_name = "URL", num_args = 1.., action = ArgAction::Append, conflicts_with = "no_server_metrics")]
-    pub server_metrics: Vec<String>,
-    /// Scrape no metrics
-    #[arg(long)]
-    pub no_server_metrics: bool,
-    /// Time between scrapes [default: 1]
-    #[arg(long, value_name = "SECONDS")]
-    pub scrape_interval: Option<f64>,
-    /// Server log to follow while it is written; - for standard input
-    #[arg(long, value_name = "PATH")]
-    pub server_log: Option<String>,
-    /// File that vLLM's stat logger of tare (assets/vllm_tare_logger) writes, to follow
-    #[arg(long, value_name = "PATH")]
-    pub stat_log: Option<String>,
-    /// Log of a gateway between client and server, repeatable in the order a request passes them
-    #[arg(long, value_name = "[NAME=][KIND:]FILE", action = ArgAction::Append)]
-    pub hop: Vec<String>,
-    /// Receive OpenTelemetry spans, listening on HOST [default: 127.0.0.1]
-    #[arg(long, value_name = "HOST", num_args = 0..=1, require_equals = true)]
-    pub otlp: Option<Option<String>>,
-    /// Receive no spans
-    #[arg(long, conflicts_with_all = ["otlp", "otlp_grpc_port", "otlp_http_port"])]
-    pub no_otlp: bool,
-    /// Port for spans over gRPC; 0: any free one [default: 4317]
-    #[arg(long, value_name = "PORT")]
-    pub otlp_grpc_port: Option<u16>,
-    /// Port for spans over HTTP; 0: any free one [default: 4318]
-    #[arg(long, value_name = "PORT")]
-    pub otlp_http_port: Option<u16>,
-    /// Serve the client's own metrics to Prometheus while the run goes on, at /metrics of this port
-    #[arg(long, value_name = "[HOST:]PORT")]
-    pub listen_metrics: Option<String>,
-    /// Wait so long for late spans and lines of hops after the last request [default: 10]
-    #[arg(long, value_name = "SECONDS")]
-    pub span_wait: Option<f64>,
-    /// By how much the server's clock differs from this one's at most (NTP, PTP: on both hosts)
-    #[arg(long, value_name = "SECONDS")]
-    pub clock_bound: Option<f64>,
-}
-
 /// Where results go, and what is written with them.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Output")]
@@ -418,128 +277,6 @@ pub struct ReportArgs {
     pub gates: GateArgs,
     #[command(flatten)]
     pub figure: FigureArgs,
-}
-
-/// `tare calibrate`: what `tare run` takes, and how to calibrate.
-#[derive(Clone, Debug, Default, Args)]
-pub struct CalibrateArgs {
-    /// Configuration file (YAML) whose load is calibrated, such as configs/demo.yaml
-    pub config: Option<PathBuf>,
-
-    #[command(flatten)]
-    pub levels: LevelArgs,
-    #[command(flatten)]
-    pub target: TargetArgs,
-    #[command(flatten)]
-    pub workload: WorkloadArgs,
-    #[command(flatten)]
-    pub load: LoadArgs,
-    #[command(flatten)]
-    pub observe: ObserveArgs,
-}
-
-/// Which loads to calibrate at, and where what was found goes.
-#[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Calibration")]
-pub struct LevelArgs {
-    /// Levels: numbers of streams, or own for the load asked for [default: own,1,10,100,500,1000,2000]
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    pub streams: Vec<String>,
-    /// Each level sends for this time [default: 10]
-    #[arg(long, value_name = "SECONDS")]
-    pub level_duration: Option<f64>,
-    /// The embedded engine's rate for each stream; a configured one keeps its own [default: 20]
-    #[arg(long, value_name = "TPS")]
-    pub tokens_per_second: Option<f64>,
-    /// Spread the embedded server's TTFT by so much of its mean to either side [default: 0]
-    #[arg(long, value_name = "SHARE")]
-    pub ttft_spread: Option<f64>,
-    /// Write every number to this file as well (JSON)
-    #[arg(long, value_name = "PATH")]
-    pub json: Option<PathBuf>,
-    /// Keep the levels' run folders and the server's truth in this folder
-    #[arg(long, value_name = "DIR")]
-    pub keep: Option<PathBuf>,
-}
-
-/// `--backend`, in the words of `vllm bench serve`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub enum Backend {
-    // Chat completions
-    #[value(name = "openai-chat")]
-    OpenaiChat,
-    // Text completions
-    Openai,
-    // Text completions
-    Vllm,
-    // Responses
-    #[value(name = "openai-responses")]
-    OpenaiResponses,
-    // Text completions of SGLang
-    Sglang,
-    // Text completions of LMDeploy
-    Lmdeploy,
-    // Text completions of llama.cpp's server
-    #[value(name = "llama.cpp", alias = "llama-cpp")]
-    LlamaCpp,
-    // Chat completions of Text Generation Inference
-    Tgi,
-    // Chat completions of TensorRT-LLM's trtllm-serve
-    #[value(name = "tensorrt-llm", alias = "trtllm")]
-    TensorrtLlm,
-    // Chat completions of Ollama
-    Ollama,
-}
-
-impl Backend {
-    /// The server that it names, by its name in the table of servers; `None`: whichever it is.
-    pub fn server(self) -> Option<&'static str> {
-        match self {
-            Backend::OpenaiChat | Backend::Openai | Backend::OpenaiResponses => None,
-            Backend::Vllm => Some("vllm"),
-            Backend::Sglang => Some("sglang"),
-            Backend::Lmdeploy => Some("lmdeploy"),
-            Backend::LlamaCpp => Some("llama_cpp"),
-            Backend::Tgi => Some("tgi"),
-            Backend::TensorrtLlm => Some("tensorrt_llm"),
-            Backend::Ollama => Some("ollama"),
-        }
-    }
-}
-
-/// `--stamps`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub enum StampsName {
-    /// The kernel, else the program
-    Auto,
-    /// The kernel, once per segment (captures headers; needs CAP_NET_RAW)
-    Packet,
-    /// The kernel, once per read
-    Kernel,
-    /// The program, when it has read the bytes
-    User,
-}
-
-/// `--arrival`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub enum ArrivalName {
-    // Exponential gaps
-    Poisson,
-    // Equal gaps
-    Constant,
-    // Gamma gaps of shape --burstiness
-    Gamma,
-}
-
-/// `--connections`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub enum ConnectionsName {
-    // Opened ahead of their requests, off the clock, and kept
-    Warm,
-    // Opened by the request that finds none, on the clock, and kept
-    Cold,
-    // A new one for each request, on the clock
-    PerRequest,
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod embedded;
 mod exposed;
 mod facts;
 mod figure;
+mod forget;
 mod hop_file;
 mod import;
 mod plotted;
@@ -104,7 +105,7 @@ pub fn record(config: &Config, options: &Options) -> anyhow::Result<Recorded> {
     }
     let mut manifest = Manifest::new(&config.name, serde_json::to_value(config)?);
     manifest.host = facts::host();
-    manifest.notes.extend(facts::left_out(&workload));
+    manifest.notes.extend(facts::left_out(config.workload.samples, &workload));
     manifest.warnings.extend(short);
     manifest.target.server = config.target.server.clone().unwrap_or_else(|| target::USUAL.name.to_owned());
     save(&mut manifest, &folder, config)?;
@@ -198,7 +199,7 @@ fn measure(
         same_host: target.is_this_host(),
     };
     if config.audit.is_none() {
-        facts::note_asked(manifest, &config.load);
+        facts::note_asked(manifest, &config.load, workload.history);
     }
     // Written before the first request: a report after a kill needs to know the server's kind and
     // whose clock it reads.
@@ -232,6 +233,13 @@ fn measure(
     let through = config.audit.as_ref().map(|a| audit::through(config, a, kind, &plan)).transpose()?;
     for short in load::needs::reach(&plan.load, plan.address)? {
         manifest.warn(short);
+    }
+    if config.reset_prefix_cache {
+        if let Err(why) = forget::forget(config, &halt) {
+            manifest.warn(format!("the server's prefix cache was not reset before the run: {why}"));
+        } else {
+            manifest.note("the server's prefix cache was reset before the run");
+        }
     }
     let mut warmups = load::warm_up(&plan, 0, &halt)?;
     let past_hops = if through.is_some() { warmups.len() } else { 0 };
@@ -302,8 +310,9 @@ fn measure(
             Some(_) => "the limit of concurrency held them back",
             None => "the client was too late for them",
         };
+        let what = if history.is_some() { "conversations" } else { "requests" };
         manifest.warn(format!(
-            "{} requests were due and never sent: {why}, so the load was lower than asked for",
+            "{} {what} were due and never sent: {why}, so the load was lower than asked for",
             outcome.unsent
         ));
     }

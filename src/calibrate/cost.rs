@@ -19,7 +19,7 @@ use crate::record::calibration::Cost;
 const LOOK: Duration = Duration::from_millis(20);
 /// How the load's threads are called: they send and read, keep the schedule, take answers apart, and
 /// read captured packets.
-const LOAD_THREADS: [&str; 4] = ["tare-load", "tare-pace", "tare-rows", "tare-packets"];
+const LOAD_THREADS: [&str; 5] = ["tare-load", "tare-pace", "tare-alarm", "tare-rows", "tare-packets"];
 
 /// Watches from its start to its end.
 pub(super) struct Watch {

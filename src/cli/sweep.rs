@@ -42,7 +42,7 @@ pub struct SweepArgs {
     /// Run each level of a list, or the load as it is, so often [default: 1]
     #[arg(long, value_name = "N")]
     pub num_runs: Option<u32>,
-    /// Before each run of a sweep ask the server to forget the prompts it knows
+    /// Before the run, or each run of a sweep, ask the server to forget the prompts it knows
     #[arg(long)]
     pub reset_prefix_cache: bool,
     /// End an open loop whose requests pile up for good before its time [default in sweeps]

@@ -240,13 +240,19 @@ impl<'a> Spot<'a> {
         let mut length = usize::try_from(location.span().len()).ok()?;
         let mut rest = from_column(line, column);
         let key = field.rsplit('.').next().unwrap_or_default();
-        let about_value = matches!(error, Yaml::SerdeInvalidType { .. } | Yaml::SerdeInvalidValue { .. });
+        let word = match error {
+            Yaml::SerdeInvalidType { .. } | Yaml::SerdeInvalidValue { .. } => Some(""),
+            Yaml::SerdeUnknownVariant { variant, .. } => Some(variant.as_str()),
+            _ => None,
+        };
         if let Some(value) = rest.strip_prefix(key).and_then(|rest| rest.trim_start().strip_prefix(':'))
-            && about_value
+            && let Some(word) = word
         {
             let value = value.trim_start();
+            // Of a word that is known, no quotes and nothing that follows it.
+            let value = value.find(word).and_then(|at| value.get(at..)).unwrap_or(value);
             column += rest.chars().count() - value.chars().count();
-            (rest, length) = (value, 0);
+            (rest, length) = (value, word.chars().count());
         }
         // A list or section counts one character long; it and what has no length go on to the
         // line's end or a comment.

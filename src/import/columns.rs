@@ -244,7 +244,7 @@ impl Row<'_> {
             Cell::Int(value) => Some(value.to_string()),
             Cell::Bool(value) => Some(value.to_string()),
             Cell::Float(value) => Some(value.to_string()),
-            Cell::Null | Cell::Instant(_) => None,
+            Cell::Null | Cell::Instant(_) | Cell::Unread(_) => None,
         }
     }
 

@@ -98,7 +98,7 @@ async fn one_user(shared: Arc<Shared>, user: u32, stays: Vec<Stay>, mut kept: Op
             let (again, status, done) = shared.send(connected, request, free).await;
             (kept, free, done_last) = (again, done, Some(done));
             if let Some(next_turn) = next_turn
-                && let Some((request, due)) = next_turn.begin(&shared, done).await
+                && let Some((request, due)) = next_turn.begin(&shared, status, done).await
             {
                 (following, free) = (Some(request), due);
                 continue;

@@ -51,7 +51,7 @@ pub fn run_legs<W: Send>(
         let (mut watch, mut _watching) = (Some(watch), None);
         let mut last = None;
         while let Some(plan) = if interrupt.is_cancelled() && last.is_some() { None } else { next(last) } {
-            let shared = Arc::new(shared(&plan, &finisher, &tellings, interrupt));
+            let shared = Arc::new(shared(&plan, &finisher, &tellings, interrupt)?);
             let sent = one(&plan, &shared, interrupt, || {
                 if let Some(watch) = watch.take() {
                     // Until everything has ended, while the runtime still lives.
@@ -87,8 +87,13 @@ pub fn run_legs<W: Send>(
     })
 }
 
-fn shared(plan: &Plan, finisher: &Finisher, tellings: &Tellings, interrupt: &CancellationToken) -> Shared {
-    Shared {
+fn shared(
+    plan: &Plan,
+    finisher: &Finisher,
+    tellings: &Tellings,
+    interrupt: &CancellationToken,
+) -> anyhow::Result<Shared> {
+    Ok(Shared {
         client: client(plan),
         requests: Arc::clone(&plan.requests),
         connections: plan.load.connections,
@@ -97,14 +102,14 @@ fn shared(plan: &Plan, finisher: &Finisher, tellings: &Tellings, interrupt: &Can
         closing: interrupt.child_token(),
         stop: interrupt.child_token(),
         next_index: AtomicU64::new(0),
-        sessions: Sessions::default(),
+        sessions: Sessions::of(plan)?,
         limit: plan.load.requests.unwrap_or(u64::MAX),
         requests_each: plan.leg.as_ref().map(|leg| leg.requests_each),
         users: plan.load.arrival.users().unwrap_or(0),
         refused_usage: AtomicU64::new(0),
         unsent: AtomicU64::new(0),
         last_due_unix_ns: AtomicI64::new(0),
-    }
+    })
 }
 
 /// One part, to its end; `ready` is called when its connections are open and nothing was sent.

@@ -2,6 +2,7 @@
 //! other stages only through `record`; must not know files, servers' metrics or reports.
 
 mod affinity;
+mod alarm;
 mod answer_times;
 mod arrival;
 mod bodies;

@@ -16,6 +16,7 @@ use super::pace::{Due, Paced};
 use super::pool::Pool;
 use super::{Plan, Shared};
 use crate::clock::UnixNs;
+use crate::record::Status;
 
 /// The first of a schedule, made ready before it begins: a burst's requests are then only sent.
 pub(super) fn ahead(plan: &Plan, offsets: Offsets, shared: &Arc<Shared>) -> Paced<impl Due + use<>> {
@@ -97,15 +98,15 @@ impl Dispatcher {
     async fn send(self, mut request: Prepared, mut scheduled: UnixNs) {
         loop {
             let next_turn = request.next_turn();
-            let Some(done) = self.one(request, scheduled).await else { return };
+            let Some((status, done)) = self.one(request, scheduled).await else { return };
             let Some(next_turn) = next_turn else { return };
-            let Some(next) = next_turn.begin(&self.shared, done).await else { return };
+            let Some(next) = next_turn.begin(&self.shared, status, done).await else { return };
             (request, scheduled) = next;
         }
     }
 
-    /// When its answer had ended; `None` if it was not sent.
-    async fn one(&self, request: Prepared, scheduled: UnixNs) -> Option<UnixNs> {
+    /// How it ended, and when; `None` if it was not sent.
+    async fn one(&self, request: Prepared, scheduled: UnixNs) -> Option<(Status, UnixNs)> {
         let shared = &self.shared;
         let _place = match self.places.clone() {
             Some(places) => tokio::select! {
@@ -121,10 +122,10 @@ impl Dispatcher {
         }
         let kept = self.pool.take();
         self.pool.refill(shared);
-        let (again, _, done) = shared.send(kept, request, scheduled).await;
+        let (again, status, done) = shared.send(kept, request, scheduled).await;
         if let Some(again) = again {
             self.pool.put(again);
         }
-        Some(done)
+        Some((status, done))
     }
 }

@@ -14,6 +14,7 @@ use super::client::Prepared;
 use crate::clock::UnixNs;
 use crate::config::CpuList;
 
+const NAME: &str = "tare-pace";
 /// The longest sleep between two looks at `closing`.
 const LONGEST_SLEEP_NS: i64 = 100_000_000;
 /// Requests are made ready so long before their times, while there is nothing else to do …
@@ -62,7 +63,7 @@ impl<D: Due> Paced<D> {
         closing: CancellationToken,
         mut go: impl FnMut(Prepared, UnixNs) + Send + 'static,
     ) -> anyhow::Result<()> {
-        on_its_thread(cpus, move || {
+        on_its_thread(NAME, cpus, move || {
             let mut last_due = None;
             loop {
                 self.readies(begun);
@@ -133,7 +134,7 @@ pub(super) fn at_their_times(
     cpus: Option<CpuList>,
     closing: CancellationToken,
 ) -> anyhow::Result<()> {
-    on_its_thread(cpus, move || {
+    on_its_thread(NAME, cpus, move || {
         for (time, start) in starts {
             if !sleep_until(time, &closing) {
                 return;
@@ -144,14 +145,19 @@ pub(super) fn at_their_times(
     })
 }
 
-fn on_its_thread(cpus: Option<CpuList>, work: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
+/// A thread of this name that wakes on time, on the load's CPUs.
+pub(super) fn on_its_thread(
+    name: &str,
+    cpus: Option<CpuList>,
+    work: impl FnOnce() + Send + 'static,
+) -> anyhow::Result<()> {
     let pinned = move || {
         affinity::pin(cpus.as_ref());
         wake_on_time();
         work();
     };
-    let thread = std::thread::Builder::new().name("tare-pace".to_owned()).spawn(pinned);
-    thread.map(drop).context("could not start the pacing thread")
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(pinned);
+    thread.map(drop).with_context(|| format!("could not start the thread {name}"))
 }
 
 /// Linux lets a sleeping thread wake 50 µs late, to wake others with it; not this one.

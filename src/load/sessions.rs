@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::Serialize;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::Shared;
+use super::alarm::Alarm;
 use super::client::Prepared;
+use super::{Plan, Shared};
 use crate::clock::UnixNs;
 use crate::config::Connections;
-use crate::record::{History, Message, Prompt, PromptKind};
+use crate::record::{History, Message, Prompt, PromptKind, Status};
 
 /// Where in a conversation a request stands.
 #[derive(Clone, Debug)]
@@ -37,6 +38,8 @@ impl InSession {
 /// What the conversations of a load share.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
+    /// Who ends the times to think; none where there are no conversations.
+    alarm: Option<Alarm>,
     /// Requests of all conversations, in the order in which they were made ready.
     requests: AtomicU64,
     after_failure: AtomicU64,
@@ -63,6 +66,18 @@ impl TurnsUnsent {
 }
 
 impl Sessions {
+    pub(super) fn of(plan: &Plan) -> anyhow::Result<Self> {
+        let alarm = plan.requests.history.map(|_| Alarm::start(plan.load.affinity.clone())).transpose()?;
+        Ok(Self { alarm, ..Self::default() })
+    }
+
+    /// Returns when the time has come.
+    async fn until(&self, time: UnixNs) {
+        if let Some(alarm) = &self.alarm {
+            alarm.at(time).await;
+        }
+    }
+
     pub(super) fn turns_unsent(&self) -> TurnsUnsent {
         TurnsUnsent {
             after_failure: self.after_failure.load(Ordering::Relaxed),
@@ -125,15 +140,26 @@ impl Prepared {
 
 impl NextTurn {
     /// Waits for the answer, which had come at `done`, and for the time to think: the next request, and
-    /// when it is due. `None` when the conversation is over, or cannot go on.
-    pub(super) async fn begin(mut self, shared: &Shared, done: UnixNs) -> Option<(Prepared, UnixNs)> {
+    /// when it is due. `None` when the conversation is over, or cannot go on. `status`: how the last request
+    /// ended, as far as that is known.
+    pub(super) async fn begin(
+        mut self,
+        shared: &Shared,
+        status: Status,
+        done: UnixNs,
+    ) -> Option<(Prepared, UnixNs)> {
         let InSession { session, turn: sent, prompt, .. } = self.last;
         let requests = &shared.requests;
         let begin = requests.prompts.get(session.checked_rem(requests.prompts.len() as u64)? as usize)?;
         let next = begin.turns.get((sent as usize).checked_sub(1)?)?;
         // Sent when the row of the request is made; closed when that says that it failed.
         let Some(answer) = self.answer.recv().await else {
-            shared.broken_off(&shared.sessions.after_failure, session, sent);
+            // Cut short by the end of the run, it did not fail.
+            let why = match status {
+                Status::InFlight => &shared.sessions.at_the_end,
+                _ => &shared.sessions.after_failure,
+            };
+            shared.broken_off(why, session, sent);
             return None;
         };
         let said = match requests.history? {
@@ -162,7 +188,7 @@ impl NextTurn {
                 shared.broken_off(&shared.sessions.at_the_end, session, sent);
                 None
             }
-            () = tokio::time::sleep(due.remaining()) => Some((request, due)),
+            () = shared.sessions.until(due) => Some((request, due)),
         }
     }
 }

@@ -166,23 +166,25 @@ impl Report<'_> {
             return audit::load_in_words(found);
         }
         let number = |pointer: &str| at(pointer).and_then(serde_json::Value::as_f64);
-        let arrival = match at("/load/arrival/kind").and_then(serde_json::Value::as_str) {
-            Some("closed") => format!(
+        let law = self.manifest.extra.get("asked").and_then(|asked| asked.get("law")?.as_str());
+        let arrival = match (law, at("/load/arrival/kind").and_then(serde_json::Value::as_str)) {
+            (Some(law), _) => law.to_owned(),
+            // Of a run before that was written down.
+            (None, Some("closed")) => format!(
                 "{} users, ramped over {} s",
                 number("/load/arrival/users").unwrap_or(0.0),
                 number("/load/arrival/ramp_s").unwrap_or(0.0)
             ),
-            Some(kind) if !["constant", "poisson"].contains(&kind) => {
-                let law = self.manifest.extra.get("asked").and_then(|asked| asked.get("law")?.as_str());
-                law.unwrap_or(kind).to_owned()
-            }
-            Some(kind) => {
+            (None, Some(kind @ ("constant" | "poisson"))) => {
                 format!("{kind} arrivals, {} requests/s", number("/load/arrival/rate_rps").unwrap_or(0.0))
             }
-            None => return "unknown".to_owned(),
+            (None, Some(kind)) => kind.to_owned(),
+            (None, None) => return "unknown".to_owned(),
         };
+        let history = self.manifest.extra.get("workload").and_then(|workload| workload.get("history"));
+        let what = if history.is_some_and(|whose| !whose.is_null()) { "conversations" } else { "requests" };
         let ends = [
-            number("/load/requests").map(|n| format!("{n} requests")),
+            number("/load/requests").map(|n| format!("{n} {what}")),
             number("/load/duration_s").map(|s| format!("{s} s")),
         ];
         let ends: Vec<String> = ends.into_iter().flatten().collect();

@@ -14,7 +14,9 @@ use crate::units;
 pub struct Offered {
     /// The law of arrivals, in words.
     pub law: String,
-    /// Requests whose time came; of those, the ones that were sent, and the ones that never were.
+    /// What arrives: requests, or conversations, whose later turns wait for answers.
+    pub of: &'static str,
+    /// Those whose time came; of those, the ones that were sent, and the ones that never were.
     pub due: u64,
     pub sent: u64,
     pub unsent: u64,
@@ -35,7 +37,9 @@ pub(super) fn offered(report: &Report<'_>) -> Option<Offered> {
     if !asked.get("is_open")?.as_bool()? {
         return None;
     }
-    let rows: Vec<&RequestRow> = report.correlated.rows.iter().map(|joined| &joined.client).collect();
+    let all = report.correlated.rows.iter().map(|joined| &joined.client);
+    let of = if all.clone().any(|row| row.turn.is_some()) { "conversations" } else { "requests" };
+    let rows: Vec<&RequestRow> = all.filter(|row| row.turn.is_none_or(|turn| turn == 1)).collect();
     let of_load = |key: &str| manifest.extra.get("load")?.get(key)?.as_i64();
     let is_cut = report.summary.window.is_cut();
     // What was never sent has no row, and so no place in a window.
@@ -47,6 +51,7 @@ pub(super) fn offered(report: &Report<'_>) -> Option<Offered> {
     let rate = |n: u64, span_s: f64| (span_s > 0.0 && wanted > 0.0 && n > 1).then(|| (n - 1) as f64 / span_s);
     Some(Offered {
         law: asked.get("law")?.as_str()?.to_owned(),
+        of,
         due,
         sent,
         unsent,
@@ -68,7 +73,8 @@ impl Offered {
         let mut parts = Vec::new();
         match (self.offered_rps, self.delivered_rps) {
             (Some(offered), Some(delivered)) => parts.push(format!(
-                "{offered:.2} requests/s wanted, {delivered:.2} begun ({})",
+                "{offered:.2} {}/s wanted, {delivered:.2} begun ({})",
+                self.of,
                 units::percent(delivered / offered)
             )),
             _ => parts

@@ -9,6 +9,7 @@ use crate::config::{Config, Connections, Load};
 use crate::ingest::IngestReport;
 use crate::ingest::snapshot::{AfterOutcome, BeforeOutcome, Verdict};
 use crate::load;
+use crate::record::History;
 use crate::record::own::{self, OwnLag};
 use crate::store::Manifest;
 use crate::store::append::Written;
@@ -46,9 +47,14 @@ pub(super) fn host() -> Host {
     }
 }
 
-/// What the dataset held and the run does not send, each with the first reasons.
-pub(super) fn left_out(workload: &Workload) -> Vec<String> {
+/// What the dataset held and the run does not send, each with the first reasons; and that it holds fewer than
+/// the `asked`.
+pub(super) fn left_out(asked: Option<usize>, workload: &Workload) -> Vec<String> {
     let mut notes = Vec::new();
+    if let Some(asked) = asked.filter(|&asked| asked > workload.prompts.len()) {
+        let has = workload.prompts.len();
+        notes.push(format!("{asked} different prompts were asked for, and the dataset has {has}"));
+    }
     for (skipped, why) in
         [(&workload.broken, "could not be read"), (&workload.pruned, "were left out for their length")]
     {
@@ -190,12 +196,12 @@ pub(super) fn note_written(manifest: &mut Manifest, written: &Written, sent: u64
 }
 
 /// The load that was asked for, before anything of it is sent: in words, and where it stays the same.
-pub(super) fn note_asked(manifest: &mut Manifest, load: &Load) {
-    let cap = load.max_concurrency.map(|n| format!(", at most {n} at once")).unwrap_or_default();
+pub(super) fn note_asked(manifest: &mut Manifest, load: &Load, history: Option<History>) {
+    let of = if history.is_some() { "conversations" } else { "requests" };
     manifest.extra.insert(
         "asked".to_owned(),
         serde_json::json!({
-            "law": load.arrival.words() + &cap,
+            "law": load.words(of),
             "is_open": load.arrival.is_open(),
             "level_spans_s": load.arrival.level_spans_s(),
         }),

@@ -28,12 +28,19 @@ pub fn completed(config: &Config, workload: &Workload) -> anyhow::Result<Config>
         let at_speed: Arc<[f64]> = known.iter().map(|s| s / *speed).collect();
         let last_s = at_speed.last().copied().unwrap_or(0.0);
         if last_s > LONGEST_S && load.duration_s.is_none() {
-            let message = format!("the trace lasts {:.0} days", last_s / 86_400.0);
+            let days = last_s / 86_400.0;
+            let message = if days < 1e6 {
+                format!("the trace lasts {days:.0} days")
+            } else {
+                "the trace lasts over a million days".to_owned()
+            };
             return Err(usage(message)
                 .hint("`--trace-end SECONDS` or `--num-prompts N` sends its begin, `--trace-speed` sends it faster; or its times are in another unit")
                 .into());
         }
         *times = Times(at_speed);
+        // Each of its requests has one time, and is sent once.
+        load.requests = load.requests.map(|n| n.min(known.len() as u64));
     }
     if load.duration_s.is_none() {
         load.requests.get_or_insert(workload.prompts.len() as u64);

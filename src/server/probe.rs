@@ -46,7 +46,7 @@ impl ProbeError {
                 "is it `http://`, without TLS?"
             }
             ProbeError::Unreachable { .. } => {
-                "start the server first, wait for it with --ready-check-timeout-sec, or leave --base-url out to use the embedded server"
+                "start the server first, or say where it is (--base-url, or --host and --port); --ready-check-timeout-sec waits for it, and `tare run` without a URL starts an embedded one"
             }
             ProbeError::Refused { status: 401 | 403, .. } => {
                 "set the API key in the environment (OPENAI_API_KEY, or name another variable with --api-key-env)"

@@ -1,17 +1,25 @@
 //! A Parquet file of someone else's, as named columns of plain cells: polars stays in here. It must not
 //! know what a column means.
 
+use std::collections::BTreeMap;
 use std::io::Cursor;
 
 use anyhow::Result;
-use polars::prelude::{AnyValue, DataFrame, ParquetReader, PlSmallStr, SerReader as _, TimeUnit};
+use polars::prelude::{AnyValue, DataFrame, ParquetReader, SerReader as _, TimeUnit};
+use polars_arrow::datatypes::ArrowDataType;
 
 /// How a Parquet file begins.
 const MAGIC: &[u8] = b"PAR1";
 
 /// A table.
 pub struct Columns {
+    /// All columns, in their order.
+    names: Vec<String>,
+    /// Those of a type that can be read.
     frame: DataFrame,
+    /// Those of another, and which.
+    unread: BTreeMap<String, String>,
+    height: usize,
 }
 
 /// What is in a cell.
@@ -25,8 +33,10 @@ pub enum Cell {
     /// Nanoseconds since 1970, of a column of timestamps. One without a zone counts as UTC, as Parquet
     /// has it.
     Instant(i64),
-    /// A list, a structure: as polars shows it.
+    /// A list: as polars shows it.
     Other(String),
+    /// Of a type that this build of polars does not read: which.
+    Unread(String),
 }
 
 impl Columns {
@@ -35,28 +45,76 @@ impl Columns {
         bytes.starts_with(MAGIC)
     }
 
-    /// Reads a whole file.
+    /// Reads a whole file. A column that cannot be read costs nothing unless it is asked for.
     ///
     /// # Errors
-    /// When it is cut, or holds a type that this build of polars does not read.
+    /// When the file is cut.
     pub fn read(bytes: Vec<u8>) -> Result<Self> {
-        Ok(Self { frame: ParquetReader::new(Cursor::new(bytes)).finish()? })
+        let mut file = ParquetReader::new(Cursor::new(bytes));
+        let (schema, height) = (file.schema()?, file.num_rows()?);
+        let (mut names, mut read, mut unread) = (Vec::new(), Vec::new(), BTreeMap::new());
+        for (name, field) in schema.iter() {
+            names.push(name.to_string());
+            // Some others make polars panic.
+            if is_read(field.dtype()) {
+                read.push(name.to_string());
+            } else {
+                unread.insert(name.to_string(), format!("{:?}", field.dtype()));
+            }
+        }
+        let frame = file.with_columns(Some(read)).finish()?;
+        Ok(Self { names, frame, unread, height })
     }
 
     /// The names of the columns, in their order.
     pub fn names(&self) -> Vec<&str> {
-        self.frame.get_column_names().into_iter().map(PlSmallStr::as_str).collect()
+        self.names.iter().map(String::as_str).collect()
     }
 
     /// How many rows there are.
     pub fn height(&self) -> usize {
-        self.frame.height()
+        self.height
     }
 
     /// One column's cells.
     pub fn cells(&self, name: &str) -> Option<Vec<Cell>> {
+        if let Some(which) = self.unread.get(name) {
+            return Some(vec![Cell::Unread(which.clone()); self.height]);
+        }
         let series = self.frame.column(name).ok()?.as_materialized_series();
         Some(series.iter().map(cell).collect())
+    }
+}
+
+/// Whether polars, as it is built here, makes a column of it.
+fn is_read(kind: &ArrowDataType) -> bool {
+    use ArrowDataType as Kind;
+    match kind {
+        Kind::List(inner) | Kind::LargeList(inner) => is_read(inner.dtype()),
+        Kind::Struct(fields) => fields.iter().all(|field| is_read(field.dtype())),
+        Kind::Null
+        | Kind::Boolean
+        | Kind::Int8
+        | Kind::Int16
+        | Kind::Int32
+        | Kind::Int64
+        | Kind::UInt32
+        | Kind::UInt64
+        | Kind::Float32
+        | Kind::Float64
+        | Kind::Utf8
+        | Kind::LargeUtf8
+        | Kind::Utf8View
+        | Kind::Binary
+        | Kind::LargeBinary
+        | Kind::BinaryView
+        | Kind::FixedSizeBinary(_)
+        | Kind::Date32
+        | Kind::Time32(_)
+        | Kind::Time64(_)
+        | Kind::Timestamp(..)
+        | Kind::Duration(_) => true,
+        _ => false,
     }
 }
 
@@ -120,5 +178,17 @@ mod tests {
         assert_eq!(read.cells("nope"), None);
         bytes.truncate(bytes.len() / 2);
         assert!(Columns::read(bytes).is_err());
+    }
+
+    /// Of `tests/samples/parquet`: decimals made polars panic, and the others made the whole file unreadable.
+    #[test]
+    fn a_column_that_cannot_be_read_costs_no_other() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/samples/parquet/types.parquet");
+        let read = Columns::read(std::fs::read(file).unwrap()).unwrap();
+        assert_eq!(read.names(), ["prompt", "output_tokens", "price", "small", "kind", "talk"]);
+        assert_eq!(read.height(), 2);
+        assert_eq!(read.cells("output_tokens"), Some(vec![Cell::Int(5), Cell::Int(6)]));
+        assert_eq!(read.cells("price"), Some(vec![Cell::Unread("Decimal(5, 0)".to_owned()); 2]));
+        assert_eq!(read.cells("small"), Some(vec![Cell::Unread("UInt8".to_owned()); 2]));
     }
 }

@@ -13,7 +13,7 @@ use crate::store::columns::Cell;
 pub fn read(path: &Path, columns: &Columns, want: &Want<'_>) -> anyhow::Result<Read> {
     let mut rows = csv::ReaderBuilder::new().flexible(true).from_reader(open(path)?);
     let names: Vec<String> = match rows.headers() {
-        Ok(names) => names.iter().map(|name| name.trim().trim_start_matches('\u{feff}').to_owned()).collect(),
+        Ok(names) => names.iter().map(|name| name.trim().to_owned()).collect(),
         Err(error) => {
             let failure = usage(format!("`{}` has no header of CSV: {error}", path.display()));
             return Err(super::looking_like(failure, path, DatasetName::Csv).into());

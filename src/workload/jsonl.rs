@@ -24,10 +24,14 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub(super) use self::row::{Reason, conversation, made};
+pub(super) use self::row::{Reason, conversation, made, not_json};
+use super::looks::BYTE_ORDER_MARK;
 use super::{Read, Want, open, turns};
 use crate::error::Explain;
 use crate::record::{DatasetName, History, Message, Prompt, PromptKind, Turn};
+
+/// vLLM's word for an answer that goes on to its limit.
+const IGNORE_EOS: &str = "ignore_eos";
 
 /// Keys of a row that are sent on in the body.
 pub const PASSED_ON: &[&str] = row::PASSED_ON;
@@ -68,7 +72,7 @@ pub fn parse(mut lines: impl BufRead, want: &Want<'_>) -> std::io::Result<Read> 
             return Ok(read);
         }
         number += 1;
-        let text = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line).trim_ascii();
+        let text = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&line).trim_ascii();
         if text.is_empty() {
             continue;
         }
@@ -88,7 +92,7 @@ pub fn parse(mut lines: impl BufRead, want: &Want<'_>) -> std::io::Result<Read> 
             }
             Err(error) => {
                 let place = format_args!("line {number}, column {}", error.column());
-                read.broken.add(place, row::not_json(&error));
+                read.broken.add(place, not_json(&error));
             }
         }
     }
@@ -103,8 +107,8 @@ fn limited(mut prompt: Prompt, max_tokens: Option<u32>) -> Prompt {
     prompt
 }
 
-/// Writes prompts so that [`read`] gives the same ones.
-pub fn write(path: &Path, prompts: &[Prompt], about: About) -> anyhow::Result<()> {
+/// Writes prompts so that [`read`] gives the same ones; with `ignore_eos` each asks for an answer up to its limit.
+pub fn write(path: &Path, prompts: &[Prompt], ignore_eos: bool, about: About) -> anyhow::Result<()> {
     let say = || format!("cannot write `{}`", path.display());
     let file = std::fs::File::create(path).map_err(anyhow::Error::from).or_broken(say())?;
     let mut out = BufWriter::new(file);
@@ -121,6 +125,7 @@ pub fn write(path: &Path, prompts: &[Prompt], about: About) -> anyhow::Result<()
             output_tokens: prompt.max_tokens,
             input_tokens: prompt.exact_tokens,
             extra_body: &prompt.extra,
+            ignore_eos: ignore_eos && !prompt.extra.contains_key(IGNORE_EOS),
             turns: prompt.turns.iter().map(TurnRow::of).collect(),
             about: about.take(),
         };
@@ -146,6 +151,8 @@ struct Row<'a> {
     input_tokens: Option<u32>,
     #[serde(skip_serializing_if = "Map::is_empty")]
     extra_body: &'a Map<String, Value>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    ignore_eos: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     turns: Vec<TurnRow<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -310,17 +317,22 @@ mod tests {
         let path = folder.path().join("set.jsonl");
         let about =
             About { history: Some(History::Dataset), tokenizer: Some("t".into()), ..About::default() };
-        write(&path, &read.prompts, about.clone()).unwrap();
+        write(&path, &read.prompts, false, about.clone()).unwrap();
         let again = super::read(&path, &WANT).unwrap();
         assert_eq!((&again.prompts, again.about), (&read.prompts, Some(about)));
+        write(&path, &read.prompts, true, About::default()).unwrap();
+        let to_the_limit = super::read(&path, &WANT).unwrap();
+        let asks = |prompt: &Prompt| prompt.extra.get(IGNORE_EOS) == Some(&Value::Bool(true));
+        assert!(to_the_limit.prompts.iter().all(asks), "{:?}", to_the_limit.prompts);
     }
 
     #[test]
     fn a_conversation_is_taken_apart_where_that_is_wanted() {
-        let row = r#"{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"x"},{"role":"user","content":"b"}],"output_tokens":5}"#;
+        let row = r#"{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"x"},{"role":"user","content":"b"}],"output_tokens":5,"input_tokens":3}"#;
         let read = parse(row.as_bytes(), &Want { turns: true, ..WANT }).unwrap();
         let prompt = &read.prompts[0];
         assert_eq!((prompt.messages().len(), prompt.turns.len(), prompt.chars), (1, 1, 1));
+        assert_eq!((prompt.exact_tokens, parsed(row).prompts[0].exact_tokens), (None, Some(3)));
         assert_eq!((prompt.turns[0].answer.as_deref(), prompt.turns[0].max_tokens), (Some("x"), Some(5)));
         assert_eq!(parsed(row).prompts[0].messages().len(), 3);
     }

@@ -6,6 +6,9 @@ use std::path::Path;
 
 use crate::record::DatasetName;
 
+/// UTF-8's, with which some editors begin a file.
+pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// What a file looks like.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Looks {
@@ -23,11 +26,13 @@ impl Looks {
     }
 
     fn by(start: &[u8]) -> Option<Self> {
-        let magic: [(&[u8], Self); 8] = [
+        let magic: [(&[u8], Self); 10] = [
             (b"PAR1", Self::Dataset(DatasetName::Parquet)),
             (b"\x1f\x8b", Self::Other("gzip: unpack it first")),
             (b"PK\x03\x04", Self::Other("a zip archive: unpack it first")),
             (b"\x28\xb5\x2f\xfd", Self::Other("zstd: unpack it first")),
+            (b"\xff\xfe", Self::Other("UTF-16: write it as UTF-8")),
+            (b"\xfe\xff", Self::Other("UTF-16: write it as UTF-8")),
             (b"ARROW1", Self::Other("an Arrow file: write it as Parquet")),
             (
                 b"version https://git-lfs",
@@ -39,7 +44,7 @@ impl Looks {
         if let Some((_, looks)) = magic.iter().find(|(magic, _)| start.starts_with(magic)) {
             return Some(*looks);
         }
-        let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start).trim_ascii_start();
+        let text = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start).trim_ascii_start();
         match text.first()? {
             b'[' => Some(Self::Dataset(DatasetName::Sharegpt)),
             b'{' => Some(Self::Dataset(DatasetName::Jsonl)),
@@ -86,6 +91,7 @@ mod tests {
         assert_eq!(named(b"{\"prompt\": \"a\"}\n"), "custom");
         assert_eq!(named(b"prompt,output_tokens\r\nhi,5"), "csv");
         assert_eq!(named(b"\x1f\x8b\x08"), "gzip: unpack it first");
+        assert_eq!(named(b"\xff\xfep\0r\0"), "UTF-16: write it as UTF-8");
         assert_eq!(named(b"hello"), "nothing");
         assert_eq!(Looks::by(b"PAR1").and_then(|looks| looks.hint(DatasetName::Parquet)), None);
     }

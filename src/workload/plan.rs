@@ -68,7 +68,7 @@ fn plan(out: &mut String, config: &Config, workload: &Workload) -> fmt::Result {
         row("cells", cells(audit))?;
         row("rounds", rounds(audit))?;
     } else {
-        row("load", load(config))?;
+        row("load", load(config, workload))?;
         row("", end(config, workload))?;
     }
     if let Some(sweep) = &config.sweep {
@@ -208,17 +208,18 @@ fn skipped_text(skipped: &Skipped, why: &str) -> String {
     format!("{} {why}: {}{more}", count(skipped.count), skipped.reasons.join("; "))
 }
 
-fn load(config: &Config) -> String {
-    let load = &config.load;
-    let cap = load
-        .max_concurrency
-        .map(|most| format!(", at most {} at once", count(most.into())))
-        .unwrap_or_default();
+/// What a load counts.
+fn counted(workload: &Workload) -> &'static str {
+    if workload.history.is_some() { "conversations" } else { "requests" }
+}
+
+fn load(config: &Config, workload: &Workload) -> String {
+    let (load, of) = (&config.load, counted(workload));
     match (&load.arrival, load.requests) {
         (Arrival::Burst, Some(requests)) if load.max_concurrency.is_none() => {
-            format!("all {} requests at once; --users or --request-rate would spread them", count(requests))
+            format!("all {} {of} at once; --users or --request-rate would spread them", count(requests))
         }
-        (arrival, _) => arrival.words() + &cap,
+        _ => load.words(of),
     }
 }
 
@@ -252,7 +253,7 @@ fn rounds(audit: &Audit) -> String {
 
 fn end(config: &Config, workload: &Workload) -> String {
     let load = &config.load;
-    let what = if workload.history.is_some() { "conversations" } else { "requests" };
+    let what = counted(workload);
     let until = match (load.requests, load.duration_s) {
         (Some(n), Some(duration)) => format!("until {} {what} or {duration} s", count(n)),
         (Some(n), None) => format!("until {} {what}", count(n)),
@@ -270,8 +271,14 @@ fn end(config: &Config, workload: &Workload) -> String {
     }
     parts.push(match load.requests.map(|requests| workload.repeats(requests)) {
         Some(0) => "no prompt is sent twice".to_owned(),
-        Some(repeats) => format!("{} requests at most repeat a prompt", count(repeats)),
-        None => format!("prompts repeat from request {} on", count(workload.prompts.len() as u64 + 1)),
+        Some(repeats) if workload.history.is_none() => {
+            format!("{} requests at most repeat a prompt", count(repeats))
+        }
+        Some(repeats) => format!("{} conversations at most repeat another", count(repeats)),
+        None => {
+            let (one, next) = (what.trim_end_matches('s'), workload.prompts.len() as u64 + 1);
+            format!("prompts repeat from {one} {} on", count(next))
+        }
     });
     parts.join("; ")
 }

@@ -5,13 +5,13 @@ use std::path::Path;
 
 use super::draw::Draw;
 use super::lengths::{self, Lengths};
-use super::synthetic::{Shape, built, counted};
+use super::synthetic::{Made, Shape, built, counted, misses};
 use super::tokens::Tokens;
 use super::{Want, read_file};
 use crate::config::law::Law;
 use crate::config::{Columns, Dataset, MultiTurn};
 use crate::error::usage;
-use crate::record::{DatasetName, Message, Prompt, Turn};
+use crate::record::{DatasetName, Message, Turn};
 
 /// `n` prompts, or conversations.
 pub fn prompts(
@@ -20,7 +20,7 @@ pub fn prompts(
     turns: Option<&MultiTurn>,
     tokens: &dyn Tokens,
     draw: &mut Draw,
-) -> anyhow::Result<Vec<Prompt>> {
+) -> anyhow::Result<Made> {
     let mut of = Files::default();
     let shape = Shape {
         input: of.lengths(input, Which::Input, tokens)?,
@@ -28,25 +28,34 @@ pub fn prompts(
         in_pairs: of.is_one_dataset(),
         prefix,
     };
-    let mut prompts = counted(n, &shape, tokens, draw)?;
+    let mut made = counted(n, &shape, tokens, draw)?;
     if let Some(turns) = turns {
         let later =
             turns.turn_input_len.as_ref().map(|law| of.lengths(law, Which::Input, tokens)).transpose()?;
         let shape = Shape { input: later.unwrap_or(shape.input), in_pairs: false, ..shape };
         let (least, most) = (turns.min_turns, turns.max_turns.unwrap_or(turns.min_turns));
-        for prompt in &mut prompts {
+        for prompt in &mut made.prompts {
             let count = draw.between(least, most.max(least));
-            prompt.turns = (1..count).map(|_| turn(&shape, tokens, draw)).collect::<anyhow::Result<_>>()?;
+            for _ in 1..count {
+                let (turn, misses) = turn(&shape, tokens, draw)?;
+                prompt.turns.push(turn);
+                made.not_exact += u64::from(misses);
+            }
         }
     }
-    Ok(prompts)
+    Ok(made)
 }
 
-/// A turn of so many tokens by itself, the special ones around a text not counted.
-fn turn(shape: &Shape, tokens: &dyn Tokens, draw: &mut Draw) -> anyhow::Result<Turn> {
+/// A turn of so many tokens by itself, the special ones around a text not counted; and whether it has another
+/// number.
+fn turn(shape: &Shape, tokens: &dyn Tokens, draw: &mut Draw) -> anyhow::Result<(Turn, bool)> {
     let (input, output) = (shape.input.draw(draw), shape.output.draw(draw));
-    let said = built("", input.saturating_add(tokens.special()?), tokens, draw)?;
-    Ok(Turn { messages: vec![Message::new("user", said.text)], max_tokens: Some(output), ..Turn::default() })
+    let asked = input.saturating_add(tokens.special()?);
+    let said = built("", asked, tokens, draw)?;
+    let misses = misses(&said, asked, tokens);
+    let turn =
+        Turn { messages: vec![Message::new("user", said.text)], max_tokens: Some(output), ..Turn::default() };
+    Ok((turn, misses))
 }
 
 #[derive(Clone, Copy)]

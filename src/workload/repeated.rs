@@ -4,9 +4,8 @@
 //! know what counts tokens.
 
 use super::draw::Draw;
-use super::synthetic::{built, prompt};
+use super::synthetic::{Made, built};
 use super::tokens::Tokens;
-use crate::record::Prompt;
 
 /// Lengths in tokens.
 #[derive(Clone, Copy, Debug)]
@@ -17,19 +16,18 @@ pub struct Shape {
     pub output: u32,
 }
 
-pub fn prompts(n: usize, shape: Shape, tokens: &dyn Tokens, draw: &mut Draw) -> anyhow::Result<Vec<Prompt>> {
+pub fn prompts(n: usize, shape: Shape, tokens: &dyn Tokens, draw: &mut Draw) -> anyhow::Result<Made> {
     let prefixes = (0..shape.prefixes.max(1))
         .take(n)
         .map(|_| Ok(built("", shape.prefix, tokens, draw)?.text))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let length = shape.prefix.saturating_add(shape.suffix);
-    let prompts = prefixes
-        .iter()
-        .cycle()
-        .take(n)
-        .map(|prefix| Ok(prompt(built(prefix, length, tokens, draw)?, shape.output, tokens)))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    Ok(draw.sample(prompts, n))
+    let mut made = Made::default();
+    for prefix in prefixes.iter().cycle().take(n) {
+        made.add(built(prefix, length, tokens, draw)?, length, shape.output, tokens);
+    }
+    made.prompts = draw.sample(made.prompts, n);
+    Ok(made)
 }
 
 #[cfg(test)]
@@ -39,11 +37,12 @@ mod tests {
 
     use super::super::tokens::Rule;
     use super::*;
+    use crate::record::Prompt;
 
     #[test]
     fn each_prefix_begins_as_many_prompts_and_nothing_else_is_shared() {
         let shape = Shape { prefix: 20, suffix: 10, prefixes: 3, output: 4 };
-        let prompts = prompts(9, shape, &Rule, &mut Draw::new(2, 0)).unwrap();
+        let prompts = prompts(9, shape, &Rule, &mut Draw::new(2, 0)).unwrap().prompts;
         let mut seen: BTreeMap<String, usize> = BTreeMap::new();
         for prompt in &prompts {
             assert_eq!((prompt.approx_tokens, prompt.max_tokens), (30, Some(4)));

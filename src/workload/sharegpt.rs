@@ -4,7 +4,8 @@
 //!
 //! Unless told otherwise, an answer may be as long as the dataset's own. Entries are left out by the
 //! rule of `vllm bench serve`: first prompts or answers below 4 tokens, prompts above 1,024, and
-//! together above 2,048; counted by the run's tokenizer, or estimated where there is none.
+//! together above 2,048; counted by the run's tokenizer, or estimated where there is none. Where another
+//! length is asked for, the dataset's answers are not looked at (there, the sum with that length is).
 
 use std::fmt;
 use std::io;
@@ -35,7 +36,10 @@ pub fn parse(text: impl io::Read, want: &Want<'_>) -> Read {
     let mut read = Read::default();
     let mut json = serde_json::Deserializer::from_reader(text);
     let end = Entries { read: &mut read, want }.deserialize(&mut json).and_then(|()| json.end());
-    if let Err(error) = end {
+    if let Err(error) = end
+        // An empty file holds no entry, not a broken one.
+        && (error.line(), error.column()) != (1, 0)
+    {
         let said = error.to_string();
         let said = said.split(" at line ").next().unwrap_or_default();
         read.entries += 1;
@@ -272,6 +276,13 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_order_mark_is_no_part_of_the_list() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), format!("\u{feff}{GOOD}")).unwrap();
+        assert_eq!(super::read(file.path(), &WANT).unwrap().prompts.len(), 3);
+    }
+
+    #[test]
     fn half_a_download_keeps_what_it_has_and_says_so() {
         let half = &GOOD[..GOOD.len() - 150];
         let read = parse(half.as_bytes(), &WANT);
@@ -299,6 +310,7 @@ mod tests {
           line 1, column 1: expected value; nothing after this was read
         hint: it looks like a zip archive: unpack it first
         ");
+        assert_eq!(refused(""), refused("[]"));
         insta::assert_snapshot!(refused("[]"), @r#"
         error: `FILE` holds no entries
         hint: expected a JSON list of `{"conversations": [{"from": "human", "value": text}, …]}`
@@ -342,7 +354,7 @@ mod tests {
         }
 
         #[test]
-        fn any_prefix_of_a_good_file_is_read_without_panic(length in 0..GOOD.len()) {
+        fn any_prefix_of_a_good_file_is_read_without_panic(length in 1..GOOD.len()) {
             let read = parse(&GOOD.as_bytes()[..length], &WANT);
             prop_assert_eq!(read.entries, read.broken.count + read.pruned.count + read.prompts.len() as u64);
             prop_assert_eq!(read.broken.count, 1);

@@ -4,9 +4,8 @@
 
 use super::build::{self, Built};
 use super::draw::Draw;
-use super::synthetic::prompt;
+use super::synthetic::Made;
 use super::tokens::Tokens;
-use crate::record::Prompt;
 
 const LINES: &str = include_str!("../../assets/sonnets.txt");
 const TASK: &str = "Pick as many lines as you can from these poem lines:";
@@ -17,7 +16,7 @@ pub fn prompts(
     (input, output, prefix): (u32, u32, u32),
     tokens: &dyn Tokens,
     draw: &mut Draw,
-) -> anyhow::Result<Vec<Prompt>> {
+) -> anyhow::Result<Made> {
     let lines: Vec<&str> = LINES.lines().filter(|line| !line.trim().is_empty()).collect();
     let begin = if prefix == 0 {
         String::new()
@@ -29,12 +28,12 @@ pub fn prompts(
         };
         of_words(TASK, prefix, tokens, in_order)?.text
     };
-    (0..n)
-        .map(|_| {
-            let any = || lines.get(draw.below(lines.len() as u64) as usize).copied().unwrap_or_default();
-            Ok(prompt(of_words(&begin, input, tokens, any)?, output, tokens))
-        })
-        .collect()
+    let mut made = Made::default();
+    for _ in 0..n {
+        let any = || lines.get(draw.below(lines.len() as u64) as usize).copied().unwrap_or_default();
+        made.add(of_words(&begin, input, tokens, any)?, input, output, tokens);
+    }
+    Ok(made)
 }
 
 /// The lines word by word, each line on its own; where even `base` is too long, as much of it as fits.
@@ -64,7 +63,7 @@ mod tests {
 
     #[test]
     fn prompts_share_their_beginning_and_are_lines_of_the_poems() {
-        let prompts = prompts(4, (120, 9, 50), &Rule, &mut Draw::new(1, 0)).unwrap();
+        let prompts = prompts(4, (120, 9, 50), &Rule, &mut Draw::new(1, 0)).unwrap().prompts;
         let texts: Vec<String> = prompts.iter().map(|p| p.text().into_owned()).collect();
         let shared = texts[0].bytes().zip(texts[1].bytes()).take_while(|(a, b)| a == b).count();
         assert!(shared > 100 && texts.iter().all(|text| text.starts_with(&texts[0][..shared])), "{texts:?}");

@@ -45,24 +45,46 @@ impl Shape {
     }
 }
 
+/// Prompts that were made.
+#[derive(Clone, Debug, Default)]
+pub struct Made {
+    pub prompts: Vec<Prompt>,
+    /// Of them those (or their later turns) that have another number of tokens than was drawn for them.
+    pub not_exact: u64,
+}
+
+impl Made {
+    /// Adds a text for which `asked` tokens were wanted, with its answer's limit.
+    pub fn add(&mut self, built: Built, asked: u32, output: u32, tokens: &dyn Tokens) {
+        self.not_exact += u64::from(misses(&built, asked, tokens));
+        self.prompts.push(prompt(built, output, tokens));
+    }
+}
+
+/// Whether a text has another number of tokens than it should; an estimate says nothing of that.
+pub fn misses(built: &Built, asked: u32, tokens: &dyn Tokens) -> bool {
+    tokens.name().is_some() && built.tokens != asked
+}
+
 /// `n` prompts whose lengths are estimates; the same seed makes the same ones.
 pub fn prompts(n: usize, shape: &Shape, draw: &mut Draw) -> Vec<Prompt> {
     // The rule counts without fail.
-    counted(n, shape, &Rule, draw).unwrap_or_default()
+    counted(n, shape, &Rule, draw).unwrap_or_default().prompts
 }
 
 /// `n` prompts, as `tokens` counts.
-pub fn counted(n: usize, shape: &Shape, tokens: &dyn Tokens, draw: &mut Draw) -> anyhow::Result<Vec<Prompt>> {
+pub fn counted(n: usize, shape: &Shape, tokens: &dyn Tokens, draw: &mut Draw) -> anyhow::Result<Made> {
     let prefix = match shape.prefix {
         0 => String::new(),
         length => built("", length, tokens, draw)?.text,
     };
-    (0..n)
-        .map(|_| {
-            let (input, output) = shape.draw(draw);
-            Ok(prompt(built(&prefix, shape.prefix.saturating_add(input), tokens, draw)?, output, tokens))
-        })
-        .collect()
+    let mut made = Made::default();
+    for _ in 0..n {
+        let (input, output) = shape.draw(draw);
+        let length = shape.prefix.saturating_add(input);
+        made.add(built(&prefix, length, tokens, draw)?, length, output, tokens);
+    }
+    Ok(made)
 }
 
 /// A text of `n` tokens: random words after `base`.
@@ -76,7 +98,7 @@ pub fn built(base: &str, n: u32, tokens: &dyn Tokens, draw: &mut Draw) -> anyhow
 }
 
 /// A text as a prompt.
-pub fn prompt(built: Built, output: u32, tokens: &dyn Tokens) -> Prompt {
+fn prompt(built: Built, output: u32, tokens: &dyn Tokens) -> Prompt {
     let is_exact = tokens.name().is_some();
     Prompt {
         max_tokens: Some(output),

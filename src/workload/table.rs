@@ -88,6 +88,7 @@ fn kind(cell: &Cell, is_messages: bool) -> Result<PromptKind, Reason> {
         Cell::Text(_) | Cell::Null => return Err("expected text, found none".to_owned()),
         Cell::Int(number) => return Err(format!("expected text, found the number {number}")),
         Cell::Float(number) => return Err(format!("expected text, found the number {number}")),
+        Cell::Unread(which) => return Err(format!("expected text, found the type {which}")),
         _ => return Err("expected text; a conversation is JSON in text, not a nested list".to_owned()),
     };
     if !is_messages {
@@ -104,6 +105,7 @@ fn limit(cell: Option<&Cell>) -> Result<Option<u32>, Reason> {
         Some(Cell::Text(text)) => (text.trim().parse::<f64>().ok(), text.chars().take(40).collect()),
         Some(Cell::Int(number)) => (Some(*number as f64), number.to_string()),
         Some(Cell::Float(number)) => (Some(*number), number.to_string()),
+        Some(Cell::Unread(which)) => (None, format!("the type {which}")),
         Some(_) => (None, "something else".to_owned()),
     };
     match number {

@@ -42,6 +42,10 @@ pub fn apart(mut prompt: Prompt) -> Prompt {
     }
     let sized = super::jsonl::made(PromptKind::Chat(first), prompt.max_tokens);
     (prompt.kind, prompt.chars, prompt.approx_tokens) = (sized.kind, sized.chars, sized.approx_tokens);
+    if !turns.is_empty() {
+        // Counted for all of it.
+        prompt.exact_tokens = None;
+    }
     prompt.turns.splice(..0, turns);
     prompt
 }

@@ -40,7 +40,7 @@ fn no_server_there() {
     ----- stdout
     ----- stderr
     error: no server answers at http://127.0.0.1:PORT: Connection refused (os error N)
-    hint: start the server first, wait for it with --ready-check-timeout-sec, or leave --base-url out to use the embedded server
+    hint: start the server first, or say where it is (--base-url, or --host and --port); --ready-check-timeout-sec waits for it, and `tare run` without a URL starts an embedded one
     ");
     assert!(!place.path("run").exists(), "the next try can have the folder's name");
 }
@@ -202,6 +202,7 @@ fn a_dataset_with_broken_entries() {
     Total Requests: 4
     Successful Requests: 4
     Failed Requests: 0
+    note: 4 different prompts were asked for, and the dataset has 2
     note: 3 of 5 entries of the dataset could not be read: line 2: prompt: expected text, found a number; line 3, column 2: not JSON: expected ident; line 4: messages: expected a message, found none
     run
     ----- stderr

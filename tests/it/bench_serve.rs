@@ -215,6 +215,37 @@ fn chats_without_details_and_appended() {
     assert_eq!(second["latencies"].as_array().unwrap().len(), 2);
 }
 
+/// Without a rate, all requests wait for a place from the begin on, as they do there (sample `chat`).
+#[test]
+fn a_limit_without_a_rate_is_a_queue_from_the_begin() {
+    let (server, place) = (server(), Place::new());
+    let said = place.tare(&format!(
+        "bench serve --base-url {} --max-concurrency 2 --random-input-len 8 --random-output-len 6 --num-prompts 8 --save-result \
+         --save-detailed --result-filename r.json --percentile-metrics client_queue_time --output run",
+        server.url
+    ));
+    assert_eq!(said.code, Some(0), "{}", said.shown());
+    let file: Value = serde_json::from_str(&std::fs::read_to_string(place.path("r.json")).unwrap()).unwrap();
+    let numbers = |key: &str| -> Vec<f64> {
+        file[key].as_array().unwrap().iter().map(|n| n.as_f64().unwrap()).collect()
+    };
+    let (waited, starts) = (numbers("queue_times"), numbers("start_times"));
+    for (i, (waited, start)) in waited.iter().zip(&starts).enumerate() {
+        // Both from one begin; seconds since 1970 are doubles of a quarter of a microsecond.
+        assert!(((waited - numbers("queue_times")[0]) - (start - starts[0])).abs() < 1e-6, "{i}: {waited}");
+    }
+    // Each but the first two waited for the end of one before it.
+    let latencies = numbers("latencies");
+    assert!(
+        (2..8).all(|i| waited[i] >= latencies.iter().copied().fold(f64::INFINITY, f64::min)),
+        "{waited:?}"
+    );
+    let mean = waited.iter().sum::<f64>() / 8.0 * 1e3;
+    assert!((file["mean_client_queue_time_ms"].as_f64().unwrap() - mean).abs() < 1e-6);
+    let told = std::fs::read_to_string(place.path("run/manifest.json")).unwrap();
+    assert!(told.contains("request rate inf, at most 2 at once: closed loop of 2 users"), "{told}");
+}
+
 /// Zeros, empty lists and messages, as the real one has them.
 #[test]
 fn requests_that_fail_are_told_as_there() {
@@ -315,5 +346,6 @@ fn without_a_server_there_is_none_started() {
     let said = place.tare(&format!("bench serve --port {port} --num-prompts 1 --save-detailed"));
     assert_eq!(said.code, Some(3), "{}", said.shown());
     assert!(said.err.contains(&format!("no server answers at http://127.0.0.1:{port}")), "{}", said.err);
+    assert!(said.err.contains("or say where it is (--base-url, or --host and --port)"), "{}", said.err);
     assert!(said.err.contains("note: --save-detailed without --save-result"), "{}", said.err);
 }

@@ -207,6 +207,35 @@ fn a_conversation_whose_turn_fails_is_broken_off() {
     );
 }
 
+/// Arrivals are conversations: later turns are neither wanted by the schedule nor held against it.
+#[test]
+fn what_was_offered_is_counted_in_conversations() {
+    let turns = "--dataset-name random --random-input-len 8 --random-output-len 3 --ignore-eos --multi-turn --multi-turn-num-turns 3";
+    let run = run(QUICK, &format!("{turns} --request-rate 20 --arrival constant --num-prompts 5"));
+    let summary = std::fs::read_to_string(run.folder.join("summary.json")).unwrap();
+    let offered = serde_json::from_str::<Value>(&summary).unwrap()["offered"].clone();
+    assert_eq!((&offered["of"], &offered["due"]), (&"conversations".into(), &5.into()), "{offered}");
+    assert!((offered["offered_rps"].as_f64().unwrap() - 20.0).abs() < 1e-6, "{offered}");
+    assert_eq!(offered["law"], "open loop, 20 conversations/s evenly spaced");
+    let report = std::fs::read_to_string(run.folder.join("report.md")).unwrap();
+    assert!(
+        report.contains("offered: 20.00 conversations/s wanted") && report.contains("for 5 conversations")
+    );
+}
+
+/// A turn that the end of the run cut short has not failed.
+#[test]
+fn what_the_end_of_a_run_breaks_off_is_no_failure() {
+    let dir = "--dataset-name random --random-input-len 8 --random-output-len 2000 --ignore-eos --multi-turn --multi-turn-num-turns 3";
+    for load in ["--users 2", "--request-rate 50 --arrival constant --num-prompts 2"] {
+        let run = run(QUICK, &format!("{dir} {load} --duration 0.5 --grace-period 0"));
+        assert_eq!(run.rows.iter().map(|r| r.status).collect::<Vec<_>>(), [Status::InFlight; 2], "{load}");
+        let unsent = &run.manifest.extra["load"]["turns_unsent"];
+        assert_eq!((&unsent["after_failure"], &unsent["at_the_end"]), (&0.into(), &4.into()), "{load}");
+        assert!(!run.manifest.warnings.iter().any(|w| w.contains("failed")), "{:?}", run.manifest.warnings);
+    }
+}
+
 /// Built by the server's own count, every prompt has exactly what was asked for.
 #[test]
 fn prompts_are_exact_by_the_servers_own_tokenizer() {
@@ -305,6 +334,8 @@ fn what_cannot_be_is_refused_before_anything_is_sent() {
         "--dataset-name sonnet --sonnet-input-len 100 --sonnet-prefix-len 100",
         "--think-time 2",
         "--multi-turn --multi-turn-min-turns 5 --multi-turn-max-turns 2",
+        "--multi-turn --multi-turn-delay-ms=-5",
+        "--multi-turn --multi-turn-delay-ms NaN",
         "--multi-turn --dataset-name sonnet",
         "--tokenizer meta-llama/Llama-3.1-8B",
         "--tokenizer server",
@@ -362,6 +393,14 @@ fn what_cannot_be_is_refused_before_anything_is_sent() {
     $ --multi-turn --multi-turn-min-turns 5 --multi-turn-max-turns 2
     error: `--multi-turn-max-turns`: 2 is less than `--multi-turn-min-turns` (5)
     hint: a conversation cannot have both
+
+    $ --multi-turn --multi-turn-delay-ms=-5
+    error: `--multi-turn-delay-ms`: expected seconds, from 0 to those of a day, found `-0.005`
+    hint: in seconds, for example 2, 1..5, normal:2,0.5, lognormal:5,4 (mean, standard deviation) or exponential:2
+
+    $ --multi-turn --multi-turn-delay-ms NaN
+    error: `--multi-turn-delay-ms`: expected seconds, from 0 to those of a day, found `NaN`
+    hint: in seconds, for example 2, 1..5, normal:2,0.5, lognormal:5,4 (mean, standard deviation) or exponential:2
 
     $ --multi-turn --dataset-name sonnet
     error: `--multi-turn`: this dataset has no conversations

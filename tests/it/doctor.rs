@@ -242,7 +242,7 @@ fn without_an_answer_it_is_an_error() {
     ----- stdout
     ----- stderr
     error: no server answers at http://127.0.0.1:PORT: Connection refused (os error N)
-    hint: start the server first, wait for it with --ready-check-timeout-sec, or leave --base-url out to use the embedded server
+    hint: start the server first, or say where it is (--base-url, or --host and --port); --ready-check-timeout-sec waits for it, and `tare run` without a URL starts an embedded one
     ");
     let server = LookAlike::start(&["--fault", "http_500"]);
     assert_snapshot!(Place::new().tare(&format!("doctor {}", server.url)).shown(), @r"

@@ -172,6 +172,46 @@ fn a_trace_is_sent_again_at_its_times_with_its_lengths() {
     says(&run, "open loop at the trace's times, 4 times as fast (4 requests within 0.5 s)");
 }
 
+/// Each of its requests has one time: asked for more of them, it is sent once, and that is said.
+#[test]
+fn a_trace_is_sent_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = trace(dir.path(), MOONCAKE);
+    let run = run(
+        QUICK,
+        &format!("--dataset-name mooncake --dataset-path {path} --trace-speed 9 --num-prompts 50"),
+    );
+    assert_eq!((run.rows.len(), run.config.load.requests), (4, Some(50)));
+    let told = "50 different prompts were asked for, and the dataset has 4";
+    assert!(run.manifest.notes.iter().any(|note| note == told), "{:?}", run.manifest.notes);
+    let place = Place::new();
+    place.file("trace", MOONCAKE);
+    let said = place.tare("run --dataset-name mooncake --dataset-path trace --num-prompts 50 --dry-run");
+    assert!(
+        said.out.contains("until 4 requests") && said.out.contains("no prompt is sent twice"),
+        "{}",
+        said.out
+    );
+}
+
+/// A trace that was prepared sends what the trace sends: the same prompts at the same times, answers up to
+/// their limits; and of a part of it, its begin.
+#[test]
+fn a_prepared_trace_is_the_trace() {
+    let place = Place::new();
+    place.file("trace", MOONCAKE);
+    let prepared = place.tare("prepare --dataset-name mooncake --dataset-path trace --out set.jsonl");
+    assert_eq!(prepared.code, Some(0), "{}", prepared.err);
+    let set = place.path("set.jsonl").display().to_string();
+    for (flags, outputs) in [("", vec![3, 5, 4, 2]), ("--num-prompts 3", vec![3, 5, 4])] {
+        let run = run(QUICK, &format!("--dataset-path {set} --self-timed --trace-speed 4 {flags}"));
+        agrees_with_truth(&run);
+        let told: Vec<Option<u32>> = run.rows.iter().map(|row| row.output_tokens).collect();
+        assert_eq!(told, outputs.into_iter().map(Some).collect::<Vec<_>>(), "{flags}");
+        assert!(run.rows.iter().all(|row| row.finish_reason.as_deref() == Some("length")), "{flags}");
+    }
+}
+
 #[test]
 fn a_rate_or_users_replace_a_traces_times_and_a_limit_does_not() {
     let dir = tempfile::tempdir().unwrap();

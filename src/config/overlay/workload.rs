@@ -19,6 +19,8 @@ pub fn lay(flags: &WorkloadArgs, file: &mut File, origins: &mut Origins) {
         ("workload.multi_turn.min_turns", "--multi-turn-num-turns", turns.multi_turn_num_turns.is_some()),
         ("workload.multi_turn.max_turns", "--multi-turn-num-turns", turns.multi_turn_num_turns.is_some()),
         ("workload.multi_turn.turn_input_len", "--per-turn-input-len", turns.per_turn_input_len.is_some()),
+        ("workload.multi_turn.think_time_s", "--think-time", turns.think_time.is_some()),
+        ("workload.multi_turn.think_time_s", "--multi-turn-delay-ms", turns.multi_turn_delay_ms.is_some()),
     ] {
         if given {
             origins.came_from(field, flag);

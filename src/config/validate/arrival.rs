@@ -57,7 +57,8 @@ pub fn arrival(
         return ramp;
     }
     if let Some(rate) = rate {
-        let limits = Limits::above(0.0, 1e6, "requests per second");
+        // Less often than once in eleven days is never.
+        let limits = Limits::from(1e-6, 1e6, "requests per second");
         let rate_rps = check
             .real_or_none("load.request_rate", Some(rate), limits, "`inf` sends all at once")
             .unwrap_or(1.0);

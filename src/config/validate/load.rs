@@ -49,8 +49,7 @@ pub fn load(file: &File, check: &mut Check<'_>) -> Load {
     }
     let arrival = arrival::arrival(file, stages.map(|(stages, _)| stages), requests, duration_s, check);
     Load {
-        // Without a rate, the limit says how many users there are.
-        max_concurrency: given.max_concurrency.filter(|_| arrival.is_open()),
+        max_concurrency: given.max_concurrency,
         arrival,
         requests,
         duration_s,

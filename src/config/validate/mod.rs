@@ -100,6 +100,7 @@ fn all(
         output: output(file.output, &mut check),
         overwrite: file.overwrite.unwrap_or(false),
         calibrate: file.calibrate.unwrap_or(false),
+        reset_prefix_cache: sweep.is_none() && given.reset_prefix_cache == Some(true),
         stop_over_saturated: given.stop_over_saturated.unwrap_or(sweep.is_some()),
         sweep,
         audit,

@@ -2,7 +2,6 @@
 
 use crate::config::check::Check;
 use crate::config::file::{File, MultiTurnChoice};
-use crate::config::law::{FORMS, Law};
 use crate::config::{Dataset, MultiTurn};
 
 /// Turns of made conversations.
@@ -10,6 +9,7 @@ const MADE_TURNS: u32 = 3;
 const MAX_TURNS: u32 = 10_000;
 /// A day: longer thoughts are a mistake in the unit.
 const MAX_THINK_S: f64 = 86_400.0;
+const TIMES: &str = "in seconds, for example 2, 1..5, normal:2,0.5, lognormal:5,4 (mean, standard deviation) or exponential:2";
 
 pub fn multi_turn(file: &mut File, dataset: &Dataset, check: &mut Check<'_>) -> Option<MultiTurn> {
     let is_audit = file.audit.is_some();
@@ -26,7 +26,7 @@ pub fn multi_turn(file: &mut File, dataset: &Dataset, check: &mut Check<'_>) -> 
     }
     let is_random = matches!(dataset, Dataset::Random { .. });
     let turns = 1..=MAX_TURNS;
-    let usual = if is_random { given.max_turns.unwrap_or(MADE_TURNS) } else { 1 };
+    let usual = if is_random { given.max_turns.filter(|&n| n > 0).unwrap_or(MADE_TURNS) } else { 1 };
     let min_turns = check.whole("workload.multi_turn.min_turns", given.min_turns, usual, turns.clone());
     let left_out = "left out, all turns are held";
     let max_turns = check.whole_or_none("workload.multi_turn.max_turns", given.max_turns, turns, left_out);
@@ -50,10 +50,10 @@ pub fn multi_turn(file: &mut File, dataset: &Dataset, check: &mut Check<'_>) -> 
         super::dataset::length_law("workload.multi_turn.turn_input_len", law, check);
     }
     if let Some(law) = &given.think_time_s
-        && (matches!(law, Law::Of(_)) || law.mean().is_some_and(|mean| mean > MAX_THINK_S))
+        && law.mean().is_none_or(|mean| !(0.0..=MAX_THINK_S).contains(&mean))
     {
-        let message = format!("expected seconds, a day at most, found `{law}`");
-        check.problem("workload.multi_turn.think_time_s", message, FORMS.replace("512", "2"));
+        let message = format!("expected seconds, from 0 to those of a day, found `{law}`");
+        check.problem("workload.multi_turn.think_time_s", message, TIMES);
     }
     Some(MultiTurn {
         history: given.history,

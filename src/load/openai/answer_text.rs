@@ -28,7 +28,9 @@ fn said(chunk: &Value, text: &mut String) {
         content_text(chunk.get("delta"), text);
     }
     let output = chunk.get("output").and_then(Value::as_array);
-    for item in output.into_iter().flatten() {
+    // Others think, or call.
+    let is_message = |item: &&Value| item.get("type").is_none_or(|kind| kind == "message");
+    for item in output.into_iter().flatten().filter(is_message) {
         content_text(item.get("content"), text);
     }
 }
@@ -77,6 +79,9 @@ mod tests {
             of(&[r#"{"output":[{"type":"message","content":[{"type":"output_text","text":"whole"}]}]}"#]),
             "whole"
         );
+        // As a real vLLM answers (`resp-nonstream`), the message after it by hand.
+        let thinks = r#"{"output":[{"summary":[],"type":"reasoning","content":[{"text":" no part of it","type":"reasoning_text"}]},{"type":"message","content":[{"type":"output_text","text":"said"}]}]}"#;
+        assert_eq!(of(&[thinks]), "said");
         assert_eq!(of(&["not json", "7"]), "");
     }
 }

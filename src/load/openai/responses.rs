@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use super::Api;
 use super::body::{Body, Filling, Input};
-use super::chunk::{Chunk, InBand, Usage, no_chunk};
+use super::chunk::{Chunk, Details, InBand, Usage, no_chunk};
 use super::error::{error_text, shorten};
 use super::lenient::{Count, Filled, Text};
 use crate::record::{Endpoint, Prompt, PromptKind};
@@ -107,6 +107,7 @@ struct Incomplete<'a> {
 struct Counts {
     input_tokens: Count,
     output_tokens: Count,
+    input_tokens_details: Details,
 }
 
 impl<'a> Event<'a> {
@@ -147,6 +148,7 @@ impl<'a> Answer<'a> {
         }
         let reason = self.incomplete_details.and_then(|details| details.reason.0);
         let finish_reason = over.then(|| reason.or(self.status.0.clone()).map(Cow::into_owned)).flatten();
+        let cached_tokens = self.usage.as_ref().and_then(|usage| usage.input_tokens_details.0);
         let usage = self.usage.map(|usage| Usage {
             prompt_tokens: usage.input_tokens.0,
             completion_tokens: usage.output_tokens.0,
@@ -156,6 +158,7 @@ impl<'a> Answer<'a> {
             id: self.id.0,
             finish_reason,
             usage,
+            cached_tokens,
             in_band: (self.metrics != InBand::default()).then_some(self.metrics),
             ..Chunk::default()
         }
@@ -205,10 +208,11 @@ mod tests {
 
     #[test]
     fn the_last_event_says_how_it_ended_and_what_it_cost() {
-        let limit = parse(br#"{"type":"response.completed","response":{"id":"resp_1","status":"incomplete","incomplete_details":{"reason":"max_output_tokens"},"usage":{"input_tokens":14,"output_tokens":6}}}"#).unwrap();
+        let limit = parse(br#"{"type":"response.completed","response":{"id":"resp_1","status":"incomplete","incomplete_details":{"reason":"max_output_tokens"},"usage":{"input_tokens":14,"input_tokens_details":{"cached_tokens":8,"cache_write_tokens":0},"output_tokens":6}}}"#).unwrap();
         assert!(limit.ends && !limit.has_text && limit.choices == 0);
         assert_eq!(limit.finish_reason.as_deref(), Some("max_output_tokens"));
         assert_eq!(limit.usage, Some(Usage { prompt_tokens: Some(14), completion_tokens: Some(6) }));
+        assert_eq!(limit.cached_tokens, Some(8));
         let own_end = parse(br#"{"type":"response.completed","response":{"status":"completed","incomplete_details":null,"usage":null}}"#).unwrap();
         assert_eq!((own_end.finish_reason.as_deref(), own_end.usage), (Some("completed"), None));
         assert!(parse(br#"{"type":"response.incomplete"}"#).unwrap().ends);

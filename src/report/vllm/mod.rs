@@ -20,6 +20,7 @@ use serde_json::Value;
 use self::figures::Figures;
 pub use self::file::Object;
 use super::Report;
+use crate::clock::UnixNs;
 use crate::record::results::Results;
 use crate::record::slo::Slo;
 use crate::record::{JoinedRow, Status};
@@ -47,11 +48,25 @@ struct One<'a> {
     queue_s: f64,
 }
 
+/// When every request was wanted, where that is one moment: with a limit and no rate, `vllm bench serve` makes all at
+/// once and has them wait for a place, where here a user is free when its last request has ended.
+fn all_wanted(config: &Value, extra: &serde_json::Map<String, Value>) -> Option<UnixNs> {
+    let at = |pointer: &str| config.pointer(pointer);
+    let is_closed = at("/load/arrival/kind")?.as_str() == Some("closed");
+    let at_once = at("/load/arrival/ramp_s")?.as_f64() == Some(0.0);
+    let counted = at("/load/requests").is_some_and(Value::is_u64);
+    let begun = extra.get("load")?.get("begun_unix_ns")?.as_i64()?;
+    (is_closed && at_once && counted).then_some(UnixNs(begun))
+}
+
 impl<'a> Bench<'a> {
     pub fn new(report: &'a Report<'a>, events: &Events, results: &'a Results) -> Self {
         let mut rows: Vec<&JoinedRow> = report.correlated.rows.iter().collect();
         rows.sort_by_key(|joined| joined.client.index);
-        let requests: Vec<One<'a>> = rows.into_iter().map(|joined| One::new(joined, events)).collect();
+        let single = rows.iter().all(|joined| joined.client.turn.is_none());
+        let wanted = all_wanted(&report.manifest.config, &report.manifest.extra).filter(|_| single);
+        let requests: Vec<One<'a>> =
+            rows.into_iter().map(|joined| One::new(joined, events, wanted)).collect();
         let slo = report.manifest.config.get("slo").and_then(|slo| Slo::deserialize(slo).ok());
         let figures = Figures::new(&requests, report.summary.duration_s, &slo.unwrap_or_default(), results);
         let ended = report.manifest.ended_unix_ns.unwrap_or(report.manifest.created_unix_ns);
@@ -88,7 +103,8 @@ impl<'a> Bench<'a> {
 }
 
 impl<'a> One<'a> {
-    fn new(joined: &'a JoinedRow, events: &Events) -> Self {
+    /// `wanted`: when it was, where that is not as it was scheduled here.
+    fn new(joined: &'a JoinedRow, events: &Events, wanted: Option<UnixNs>) -> Self {
         let row = &joined.client;
         let ok = row.status == Status::Ok;
         let stamps = events.of(&row.request_id).and_then(|rows| events.stamp_hi_unix_ns.get(rows));
@@ -102,7 +118,7 @@ impl<'a> One<'a> {
             ttft_s: row.ttft_s.filter(|_| ok).unwrap_or(0.0),
             latency_s: row.e2e_s.filter(|_| ok).unwrap_or(0.0),
             gaps_s: stamps.unwrap_or_default().windows(2).map(gap).collect(),
-            queue_s: row.started_unix_ns.seconds_since(row.scheduled_unix_ns),
+            queue_s: row.started_unix_ns.seconds_since(wanted.unwrap_or(row.scheduled_unix_ns)),
         }
     }
 }

@@ -1,14 +1,10 @@
 //! What a server may remember from one run of a sweep to the next, and asking it to forget. This file must not know which
 //! run is made.
 
-use std::time::Duration;
-
 use tokio_util::sync::CancellationToken;
 
-use super::super::target;
+use super::super::forget::forget;
 use crate::config::{Config, Dataset};
-use crate::net::HttpUrl;
-use crate::server::{Server, prefix_cache};
 use crate::sweep::asked::Asked;
 
 /// The caches of the server that a sweep is sent to.
@@ -26,36 +22,9 @@ impl<'a> Caches<'a> {
 
     /// Asks the server to forget, if that is wanted; that it would not is noted once.
     pub(super) fn before_a_run(&mut self) {
-        let target = &self.config.target;
-        let Some(base_url) = target.base_url.as_ref().filter(|_| self.asks && self.refused.is_none()) else {
-            return;
-        };
-        let mut headers = target.headers.clone();
-        headers
-            .extend(target.api_key.iter().map(|key| ("Authorization".to_owned(), format!("Bearer {key}"))));
-        let trust = target::trust(self.config);
-        let asked = self.kind(base_url).and_then(|kind| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let reset = prefix_cache::reset(kind, base_url, &headers, &trust);
-            Ok(runtime.block_on(async {
-                // A server that has just been loaded may be slow to answer.
-                tokio::time::timeout(Duration::from_mins(1), reset)
-                    .await
-                    .unwrap_or_else(|_| Err("no answer".to_owned()))
-            }))
-        });
-        let said = match asked {
-            Ok(Ok(())) => return,
-            Ok(Err(why)) => why,
-            Err(error) => error.to_string(),
-        };
-        self.refused = Some(super::super::secrets(self.config).clean(&said).into_owned());
-    }
-
-    /// Which server it is, asked where that was not said.
-    fn kind(&self, base_url: &str) -> anyhow::Result<&'static Server> {
-        let probe = target::ask_server(self.config, &HttpUrl::parse(base_url)?, self.interrupt)?;
-        Ok(target::kind(self.config, Some(&probe))?.0)
+        if self.asks && self.refused.is_none() {
+            self.refused = forget(self.config, self.interrupt).err();
+        }
     }
 
     /// What a reader must know of caches.

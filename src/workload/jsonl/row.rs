@@ -29,6 +29,7 @@ pub const PASSED_ON: &[&str] = &[
     "structured_outputs",
     "guided_json",
     "min_tokens",
+    "ignore_eos",
 ];
 
 /// Keys of a batch row's body that a run sets itself.

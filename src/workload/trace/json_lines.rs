@@ -5,32 +5,37 @@ use std::io::BufRead;
 
 use serde_json::{Map, Value};
 
-use super::{FROM_THE_BEGIN, File, Line, Row, Taken, not_text, refused};
+use super::{FROM_THE_BEGIN, File, Line, Row, Taken, refused, unreadable};
 use crate::config::{Trace, TraceFormat};
 use crate::error::{Failure, usage};
+use crate::workload::jsonl::not_json;
 use crate::workload::kind;
 
 /// Hands every line that is not empty to `keep`.
 pub(super) fn read(
     trace: &Trace,
-    file: File,
+    mut file: File,
     mut keep: impl FnMut(Taken) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    for (i, text) in file.lines().enumerate() {
-        let number = i as u64 + 1;
-        let text = text.map_err(|error| not_text(&trace.path, number, error))?;
-        if !text.trim().is_empty() {
+    let mut text = Vec::new();
+    for number in 1.. {
+        text.clear();
+        let read = file.read_until(b'\n', &mut text);
+        if read.map_err(|error| unreadable(&trace.path, number, error))? == 0 {
+            break;
+        }
+        if !text.trim_ascii().is_empty() {
             keep(line(trace, number, &text)?)?;
         }
     }
     Ok(())
 }
 
-fn line(trace: &Trace, number: u64, text: &str) -> Result<Taken, Failure> {
+fn line(trace: &Trace, number: u64, text: &[u8]) -> Result<Taken, Failure> {
     let broken = |why: String| Ok(Taken::Broken(number, why));
-    let object: Map<String, Value> = match serde_json::from_str(text) {
+    let object: Map<String, Value> = match serde_json::from_slice(text) {
         Ok(object) => object,
-        Err(error) => return broken(format!("no JSON object: {error}")),
+        Err(error) => return broken(format!("column {}: {}", error.column(), not_json(&error))),
     };
     let fields = &trace.fields;
     let time = match object.get(&fields.timestamp).map(|value| (value.as_f64(), value)) {
@@ -53,6 +58,9 @@ fn line(trace: &Trace, number: u64, text: &str) -> Result<Taken, Failure> {
     } else {
         time * trace.sec_multiplier
     };
+    if !seconds.is_finite() {
+        return broken(format!("{}: {time} is no time", fields.timestamp));
+    }
     let mut lengths = [0_u32; 2];
     for (length, field) in lengths.iter_mut().zip([&fields.input_length, &fields.output_length]) {
         let value = object.get(field);
@@ -75,21 +83,13 @@ fn line(trace: &Trace, number: u64, text: &str) -> Result<Taken, Failure> {
         found => return broken(expected(&fields.hash_ids, "a list of numbers", found)),
     };
     fits(trace, number, input_tokens, hash_ids.len())?;
-    let row = Row { offset_s: 0.0, input_tokens, output_tokens, hash_ids, session: session(&object) };
+    let row = Row { offset_s: 0.0, input_tokens, output_tokens, hash_ids };
     Ok(Taken::Row(Line { number, time_s: seconds, row }))
 }
 
 fn id(value: &Value) -> Option<u64> {
     // Hashes of 64 bits are written with a sign by some.
     value.as_u64().or_else(|| value.as_i64().map(i64::cast_unsigned))
-}
-
-fn session(object: &Map<String, Value>) -> Option<String> {
-    match object.get("session_id").or_else(|| object.get("chat_id"))? {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
 }
 
 /// So many ids, of so many tokens each, are about the prompt; else another size was meant, and prompts

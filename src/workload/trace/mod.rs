@@ -18,7 +18,7 @@ use super::{Skipped, open};
 use crate::config::{Trace, TraceFormat};
 use crate::error::{Failure, usage};
 
-pub use self::prompts::{counted, prompts};
+pub use self::prompts::prompts;
 
 /// One request of a trace.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,8 +29,6 @@ pub struct Row {
     pub output_tokens: u32,
     /// Blocks of the prompt: where two rows begin with the same ids, their prompts begin alike.
     pub hash_ids: Vec<u64>,
-    /// Who asked, where the trace says it.
-    pub session: Option<String>,
 }
 
 /// What of a trace is sent, and what is not.
@@ -203,8 +201,8 @@ fn nothing(trace: &Trace, rows: &Rows) -> Failure {
 /// An open trace.
 type File = std::io::BufReader<std::fs::File>;
 
-/// The failure of a line that is no text.
-fn not_text(path: &Path, line: u64, error: impl Into<anyhow::Error>) -> Failure {
+/// The failure where a file can be read no further.
+fn unreadable(path: &Path, line: u64, error: impl Into<anyhow::Error>) -> Failure {
     usage(format!("{}:{line}: cannot be read", path.display())).caused_by(error)
 }
 

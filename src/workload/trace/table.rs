@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use chrono::{DateTime, NaiveDateTime};
-use csv::{ReaderBuilder, StringRecord};
+use csv::{ByteRecord, ReaderBuilder, StringRecord};
 
-use super::{File, Line, Row, Taken, not_text};
+use super::{File, Line, Row, Taken, unreadable};
 use crate::error::{Failure, usage};
 
 /// One format: what its columns are called, and what its time is.
@@ -14,28 +14,17 @@ pub(super) struct Columns {
     time: &'static str,
     input: &'static str,
     output: &'static str,
-    session: &'static str,
     /// Seconds from any origin; an error in words.
     seconds: fn(&str) -> Result<f64, String>,
 }
 
 /// Azure's LLM inference traces of 2023 and 2024.
-pub(super) const AZURE: Columns = Columns {
-    time: "TIMESTAMP",
-    input: "ContextTokens",
-    output: "GeneratedTokens",
-    session: "",
-    seconds: by_date,
-};
+pub(super) const AZURE: Columns =
+    Columns { time: "TIMESTAMP", input: "ContextTokens", output: "GeneratedTokens", seconds: by_date };
 
-/// `BurstGPT`; those with sessions have a column more.
-pub(super) const BURSTGPT: Columns = Columns {
-    time: "Timestamp",
-    input: "Request tokens",
-    output: "Response tokens",
-    session: "Session ID",
-    seconds: by_number,
-};
+/// `BurstGPT`.
+pub(super) const BURSTGPT: Columns =
+    Columns { time: "Timestamp", input: "Request tokens", output: "Response tokens", seconds: by_number };
 
 /// Hands every line to `keep`.
 pub(super) fn read(
@@ -45,8 +34,8 @@ pub(super) fn read(
     mut keep: impl FnMut(Taken) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut reader = ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(file);
-    let head = reader.headers().map_err(|error| not_text(path, 1, error))?.clone();
-    let column = |name: &str| head.iter().position(|known| known.trim_start_matches('\u{feff}') == name);
+    let head = reader.headers().map_err(|error| unreadable(path, 1, error))?.clone();
+    let column = |name: &str| head.iter().position(|known| known == name);
     let needed = |name: &str| {
         column(name).ok_or_else(|| {
             let found: Vec<&str> = head.iter().collect();
@@ -56,28 +45,24 @@ pub(super) fn read(
         })
     };
     let places = [needed(columns.time)?, needed(columns.input)?, needed(columns.output)?];
-    let session = column(columns.session);
-    let mut record = StringRecord::new();
+    let mut record = ByteRecord::new();
     loop {
         let line = reader.position().line();
-        match reader.read_record(&mut record) {
+        match reader.read_byte_record(&mut record) {
             Ok(false) => return Ok(()),
             Ok(true) => {
                 let number = record.position().map_or(line, csv::Position::line);
-                keep(row(columns, places, session, number, &record))?;
+                keep(match StringRecord::from_byte_record(record.clone()) {
+                    Ok(text) => row(columns, places, number, &text),
+                    Err(_) => Taken::Broken(number, "not UTF-8".to_owned()),
+                })?;
             }
-            Err(error) => return Err(not_text(path, line, error)),
+            Err(error) => return Err(unreadable(path, line, error)),
         }
     }
 }
 
-fn row(
-    columns: Columns,
-    [time, input, output]: [usize; 3],
-    session: Option<usize>,
-    number: u64,
-    record: &StringRecord,
-) -> Taken {
+fn row(columns: Columns, [time, input, output]: [usize; 3], number: u64, record: &StringRecord) -> Taken {
     let at = |place: usize| record.get(place).unwrap_or_default();
     let time_s = match (columns.seconds)(at(time)) {
         Ok(time_s) => time_s,
@@ -99,8 +84,7 @@ fn row(
         let field = if input_tokens == 0 { columns.input } else { columns.output };
         return Taken::Pruned(number, format!("{field}: 0 tokens"));
     }
-    let session = session.map(at).filter(|id| !id.is_empty()).map(str::to_owned);
-    let row = Row { input_tokens, output_tokens, session, ..Row::default() };
+    let row = Row { input_tokens, output_tokens, ..Row::default() };
     Taken::Row(Line { number, time_s, row })
 }
 

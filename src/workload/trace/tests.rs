@@ -6,10 +6,11 @@ use std::io::Write;
 
 use super::*;
 use crate::config::TraceFields;
+use crate::workload::tokens::{Rule, Tokens};
 
-fn file(text: &str) -> tempfile::NamedTempFile {
+fn file(text: impl AsRef<[u8]>) -> tempfile::NamedTempFile {
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(text.as_bytes()).unwrap();
+    file.write_all(text.as_ref()).unwrap();
     file
 }
 
@@ -25,7 +26,7 @@ fn trace(file: &tempfile::NamedTempFile, format: TraceFormat) -> Trace {
     }
 }
 
-fn rows(text: &str, format: TraceFormat) -> Rows {
+fn rows(text: impl AsRef<[u8]>, format: TraceFormat) -> Rows {
     let file = file(text);
     read(&trace(&file, format), None).unwrap()
 }
@@ -82,7 +83,11 @@ fn burstgpt_counts_seconds_and_keeps_failures_of_which_nothing_was_answered_out(
     let rows = rows(BURSTGPT, TraceFormat::Burstgpt);
     assert_eq!((times(&rows), rows.pruned.count), (vec![0.0, 40.5], 1));
     let sessions = "Timestamp,Session ID,Model,Request tokens,Response tokens\n1,a7,GPT-4,4,5\n";
-    assert_eq!(self::rows(sessions, TraceFormat::Burstgpt).rows[0].session.as_deref(), Some("a7"));
+    assert_eq!(
+        self::rows(sessions, TraceFormat::Burstgpt).rows[0].input_tokens,
+        4,
+        "columns more change nothing"
+    );
 }
 
 #[test]
@@ -120,9 +125,32 @@ fn lines_that_cannot_be_read_are_counted_and_the_others_sent() {
     assert_eq!((rows.rows.len(), rows.entries), (3, 6));
     insta::assert_snapshot!(rows.broken.reasons.join("\n"), @r"
     line 1: input_length: expected a number of tokens, found -1
-    line 2: no JSON object: expected ident at line 1 column 2
+    line 2: column 2: not JSON: expected ident
     line 7: timestamp: expected a number, found text
     ");
+}
+
+/// A byte order mark, CRLF, and a line that is no text: of all that, only the last costs a line.
+#[test]
+fn files_from_elsewhere_lose_no_good_line() {
+    let crlf = MOONCAKE.replace('\n', "\r\n");
+    let mooncake = [b"\xef\xbb\xbf".as_slice(), crlf.as_bytes(), b"{\"timestamp\": 3\xff\r\n"].concat();
+    let rows = self::rows(mooncake, TraceFormat::Mooncake);
+    assert_eq!((rows.rows.len(), rows.broken.count), (3, 1));
+    assert!(rows.broken.reasons[0].starts_with("line 5: column 16: not JSON"), "{:?}", rows.broken.reasons);
+    let azure = [b"\xef\xbb\xbf".as_slice(), AZURE.as_bytes(), b"2023-11-18 00:00:\xff,1,1\n"].concat();
+    let rows = self::rows(azure, TraceFormat::Azure);
+    assert_eq!((rows.rows.len(), rows.broken.reasons), (3, vec!["line 6: not UTF-8".to_owned()]));
+}
+
+#[test]
+fn a_time_without_end_is_no_time() {
+    let text = format!("{{\"timestamp\": 1e308, \"input_length\": 9, \"output_length\": 1}}\n{MOONCAKE}");
+    let file = file(text);
+    let timed = Trace { sec_multiplier: 1e6, block_tokens: 512, ..trace(&file, TraceFormat::TimedTrace) };
+    let rows = read(&timed, None).unwrap();
+    assert_eq!((rows.rows.len(), rows.broken.reasons.len()), (3, 1));
+    assert!(rows.broken.reasons[0].ends_with("is no time"), "{:?}", rows.broken.reasons);
 }
 
 #[test]
@@ -178,20 +206,56 @@ fn units_that_are_mixed_up_are_refused() {
     ");
 }
 
+fn texts(rows: &[Row], tokens: &dyn Tokens) -> Vec<Vec<String>> {
+    let made = prompts(rows, 512, None, 7, tokens).unwrap();
+    assert_eq!(made.not_exact, 0);
+    made.prompts.iter().map(|p| p.text().split(' ').map(str::to_owned).collect()).collect()
+}
+
 #[test]
 fn prompts_share_what_their_blocks_share() {
     let rows = rows(MOONCAKE, TraceFormat::Mooncake);
-    let made = prompts(&rows.rows, 512, None, 7);
-    let texts: Vec<Vec<String>> =
-        made.iter().map(|p| p.text().split(' ').map(str::to_owned).collect()).collect();
+    let texts = self::texts(&rows.rows, &Rule);
     assert_eq!([0, 1, 2].map(|i| texts[i].len()), [1100, 700, 6]);
     assert_eq!(texts[0][..512], texts[1][..512]);
     assert_ne!(texts[0][512..520], texts[1][512..520]);
-    assert_eq!(made[0].max_tokens, Some(52));
-    assert_eq!(prompts(&rows.rows, 512, Some(4), 7)[0].max_tokens, Some(4));
+    let of = |limit| prompts(&rows.rows, 512, limit, 7, &Rule).unwrap().prompts;
+    assert_eq!((of(None)[0].max_tokens, of(Some(4))[0].max_tokens), (Some(52), Some(4)));
+    // Made then, made again.
+    assert_eq!(of(None)[2].text(), "order many sense pay after above");
     // Without ids each is its own.
     let bare: Vec<Row> = rows.rows.iter().map(|r| Row { hash_ids: Vec::new(), ..r.clone() }).collect();
-    let made = prompts(&bare, 512, None, 7);
+    let made = prompts(&bare, 512, None, 7, &Rule).unwrap().prompts;
     assert_ne!(made[0].text()[..40], made[1].text()[..40]);
-    assert_eq!(made, prompts(&bare, 512, None, 7));
+    assert_eq!(made, prompts(&bare, 512, None, 7, &Rule).unwrap().prompts);
+}
+
+/// By a tokenizer, too, as many tokens are shared as the trace says, where its words are not one token each.
+#[test]
+fn blocks_have_their_tokens_by_a_tokenizer() {
+    struct Halves(Vec<String>);
+    impl Tokens for Halves {
+        fn count(&self, text: &str) -> anyhow::Result<u32> {
+            Ok(text.split_ascii_whitespace().map(|word| word.len().div_ceil(3) as u32).sum())
+        }
+        fn special(&self) -> anyhow::Result<u32> {
+            Ok(0)
+        }
+        fn words(&self) -> &[String] {
+            &self.0
+        }
+        fn name(&self) -> Option<&str> {
+            Some("a token for three letters")
+        }
+    }
+    let tokens = Halves(["a", "table", "together", "the"].map(str::to_owned).to_vec());
+    let rows = rows(MOONCAKE, TraceFormat::Mooncake);
+    let texts = self::texts(&rows.rows, &tokens);
+    let lengths = [0, 1, 2].map(|i| tokens.count(&texts[i].join(" ")).unwrap());
+    assert_eq!(lengths, [1100, 700, 6]);
+    let shared: Vec<&str> =
+        texts[0].iter().zip(&texts[1]).take_while(|(a, b)| a == b).map(|(a, _)| a.as_str()).collect();
+    // The first words after the block may happen to be the same.
+    let shared = tokens.count(&shared.join(" ")).unwrap();
+    assert!((512..530).contains(&shared), "{shared}");
 }

@@ -24,6 +24,7 @@ mod ingest_otlp;
 mod ingest_scrape;
 mod ingest_server;
 mod ingest_stat_log;
+mod killed;
 mod layering;
 mod own_lag;
 mod page;

@@ -6,6 +6,7 @@
 
 mod any_float;
 pub mod audit;
+pub mod begun;
 pub mod breakdown;
 pub mod calibration;
 pub mod client_totals;

@@ -78,6 +78,15 @@ pub struct Outcome {
     pub folder: PathBuf,
     pub exit: Exit,
     pub recomputed: Recomputed,
+    /// What could not be written, be it a record or a file of the report.
+    pub broke: Option<anyhow::Error>,
+}
+
+impl Outcome {
+    /// Itself, if all of it was written.
+    pub fn whole(mut self) -> anyhow::Result<Self> {
+        self.broke.take().map_or(Ok(self), Err)
+    }
 }
 
 /// Runs `config` from beginning to end.
@@ -99,42 +108,104 @@ pub fn record(config: &Config, options: &Options) -> anyhow::Result<Recorded> {
     let config = &completed(config, &workload)?;
     let short = load::needs::prepare(&config.load)?;
     let folder = RunFolder::create(&facts::folder_of(config), config.overwrite).map_err(unusable)?;
-    // The rounds of an audit make prompts of their own; the seed makes them again.
-    if config.audit.as_ref().is_none_or(|audit| audit.prompt_tokens.is_empty()) {
-        workload.write(&folder.request_set()).or_usage("the output folder cannot be written to")?;
-    }
     let mut manifest = Manifest::new(&config.name, serde_json::to_value(config)?);
     manifest.host = facts::host();
     manifest.notes.extend(facts::left_out(config.workload.samples, &workload));
     manifest.warnings.extend(short);
     manifest.target.server = config.target.server.clone().unwrap_or_else(|| target::USUAL.name.to_owned());
-    save(&mut manifest, &folder, config)?;
+    if let Err(error) = begin(config, &workload, &folder, &mut manifest) {
+        folder.discard();
+        return Err(error)
+            .or_usage("the output folder cannot be written to")
+            .hint("make room, or name another with --output");
+    }
     let measured = measure(config, options, workload, &folder, &mut manifest);
-    if let Err(error) = measured {
+    folder.give_room();
+    let mut broke = match measured {
+        Ok(broke) => broke,
         // Without a row there is nothing to keep, and the next try can have the folder's name.
-        if !folder.has_rows(RESULTS_STREAM) {
+        Err(error) if !folder.has_rows(RESULTS_STREAM) => {
             folder.discard();
             return Err(error);
         }
-        // The folder says what became of the run; rows already written stay.
-        let interrupted = options.interrupt.is_cancelled();
-        manifest.warnings.push(format!("the run broke: {error:#}"));
-        manifest.end(if interrupted { RunState::Interrupted } else { RunState::Failed });
-        let _ = save(&mut manifest, &folder, config);
-        return Err(error);
+        Err(error) => {
+            // The folder says what became of the run; rows already written stay.
+            let interrupted = options.interrupt.is_cancelled();
+            manifest.warnings.push(format!("the run broke: {error:#}"));
+            manifest.end(if interrupted { RunState::Interrupted } else { RunState::Failed });
+            let _ = save(&mut manifest, &folder, config);
+            let path = folder.path().display();
+            return Err(error).hint(format!("what was measured until then is kept: `tare report {path}`"));
+        }
+    };
+    // Even then there is a report of what was measured.
+    if let Err(error) = save(&mut manifest, &folder, config) {
+        broke.get_or_insert(format!("the manifest could not be written: {error:#}"));
     }
-    save(&mut manifest, &folder, config)?;
-    Ok(Recorded { folder, manifest, interrupt: options.interrupt.clone() })
+    Ok(Recorded { folder, manifest, interrupt: options.interrupt.clone(), broke })
 }
 
-/// From the first connection to the last row on disk.
+/// The folder's first files; what cannot be written now is found before anything is sent.
+fn begin(
+    config: &Config,
+    workload: &Workload,
+    folder: &RunFolder,
+    manifest: &mut Manifest,
+) -> anyhow::Result<()> {
+    // The rounds of an audit make prompts of their own; the seed makes them again.
+    if config.audit.as_ref().is_none_or(|audit| audit.prompt_tokens.is_empty()) {
+        workload.write(&folder.request_set())?;
+    }
+    folder.keep_room()?;
+    save(manifest, folder, config)
+}
+
+/// From the first connection to the last row on disk. Gives back what of it could not be written, if anything.
 fn measure(
+    config: &Config,
+    options: &Options,
+    workload: Workload,
+    folder: &RunFolder,
+    manifest: &mut Manifest,
+) -> anyhow::Result<Option<String>> {
+    // Ends the load: by the user's wish, or because what it measures can no longer be kept.
+    let halt = options.interrupt.child_token();
+    let live = Arc::new(Live::default());
+    let streams =
+        RunWriter::create(folder, &secrets(config)).or_usage("the output folder cannot be written to")?;
+    let writer = writer::Writer::start(streams, Arc::clone(&live), halt.clone())?;
+    let under_way = UnderWay { writer: &writer, live, halt };
+    let outcome = observed(config, options, workload, folder, manifest, under_way);
+    // Whatever became of the load: what it measured is written first.
+    let ended = writer.end()?;
+    let sent = outcome.as_ref().ok().map(|outcome| outcome.sent);
+    let broke = facts::note_written(manifest, &ended, sent);
+    let outcome = outcome?;
+    manifest.end(match (broke.is_some() || ended.ended_load(), outcome.interrupted) {
+        (true, _) => RunState::Failed,
+        (_, true) => RunState::Interrupted,
+        _ => RunState::Finished,
+    });
+    Ok(broke)
+}
+
+/// A load that goes on, and where its records go.
+struct UnderWay<'a> {
+    writer: &'a writer::Writer,
+    live: Arc<Live>,
+    halt: CancellationToken,
+}
+
+/// The load with everything around it.
+fn observed(
     config: &Config,
     options: &Options,
     mut workload: Workload,
     folder: &RunFolder,
     manifest: &mut Manifest,
-) -> anyhow::Result<()> {
+    under_way: UnderWay<'_>,
+) -> anyhow::Result<load::Outcome> {
+    let UnderWay { writer, live, halt } = under_way;
     let given = config.target.base_url.as_deref().map(HttpUrl::parse).transpose()?;
     let tls = given
         .as_ref()
@@ -146,9 +217,6 @@ fn measure(
     let probed = given.map(|url| target::ask_server(config, &url, &options.interrupt)).transpose()?;
     let (kind, kind_from) = target::kind(config, probed.as_ref())?;
     manifest.notes.extend(target::contradiction(kind, probed.as_ref()));
-    // Ends the load: by the user's wish, or because what it measures can no longer be written.
-    let halt = options.interrupt.child_token();
-    let writer = writer::Writer::start(RunWriter::create(folder, &secrets(config))?, halt.clone())?;
     let mut observe = config.observe.clone();
     if config.target.base_url.is_none() && config.target.embedded.stat_log {
         let path = folder.file(EMBEDDED_STAT_LOG);
@@ -256,8 +324,8 @@ fn measure(
     }
     collector.start_grid();
 
-    let live = Arc::new(Live::default());
-    let page = page.map(|page| exposed::serve(page, &model, &live, &writer, options.quiet)).transpose()?;
+    // Served until what goes on here has ended.
+    let _page = page.map(|page| exposed::serve(page, &model, &live, writer, options.quiet)).transpose()?;
     let over = CancellationToken::new();
     let shown = progress::Progress {
         load: Arc::clone(&live),
@@ -339,13 +407,8 @@ fn measure(
         manifest.warn(last_words);
     }
     let ingested = collector.stop();
-    drop(plan);
     facts::note_ingested(manifest, &ingested);
-    let written = writer.end().or_broken("the run folder could not be written")?;
-    facts::note_written(manifest, &written, outcome.sent);
-    drop(page);
-    manifest.end(if outcome.interrupted { RunState::Interrupted } else { RunState::Finished });
-    Ok(())
+    Ok(outcome)
 }
 
 fn start_embedded(

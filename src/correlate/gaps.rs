@@ -39,30 +39,31 @@ impl Gap {
     }
 }
 
+/// The gaps between the events at these stamps.
+fn gaps(stamps: &[i64]) -> impl Iterator<Item = Gap> {
+    stamps.windows(2).filter_map(|w| match w {
+        [a, b] => Some(Gap { begin: *a, end: *b }),
+        _ => None,
+    })
+}
+
 /// The gaps of each request that ended well, in the order of time.
-pub struct Gaps {
-    of: Vec<Vec<Gap>>,
+pub struct Gaps<'a> {
+    /// The stamps of each: of hundreds of millions of events there should be no second copy.
+    of: Vec<&'a [i64]>,
     sorted_s: Vec<f64>,
 }
 
-impl Gaps {
-    pub fn new<'a>(requests: impl Iterator<Item = &'a RequestRow>, events: &Events) -> Self {
-        let of: Vec<Vec<Gap>> = requests
+impl<'a> Gaps<'a> {
+    pub fn new<'r>(requests: impl Iterator<Item = &'r RequestRow>, events: &'a Events) -> Self {
+        let of: Vec<&[i64]> = requests
             .filter(|r| r.status == Status::Ok)
             .filter_map(|r| events.of(&r.request_id))
-            .map(|rows| {
-                let stamps = events.stamp_hi_unix_ns.get(rows).unwrap_or_default();
-                stamps
-                    .windows(2)
-                    .filter_map(|w| match w {
-                        [a, b] => Some(Gap { begin: *a, end: *b }),
-                        _ => None,
-                    })
-                    .collect()
-            })
+            .map(|rows| events.stamp_hi_unix_ns.get(rows).unwrap_or_default())
             .collect();
-        let all: Vec<f64> = of.iter().flatten().map(|g| g.seconds()).collect();
-        Self { of, sorted_s: quantile::sorted(&all) }
+        let mut sorted_s: Vec<f64> = of.iter().flat_map(|stamps| gaps(stamps)).map(Gap::seconds).collect();
+        sorted_s.sort_unstable_by(f64::total_cmp);
+        Self { of, sorted_s }
     }
 
     /// What a scrape does to the gaps it falls into; `None` without a scrape that any falls into.
@@ -75,10 +76,11 @@ impl Gaps {
         during.sort_unstable();
         let median_gap_s = self.usual_s()?;
         let (mut effects, mut gaps, mut lengths) = (Vec::new(), 0, Vec::new());
+        let mut under_way = UnderWay::new(&self.of);
         for (send, recv) in during {
             let earlier = recv - send + (APART * median_gap_s * 1e9) as i64;
             let (mut sum, mut n) = (0.0, 0.0);
-            for of_one in &self.of {
+            for of_one in under_way.at(send) {
                 if let (Some(met), Some(before)) =
                     (longest_met(of_one, send, recv), longest_met(of_one, send - earlier, recv - earlier))
                 {
@@ -123,11 +125,11 @@ impl Gaps {
             ..Stalls::default()
         };
         let (mut explained, mut explained_s) = (0, 0.0);
-        for gap in self.of.iter().flatten().filter(|g| g.seconds() > STALL * median_s) {
+        for gap in self.of.iter().flat_map(|stamps| gaps(stamps)).filter(|g| g.seconds() > STALL * median_s) {
             let beyond = gap.seconds() - median_s;
             stalls.stalls += 1;
             stalls.beyond_s += beyond;
-            if usable && covered(&steps, *gap) * 2.0 >= beyond {
+            if usable && covered(&steps, gap) * 2.0 >= beyond {
                 explained += 1;
                 explained_s += beyond;
             }
@@ -139,14 +141,46 @@ impl Gaps {
     }
 }
 
+/// The requests that had events both before and after a moment, for moments that come in order: each scrape
+/// meets few of a long run's requests, and looking at all of them for each would take the square of its length.
+struct UnderWay<'a> {
+    of: &'a [&'a [i64]],
+    /// By their first event, the latest first.
+    to_come: Vec<(i64, usize)>,
+    /// In their order.
+    now: Vec<usize>,
+}
+
+impl<'a> UnderWay<'a> {
+    fn new(of: &'a [&'a [i64]]) -> Self {
+        let mut to_come: Vec<(i64, usize)> =
+            of.iter().enumerate().filter_map(|(i, stamps)| Some((*stamps.first()?, i))).collect();
+        to_come.sort_unstable_by_key(|first| std::cmp::Reverse(*first));
+        Self { of, to_come, now: Vec::new() }
+    }
+
+    fn at(&mut self, moment: i64) -> impl Iterator<Item = &'a [i64]> {
+        let of = self.of;
+        let before = self.now.len();
+        while let Some((_, i)) = self.to_come.pop_if(|(first, _)| *first <= moment) {
+            self.now.push(i);
+        }
+        if self.now.len() > before {
+            self.now.sort_unstable();
+        }
+        self.now.retain(|i| of.get(*i).and_then(|stamps| stamps.last()).is_some_and(|last| *last >= moment));
+        self.now.iter().filter_map(move |i| of.get(*i).copied())
+    }
+}
+
 /// The longest gap that overlaps the time, if the time lies between the first and the last event.
-fn longest_met(gaps: &[Gap], begin: i64, end: i64) -> Option<f64> {
-    if gaps.first()?.begin > begin || gaps.last()?.end < end {
+fn longest_met(stamps: &[i64], begin: i64, end: i64) -> Option<f64> {
+    if *stamps.first()? > begin || *stamps.last()? < end {
         return None;
     }
-    let first = gaps.partition_point(|g| g.end <= begin);
-    let met = gaps.get(first..)?.iter().take_while(|g| g.begin <= end);
-    met.map(|g| g.seconds()).max_by(f64::total_cmp)
+    let first = stamps.get(1..)?.partition_point(|to| *to <= begin);
+    let met = gaps(stamps.get(first..)?).take_while(|g| g.begin <= end);
+    met.map(Gap::seconds).max_by(f64::total_cmp)
 }
 
 /// Engine steps that prefilled something, as `(begin, end)` on the client's clock, sorted and without
@@ -265,5 +299,19 @@ mod tests {
         coarse.time_resolution_ns = Some(1_000_000_000);
         let stalls = Gaps::new(rows.iter(), &events).stalls(&[coarse], &Map::One).unwrap();
         assert_eq!((stalls.by_prefill, stalls.resolution_s), (None, Some(1.0)));
+    }
+
+    #[test]
+    fn at_each_moment_those_are_looked_at_that_a_look_at_all_would_find() {
+        // Overlapping, nested, apart, without events.
+        let of: [&[i64]; 6] = [&[50, 60, 90], &[0, 100], &[], &[10, 20], &[10, 30, 35], &[95, 97]];
+        let mut under_way = UnderWay::new(&of);
+        for moment in [-5, 0, 12, 12, 20, 21, 36, 50, 90, 96, 100, 200] {
+            let all = of.iter().copied().filter(|stamps| {
+                stamps.first().is_some_and(|first| *first <= moment)
+                    && stamps.last().is_some_and(|last| *last >= moment)
+            });
+            assert!(under_way.at(moment).eq(all), "at {moment}");
+        }
     }
 }

@@ -101,12 +101,9 @@ impl Drop for Exposed {
 pub struct Counter(Arc<Mutex<Registry>>);
 
 impl Counter {
-    /// Counts them.
-    pub fn count(&self, finished: &[Finished]) {
-        let mut registry = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for one in finished {
-            registry.count(&one.row, &one.events);
-        }
+    /// Counts one.
+    pub fn count(&self, one: &Finished) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).count(&one.row, &one.events);
     }
 }
 

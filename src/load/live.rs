@@ -4,7 +4,9 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::client::Prepared;
 use crate::clock::UnixNs;
+use crate::record::begun::Begun;
 use crate::record::{RequestRow, Status};
 use crate::stats::log_histogram::LogHistogram;
 
@@ -24,11 +26,28 @@ pub struct Live {
     /// Whether anyone asks for [`Self::first_tokens`].
     followed: AtomicBool,
     first_tokens: Mutex<Vec<(UnixNs, f64)>>,
+    /// `None` until anyone asks for [`Self::begun`].
+    begun: Mutex<Option<Vec<Begun>>>,
 }
 
 impl Live {
-    pub(super) fn begin(&self) {
+    pub(super) fn begin(&self, request: &Prepared) {
         self.sent.fetch_add(1, Ordering::Relaxed);
+        if let Ok(mut begun) = self.begun.lock()
+            && let Some(begun) = begun.as_mut()
+        {
+            begun.push(Begun {
+                request_id: request.request_id.clone(),
+                index: request.index,
+                user: request.user,
+                begun_unix_ns: UnixNs::now(),
+            });
+        }
+    }
+
+    /// What was begun since this was last asked; kept from the first time on that it is asked.
+    pub fn begun(&self) -> Vec<Begun> {
+        self.begun.lock().map(|mut kept| kept.replace(Vec::new()).unwrap_or_default()).unwrap_or_default()
     }
 
     pub(super) fn end(&self, row: &RequestRow) {

@@ -226,7 +226,7 @@ impl Shared {
         request: Prepared,
         scheduled: UnixNs,
     ) -> (Option<Connected>, Status, UnixNs) {
-        self.tellings.live.begin();
+        self.tellings.live.begin(&request);
         let (outcome, again, refused) =
             understood(&self.client, &self.requests, kept, request, scheduled, &self.stop).await;
         self.refused_usage.fetch_add(u64::from(refused), Ordering::Relaxed);

@@ -39,6 +39,8 @@ mod vllm_json;
 mod waterfall;
 mod window;
 
+use std::io::Write as _;
+
 use anyhow::Context;
 
 pub use self::audit::name as cell_name;
@@ -61,6 +63,7 @@ use crate::record::correlated::Correlated;
 use crate::record::timeline::Timeline;
 use crate::record::waterfall::Chosen;
 use crate::store::Manifest;
+use crate::store::folder::replace_file;
 
 /// All that a writer needs.
 #[derive(Clone, Copy)]
@@ -100,18 +103,18 @@ pub const ARTIFACTS: &[Artifact] = &[
     csv::GAPS,
 ];
 
-/// Writes every artifact into `folder`.
-pub fn write_all(folder: &std::path::Path, report: &Report<'_>) -> anyhow::Result<()> {
-    for artifact in ARTIFACTS {
+/// Writes every artifact into `folder`, whole or not at all; what could not be written is returned.
+pub fn write_all(folder: &std::path::Path, report: &Report<'_>) -> Vec<anyhow::Error> {
+    let write = |artifact: &Artifact| -> anyhow::Result<()> {
         let path = folder.join(artifact.file);
         let text = (artifact.write)(report)?;
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)
                 .with_context(|| format!("could not create {}", folder.display()))?;
         }
-        std::fs::write(&path, text).with_context(|| format!("could not write {}", path.display()))?;
-    }
-    Ok(())
+        replace_file(&path, |file| Ok(file.write_all(text.as_bytes())?))
+    };
+    ARTIFACTS.iter().filter_map(|artifact| write(artifact).err()).collect()
 }
 
 impl Report<'_> {

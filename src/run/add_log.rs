@@ -19,7 +19,7 @@ use crate::store::{Lines, Manifest, RunFolder};
 
 /// Parses `log` and appends its lines to `folder`; a log that is there already is refused.
 pub fn add_log(folder: &Path, log: &Path) -> anyhow::Result<()> {
-    let folder = RunFolder::open(folder)?;
+    let folder = RunFolder::open_to_write(folder).map_err(super::unusable)?;
     is_new::<LogRow>(&folder, LOG_STREAM, &SERVER_LOG, log, |row| &row.source)?;
     let mut manifest = Manifest::read(&folder)?;
     let server = super::target::known(&manifest.target.server)?;
@@ -32,7 +32,7 @@ pub fn add_log(folder: &Path, log: &Path) -> anyhow::Result<()> {
 
 /// The same for what the server's stat logger wrote.
 pub fn add_stat_log(folder: &Path, log: &Path) -> anyhow::Result<()> {
-    let folder = RunFolder::open(folder)?;
+    let folder = RunFolder::open_to_write(folder).map_err(super::unusable)?;
     is_new::<StatRow>(&folder, STAT_LOG_STREAM, &STAT_LOG, log, |row| &row.source)?;
     let mut manifest = Manifest::read(&folder)?;
     let mut rows = Vec::new();
@@ -44,7 +44,7 @@ pub fn add_stat_log(folder: &Path, log: &Path) -> anyhow::Result<()> {
 
 /// The same for the log of a hop, which joins the run's list of hops if it is not in it.
 pub fn add_hop(folder: &Path, hop: &Hop) -> anyhow::Result<()> {
-    let folder = RunFolder::open(folder)?;
+    let folder = RunFolder::open_to_write(folder).map_err(super::unusable)?;
     is_new::<HopRow>(&folder, HOPS_STREAM, &HOP_LOG, &hop.log, |row| &row.source)?;
     let mut manifest = Manifest::read(&folder)?;
     let (rows, report, notes) = hop_file::read(hop, None)?;

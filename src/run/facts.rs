@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use nix::sys::utsname::uname;
 
+use super::writer::Ended;
 use crate::config::{Config, Connections, Load};
 use crate::ingest::IngestReport;
 use crate::ingest::snapshot::{AfterOutcome, BeforeOutcome, Verdict};
@@ -12,8 +13,8 @@ use crate::load;
 use crate::record::History;
 use crate::record::own::{self, OwnLag};
 use crate::store::Manifest;
-use crate::store::append::Written;
 use crate::store::manifest::{Host, SourceFacts, StageCounts};
+use crate::units;
 use crate::workload::Workload;
 
 /// The run folder: as named, or `output/<name>-<time>`.
@@ -182,17 +183,37 @@ pub(super) fn note_connections(manifest: &mut Manifest, plan: &load::Plan, outco
     }
 }
 
-/// What reached the disk.
-pub(super) fn note_written(manifest: &mut Manifest, written: &Written, sent: u64) {
+/// What reached the disk. Gives back what did not, in words. `sent`: requests, where the load came to its end.
+pub(super) fn note_written(manifest: &mut Manifest, ended: &Ended, sent: Option<u64>) -> Option<String> {
+    let written = &ended.written;
     let stage = |rows_in: u64, rows_out: u64| StageCounts { rows_in, rows_out, bad: 0 };
-    manifest.counts.insert("requests".to_owned(), stage(sent, written.results));
-    if sent != written.results {
-        manifest.warn(format!(
-            "{sent} requests were sent and {} were recorded: the others are lost",
-            written.results
-        ));
-    }
+    manifest.counts.insert("requests".to_owned(), stage(sent.unwrap_or(written.results), written.results));
     manifest.counts.insert("events".to_owned(), stage(written.events, written.events));
+    let Some(trouble) = &ended.trouble else {
+        if let Some(sent) = sent.filter(|sent| *sent != written.results) {
+            manifest.warn(format!(
+                "{sent} requests were sent and {} were recorded: the others are lost",
+                written.results
+            ));
+        }
+        return None;
+    };
+    let (error, lasted) = (&trouble.error, units::seconds(trouble.lasted_s));
+    if trouble.ended_load {
+        manifest.warn("the load was ended early: the run folder could not be written, and what can be held in memory was full");
+    }
+    let Some(lost) = trouble.lost else {
+        manifest.note(format!(
+            "the run folder could not be written for {lasted} ({error}): what came meanwhile was held in memory and written afterwards, nothing is lost"
+        ));
+        return None;
+    };
+    let broke = format!(
+        "the run folder could not be written ({error}): {} requests with {} events, and {} records of the server's side, were measured and are lost",
+        lost.requests, lost.events, lost.others
+    );
+    manifest.warn(&*broke);
+    Some(broke)
 }
 
 /// The load that was asked for, before anything of it is sent: in words, and where it stays the same.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::hop_file::{self, refused};
-use super::{Recomputed, recompute};
+use super::recompute::{Recomputed, recompute_in};
 use crate::clock::UnixNs;
 use crate::config::Hop;
 use crate::error::{Explain, Failure, usage};
@@ -17,6 +17,7 @@ use crate::ingest::reader::HOP_LOG;
 use crate::ingest::scrape::Scrape;
 use crate::ingest::{self, SourceReport};
 use crate::record::client_totals::{self, ClientTotals};
+use crate::record::selection::Selection;
 use crate::record::{Finished, HopRow, LogEvent, LogRow, ScrapePhase, ScrapeRow, SpanRow, StatRow};
 use crate::secrets::Secrets;
 use crate::server::Server;
@@ -82,7 +83,7 @@ pub fn import(given: &Import) -> anyhow::Result<(PathBuf, Recomputed)> {
     gathered.write(&folder).or_usage("the output folder cannot be written to")?;
     gathered.describe(&mut manifest);
     manifest.write(&folder)?;
-    let recomputed = recompute(&path)?;
+    let recomputed = recompute_in(&folder, Selection::All)?.whole(&path)?;
     Ok((path, recomputed))
 }
 

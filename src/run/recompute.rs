@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::clock::{Step, UnixNs, on_axis};
 use crate::correlate;
-use crate::error::usage;
+use crate::error::{broken, usage};
 use crate::ingest::hop_headers;
 use crate::plot::{self, PlotData};
 use crate::record::audit;
@@ -42,9 +42,34 @@ pub struct Recomputed {
     pub chosen: Vec<Chosen>,
     /// What the figures are drawn from.
     pub figures: PlotData,
+    /// Why files of the report could not be written.
+    pub unwritten: Vec<anyhow::Error>,
 }
 
 impl Recomputed {
+    /// Itself, if all of it was written.
+    pub fn whole(mut self, folder: &Path) -> anyhow::Result<Self> {
+        match self.unwritten_in(folder) {
+            None => Ok(self),
+            Some(error) => Err(error),
+        }
+    }
+
+    /// What to say of the files that could not be written, if there are any: no record is lost by it.
+    pub fn unwritten_in(&mut self, folder: &Path) -> Option<anyhow::Error> {
+        let n = self.unwritten.len();
+        let first = self.unwritten.drain(..).next()?;
+        let folder = folder.display();
+        let said = broken(format!(
+            "{n} of the report's files could not be written; every record is kept in {folder}"
+        ));
+        Some(
+            said.caused_by(first)
+                .hint(format!("make room, then `tare report {folder}` makes them again"))
+                .into(),
+        )
+    }
+
     /// As the writers take it.
     pub fn report(&self) -> Report<'_> {
         Report {
@@ -60,25 +85,39 @@ impl Recomputed {
     }
 }
 
-/// Reads the raw records of `folder` and writes everything that is made from them.
+/// Reads the raw records of `folder` and writes everything that is made from them; an error if any of it
+/// cannot be written.
 pub fn recompute(folder: &Path) -> anyhow::Result<Recomputed> {
-    recompute_within(folder, Selection::All)
+    recompute_within(folder, Selection::All)?.whole(folder)
 }
 
 /// The same, with the report and the figures made from the selected requests; the tables of rows hold
-/// all of them.
+/// all of them. What cannot be written is told by [`Recomputed::whole`]: the report can be shown all the same.
 pub fn recompute_within(folder: &Path, selection: Selection) -> anyhow::Result<Recomputed> {
-    let folder = RunFolder::open(folder).map_err(super::unusable)?;
-    let mut data = RunData::read(&folder)?;
+    let folder = RunFolder::open_to_write(folder).map_err(super::unusable)?;
+    // Left by a run that was killed.
+    folder.give_room();
+    recompute_in(&folder, selection)
+}
+
+/// The same, in a folder that is held already.
+pub(super) fn recompute_in(folder: &RunFolder, selection: Selection) -> anyhow::Result<Recomputed> {
+    let mut data = RunData::read(folder)?;
     let notes = data.complaints();
+    if let Some(unended) = data.unended() {
+        data.manifest.warn(unended);
+    }
     whole_if_audit(&data.manifest, selection)?;
-    write_tables(&folder, &data)?;
+    // What cannot be written keeps nothing from being made, or shown.
+    let mut unwritten = write_tables(folder, &data);
     let correlated = correlated(&mut data)?;
-    table::write_joined(&folder.file(JOINED), &correlated.rows)?;
-    let recomputed = reported(data, correlated, notes, selection)?;
+    unwritten.extend(table::write_joined(&folder.file(JOINED), &correlated.rows).err());
+    let mut recomputed = reported(data, correlated, notes, selection)?;
     let report = recomputed.report();
-    report::write_all(folder.path(), &report)?;
-    plot::write(&folder.plots()?, &recomputed.figures)?;
+    unwritten.extend(report::write_all(folder.path(), &report));
+    let plots = folder.plots().map_err(Into::into);
+    unwritten.extend(plots.and_then(|plots| plot::write(&plots, &recomputed.figures)).err());
+    recomputed.unwritten = unwritten;
     Ok(recomputed)
 }
 
@@ -145,8 +184,18 @@ fn reported(
     let chosen = drawn(&correlated, &data.events, summary.own.as_ref());
     let RunData { manifest, events, .. } = data;
     let figures = PlotData::default();
-    let mut recomputed =
-        Recomputed { manifest, correlated, summary, audit, notes, events, timeline, chosen, figures };
+    let mut recomputed = Recomputed {
+        manifest,
+        correlated,
+        summary,
+        audit,
+        notes,
+        events,
+        timeline,
+        chosen,
+        figures,
+        unwritten: Vec::new(),
+    };
     recomputed.figures = super::plotted::plot_data(&recomputed.report());
     Ok(recomputed)
 }
@@ -250,18 +299,21 @@ fn duration_s(steps: &[Step], began: (UnixNs, UnixNs), lasted_s: f64, ended: Uni
     if here.0 - end.0 == axis.0 - wall.0 { lasted_s } else { here.seconds_since(axis) }
 }
 
-/// The raw records as Parquet.
-fn write_tables(folder: &RunFolder, data: &RunData) -> anyhow::Result<()> {
-    table::write_results(&folder.file(RESULTS), &data.requests.rows)?;
-    events_parquet::write(&folder.file(EVENTS), &data.events)?;
-    table::write_scrapes(&folder.file(SCRAPES), &data.scrapes.rows)?;
-    table::write_log(&folder.file(LOG), &data.log.rows)?;
-    table::write_spans(&folder.file(SPANS), &data.spans.rows)?;
-    table::write_stat_log(&folder.file(STAT_LOG), &data.stat_log.rows)?;
+/// The raw records as Parquet, as far as it can be written; what cannot is returned.
+fn write_tables(folder: &RunFolder, data: &RunData) -> Vec<anyhow::Error> {
     // A gateway that states something in its answers' heads is a hop there too.
     let heads = data.requests.rows.iter().flat_map(|request| hop_headers::rows(request).0);
     let hops: Vec<HopRow> = data.hops.rows.iter().cloned().chain(heads).collect();
-    table::write_hops(&folder.file(HOPS), &hops)
+    let written = [
+        table::write_results(&folder.file(RESULTS), &data.requests.rows),
+        events_parquet::write(&folder.file(EVENTS), &data.events),
+        table::write_scrapes(&folder.file(SCRAPES), &data.scrapes.rows),
+        table::write_log(&folder.file(LOG), &data.log.rows),
+        table::write_spans(&folder.file(SPANS), &data.spans.rows),
+        table::write_stat_log(&folder.file(STAT_LOG), &data.stat_log.rows),
+        table::write_hops(&folder.file(HOPS), &hops),
+    ];
+    written.into_iter().filter_map(Result::err).collect()
 }
 
 #[cfg(test)]

@@ -6,8 +6,10 @@ use std::path::Path;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{Outcome, recompute};
-use crate::error::Exit;
+use super::Outcome;
+use super::recompute::recompute_in;
+use crate::error::{self, Exit, Explain};
+use crate::record::selection::Selection;
 use crate::store::{Manifest, RunFolder};
 
 /// The first half of a run, done.
@@ -15,6 +17,8 @@ pub struct Recorded {
     pub(super) folder: RunFolder,
     pub(super) manifest: Manifest,
     pub(super) interrupt: CancellationToken,
+    /// What was measured and could not be kept.
+    pub(super) broke: Option<String>,
 }
 
 impl Recorded {
@@ -52,14 +56,21 @@ impl Recorded {
 
     /// The second half: tables, report and figures.
     pub fn report(self) -> anyhow::Result<Outcome> {
-        let recomputed = recompute(self.folder.path())?;
+        let path = self.folder.path().to_owned();
+        let mut recomputed = recompute_in(&self.folder, Selection::All).hint(kept(&path))?;
+        let broke = self.broke.map(|said| error::broken(said).hint(kept(&path)).into());
+        let broke = broke.or_else(|| recomputed.unwritten_in(&path));
         let exit = if self.interrupt.is_cancelled() {
             Exit::Interrupted
-        } else if recomputed.summary.counts.ok == 0 {
+        } else if recomputed.summary.counts.ok == 0 || broke.is_some() {
             Exit::Broken
         } else {
             Exit::Finished
         };
-        Ok(Outcome { folder: self.folder.path().to_owned(), exit, recomputed })
+        Ok(Outcome { folder: path, exit, recomputed, broke })
     }
+}
+
+fn kept(folder: &Path) -> String {
+    format!("every record is kept: `tare report {}` makes the report of them", folder.display())
 }

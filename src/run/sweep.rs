@@ -49,10 +49,10 @@ pub fn sweep(
 ) -> anyhow::Result<Swept> {
     check(config, asked, &options.interrupt)?;
     let path = facts::folder_of(config);
+    let folder = RunFolder::create(&path, config.overwrite).map_err(super::unusable)?;
     if config.overwrite {
         files::remove_runs(&path)?;
     }
-    let folder = RunFolder::create(&path, config.overwrite).map_err(super::unusable)?;
     let mut sweep = Sweep {
         tare_sweep: SCHEMA,
         name: config.name.clone(),
@@ -264,7 +264,7 @@ fn one(
         let extra = &recorded.manifest.extra;
         run.saturated = extra.get(saturation::KEY).and_then(|v| serde_json::from_value(v.clone()).ok());
         run.unsent = extra.get("load").and_then(|load| load.get("unsent")?.as_u64()).unwrap_or(0);
-        recorded.report()
+        recorded.report()?.whole()
     });
     match made.and_then(|outcome| Ok((outcome.exit, Figures::read(&outcome.folder)?))) {
         Ok((exit, figures)) => {

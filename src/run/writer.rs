@@ -1,46 +1,125 @@
 //! The one thread that writes the run folder's streams while the load runs: everything that happens
-//! arrives on one channel, in order. This file must not know what the rows mean.
+//! arrives on one channel, in order. While the folder cannot be written, it holds what comes in memory, up to
+//! a bound, and tries again; nothing that was measured is thrown away before the very end. This file must not
+//! know what the rows mean.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+mod queue;
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
+pub(super) use self::queue::Left;
+use self::queue::Queue;
+use super::progress::eprintln_line;
 use crate::expose::Counter;
 use crate::ingest::Ingested;
+use crate::load::Live;
 use crate::record::Finished;
 use crate::store::RunWriter;
 use crate::store::append::Written;
 
 /// Rows taken from the channel before they are written together.
 const BATCH: usize = 256;
+/// How old what was begun may be when it is written: what began later than that before a kill is not known.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How much is held in memory while the folder cannot be written; when it is full, the load is ended.
+const HOLD_BYTES: usize = 64 << 20;
 
-enum Item {
+/// How it is gone about a folder that cannot be written.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    hold_bytes: usize,
+    try_every: Duration,
+    /// How long it is tried once the run has ended.
+    at_the_end: Duration,
+}
+
+const PATIENCE: Patience = Patience {
+    hold_bytes: HOLD_BYTES,
+    try_every: Duration::from_millis(500),
+    at_the_end: Duration::from_secs(10),
+};
+
+pub(super) enum Item {
     Finished(Box<Finished>),
     Ingested(Box<Ingested>),
 }
 
 /// The writing thread and the way to it.
 pub(super) struct Writer {
-    thread: JoinHandle<anyhow::Result<Written>>,
+    thread: JoinHandle<Ended>,
     requests: Sender<Finished>,
     ingested: Sender<Ingested>,
     counter: Arc<OnceLock<Counter>>,
 }
 
+/// What became of everything that was sent.
+#[derive(Debug, Default)]
+pub(super) struct Ended {
+    pub(super) written: Written,
+    /// The folder could not be written for a while, or to the end.
+    pub(super) trouble: Option<Trouble>,
+}
+
+impl Ended {
+    /// Whether the load was ended because what it measured could not be kept.
+    pub(super) fn ended_load(&self) -> bool {
+        self.trouble.as_ref().is_some_and(|trouble| trouble.ended_load)
+    }
+}
+
+/// A folder that could not be written.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    /// The first error.
+    pub(super) error: String,
+    /// From the first error until the folder could be written again, or the end.
+    pub(super) lasted_s: f64,
+    /// The load was ended for it.
+    pub(super) ended_load: bool,
+    /// What was never written.
+    pub(super) lost: Option<Left>,
+}
+
 impl Writer {
-    /// Starts the thread, which cancels `broken` as soon as something cannot be written.
-    pub(super) fn start(writer: RunWriter, broken: CancellationToken) -> anyhow::Result<Self> {
+    /// Starts the thread, which cancels `broken` when it can hold no more. What `live` tells of begun
+    /// requests is written, too.
+    pub(super) fn start(
+        writer: RunWriter,
+        live: Arc<Live>,
+        broken: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        Self::with_patience(writer, live, broken, PATIENCE)
+    }
+
+    fn with_patience(
+        writer: RunWriter,
+        live: Arc<Live>,
+        broken: CancellationToken,
+        patience: Patience,
+    ) -> anyhow::Result<Self> {
         let (items, received) = channel();
         let requests = forward(items.clone(), |f| Item::Finished(Box::new(f)))?;
         let ingested = forward(items, |i| Item::Ingested(Box::new(i)))?;
         let counter = Arc::new(OnceLock::new());
-        let shared = Arc::clone(&counter);
+        let keeper = Keeper {
+            queue: Queue::new(writer),
+            counter: Arc::clone(&counter),
+            live,
+            broken,
+            patience,
+            held: None,
+            past: None,
+            ended_load: false,
+        };
         let thread = std::thread::Builder::new()
             .name("tare-writer".to_owned())
-            .spawn(move || write_all(writer, &received, &broken, &shared))
+            .spawn(move || keeper.write_all(&received))
             .context("could not start the writer")?;
         Ok(Self { thread, requests, ingested, counter })
     }
@@ -60,11 +139,12 @@ impl Writer {
         self.ingested.clone()
     }
 
-    /// Waits until everything that was sent is written; every other sender must be gone by now.
-    pub(super) fn end(self) -> anyhow::Result<Written> {
+    /// Waits until everything that was sent is written, or cannot be; every other sender must be gone by
+    /// now.
+    pub(super) fn end(self) -> anyhow::Result<Ended> {
         let Self { thread, requests, ingested, .. } = self;
         drop((requests, ingested));
-        thread.join().map_err(|_| anyhow::anyhow!("the writer panicked"))?
+        thread.join().map_err(|_| anyhow::anyhow!("the writer panicked"))
     }
 }
 
@@ -78,46 +158,126 @@ fn forward<T: Send + 'static>(items: Sender<Item>, wrap: fn(T) -> Item) -> anyho
     Ok(sender)
 }
 
-/// After an error of the disk the channel is still emptied, so that it does not fill the memory, but
-/// the load is ended: what it measures from there on would be lost.
-fn write_all(
-    mut writer: RunWriter,
-    items: &Receiver<Item>,
-    broken: &CancellationToken,
-    counter: &OnceLock<Counter>,
-) -> anyhow::Result<Written> {
-    let mut failed = None;
-    while let Ok(first) = items.recv() {
-        let batch: Vec<Item> = std::iter::once(first).chain(items.try_iter().take(BATCH)).collect();
-        if failed.is_none() {
-            failed = write_batch(&mut writer, batch, counter.get()).err();
-            if failed.is_some() {
-                broken.cancel();
+/// Since when the folder cannot be written.
+struct Held {
+    since: Instant,
+    tried: Instant,
+    error: String,
+}
+
+struct Keeper {
+    queue: Queue,
+    counter: Arc<OnceLock<Counter>>,
+    live: Arc<Live>,
+    broken: CancellationToken,
+    patience: Patience,
+    held: Option<Held>,
+    /// Troubles that are over: the first error, and how long they lasted in all.
+    past: Option<(String, Duration)>,
+    /// The load was ended, since no more can be held.
+    ended_load: bool,
+}
+
+impl Keeper {
+    fn write_all(mut self, items: &Receiver<Item>) -> Ended {
+        let mut looked = Instant::now();
+        self.queue.begun(self.live.begun());
+        loop {
+            match items.recv_timeout(LOOK_EVERY) {
+                Ok(first) => {
+                    std::iter::once(first).chain(items.try_iter().take(BATCH)).for_each(|item| {
+                        if let (Item::Finished(one), Some(counter)) = (&item, self.counter.get()) {
+                            counter.count(one);
+                        }
+                        self.queue.put(item);
+                    });
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if looked.elapsed() >= LOOK_EVERY {
+                self.queue.begun(self.live.begun());
+                looked = Instant::now();
+            }
+            if self.held.as_ref().is_none_or(|held| held.tried.elapsed() >= self.patience.try_every) {
+                self.write();
+            }
+            if self.queue.bytes() > self.patience.hold_bytes && self.held.is_some() {
+                self.end_load();
             }
         }
+        self.queue.begun(self.live.begun());
+        self.end()
     }
-    match failed {
-        Some(error) => Err(error),
-        None => writer.end(),
+
+    /// Writes what is there; says so when that begins to fail, and when it works again.
+    fn write(&mut self) {
+        let now = Instant::now();
+        match (self.queue.write(), self.held.take()) {
+            (Ok(()), None) => {}
+            (Ok(()), Some(held)) => {
+                let (_, lasted) = self.past.get_or_insert((held.error, Duration::ZERO));
+                *lasted += held.since.elapsed();
+                eprintln_line("note: the run folder can be written again; nothing is lost");
+            }
+            (Err(error), None) => {
+                let error = format!("{error:#}");
+                eprintln_line(&format!(
+                    "warning: the run folder cannot be written ({error}): the run goes on in memory until {} MiB are held; make room, and nothing is lost",
+                    self.patience.hold_bytes >> 20
+                ));
+                self.held = Some(Held { since: now, tried: now, error });
+            }
+            (Err(_), Some(held)) => self.held = Some(Held { tried: now, ..held }),
+        }
+    }
+
+    fn end_load(&mut self) {
+        if !self.broken.is_cancelled() {
+            eprintln_line(&format!(
+                "warning: {} MiB are held in memory and the run folder still cannot be written: the load ends here",
+                self.patience.hold_bytes >> 20
+            ));
+            self.broken.cancel();
+            self.ended_load = true;
+        }
+    }
+
+    /// The last tries.
+    fn end(mut self) -> Ended {
+        self.write();
+        if self.held.is_some() {
+            let patience = self.patience.at_the_end;
+            eprintln_line(&format!(
+                "warning: the run has ended, and the run folder still cannot be written: tried for {} s more",
+                patience.as_secs()
+            ));
+            let begun = Instant::now();
+            while self.held.is_some() && begun.elapsed() < patience {
+                std::thread::sleep(self.patience.try_every);
+                self.write();
+            }
+        }
+        let (written, left) = self.queue.end();
+        let lost = Some(left).filter(Left::is_any);
+        let trouble = match (self.held, self.past) {
+            (None, None) => None,
+            (Some(held), past) => {
+                let lasted = held.since.elapsed() + past.as_ref().map_or(Duration::ZERO, |p| p.1);
+                Some((past.map_or(held.error, |p| p.0), lasted))
+            }
+            (None, past) => past,
+        };
+        let trouble = trouble.map(|(error, lasted)| Trouble {
+            error,
+            lasted_s: lasted.as_secs_f64(),
+            ended_load: self.ended_load,
+            lost,
+        });
+        Ended { written, trouble }
     }
 }
 
-fn write_batch(writer: &mut RunWriter, batch: Vec<Item>, counter: Option<&Counter>) -> anyhow::Result<()> {
-    let mut finished = Vec::new();
-    for item in batch {
-        match item {
-            Item::Finished(f) => finished.push(*f),
-            Item::Ingested(ingested) => match *ingested {
-                Ingested::Scrape(row) => writer.scrape(&row)?,
-                Ingested::Log(row) => writer.log(&row)?,
-                Ingested::Span(row) => writer.span(&row)?,
-                Ingested::Stat(row) => writer.stat(&row)?,
-                Ingested::Hop(row) => writer.hop(&row)?,
-            },
-        }
-    }
-    if let Some(counter) = counter {
-        counter.count(&finished);
-    }
-    if finished.is_empty() { Ok(()) } else { writer.finished(&finished) }
-}
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -2,6 +2,7 @@
 //! the system in one write; a write that fails halfway is cut off again, so that what follows stays
 //! readable. This file must not know what is done with the rows.
 
+use std::borrow::Borrow;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -11,16 +12,18 @@ use serde::Serialize;
 
 use super::events::EventEncoder;
 use super::folder::{
-    EVENTS_STREAM, HOPS_STREAM, LOG_STREAM, RESULTS_STREAM, RunFolder, SCRAPES_STREAM, SPANS_STREAM,
-    STAT_LOG_STREAM,
+    BEGUN_STREAM, EVENTS_STREAM, HOPS_STREAM, LOG_STREAM, RESULTS_STREAM, RunFolder, SCRAPES_STREAM,
+    SPANS_STREAM, STAT_LOG_STREAM,
 };
-use crate::record::{Finished, HopRow, LogRow, RequestRow, ScrapeRow, SpanRow, StatRow};
+use crate::record::begun::Begun;
+use crate::record::{Finished, HopRow, LogRow, ScrapeRow, SpanRow, StatRow};
 use crate::secrets::Secrets;
 
 /// All streams of a run.
 pub struct RunWriter {
     events: Stream,
     encoder: EventEncoder,
+    begun: JsonLines,
     results: JsonLines,
     scrapes: JsonLines,
     log: JsonLines,
@@ -51,6 +54,7 @@ impl RunWriter {
         Ok(Self {
             events,
             encoder,
+            begun: JsonLines::create(&folder.file(BEGUN_STREAM), secrets)?,
             results: JsonLines::create(&folder.file(RESULTS_STREAM), secrets)?,
             scrapes: JsonLines::create(&folder.file(SCRAPES_STREAM), secrets)?,
             log: JsonLines::create(&folder.file(LOG_STREAM), secrets)?,
@@ -61,18 +65,26 @@ impl RunWriter {
     }
 
     /// Appends finished requests: first all their events as one batch, then their rows, so that a
-    /// row in the results means that its events are there.
-    pub fn finished(&mut self, finished: &[Finished]) -> Result<()> {
-        let count = finished.iter().map(|f| f.events.len() as u64).sum::<u64>();
+    /// row in the results means that its events are there. All of it or, after an error, nothing: what
+    /// failed can be tried again.
+    pub fn finished<F: Borrow<Finished>>(&mut self, finished: &[F]) -> Result<()> {
+        let count = finished.iter().map(|f| f.borrow().events.len() as u64).sum::<u64>();
+        let before = self.events.whole;
         if count > 0 {
             self.events.append(self.encoder.batch(finished)?)?;
-            self.events.rows += count;
         }
-        finished.iter().try_for_each(|f| self.result(&f.row))
+        let rows = self.results.append_all(finished.iter().map(|f| &f.borrow().row));
+        if rows.is_err() {
+            self.events.cut_to(before);
+        }
+        rows?;
+        self.events.rows += count;
+        Ok(())
     }
 
-    fn result(&mut self, row: &RequestRow) -> Result<()> {
-        self.results.append(row)
+    /// Appends what has begun: all of it, or nothing.
+    pub fn begun(&mut self, rows: &[Begun]) -> Result<()> {
+        self.begun.append_all(rows.iter())
     }
 
     pub fn scrape(&mut self, row: &ScrapeRow) -> Result<()> {
@@ -135,13 +147,24 @@ impl JsonLines {
 
     /// Appends one record in one write.
     pub fn append<T: Serialize>(&mut self, row: &T) -> Result<()> {
+        self.append_all(std::iter::once(row))
+    }
+
+    /// Appends several in one write: all, or after an error none.
+    pub fn append_all<'a, T: Serialize + 'a>(&mut self, rows: impl Iterator<Item = &'a T>) -> Result<()> {
         self.buffer.clear();
-        serde_json::to_writer(&mut self.buffer, row)
-            .with_context(|| format!("cannot encode a row of {}", self.stream.path.display()))?;
-        self.buffer.push(b'\n');
-        self.secrets.clean_json(&mut self.buffer);
+        let (mut record, mut count) = (Vec::new(), 0);
+        for row in rows {
+            record.clear();
+            serde_json::to_writer(&mut record, row)
+                .with_context(|| format!("cannot encode a row of {}", self.stream.path.display()))?;
+            record.push(b'\n');
+            self.secrets.clean_json(&mut record);
+            self.buffer.extend_from_slice(&record);
+            count += 1;
+        }
         self.stream.append(&self.buffer)?;
-        self.stream.rows += 1;
+        self.stream.rows += count;
         Ok(())
     }
 }
@@ -185,11 +208,16 @@ impl Stream {
         if written.is_err() {
             // A disc that is full now may have room later: the next record must not follow half of
             // this one. If even this fails, readers stop at the torn record, and say so.
-            drop(self.file.set_len(self.whole));
-            drop(self.file.seek(SeekFrom::Start(self.whole)));
+            self.cut_to(self.whole);
         }
         written.with_context(|| format!("cannot append to {}", self.path.display()))?;
         self.whole += record.len() as u64;
         Ok(())
+    }
+
+    fn cut_to(&mut self, length: u64) {
+        drop(self.file.set_len(length));
+        drop(self.file.seek(SeekFrom::Start(length)));
+        self.whole = length;
     }
 }

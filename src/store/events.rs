@@ -2,8 +2,10 @@
 //! batches of an Arrow IPC stream, read back up to the last whole batch, and turned into
 //! `events.parquet`. This file must not know what a gap between two events means.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
-use std::io::{Cursor, Read, Seek, SeekFrom};
+use std::fs::File;
+use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -149,23 +151,36 @@ impl Events {
     /// Reads an event stream up to its last whole batch. A file that does not begin like one is an
     /// error; one that ends in the middle is not.
     pub fn read_stream(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        Self::from_stream(&bytes)
+        let cannot = || format!("cannot read {}", path.display());
+        let mut file = File::open(path).with_context(cannot)?;
+        let length = file.metadata().with_context(cannot)?.len();
+        let mut last = [0; END_OF_STREAM.len()];
+        if length >= last.len() as u64 {
+            file.seek(SeekFrom::Start(length - last.len() as u64)).with_context(cannot)?;
+            file.read_exact(&mut last).with_context(cannot)?;
+            file.rewind().with_context(cannot)?;
+        }
+        Self::from_reader(BufReader::with_capacity(READ_AT_ONCE, file), length, last == END_OF_STREAM)
             .with_context(|| format!("{} is not an event stream of tare", path.display()))
     }
 
     /// As `read_stream`, from memory.
     pub fn from_stream(bytes: &[u8]) -> Result<Self> {
+        Self::from_reader(Cursor::new(bytes), bytes.len() as u64, bytes.ends_with(&END_OF_STREAM))
+    }
+
+    /// From a stream of so many bytes, that end with the mark of a stream's end or do not.
+    fn from_reader(source: impl Read + Seek, length: u64, has_end: bool) -> Result<Self> {
         let mut events = Self::default();
-        if bytes.is_empty() {
+        if length == 0 {
             return Ok(events); // killed before the header was written
         }
         let position = std::rc::Rc::new(std::cell::Cell::new(0));
-        let mut source = Counted { inner: Cursor::new(bytes), position: position.clone() };
+        let mut source = Counted { inner: source, position: position.clone() };
         let metadata = match read_stream_metadata(&mut source) {
             Ok(metadata) => metadata,
-            Err(_) if bytes.len() < HEADER_AT_MOST => {
-                events.torn_bytes = bytes.len() as u64;
+            Err(_) if length < HEADER_AT_MOST => {
+                events.torn_bytes = length;
                 events.torn_reason = Some("the stream's header is cut".to_owned());
                 return Ok(events);
             }
@@ -186,9 +201,8 @@ impl Events {
             }
             whole = position.get();
         }
-        let end = END_OF_STREAM.len() as u64;
-        let rest = bytes.len() as u64 - whole.min(bytes.len() as u64);
-        let ended = rest == end && bytes.ends_with(&END_OF_STREAM);
+        let rest = length - whole.min(length);
+        let ended = rest == END_OF_STREAM.len() as u64 && has_end;
         events.torn_bytes = if ended { 0 } else { rest };
         if events.torn_bytes > 0 && events.torn_reason.is_none() {
             events.torn_reason = Some("the last batch is cut".to_owned());
@@ -229,7 +243,9 @@ impl Events {
 }
 
 /// No header of this schema is longer; a shorter file whose header does not parse was cut in it.
-const HEADER_AT_MOST: usize = 4096;
+const HEADER_AT_MOST: u64 = 4096;
+/// A batch of events is some tens of kilobytes.
+const READ_AT_ONCE: usize = 1 << 20;
 const END_OF_STREAM: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 
 /// Encodes batches of events for the append stream.
@@ -264,10 +280,10 @@ impl EventEncoder {
     }
 
     /// One batch with all events of these requests.
-    pub fn batch(&mut self, finished: &[Finished]) -> Result<&[u8]> {
+    pub fn batch<F: Borrow<Finished>>(&mut self, finished: &[F]) -> Result<&[u8]> {
         let mut events = Events::default();
         for f in finished {
-            events.push(f);
+            events.push(f.borrow());
         }
         let n = events.len();
         let arrays: Vec<Box<dyn Array>> = vec![
@@ -308,26 +324,42 @@ fn counts<'a>(array: &'a dyn Array, column: &str) -> Result<&'a UInt32Array> {
 }
 
 /// A reader that tells from outside how far it has come.
-struct Counted<'a> {
-    inner: Cursor<&'a [u8]>,
+struct Counted<R> {
+    inner: R,
     position: std::rc::Rc<std::cell::Cell<u64>>,
 }
 
-impl Read for Counted<'_> {
+impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
         let n = self.inner.read(buf)?;
-        self.position.set(self.inner.position());
+        self.position.set(self.position.get() + n as u64);
         Ok(n)
     }
 }
 
-impl Seek for Counted<'_> {
+impl<R: Read + Seek> Seek for Counted<R> {
     fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
-        let at = self.inner.seek(to)?;
+        let at = match to {
+            // Within what was read ahead, which a seek to a place of the file would throw away.
+            SeekFrom::Current(by) => {
+                self.inner.seek_relative(by)?;
+                self.position.get().saturating_add_signed(by)
+            }
+            place => self.inner.seek(place)?,
+        };
         self.position.set(at);
         Ok(at)
     }
+
+    fn seek_relative(&mut self, by: i64) -> std::io::Result<()> {
+        self.seek(SeekFrom::Current(by)).map(drop)
+    }
+
+    fn stream_position(&mut self) -> std::io::Result<u64> {
+        Ok(self.position.get())
+    }
 }
+
 fn part<'a, T>(column: &'a [T], rows: &Range<usize>) -> &'a [T] {
     column.get(rows.clone()).unwrap_or_default()
 }

@@ -4,11 +4,17 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use thiserror::Error;
 
 pub const MANIFEST: &str = "manifest.json";
 pub const REQUEST_SET: &str = "requests.jsonl";
+/// Room kept for the last words of a run whose disc is full; only there while the run goes on.
+const ROOM: &str = "room";
+const ROOM_BYTES: usize = 256 << 10;
+/// What was begun: with the results, it says what was in flight when the program was killed.
+pub const BEGUN_STREAM: &str = "begun.jsonl";
 pub const RESULTS_STREAM: &str = "results.jsonl";
 pub const EVENTS_STREAM: &str = "events.arrows";
 pub const SCRAPES_STREAM: &str = "scrapes.jsonl";
@@ -40,9 +46,11 @@ pub const SWEEP_MD: &str = "sweep.md";
 pub const DATA: &str = "data";
 
 /// Every file that tare writes at the top of a run folder: what `overwrite` may remove.
-const OWN_FILES: [&str; 25] = [
+const OWN_FILES: [&str; 27] = [
     MANIFEST,
     REQUEST_SET,
+    ROOM,
+    BEGUN_STREAM,
     RESULTS_STREAM,
     EVENTS_STREAM,
     SCRAPES_STREAM,
@@ -73,6 +81,8 @@ const OWN_FILES: [&str; 25] = [
 pub enum FolderError {
     #[error("the output folder {} is not empty (it holds {found})", path.display())]
     NotEmpty { path: PathBuf, found: String },
+    #[error("another tare is writing into {}", path.display())]
+    InUse { path: PathBuf },
     #[error("the output path {} is a file, not a folder", path.display())]
     NotAFolder { path: PathBuf },
     #[error("{} is no run folder: it holds no {MANIFEST}", path.display())]
@@ -88,6 +98,9 @@ impl FolderError {
             FolderError::NotEmpty { .. } => {
                 Some("name another folder with --output, or give --overwrite to replace the run in it")
             }
+            FolderError::InUse { .. } => {
+                Some("wait until it has ended, or name another folder; `tare explain` only looks")
+            }
             FolderError::NotAFolder { .. } => Some("name a folder with --output"),
             FolderError::NoRun { .. } => Some("name a folder that `tare run` wrote"),
             FolderError::Io { .. } => Some("name another folder with --output"),
@@ -95,12 +108,14 @@ impl FolderError {
     }
 }
 
-/// A folder that holds one run.
+/// A folder that holds one run. One that is written into is locked until the last clone is dropped or the
+/// program ends, however it ends; the system gives the lock back.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
     path: PathBuf,
     /// It was not there before.
     made: bool,
+    _lock: Option<Arc<fs::File>>,
 }
 
 impl RunFolder {
@@ -113,7 +128,8 @@ impl RunFolder {
         }
         let made = !path.exists();
         fs::create_dir_all(path).map_err(|e| io("create the output folder", e))?;
-        let folder = Self { path: path.to_owned(), made };
+        // Before anything in it is looked at or removed: it may be another's.
+        let folder = Self { path: path.to_owned(), made, _lock: lock(path)? };
         if overwrite {
             folder.remove_own().map_err(|e| io("remove the earlier run in", e))?;
         } else if let Some(found) = folder.first_entries().map_err(|e| io("read the output folder", e))? {
@@ -131,18 +147,35 @@ impl RunFolder {
         }
     }
 
+    /// Keeps some room on the disc until [`give_room`](Self::give_room): where a run fills the disc, its folder can
+    /// still say so.
+    pub fn keep_room(&self) -> io::Result<()> {
+        fs::write(self.file(ROOM), vec![0; ROOM_BYTES])
+    }
+
+    /// Gives the room back, if there is any.
+    pub fn give_room(&self) {
+        drop(fs::remove_file(self.file(ROOM)));
+    }
+
     /// Whether a stream has a record.
     pub fn has_rows(&self, stream: &str) -> bool {
         fs::metadata(self.file(stream)).is_ok_and(|file| file.len() > 0)
     }
 
-    /// An existing run folder.
+    /// An existing run folder, to look into.
     pub fn open(path: &Path) -> Result<Self, FolderError> {
         if path.join(MANIFEST).is_file() {
-            Ok(Self { path: path.to_owned(), made: false })
+            Ok(Self { path: path.to_owned(), made: false, _lock: None })
         } else {
             Err(FolderError::NoRun { path: path.to_owned() })
         }
+    }
+
+    /// An existing run folder, to write into; refused while another program does.
+    pub fn open_to_write(path: &Path) -> Result<Self, FolderError> {
+        let folder = Self::open(path)?;
+        Ok(Self { _lock: lock(path)?, ..folder })
     }
 
     pub fn path(&self) -> &Path {
@@ -203,6 +236,21 @@ impl RunFolder {
             drop(fs::remove_dir(&inside));
         }
         Ok(())
+    }
+}
+
+/// Locks the folder itself, so that no file tells of a lock that nobody holds any more. Where the file system
+/// has no such locks (some network ones), there is none.
+fn lock(path: &Path) -> Result<Option<Arc<fs::File>>, FolderError> {
+    let folder = fs::File::open(path).map_err(|source| FolderError::Io {
+        action: "open the folder",
+        path: path.to_owned(),
+        source,
+    })?;
+    match folder.try_lock() {
+        Ok(()) => Ok(Some(Arc::new(folder))),
+        Err(fs::TryLockError::WouldBlock) => Err(FolderError::InUse { path: path.to_owned() }),
+        Err(fs::TryLockError::Error(_)) => Ok(None),
     }
 }
 
@@ -276,6 +324,27 @@ mod tests {
         assert!(!folder.file("plots/violin.svg").exists());
         assert_eq!(fs::read_to_string(folder.file("notes.txt")).unwrap(), "mine");
         assert_eq!(fs::read_to_string(folder.file("plots/notes.txt")).unwrap(), "mine");
+    }
+
+    #[test]
+    fn a_folder_has_one_writer_and_any_number_of_readers() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = RunFolder::create(dir.path(), false).unwrap();
+        fs::write(first.file(MANIFEST), "{}").unwrap();
+        fs::write(first.file(RESULTS_STREAM), "row").unwrap();
+        for overwrite in [false, true] {
+            let refused = RunFolder::create(dir.path(), overwrite).unwrap_err();
+            assert!(matches!(refused, FolderError::InUse { .. }), "{refused}");
+        }
+        assert!(matches!(RunFolder::open_to_write(dir.path()), Err(FolderError::InUse { .. })));
+        assert_eq!(fs::read_to_string(first.file(RESULTS_STREAM)).unwrap(), "row");
+        RunFolder::open(dir.path()).unwrap();
+        // Held by whoever still writes.
+        let second = first.clone();
+        drop(first);
+        assert!(RunFolder::open_to_write(dir.path()).is_err());
+        drop(second);
+        RunFolder::open_to_write(dir.path()).unwrap();
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! A run folder back as rows. A line torn by a kill is recognised; a bad line is counted and named;
 //! every other row survives. This file must not know what the rows mean.
 
-use std::fs;
-use std::io;
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -11,11 +12,13 @@ use serde::de::DeserializeOwned;
 use super::events::Events;
 use super::events_parquet;
 use super::folder::{
-    EVENTS, EVENTS_STREAM, HOPS_STREAM, LOG_STREAM, RESULTS_STREAM, RunFolder, SCRAPES_STREAM, SPANS_STREAM,
-    STAT_LOG_STREAM,
+    BEGUN_STREAM, EVENTS, EVENTS_STREAM, HOPS_STREAM, LOG_STREAM, RESULTS_STREAM, RunFolder, SCRAPES_STREAM,
+    SPANS_STREAM, STAT_LOG_STREAM,
 };
-use super::manifest::Manifest;
+use super::manifest::{Manifest, RunState};
+use crate::record::begun::Begun;
 use crate::record::{HopRow, LogRow, RequestRow, ScrapeRow, SpanRow, StatRow};
+use crate::units;
 
 /// The rows of a JSONL stream, and what could not be read of it.
 #[derive(Clone, Debug)]
@@ -38,6 +41,7 @@ pub struct BadLine {
 
 /// More than these are counted, not kept.
 const BAD_LINES_KEPT: usize = 20;
+const READ_AT_ONCE: usize = 1 << 18;
 
 impl<T> Default for Lines<T> {
     fn default() -> Self {
@@ -48,29 +52,35 @@ impl<T> Default for Lines<T> {
 impl<T: DeserializeOwned> Lines<T> {
     /// Reads a stream; one that is not there has no rows.
     pub fn read(path: &Path) -> Result<Self> {
-        match fs::read(path) {
-            Ok(bytes) => Ok(Self::parse(&bytes)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(e) => Err(e).with_context(|| format!("cannot read {}", path.display())),
-        }
+        let read = match File::open(path) {
+            Ok(file) => Self::from_reader(BufReader::with_capacity(READ_AT_ONCE, file)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(e) => Err(e),
+        };
+        read.with_context(|| format!("cannot read {}", path.display()))
     }
 
     /// As `read`, from memory.
     pub fn parse(bytes: &[u8]) -> Self {
-        let mut lines = Self::default();
-        let ended = bytes.is_empty() || bytes.ends_with(b"\n");
-        let body = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-        if body.is_empty() {
-            return lines;
-        }
-        let mut rest = body.split(|&b| b == b'\n').zip(1..).peekable();
-        while let Some((line, line_no)) = rest.next() {
+        Self::from_reader(bytes).unwrap_or_default()
+    }
+
+    /// Line by line: of a long run the whole file is as large as its rows.
+    fn from_reader(mut source: impl BufRead) -> io::Result<Self> {
+        let (mut lines, mut line) = (Self::default(), Vec::new());
+        for line_no in 1.. {
+            line.clear();
+            if source.read_until(b'\n', &mut line)? == 0 {
+                break;
+            }
+            // Only the last may have none.
+            let has_end = line.pop_if(|last| *last == b'\n').is_some();
             if line.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
-            match serde_json::from_slice(line) {
+            match serde_json::from_slice(&line) {
                 Ok(row) => lines.rows.push(row),
-                Err(_) if rest.peek().is_none() && !ended => lines.torn = true,
+                Err(_) if !has_end => lines.torn = true,
                 Err(e) => {
                     lines.bad += 1;
                     if lines.bad_lines.len() < BAD_LINES_KEPT {
@@ -79,7 +89,7 @@ impl<T: DeserializeOwned> Lines<T> {
                 }
             }
         }
-        lines
+        Ok(lines)
     }
 }
 
@@ -104,6 +114,8 @@ impl<T> Lines<T> {
 #[derive(Debug)]
 pub struct RunData {
     pub manifest: Manifest,
+    /// What was begun; of an older run there is none.
+    pub begun: Lines<Begun>,
     pub requests: Lines<RequestRow>,
     pub events: Events,
     pub scrapes: Lines<ScrapeRow>,
@@ -120,6 +132,7 @@ impl RunData {
         requests.rows.sort_by_key(|r| r.index);
         Ok(Self {
             manifest: Manifest::read(folder)?,
+            begun: Lines::read(&folder.file(BEGUN_STREAM))?,
             requests,
             events: read_events(folder)?,
             scrapes: Lines::read(&folder.file(SCRAPES_STREAM))?,
@@ -130,10 +143,34 @@ impl RunData {
         })
     }
 
+    /// Requests that were begun and have no row: of a run that was killed, what was in flight.
+    pub fn without_row(&self) -> Vec<&Begun> {
+        let ended: HashSet<&str> = self.requests.rows.iter().map(|r| r.request_id.as_str()).collect();
+        self.begun.rows.iter().filter(|begun| !ended.contains(begun.request_id.as_str())).collect()
+    }
+
+    /// What was in flight when the run was killed, in words; `None` of a run that came to its end.
+    pub fn unended(&self) -> Option<String> {
+        if self.manifest.state != RunState::Running {
+            return None;
+        }
+        let in_flight = self.without_row();
+        let first = in_flight.iter().min_by_key(|begun| begun.begun_unix_ns)?;
+        let last = self.requests.rows.iter().map(|r| r.done_unix_ns).max();
+        let last = in_flight.iter().map(|begun| begun.begun_unix_ns).chain(last).max()?;
+        Some(format!(
+            "{} requests were in flight when the run was killed, and have no row (`{BEGUN_STREAM}` names them); the oldest, {}, had been begun {} before the last record",
+            in_flight.len(),
+            first.request_id,
+            units::seconds(last.seconds_since(first.begun_unix_ns)),
+        ))
+    }
+
     /// What was lost in reading, one sentence a file: torn ends, bad lines, rows without their
     /// events and events without their row.
     pub fn complaints(&self) -> Vec<String> {
         let mut said: Vec<String> = [
+            self.begun.complaint(BEGUN_STREAM),
             self.requests.complaint(RESULTS_STREAM),
             self.scrapes.complaint(SCRAPES_STREAM),
             self.log.complaint(LOG_STREAM),
@@ -151,8 +188,7 @@ impl RunData {
                 self.events.torn_reason.as_deref().unwrap_or("cut"),
             ));
         }
-        let known: std::collections::HashSet<&str> =
-            self.requests.rows.iter().map(|r| r.request_id.as_str()).collect();
+        let known: HashSet<&str> = self.requests.rows.iter().map(|r| r.request_id.as_str()).collect();
         let orphans = self.events.requests.iter().filter(|(id, _)| !known.contains(id.as_str())).count();
         if orphans > 0 {
             said.push(format!(

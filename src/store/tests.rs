@@ -2,6 +2,7 @@
 
 use super::folder::{self, RunFolder};
 use super::{Events, Lines, Manifest, RunData, RunWriter, events_parquet, table};
+use crate::record::begun::Begun;
 use crate::record::fixture::{finished, hop, log, request, sample, scrape, span, stat};
 use crate::record::{LogEvent, RequestRow, ScrapePhase};
 use crate::secrets::Secrets;
@@ -62,6 +63,12 @@ fn a_kill_at_any_byte_of_the_events_costs_at_most_the_batch_being_written() {
         lengths.push(events.len());
     }
     assert_eq!(lengths[bytes.len()], 44);
+    // Read from the file, bit by bit, it is the same.
+    for cut in (0..=bytes.len()).step_by(53).chain([bytes.len()]) {
+        std::fs::write(folder.file(folder::EVENTS_STREAM), &bytes[..cut]).unwrap();
+        let from_file = Events::read_stream(&folder.file(folder::EVENTS_STREAM)).unwrap();
+        assert_eq!(from_file, Events::from_stream(&bytes[..cut]).unwrap(), "at {cut}");
+    }
     assert_eq!(Events::from_stream(&bytes).unwrap().torn_bytes, 0);
     let without_end = Events::from_stream(&bytes[..bytes.len() - 8]).unwrap();
     assert_eq!((without_end.len(), without_end.torn_bytes), (44, 0));
@@ -208,4 +215,43 @@ fn a_full_disc_is_an_error_that_names_the_file() {
         super::append::JsonLines::create(std::path::Path::new("/dev/full"), &Secrets::default()).unwrap();
     let error = lines.append(&request(0)).unwrap_err();
     assert_eq!(error.to_string(), "cannot append to /dev/full");
+}
+
+#[test]
+fn what_was_begun_and_has_no_row_was_in_flight() {
+    let (_dir, folder) = run(3);
+    let begun = |index: u64| Begun {
+        request_id: request(index).request_id,
+        index,
+        user: None,
+        begun_unix_ns: request(index).started_unix_ns,
+    };
+    std::fs::remove_file(folder.file(folder::BEGUN_STREAM)).unwrap();
+    let mut stream =
+        super::append::JsonLines::create(&folder.file(folder::BEGUN_STREAM), &Secrets::default()).unwrap();
+    stream.append_all([0, 1, 2, 3, 7].map(begun).iter()).unwrap();
+    let mut data = RunData::read(&folder).unwrap();
+    assert_eq!(data.without_row().iter().map(|b| b.index).collect::<Vec<_>>(), [3, 7]);
+    insta::assert_snapshot!(data.unended().unwrap(), @"2 requests were in flight when the run was killed, and have no row (`begun.jsonl` names them); the oldest, r-0003, had been begun 4000 ms before the last record");
+    data.manifest.end(super::manifest::RunState::Finished);
+    assert_eq!(data.unended(), None, "of a run that came to its end it is no matter of a kill");
+    // Of an older version there is no such file.
+    std::fs::remove_file(folder.file(folder::BEGUN_STREAM)).unwrap();
+    let old = RunData::read(&folder).unwrap();
+    assert_eq!((old.unended(), old.complaints()), (None, Vec::new()));
+}
+
+#[test]
+fn finished_requests_are_written_whole_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = RunFolder::create(dir.path(), false).unwrap();
+    std::os::unix::fs::symlink("/dev/full", folder.file(folder::RESULTS_STREAM)).unwrap();
+    let mut writer = RunWriter::create(&folder, &Secrets::default()).unwrap();
+    let before = std::fs::read(folder.file(folder::EVENTS_STREAM)).unwrap();
+    assert!(writer.finished(&[finished(0)]).is_err());
+    assert_eq!(writer.written(), super::append::Written::default());
+    assert!(
+        std::fs::read(folder.file(folder::EVENTS_STREAM)).unwrap() == before,
+        "events without their row stay"
+    );
 }

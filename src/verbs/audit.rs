@@ -24,6 +24,6 @@ pub fn audit(args: &AuditArgs, quiet: bool) -> anyhow::Result<Exit> {
         super::unless_closed(report::print(&mut out, &outcome.recomputed.report()))?;
     }
     super::unless_closed(writeln!(out, "{}", outcome.folder.display()))?;
-    super::run::tell_of_nothing(&outcome)?;
+    super::run::tell_of_trouble(&outcome)?;
     Ok(outcome.exit)
 }

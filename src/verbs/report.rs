@@ -61,10 +61,13 @@ pub fn report(args: &ReportArgs, quiet: bool) -> anyhow::Result<Exit> {
     for hop in &args.hop {
         run::add_hop(&args.folder, &hop_of(hop)?)?;
     }
-    let recomputed = run::recompute_within(&args.folder, args.window)?;
+    let mut recomputed = run::recompute_within(&args.folder, args.window)?;
     let given = recomputed.manifest.config.get("results").map(Results::deserialize);
     // Written once, when the run had ended; again only when that is asked for.
     let given = Results { save: None, style: Style::Tare, ..given.and_then(Result::ok).unwrap_or_default() };
     super::results::tell(&recomputed, &config::results_of(&args.results, given)?, quiet)?;
+    if let Some(unwritten) = recomputed.unwritten_in(&args.folder) {
+        return Err(unwritten);
+    }
     gates::tell(&gates.judge_one(&args.folder, &recomputed)?, Exit::Finished)
 }

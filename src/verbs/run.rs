@@ -38,6 +38,8 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
         return sweep(&config, asked, &options, quiet);
     }
     let mut recorded = run::record(&config, &options)?;
+    // What was measured is reported, whatever comes of its calibration.
+    let mut uncalibrated = None;
     if config.calibrate && !options.interrupt.is_cancelled() {
         if !quiet {
             writeln!(
@@ -45,12 +47,15 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
                 "the run has ended; its load is calibrated against the embedded server"
             )?;
         }
-        calibrate::after_run(&config, &options, &mut recorded)?;
+        uncalibrated = calibrate::after_run(&config, &options, &mut recorded).err();
     }
     let outcome = recorded.report()?;
     super::results::tell(&outcome.recomputed, &config.results, quiet)?;
     super::unless_closed(writeln!(out, "{}", outcome.folder.display()))?;
-    tell_of_nothing(&outcome)?;
+    tell_of_trouble(&outcome)?;
+    if let Some(error) = uncalibrated {
+        return Err(error);
+    }
     if outcome.exit != Exit::Finished {
         return Ok(outcome.exit);
     }
@@ -84,9 +89,12 @@ fn sweep(
     Ok(swept.exit)
 }
 
-/// Says so where nothing succeeded.
-pub(super) fn tell_of_nothing(outcome: &run::Outcome) -> std::io::Result<()> {
-    if outcome.exit == Exit::Broken {
+/// Says so where something could not be written, or nothing succeeded.
+pub(super) fn tell_of_trouble(outcome: &run::Outcome) -> std::io::Result<()> {
+    if let Some(broke) = &outcome.broke {
+        error::print(&mut std::io::stderr(), broke)?;
+    }
+    if outcome.recomputed.summary.counts.ok == 0 && outcome.exit == Exit::Broken {
         error::print(&mut std::io::stderr(), &nothing_succeeded(outcome))?;
     }
     Ok(())

@@ -175,6 +175,42 @@ fn overruns_skip_grid_points_and_are_counted() {
     assert!(report.sources[0].details["skipped"] >= 8, "{report:?}");
 }
 
+/// Every second scrape is refused: the others are kept, the failed ones stay as rows that say why, and no
+/// restart is made of it.
+#[test]
+fn an_endpoint_that_fails_now_and_then_loses_only_those_scrapes() {
+    let asked = Arc::new(AtomicU64::new(0));
+    let answer = move || {
+        let n = asked.fetch_add(1, Ordering::Relaxed);
+        async move {
+            if n.is_multiple_of(2) {
+                Ok(page(n, 0))
+            } else {
+                Err(axum::http::StatusCode::SERVICE_UNAVAILABLE)
+            }
+        }
+    };
+    let server = serve(Router::new().route("/metrics", get(answer)));
+    let (mut collector, rows) = collect(observe(), Some(&server.url("")));
+    collector.snapshot_before();
+    collector.start_grid();
+    let mut seen: Vec<ScrapeRow> = Vec::new();
+    while seen.len() < 9 {
+        if let Ingested::Scrape(row) = rows.recv_timeout(SOON).unwrap() {
+            seen.push(row);
+        }
+    }
+    let report = collector.stop();
+    let failed = seen.iter().filter(|row| row.error.as_ref().is_some_and(|e| e.contains("503"))).count();
+    let kept = seen.iter().filter(|row| row.error.is_none() && !row.samples.is_empty()).count();
+    assert!(
+        failed >= 3 && kept >= 3 && failed + kept == seen.len(),
+        "{failed} failed, {kept} kept: {seen:?}"
+    );
+    assert!(report.resets.is_empty(), "{:?}", report.resets);
+    assert!(report.sources[0].rejected >= failed as u64, "{report:?}");
+}
+
 #[test]
 fn counters_that_begin_anew_are_seen() {
     let (server, _) = counting(|asked| page(if asked == 0 { 9 } else { 2 }, 0));

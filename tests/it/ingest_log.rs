@@ -149,6 +149,23 @@ fn rotation_loses_no_line() {
     assert_eq!(log_details(&report, "events"), 6);
 }
 
+/// The writer goes on with the old file for a line each time; the next rotation comes as soon as the last was seen.
+#[test]
+fn a_log_that_is_rotated_again_and_again_loses_no_line() {
+    let dir = TempDir::new().unwrap();
+    let (path, rotated) = (dir.path().join("server.log"), dir.path().join("server.log.1"));
+    append(&path, &received("old"));
+    let (collector, rows) = follow(&path, Begin::End);
+    for n in 0..30 {
+        fs::rename(&path, &rotated).unwrap();
+        append(&rotated, &received(&format!("late-{n}")));
+        append(&path, &received(&format!("new-{n}")));
+        assert_eq!(id(&next(&rows)), format!("late-{n}"));
+        assert_eq!(id(&next(&rows)), format!("new-{n}"));
+    }
+    assert_eq!(log_details(&collector.stop(), "events"), 60);
+}
+
 #[test]
 fn a_truncated_file_is_read_on_from_its_start() {
     let dir = TempDir::new().unwrap();

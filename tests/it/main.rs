@@ -25,6 +25,7 @@ mod ingest_otlp;
 mod ingest_scrape;
 mod ingest_server;
 mod ingest_stat_log;
+mod killed;
 mod layering;
 mod listen_metrics;
 mod own_lag;

@@ -231,6 +231,7 @@ fn ten_thousand_requests_make_a_page_of_less_than_three_megabytes() {
     writer.end().unwrap();
     manifest.end(RunState::Finished);
     manifest.write(&folder).unwrap();
+    drop(folder);
     let said = place.tare("--quiet report run");
     assert_eq!(said.code, Some(0), "{}", said.err);
     let html = std::fs::read_to_string(place.path("run/report.html")).unwrap();

@@ -143,8 +143,13 @@ pub struct LookAlike {
 impl LookAlike {
     /// Starts it, and waits until it says that it serves.
     pub fn start(args: &[&str]) -> Self {
+        Self::start_at(0, args)
+    }
+
+    /// The same at this port; 0 is any free one.
+    pub fn start_at(port: u16, args: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tare"));
-        command.args(["serve", "--port", "0"]).args(args);
+        command.args(["serve", "--port", &port.to_string()]).args(args);
         if !args.contains(&"--decode-base-ms") {
             command.args(["--decode-base-ms", "2"]);
         }

@@ -11,7 +11,8 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tare::record::{RequestRow, Status};
 use tare::store::folder::{
-    EVENTS_STREAM, HOPS_STREAM, LOG_STREAM, RESULTS_STREAM, SCRAPES_STREAM, SPANS_STREAM, STAT_LOG_STREAM,
+    BEGUN_STREAM, EVENTS_STREAM, HOPS_STREAM, LOG_STREAM, RESULTS_STREAM, SCRAPES_STREAM, SPANS_STREAM,
+    STAT_LOG_STREAM,
 };
 use tare::store::{Lines, RunData, RunFolder};
 
@@ -25,6 +26,7 @@ const ENDLESS: &str = "run config.yaml --output run --users 4 --random-input-len
 /// Every file that is made from others, with its bytes.
 fn made(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let streams = [
+        BEGUN_STREAM,
         EVENTS_STREAM,
         HOPS_STREAM,
         LOG_STREAM,

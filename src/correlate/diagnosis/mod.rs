@@ -30,6 +30,8 @@ use crate::store::Events;
 
 /// Fewer requests than this show nothing about how long things take.
 pub const LEAST_REQUESTS: usize = 10;
+/// So many events are looked at one by one, at most.
+const EVENTS_LOOKED_AT: usize = 4_000_000;
 
 /// One request of a route.
 #[derive(Clone, Debug)]
@@ -75,7 +77,7 @@ impl<'a> Route<'a> {
     ) -> Self {
         Self {
             name: name.to_owned(),
-            passages: rows.into_iter().map(|row| Passage::new(row, events)).collect(),
+            passages: passages(rows, events),
             direct: Vec::new(),
             spans: &[],
             log: &[],
@@ -91,7 +93,7 @@ impl<'a> Route<'a> {
     /// are no pairs, of one prompt) are twins.
     #[must_use]
     pub fn beside(mut self, direct: impl IntoIterator<Item = &'a JoinedRow>, events: &Events) -> Self {
-        self.direct = direct.into_iter().map(|row| Passage::new(row, events)).collect();
+        self.direct = passages(direct, events);
         let key =
             |row: &JoinedRow| (row.client.pair, row.client.pair.is_none().then_some(row.client.prompt_index));
         let mut by_key: HashMap<(Option<u64>, Option<u32>), Vec<&'a JoinedRow>> = HashMap::new();
@@ -123,11 +125,21 @@ impl<'a> Route<'a> {
     }
 }
 
+/// The requests of a route. The streams of more are not looked at one by one than hold [`EVENTS_LOOKED_AT`]
+/// events: every second, or third, … is, over the whole run.
+fn passages<'a>(rows: impl IntoIterator<Item = &'a JoinedRow>, events: &Events) -> Vec<Passage<'a>> {
+    let rows: Vec<&JoinedRow> = rows.into_iter().collect();
+    let all: usize = rows.iter().map(|row| row.client.n_events as usize).sum();
+    let every = all.div_ceil(EVENTS_LOOKED_AT).max(1);
+    rows.into_iter().enumerate().map(|(i, row)| Passage::new(row, events, i.is_multiple_of(every))).collect()
+}
+
 impl<'a> Passage<'a> {
-    fn new(row: &'a JoinedRow, events: &Events) -> Self {
+    fn new(row: &'a JoinedRow, events: &Events, is_looked_at: bool) -> Self {
         // Where another request has the same id, the events of the id are not this one's.
-        let rows =
-            events.of(&row.client.request_id).filter(|rows| rows.len() == row.client.n_events as usize);
+        let rows = events
+            .of(&row.client.request_id)
+            .filter(|rows| is_looked_at && rows.len() == row.client.n_events as usize);
         Self {
             row,
             events: rows.into_iter().flatten().filter_map(|n| events.row(n)).collect(),

@@ -1,0 +1,147 @@
+//! What waits to be written: it leaves memory only when it is in the file. This file must not know when it is
+//! tried, or why it fails.
+
+use std::collections::VecDeque;
+
+use super::Item;
+use crate::ingest::Ingested;
+use crate::record::begun::Begun;
+use crate::record::{EventRow, Finished};
+use crate::store::RunWriter;
+use crate::store::append::Written;
+
+/// Requests written together, at most.
+const REQUESTS_AT_ONCE: usize = 256;
+/// So many events are one batch; a request's own are never parted.
+const EVENTS_AT_ONCE: usize = 1 << 16;
+/// A row in memory, about: its own size and its strings.
+const ROW_BYTES: usize = 2_000;
+const SAMPLE_BYTES: usize = 160;
+
+/// Rows on their way into the streams.
+pub(super) struct Queue {
+    writer: RunWriter,
+    finished: VecDeque<Box<Finished>>,
+    ingested: VecDeque<Box<Ingested>>,
+    begun: Vec<Begun>,
+    bytes: usize,
+}
+
+/// Rows that are in no file.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(in crate::run) struct Left {
+    pub(in crate::run) requests: usize,
+    pub(in crate::run) events: usize,
+    /// Of the server's side.
+    pub(in crate::run) others: usize,
+}
+
+impl Left {
+    pub(super) fn is_any(&self) -> bool {
+        *self != Self::default()
+    }
+}
+
+impl Queue {
+    pub(super) fn new(writer: RunWriter) -> Self {
+        Self { writer, finished: VecDeque::new(), ingested: VecDeque::new(), begun: Vec::new(), bytes: 0 }
+    }
+
+    pub(super) fn put(&mut self, item: Item) {
+        match item {
+            Item::Finished(finished) => {
+                self.bytes += bytes_of(&finished);
+                self.finished.push_back(finished);
+            }
+            Item::Ingested(row) => {
+                self.bytes += bytes_of_ingested(&row);
+                self.ingested.push_back(row);
+            }
+        }
+    }
+
+    pub(super) fn begun(&mut self, mut rows: Vec<Begun>) {
+        self.begun.append(&mut rows);
+    }
+
+    /// What it takes in memory, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes + self.begun.len() * size_of::<Begun>()
+    }
+
+    /// Writes everything, as far as it can be written. Each kind of row is tried, whatever became of the
+    /// others; the first error is returned.
+    pub(super) fn write(&mut self) -> anyhow::Result<()> {
+        let begun = self.write_begun();
+        let finished = self.write_finished();
+        let ingested = self.write_ingested();
+        finished.and(ingested).and(begun)
+    }
+
+    fn write_begun(&mut self) -> anyhow::Result<()> {
+        if !self.begun.is_empty() {
+            self.writer.begun(&self.begun)?;
+            self.begun.clear();
+        }
+        Ok(())
+    }
+
+    fn write_finished(&mut self) -> anyhow::Result<()> {
+        while !self.finished.is_empty() {
+            let waiting = self.finished.make_contiguous();
+            let mut events = 0;
+            let fits = waiting.iter().take(REQUESTS_AT_ONCE).take_while(|f| {
+                let first = events == 0;
+                events += f.events.len();
+                first || events <= EVENTS_AT_ONCE
+            });
+            let n = fits.count();
+            self.writer.finished(waiting.get(..n).unwrap_or_default())?;
+            for written in self.finished.drain(..n) {
+                self.bytes = self.bytes.saturating_sub(bytes_of(&written));
+            }
+        }
+        Ok(())
+    }
+
+    fn write_ingested(&mut self) -> anyhow::Result<()> {
+        while let Some(row) = self.ingested.front() {
+            match &**row {
+                Ingested::Scrape(row) => self.writer.scrape(row)?,
+                Ingested::Log(row) => self.writer.log(row)?,
+                Ingested::Span(row) => self.writer.span(row)?,
+                Ingested::Stat(row) => self.writer.stat(row)?,
+                Ingested::Hop(row) => self.writer.hop(row)?,
+            }
+            self.bytes = self.bytes.saturating_sub(bytes_of_ingested(row));
+            self.ingested.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Closes the streams; what is still here is lost.
+    pub(super) fn end(self) -> (Written, Left) {
+        let left = Left {
+            requests: self.finished.len(),
+            events: self.finished.iter().map(|f| f.events.len()).sum(),
+            others: self.ingested.len(),
+        };
+        let written = self.writer.written();
+        // Without its last mark the event stream merely ends, and readers say so.
+        drop(self.writer.end());
+        (written, left)
+    }
+}
+
+fn bytes_of(finished: &Finished) -> usize {
+    let text = finished.row.generated_text.as_ref().map_or(0, String::len);
+    let offsets = finished.place.as_ref().map_or(0, |place| place.offsets.len() * size_of::<u64>());
+    ROW_BYTES + text + offsets + finished.events.len() * size_of::<EventRow>()
+}
+
+fn bytes_of_ingested(row: &Ingested) -> usize {
+    match row {
+        Ingested::Scrape(scrape) => ROW_BYTES + scrape.samples.len() * SAMPLE_BYTES,
+        _ => ROW_BYTES,
+    }
+}

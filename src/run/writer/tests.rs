@@ -1,0 +1,85 @@
+//! The writer against a folder that cannot be written: `/dev/full` is a disc without room, and a link to it in
+//! place of a stream is a stream that cannot grow until the link leads elsewhere.
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use super::*;
+use crate::record::fixture::{finished, span};
+use crate::secrets::Secrets;
+use crate::store::folder::{EVENTS_STREAM, MANIFEST, RESULTS_STREAM};
+use crate::store::{Manifest, RunData, RunFolder};
+
+/// Tries often, and gives up soon.
+const HASTY: Patience = Patience {
+    hold_bytes: 40_000,
+    try_every: Duration::from_millis(5),
+    at_the_end: Duration::from_millis(20),
+};
+
+fn folder(dir: &Path) -> RunFolder {
+    let folder = RunFolder::create(dir, false).unwrap();
+    Manifest::new("test", serde_json::Value::Null).write(&folder).unwrap();
+    assert!(folder.file(MANIFEST).is_file());
+    folder
+}
+
+fn start(folder: &RunFolder, broken: &CancellationToken) -> Writer {
+    let streams = RunWriter::create(folder, &Secrets::default()).unwrap();
+    Writer::with_patience(streams, Arc::new(Live::default()), broken.clone(), HASTY).unwrap()
+}
+
+#[test]
+fn without_trouble_everything_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = folder(dir.path());
+    let broken = CancellationToken::new();
+    let writer = start(&folder, &broken);
+    let requests = writer.requests();
+    (0..600).for_each(|i| requests.send(finished(i)).unwrap());
+    writer.ingested().send(Ingested::Span(span(&finished(1).row))).unwrap();
+    drop(requests);
+    let ended = writer.end().unwrap();
+    assert!(ended.trouble.is_none() && !broken.is_cancelled());
+    assert_eq!((ended.written.results, ended.written.spans), (600, 1));
+    let data = RunData::read(&folder).unwrap();
+    assert_eq!(data.complaints(), Vec::<String>::new());
+    assert_eq!(data.requests.rows.len(), 600);
+}
+
+#[test]
+fn on_a_full_disc_the_run_goes_on_in_memory_and_ends_when_that_is_full() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = folder(dir.path());
+    symlink("/dev/full", folder.file(RESULTS_STREAM)).unwrap();
+    let broken = CancellationToken::new();
+    let writer = start(&folder, &broken);
+    let requests = writer.requests();
+    // Less than is held: the load goes on.
+    (0..10).for_each(|i| requests.send(finished(i)).unwrap());
+    std::thread::sleep(Duration::from_millis(60));
+    assert!(!broken.is_cancelled());
+    (10..40).for_each(|i| requests.send(finished(i)).unwrap());
+    drop(requests);
+    let ended = writer.end().unwrap();
+    assert!(broken.is_cancelled(), "more than is held");
+    let trouble = ended.trouble.unwrap();
+    assert!(trouble.error.contains("No space left on device"), "{trouble:?}");
+    assert_eq!(trouble.lost, Some(Left { requests: 40, events: 440, others: 0 }));
+    assert!(trouble.ended_load);
+    assert_eq!((ended.written.results, ended.written.events), (0, 0));
+    // No events stay whose rows are nowhere, however often it was tried.
+    std::fs::remove_file(folder.file(RESULTS_STREAM)).unwrap();
+    let data = RunData::read(&folder).unwrap();
+    assert_eq!((data.requests.rows.len(), data.events.len()), (0, 0));
+    assert_eq!(data.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn a_full_disc_shows_before_the_first_request() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = folder(dir.path());
+    symlink("/dev/full", folder.file(EVENTS_STREAM)).unwrap();
+    let refused = RunWriter::create(&folder, &Secrets::default()).err().unwrap();
+    assert!(format!("{refused:#}").contains("No space left on device"), "{refused:#}");
+}

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::error::error_text;
-use super::lenient::{Count, Filled, Real, Text, absent};
+use super::lenient::{Count, Filled, Ms, Text, Tokens, absent};
 
 /// What one chunk (or one whole answer) says.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,7 +35,7 @@ pub struct Chunk<'a> {
     pub error: Option<String>,
 }
 
-/// Token counts as the server gives them; absurd values are taken for absent.
+/// Token counts as the server gives them.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Usage {
     pub prompt_tokens: Option<u32>,
@@ -279,8 +279,8 @@ impl<'de> Visitor<'de> for UsageVisitor {
         let (mut usage, mut cached) = (Usage::default(), None);
         while let Some(key) = fields.next_key()? {
             match key {
-                UsageKey::PromptTokens => usage.prompt_tokens = fields.next_value::<Count>()?.0,
-                UsageKey::CompletionTokens => usage.completion_tokens = fields.next_value::<Count>()?.0,
+                UsageKey::PromptTokens => usage.prompt_tokens = fields.next_value::<Tokens>()?.0,
+                UsageKey::CompletionTokens => usage.completion_tokens = fields.next_value::<Tokens>()?.0,
                 UsageKey::PromptTokensDetails => cached = fields.next_value::<Details>()?.0,
                 UsageKey::Other => drop(fields.next_value::<IgnoredAny>()?),
             }
@@ -311,7 +311,7 @@ impl<'de> Visitor<'de> for DetailsVisitor {
         let mut cached = None;
         while let Some(key) = fields.next_key()? {
             match key {
-                DetailsKey::CachedTokens => cached = fields.next_value::<Count>()?.0,
+                DetailsKey::CachedTokens => cached = fields.next_value::<Tokens>()?.0,
                 DetailsKey::Other => drop(fields.next_value::<IgnoredAny>()?),
             }
         }
@@ -342,9 +342,9 @@ impl<'de> Visitor<'de> for InBandVisitor {
         let mut told = InBand::default();
         while let Some(key) = fields.next_key()? {
             match key {
-                InBandKey::TimeToFirstTokenMs => told.time_to_first_token_ms = fields.next_value::<Real>()?.0,
-                InBandKey::GenerationTimeMs => told.generation_time_ms = fields.next_value::<Real>()?.0,
-                InBandKey::QueueTimeMs => told.queue_time_ms = fields.next_value::<Real>()?.0,
+                InBandKey::TimeToFirstTokenMs => told.time_to_first_token_ms = fields.next_value::<Ms>()?.0,
+                InBandKey::GenerationTimeMs => told.generation_time_ms = fields.next_value::<Ms>()?.0,
+                InBandKey::QueueTimeMs => told.queue_time_ms = fields.next_value::<Ms>()?.0,
                 InBandKey::Other => drop(fields.next_value::<IgnoredAny>()?),
             }
         }
@@ -463,13 +463,32 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_read_and_absurd_counts_are_absent() {
+    fn errors_are_read() {
         let chunk =
             parse(br#"{"error":{"message":"EngineCore died","type":"InternalServerError","code":500}}"#)
                 .unwrap();
         assert_eq!(chunk.error.as_deref(), Some("EngineCore died"));
-        let odd = parse(br#"{"choices":[],"usage":{"prompt_tokens":-3,"completion_tokens":1e40}}"#).unwrap();
-        assert_eq!(odd.usage, Some(Usage::default()));
         assert!(parse(b"<html>").unwrap_err().starts_with("expected a JSON chunk, found `<html>`"));
+    }
+
+    /// What would be made of them would be wrong without a sign of it.
+    #[test]
+    fn absurd_counts_and_times_are_errors() {
+        for count in
+            ["-5", "100000001", "9223372036854775808", "-9223372036854775808", "1e40", "-0.5", "1e400"]
+        {
+            for key in ["prompt_tokens", "completion_tokens"] {
+                let error = parse(format!("{{\"usage\":{{\"{key}\":{count}}}}}").as_bytes()).unwrap_err();
+                let expected =
+                    if count == "1e400" { "number out of range" } else { "expected a count of tokens" };
+                assert!(error.contains(expected), "{error}");
+            }
+        }
+        let shapes = parse(br#"{"usage":{"prompt_tokens":null,"completion_tokens":2.5}}"#).unwrap();
+        assert_eq!(shapes.usage, Some(Usage::default()), "another shape is no error");
+        for ms in ["1e308", "-1e10"] {
+            let error = parse(format!("{{\"metrics\":{{\"queue_time_ms\":{ms}}}}}").as_bytes()).unwrap_err();
+            assert!(error.contains("at most 30 days in milliseconds"), "{error}");
+        }
     }
 }

@@ -132,7 +132,7 @@ impl BodyDecoder {
         };
         let is_trailer = matches!(self.state, State::Trailer);
         if is_trailer {
-            self.trailer_bytes += self.line.len() + part.len();
+            self.trailer_bytes += part.len();
             if self.trailer_bytes > MAX_TRAILER_BYTES {
                 return Err(HttpError::TrailersTooLong);
             }

@@ -62,7 +62,8 @@ impl Notes {
 
 /// The first characters of something unexpected, on one line, for a message.
 pub fn excerpt(text: &str, max_chars: usize) -> String {
-    let flat: String = text.chars().take(max_chars).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let without = |c: char| if c.is_control() || crate::plain::steers(c) { ' ' } else { c };
+    let flat: String = text.chars().take(max_chars).map(without).collect();
     let squeezed = flat.split_whitespace().collect::<Vec<_>>().join(" ");
     if text.chars().nth(max_chars).is_some() { format!("{squeezed}…") } else { squeezed }
 }

@@ -41,7 +41,8 @@ pub fn examine(config: &Config, options: &Options) -> anyhow::Result<Diagnosis> 
     let url = config.target.base_url.clone().unwrap_or_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let secrets =
-        Secrets::new(config.target.api_key.as_deref(), config.target.headers.iter().map(|(_, v)| v.clone()));
+        Secrets::new(config.target.api_key.as_deref(), config.target.headers.iter().map(|(_, v)| v.clone()))
+            .and_of(&config.workload.extra_body);
 
     let place = Place::new();
     let config = Config { output: Some(place.0.clone()), ..config.clone() };
@@ -114,9 +115,7 @@ async fn unstreamed(config: &Config, url: &str, model: String, id: &str) -> Resu
     let url = format!("{}{path}", url.trim_end_matches('/'));
     let answer = ask(&url, Some(body), &headers(config, Some(id)), ANSWER, &trust(config)).await?;
     if answer.status >= 300 {
-        let said: String =
-            answer.body.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect();
-        return Err(format!("HTTP {}: {said}", answer.status));
+        return Err(format!("HTTP {}: {}", answer.status, crate::plain::line(&answer.body, 200)));
     }
     Ok(answer)
 }

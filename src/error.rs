@@ -10,6 +10,8 @@ use std::fmt::{self, Display};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use crate::secrets::without_credentials;
+
 /// What the exit code says; a documented contract.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Exit {
@@ -33,6 +35,7 @@ impl From<Exit> for ExitCode {
 
 /// Prints an error for people: `error:`, then `caused by:` down the chain, then each `hint:`.
 pub fn print(out: &mut dyn Write, error: &anyhow::Error) -> io::Result<()> {
+    let out = &mut crate::plain::Terminal(out);
     let failures = failures(error);
     print_one(out, error.as_ref(), &failures)?;
     for other in failures.iter().flat_map(|failure| &failure.also) {
@@ -183,19 +186,20 @@ fn print_one(
     failures: &[&Failure],
 ) -> io::Result<()> {
     let mut said = error.to_string();
-    writeln!(out, "error: {said}")?;
+    // What is quoted of a configuration, a URL, an answer may hold somebody's key.
+    writeln!(out, "error: {}", without_credentials(&said))?;
     let mut link = error.source();
     while let Some(cause) = link {
         // Some libraries print their cause inside their own message; once is enough.
         let text = cause.to_string();
         if !said.ends_with(&text) {
-            writeln!(out, "caused by: {text}")?;
+            writeln!(out, "caused by: {}", without_credentials(&text))?;
         }
         said = text;
         link = cause.source();
     }
     for hint in failures.iter().flat_map(|failure| &failure.hints) {
-        writeln!(out, "hint: {hint}")?;
+        writeln!(out, "hint: {}", without_credentials(hint))?;
     }
     Ok(())
 }

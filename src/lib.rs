@@ -4,7 +4,7 @@
 //! The modules in reading order, along the way the data flows:
 //!
 //! - [`record`]: the rows that flow between the stages; [`metric`]: the dictionary of what is
-//!   measured; [`clock`] and [`units`]: instants, and numbers with units
+//!   measured; [`clock`] and [`units`]: instants, and numbers with units; [`plain`] and [`secrets`]: texts made harmless
 //! - [`config`]: YAML and flags become one resolved configuration
 //! - [`workload`]: what to send
 //! - [`load`]: when and how; over [`net`], sockets and stamps
@@ -39,6 +39,7 @@ pub mod load;
 pub mod metric;
 pub mod mock;
 pub mod net;
+pub mod plain;
 pub mod plot;
 pub mod record;
 pub mod report;

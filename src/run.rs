@@ -463,6 +463,7 @@ fn secrets(config: &Config) -> Secrets {
     let t = &config.target;
     let through = config.audit.as_ref().and_then(|audit| audit.through_api_key.clone());
     Secrets::new(t.api_key.as_deref(), t.headers.iter().map(|(_, value)| value.clone()).chain(through))
+        .and_of(&config.workload.extra_body)
 }
 
 /// Until the spans of as many requests have come as ended well, warm-ups among them.

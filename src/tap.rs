@@ -193,7 +193,7 @@ async fn tap(mut client: StampedStream, peer: SocketAddr, shared: Arc<Shared>) {
 
 /// Said once, while all goes on. A closed terminal changes nothing about that.
 fn warn(text: &str) {
-    let _ = writeln!(std::io::stderr(), "warning: {text}");
+    let _ = writeln!(crate::plain::stderr(), "warning: {text}");
 }
 
 /// The first address that takes a connection; the last one's error.

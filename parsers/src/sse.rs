@@ -106,6 +106,11 @@ impl SseDecoder {
         self.since_event
     }
 
+    /// Whether the event that is coming in is already over the limit: it will be dropped, however it ends.
+    pub fn is_over_limit(&self) -> bool {
+        self.skipping
+    }
+
     /// Comment lines seen in ended blocks; a keep-alive is one.
     pub fn comments(&self) -> u64 {
         self.comments
@@ -293,6 +298,7 @@ mod tests {
         for piece in [&b"data: 1234"[..], b"5678901234", b"\n\ndata: ok\n", b"\n"] {
             decoder.push(piece, |event| seen.push(event.data.to_vec()));
             assert!(decoder.partial.len() <= 12);
+            assert_eq!(decoder.is_over_limit(), piece.starts_with(b"5678"));
         }
         assert_eq!(seen, [b"ok".to_vec()]);
         assert_eq!((decoder.oversize(), decoder.has_partial()), (1, false));

@@ -43,7 +43,7 @@ pub fn parse(name: &str, text: &str) -> Result<File, Failure> {
 /// The failure for what the YAML reader found at `field`.
 fn explain(name: &str, text: &str, field: &str, error: &Yaml) -> Failure {
     let spot = Spot::of(text, field, error);
-    let found = spot.as_ref().map_or("", |spot| spot.found);
+    let found = spot.as_ref().map_or("", |spot| if spot.is_private { "" } else { spot.found });
     let (message, hint) = match error {
         Yaml::SerdeUnknownField { field: key, expected, .. } => {
             (format!("unknown key {}", quoted(field, key)), Some(for_unknown(field, key, expected)))
@@ -227,6 +227,8 @@ struct Spot<'a> {
     line: &'a str,
     /// What stands there, as far as it stands on that line.
     found: &'a str,
+    /// Values of headers stand here, and are not shown: one of them may be a key.
+    is_private: bool,
 }
 
 impl<'a> Spot<'a> {
@@ -262,12 +264,18 @@ impl<'a> Spot<'a> {
             }
             _ => rest.split(" #").next().unwrap_or_default().trim_end(),
         };
-        Some(Self { line_no, column, line, found })
+        let is_private = field.contains("headers") || is_in_headers(text, line_no);
+        Some(Self { line_no, column, line, found, is_private })
     }
 
     /// The line with a mark below the place, as compilers show it.
     fn show(&self, name: &str) -> String {
-        let Self { line_no, column, line, found } = self;
+        let Self { line_no, column, line, found, is_private } = self;
+        if *is_private {
+            return format!(
+                " --> {name}:{line_no}:{column} (not shown: the values of headers may be secret)"
+            );
+        }
         let number = line_no.to_string();
         let margin = " ".repeat(number.len());
         let indent = " ".repeat(column.saturating_sub(1));
@@ -276,6 +284,18 @@ impl<'a> Spot<'a> {
             "{margin}--> {name}:{line_no}:{column}\n{margin} |\n{number} | {line}\n{margin} | {indent}{mark}"
         )
     }
+}
+
+/// Whether a line belongs to a section `headers`, as far as its indentation tells.
+fn is_in_headers(text: &str, line_no: u64) -> bool {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let above: Vec<&str> = text.lines().take(usize::try_from(line_no).unwrap_or(usize::MAX)).collect();
+    let Some((last, before)) = above.split_last() else { return false };
+    let Some(at) = above.iter().rposition(|line| line.contains("headers")) else { return false };
+    let head = above.get(at).copied().unwrap_or_default();
+    let between = before.iter().skip(at + 1).chain(std::iter::once(last));
+    at + 1 == above.len()
+        || between.filter(|line| !line.trim().is_empty()).all(|line| indent(line) > indent(head))
 }
 
 /// The line from a column on; columns count characters from 1.

@@ -77,6 +77,12 @@ impl Collector {
         let otlp = bound.map(|bound| {
             let inbox = Arc::new(Inbox::new(plan.server, sink.clone(), notes.clone()));
             let addresses = bound.addresses();
+            if !addresses.http.ip().is_loopback() {
+                notes.add(format!(
+                    "spans are taken at {} and {} from whoever reaches them, without a key: on a network that others share, let a firewall say who does",
+                    addresses.grpc, addresses.http
+                ));
+            }
             (inbox.clone(), addresses, handle.spawn(bound.serve(inbox, stop.clone())))
         });
         let mut collector = Self {

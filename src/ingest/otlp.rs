@@ -38,8 +38,9 @@ use crate::clock::UnixNs;
 use crate::config::Otlp;
 use crate::server::Server;
 
-/// An export may be so large, packed and unpacked.
-const MAX_EXPORT_BYTES: usize = 64 << 20;
+/// An export may be so large, packed and unpacked: what a collector takes over gRPC by default. SDKs send
+/// batches of 512 spans, about 1 MiB; and an empty span of two bytes takes a hundred times that in memory.
+const MAX_EXPORT_BYTES: usize = 4 << 20;
 /// Exporters keep their connections; closing does not wait longer for them.
 const CLOSE: Duration = Duration::from_secs(1);
 const PROTOBUF: &str = "application/x-protobuf";

@@ -36,6 +36,9 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
+/// More notes than this are not kept: some quote what a server said, and that may be new each time.
+const MAX_NOTES: usize = 100;
+
 /// Notes collected while the load runs, each said once, in the order they came up.
 #[derive(Clone, Debug, Default)]
 pub struct Notes(Arc<Mutex<Vec<String>>>);
@@ -44,9 +47,11 @@ impl Notes {
     pub fn add(&self, note: impl Into<String>) {
         let note = note.into();
         let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !notes.contains(&note) {
-            notes.push(note);
+        if notes.len() > MAX_NOTES || notes.contains(&note) {
+            return;
         }
+        let is_last = notes.len() == MAX_NOTES;
+        notes.push(if is_last { "there were more notes than are kept".to_owned() } else { note });
     }
 
     /// Everything noted so far.
@@ -57,7 +62,8 @@ impl Notes {
 
 /// The first characters of something unexpected, on one line, for a message.
 pub fn excerpt(text: &str, max_chars: usize) -> String {
-    let flat: String = text.chars().take(max_chars).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let without = |c: char| if c.is_control() || crate::plain::steers(c) { ' ' } else { c };
+    let flat: String = text.chars().take(max_chars).map(without).collect();
     let squeezed = flat.split_whitespace().collect::<Vec<_>>().join(" ");
     if text.chars().nth(max_chars).is_some() { format!("{squeezed}…") } else { squeezed }
 }
@@ -73,6 +79,17 @@ mod tests {
             notes.add(note);
         }
         assert_eq!(notes.all(), ["b", "a"]);
+    }
+
+    #[test]
+    fn notes_do_not_fill_the_memory() {
+        let notes = Notes::default();
+        for n in 0..3 * MAX_NOTES {
+            notes.add(n.to_string());
+        }
+        let all = notes.all();
+        assert_eq!(all.len(), MAX_NOTES + 1);
+        assert_eq!(all.last().map(String::as_str), Some("there were more notes than are kept"));
     }
 
     #[test]

@@ -18,7 +18,9 @@ use crate::record::{SampleRow, ScrapePhase, ScrapeRow};
 use crate::server::trust::Trust;
 
 /// A page may be so long; vLLM's is about 50 kB per engine.
-pub const MAX_PAGE_BYTES: usize = 64 << 20;
+pub const MAX_PAGE_BYTES: usize = 16 << 20;
+/// And have so many lines: in memory, a line of two characters takes a hundred times its length.
+pub const MAX_PAGE_LINES: usize = 200_000;
 /// Under load an answer waits for the server's event loop, but not for ever.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -209,6 +211,9 @@ fn same_host() -> Policy {
 
 /// The samples of a page that came as `content_type` (empty: not known), or what it is instead.
 pub fn read_page(text: &str, content_type: &str) -> Result<Page, Trouble> {
+    if text.bytes().filter(|byte| *byte == b'\n').count() > MAX_PAGE_LINES {
+        return Err(Trouble::TooManyLines(MAX_PAGE_LINES));
+    }
     let scrape = exposition::parse(text);
     if scrape.samples.is_empty() {
         let start = text.trim_start();

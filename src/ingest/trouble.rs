@@ -15,6 +15,7 @@ pub enum Trouble {
     NotMetrics { found: String, json: bool },
     Empty,
     TooLarge(usize),
+    TooManyLines(usize),
     Broken(String),
 }
 
@@ -35,7 +36,9 @@ impl Trouble {
                 problem.hint("gateways often do not pass /metrics on; name the server's own endpoint with `--server-metrics`")
             }
             Trouble::Empty => problem.hint("does the server need a flag to show metrics?"),
-            Trouble::Timeout(_) | Trouble::TooLarge(_) | Trouble::Broken(_) => problem,
+            Trouble::Timeout(_) | Trouble::TooLarge(_) | Trouble::TooManyLines(_) | Trouble::Broken(_) => {
+                problem
+            }
         }
     }
 }
@@ -58,6 +61,7 @@ impl fmt::Display for Trouble {
             }
             Trouble::Empty => f.write_str("the page has no samples"),
             Trouble::TooLarge(limit) => write!(f, "the page is longer than {} MiB", limit >> 20),
+            Trouble::TooManyLines(limit) => write!(f, "the page has more than {limit} lines"),
             Trouble::Broken(why) => write!(f, "the answer broke off: {why}"),
         }
     }

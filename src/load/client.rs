@@ -207,7 +207,7 @@ async fn send_and_read(
         match step.await {
             Ok(Some(Ok(true))) => return End::Complete,
             Ok(Some(Ok(false))) => {}
-            Ok(Some(Err(error))) => return End::Http(error),
+            Ok(Some(Err(error))) => return End::Bad(error),
             Ok(None) => return if recording.response.close() { End::Complete } else { End::Closed(None) },
             Err(error) => return End::Closed(Some(error)),
         }

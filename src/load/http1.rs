@@ -5,12 +5,15 @@
 mod body;
 
 pub use self::body::BodyDecoder;
-use self::body::MAX_LINE_BYTES;
+use self::body::{MAX_LINE_BYTES, MAX_TRAILER_BYTES};
 
 /// A head larger than this is refused.
 pub const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// A head with more headers than this is refused.
 pub const MAX_HEADERS: usize = 128;
+/// More interim responses (100, 102, 103) before the real one are refused: servers send one or two, and each
+/// would let a request wait for the next.
+pub const MAX_INTERIM: u32 = 16;
 
 /// What a response says before its body.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -41,8 +44,12 @@ pub enum HttpError {
     ChunkSize(String),
     #[error("expected CRLF after a chunk, found byte {0:#04x}")]
     ChunkEnd(u8),
+    #[error("more than {MAX_INTERIM} interim responses (HTTP 1xx) before the real one")]
+    TooManyInterim,
     #[error("a chunk-size or trailer line is longer than {MAX_LINE_BYTES} bytes")]
     LineTooLong,
+    #[error("the trailers after the body are longer than {MAX_TRAILER_BYTES} bytes")]
+    TrailersTooLong,
     #[error("bytes after the end of the response")]
     Excess,
 }
@@ -55,6 +62,7 @@ pub struct ResponseDecoder {
     body: Option<BodyDecoder>,
     /// Bytes of an unfinished head.
     pending: Vec<u8>,
+    interim: u32,
     received: bool,
     bodyless: bool,
 }
@@ -112,7 +120,13 @@ impl ResponseDecoder {
     fn take_head<'a>(&mut self, input: &'a [u8]) -> Result<&'a [u8], HttpError> {
         let before = self.pending.len();
         let room = (MAX_HEAD_BYTES + 1).saturating_sub(before).min(input.len());
-        self.pending.extend_from_slice(input.get(..room).unwrap_or_default());
+        let new = input.get(..room).unwrap_or_default();
+        self.pending.extend_from_slice(new);
+        // Only a line's end can complete a head. One that dribbles in is not read anew with every byte: that
+        // would take time that the other streams need.
+        if before > 0 && self.pending.len() <= MAX_HEAD_BYTES && !new.contains(&b'\n') {
+            return Ok(input.get(room..).unwrap_or_default());
+        }
         let mut storage = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut response = httparse::Response::new(&mut storage);
         let length = match response.parse(&self.pending) {
@@ -136,8 +150,19 @@ impl ResponseDecoder {
             .collect();
         let http10 = response.version == Some(0);
         self.pending.clear();
-        // Interim responses (100 Continue, 103 Early Hints) precede the real one.
-        if !(100..200).contains(&status) {
+        match status {
+            0..100 => return Err(HttpError::Head(format!("the status {status:03}"))),
+            101 => {
+                return Err(HttpError::Head("`101 Switching Protocols`, which nobody asked for".to_owned()));
+            }
+            // These (100 Continue, 103 Early Hints) precede the real one.
+            100..200 => self.interim += 1,
+            _ => {}
+        }
+        if self.interim > MAX_INTERIM {
+            return Err(HttpError::TooManyInterim);
+        }
+        if status >= 200 {
             let mut head = Head { status, keep_alive: false, event_stream: false, headers };
             head.event_stream = head
                 .header("content-type")
@@ -217,6 +242,30 @@ mod tests {
                 .unwrap();
         assert_eq!(decoder.head().unwrap().status, 200);
         assert_eq!(body, b"ok");
+    }
+
+    #[test]
+    fn interim_responses_are_not_passed_over_for_ever() {
+        let flood = |n: u32| {
+            let interim = b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n".repeat(n as usize);
+            decode(&[&interim, b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"])
+        };
+        assert_eq!(flood(MAX_INTERIM).unwrap().1, b"ok");
+        assert_eq!(flood(MAX_INTERIM + 1).unwrap_err(), HttpError::TooManyInterim);
+        let switched = decode(&[b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n"]);
+        assert!(matches!(switched, Err(HttpError::Head(said)) if said.contains("101")));
+        assert!(matches!(decode(&[b"HTTP/1.1 000 X\r\n\r\n"]), Err(HttpError::Head(_))));
+    }
+
+    #[test]
+    fn trailers_end() {
+        let trailers = |n: usize| {
+            let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n".to_vec();
+            decode(&[&[head, b"x: yz\r\n".repeat(n), b"\r\n".to_vec()].concat()])
+        };
+        let most = MAX_TRAILER_BYTES / 6;
+        assert!(trailers(most).unwrap().0.is_done());
+        assert_eq!(trailers(most + 1).unwrap_err(), HttpError::TrailersTooLong);
     }
 
     #[test]

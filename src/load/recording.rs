@@ -2,9 +2,16 @@
 //! Between two reads only stamps and bytes are put aside; JSON is read when enough has gathered or
 //! when the answer is over. This file must not know sockets or schedules.
 
+mod bounds;
+
 use tare_parsers::sse::SseDecoder;
 
-use super::http1::{HttpError, ResponseDecoder};
+pub(super) use self::bounds::BadAnswer;
+use self::bounds::{
+    KEPT_OF_TOO_MANY, MAX_BODY_BYTES, MAX_EVENTS, MAX_NAME_BYTES, MAX_REFUSAL_BYTES, MAX_SILENT_BYTES,
+    MAX_TEXT_BYTES, name_too_long,
+};
+use super::http1::ResponseDecoder;
 use super::openai::{self, InBand, Usage};
 use crate::clock::UnixNs;
 use crate::net::{ReadStamp, Received};
@@ -14,10 +21,10 @@ use crate::record::{Endpoint, EventRow, Status};
 /// way of most reads. Not the same for all streams, or a server that writes to all of them at once
 /// would have all of them read at once.
 const GATHER_BYTES: std::ops::Range<usize> = 512..1536;
+/// Events put aside before they are read, however little they say.
+const GATHER_EVENTS: usize = 256;
 /// Events that room is made for before they come, at most: more are made room for as they come.
 const EXPECTED_EVENTS: u32 = 4096;
-/// An unstreamed answer or an error body longer than this is cut (and an answer then fails).
-const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
 
 /// How reading an answer came to its end.
 #[derive(Debug)]
@@ -26,7 +33,7 @@ pub(super) enum End {
     Complete,
     /// The peer closed, or the connection broke.
     Closed(Option<std::io::Error>),
-    Http(HttpError),
+    Bad(BadAnswer),
     Timeout,
     /// The run was over.
     Stopped,
@@ -70,7 +77,8 @@ pub(super) struct Recording {
     gathered: Vec<Gathered>,
     data: Vec<u8>,
     body: Vec<u8>,
-    body_too_long: bool,
+    /// Events of any kind so far.
+    n_events: usize,
     /// The event was seen that ends a whole answer.
     done_seen: bool,
     /// Choices that chunks were about, and those that were ended: a bit each.
@@ -99,7 +107,7 @@ impl Recording {
     }
 
     /// Takes the bytes of one read. True when the response is complete.
-    pub(super) fn take(&mut self, received: Received<'_>) -> Result<bool, HttpError> {
+    pub(super) fn take(&mut self, received: Received<'_>) -> Result<bool, BadAnswer> {
         let Received { bytes, stamp, .. } = received;
         if self.last_read.is_some_and(|last| last.best() > stamp.best()) {
             self.bound_earlier(stamp.best());
@@ -107,14 +115,21 @@ impl Recording {
         let first = self.gathered.len();
         let mut body_end = 0;
         let ends = openai::api(self.endpoint).ends;
-        let Self { response, sse, gathered, data, body, body_too_long, done_seen, .. } = self;
+        let Self { response, sse, gathered, data, body, done_seen, .. } = self;
+        let mut too_long = None;
         let pushed = response.push(bytes, |head, piece| {
             // Where the piece lies within this read; pieces are slices of it.
             let body_begin = piece.as_ptr() as usize - bytes.as_ptr() as usize;
             body_end = body_begin + piece.len();
             if !head.event_stream || head.status >= 300 {
-                let room = MAX_BODY_BYTES.saturating_sub(body.len()).min(piece.len());
-                *body_too_long |= room < piece.len();
+                let (most, error) = match head.status {
+                    300.. => (MAX_REFUSAL_BYTES, BadAnswer::RefusalTooLong),
+                    _ => (MAX_BODY_BYTES, BadAnswer::BodyTooLong),
+                };
+                let room = most.saturating_sub(body.len()).min(piece.len());
+                if room < piece.len() {
+                    too_long = Some(error);
+                }
                 body.extend_from_slice(piece.get(..room).unwrap_or_default());
                 return;
             }
@@ -152,11 +167,34 @@ impl Recording {
             self.head = Some(stamp);
         }
         self.last_read = Some(stamp);
+        self.n_events += n;
         pushed?;
-        if self.data.len() >= self.gather_bytes {
+        if self.data.len() >= self.gather_bytes || self.gathered.len() >= GATHER_EVENTS {
             self.read_gathered();
         }
+        too_long.map_or(Ok(()), Err)?;
+        self.within_bounds()?;
         Ok(self.response.is_done())
+    }
+
+    fn within_bounds(&mut self) -> Result<(), BadAnswer> {
+        if self.n_events > MAX_EVENTS {
+            self.events.truncate(KEPT_OF_TOO_MANY);
+            self.events.shrink_to_fit();
+            self.offsets.truncate(KEPT_OF_TOO_MANY);
+            self.offsets.shrink_to_fit();
+            return Err(BadAnswer::TooManyEvents);
+        }
+        if self.sse.is_over_limit()
+            || self.sse.oversize() > 0
+            || self.sse.bytes_since_event() > MAX_SILENT_BYTES
+        {
+            return Err(BadAnswer::NoEvent);
+        }
+        if self.kept.len() > MAX_TEXT_BYTES {
+            return Err(BadAnswer::TextTooLong);
+        }
+        Ok(())
     }
 
     /// What came before a stamped segment came no later than it: better than the time at which it had
@@ -176,7 +214,7 @@ impl Recording {
             return match end {
                 End::Timeout => (Status::Timeout, Some("no response head within the time limit".to_owned())),
                 End::Stopped => (Status::InFlight, None),
-                End::Http(error) => (Status::DecodeError, Some(error.to_string())),
+                End::Bad(error) => (Status::DecodeError, Some(error.to_string())),
                 End::Closed(Some(error)) => {
                     (Status::ConnectError, Some(format!("the connection broke before the answer: {error}")))
                 }
@@ -213,8 +251,10 @@ impl Recording {
         if let Some(error) = &self.decode_error {
             return (Status::DecodeError, Some(error.clone()));
         }
-        if self.sse.oversize() > 0 {
-            return (Status::DecodeError, Some("an event of the stream is too long".to_owned()));
+        if let End::Bad(error) = end
+            && error.spoils_all()
+        {
+            return (Status::DecodeError, Some(error.to_string()));
         }
         // The event that ends an answer, or a finish reason for every choice, says that the answer is
         // whole, whatever became of the connection.
@@ -222,7 +262,7 @@ impl Recording {
             return (Status::Ok, None);
         }
         match end {
-            End::Http(error) => (Status::DecodeError, Some(error.to_string())),
+            End::Bad(error) => (Status::DecodeError, Some(error.to_string())),
             End::Timeout => {
                 (Status::Timeout, Some("the answer did not end within the time limit".to_owned()))
             }
@@ -295,11 +335,11 @@ impl Recording {
             return;
         }
         if self.response_id.is_none() {
-            self.response_id = chunk.id.map(std::borrow::Cow::into_owned);
+            self.response_id = self.name("an id", chunk.id.map(std::borrow::Cow::into_owned));
         }
         self.cached_tokens = chunk.cached_tokens.or(self.cached_tokens);
         if chunk.finish_reason.is_some() {
-            self.finish_reason = chunk.finish_reason;
+            self.finish_reason = self.name("a finish reason", chunk.finish_reason);
         }
         self.choices |= chunk.choices;
         self.finished |= chunk.finished;
@@ -328,6 +368,16 @@ impl Recording {
         }
     }
 
+    /// What a chunk gives as the name of something, if that can be one.
+    fn name(&mut self, what: &str, said: Option<String>) -> Option<String> {
+        let said = said?;
+        if said.len() > MAX_NAME_BYTES {
+            self.decode_error.get_or_insert_with(|| name_too_long(what, said.len()));
+            return None;
+        }
+        Some(said)
+    }
+
     /// Tokens since the last chunk that told; `None` when usage comes only at the end, where the
     /// difference would be the whole answer.
     fn tokens_since(&mut self, usage: Usage) -> Option<u32> {
@@ -339,23 +389,22 @@ impl Recording {
     }
 
     fn read_body(&mut self) {
-        if self.body_too_long {
-            self.decode_error = Some(format!("the answer is longer than {MAX_BODY_BYTES} bytes"));
-            return;
-        }
-        match (openai::api(self.endpoint).parse)(&self.body) {
+        let body = std::mem::take(&mut self.body);
+        match (openai::api(self.endpoint).parse)(&body) {
             Ok(chunk) => {
-                self.response_id = chunk.id.map(std::borrow::Cow::into_owned);
+                self.response_id = self.name("an id", chunk.id.map(std::borrow::Cow::into_owned));
                 self.stream_error = chunk.error;
                 (self.choices, self.finished) = (chunk.choices, chunk.finished);
                 self.done_seen |= chunk.ends;
-                self.finish_reason = chunk.finish_reason;
+                self.finish_reason = self.name("a finish reason", chunk.finish_reason);
                 self.cached_tokens = chunk.cached_tokens;
                 self.usage = chunk.usage.unwrap_or_default();
                 self.in_band = chunk.in_band.unwrap_or_default();
             }
             Err(error) => self.decode_error = Some(error),
         }
+        // Its text may be asked for.
+        self.body = body;
     }
 }
 

@@ -23,9 +23,18 @@ impl HttpUrl {
     /// Reads a URL; the failure names it and says what it should look like, and must be given the
     /// field's name by the caller.
     pub fn parse(url: &str) -> Result<Self, Failure> {
+        // Not quoted, where it may hold a password.
+        let credentials = || {
+            usage("credentials in a URL are not supported")
+                .hint("give the key in the environment (OPENAI_API_KEY or --api-key-env), or use --header")
+        };
         let Some((scheme, rest)) = url.split_once("://") else {
-            return Err(usage(format!("expected a URL like `http://host:port`, found `{url}`"))
-                .hint(format!("did you mean `http://{url}`?")));
+            if url.contains('@') {
+                return Err(credentials());
+            }
+            let shown = without_query(url);
+            return Err(usage(format!("expected a URL like `http://host:port`, found `{shown}`"))
+                .hint(format!("did you mean `http://{shown}`?")));
         };
         let tls = scheme.eq_ignore_ascii_case("https");
         if !tls && !scheme.eq_ignore_ascii_case("http") {
@@ -33,12 +42,10 @@ impl HttpUrl {
         }
         let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
         if authority.contains('@') {
-            // Not quoted: it may hold a password.
-            return Err(usage("credentials in a URL are not supported")
-                .hint("give the key in the environment (OPENAI_API_KEY or --api-key-env), or use --header"));
+            return Err(credentials());
         }
         if rest.contains(['?', '#']) {
-            return Err(usage(format!("expected no `?` or `#` part, found `{url}`")));
+            return Err(usage(format!("expected no `?` or `#` part, found `{}`", without_query(url))));
         }
         if !rest.chars().all(|c| c.is_ascii_graphic()) {
             return Err(usage(format!(
@@ -52,6 +59,8 @@ impl HttpUrl {
             None => 80,
             Some(digits) => match digits.parse::<u16>() {
                 Ok(port) if port > 0 => port,
+                // A `/` in the password looks like the path's.
+                _ if rest.contains('@') => return Err(credentials()),
                 _ => {
                     return Err(usage(format!(
                         "expected a port from 1 to 65535, found `{digits}` in `{url}`"
@@ -117,6 +126,14 @@ fn split_port(authority: &str) -> (&str, Option<&str>) {
     match authority.split_once(':') {
         Some((host, port)) => (host, Some(port)),
         None => (authority, None),
+    }
+}
+
+/// For a message: a query may hold a key.
+fn without_query(url: &str) -> String {
+    match url.find(['?', '#']) {
+        Some(at) => format!("{}…", url.get(..=at).unwrap_or_default()),
+        None => url.to_owned(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::page::Page;
 use super::tables::{self, Table};
 use super::{Artifact, Report, audit, verdict};
+use crate::plain::steers;
 use crate::plot;
 
 pub(super) const ARTIFACT: Artifact = Artifact { file: "report.md", what: "the report for people", write };
@@ -115,6 +116,8 @@ pub(super) fn escape(text: &str) -> String {
             // A link, and no interval like `[1, 2]`.
             '(' if out.ends_with(']') => out.push_str("\\("),
             '\n' | '\r' => out.push(' '),
+            // The file is looked at on terminals, too.
+            c if steers(c) => out.push('\u{fffd}'),
             _ => out.push(c),
         }
     }

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::recognise::{self, Recognised, by_models};
 use super::{SERVERS, Server, Version, vllm};
+use crate::plain;
 use crate::server::trust::Trust;
 
 /// What a server says of itself.
@@ -124,14 +125,13 @@ impl Asking<'_> {
         if status == 404 || status == 405 {
             return Ok(Listed { recognised: recognise::by_headers(&headers), ..Listed::default() });
         }
-        let shown =
-            || body.chars().take(200).collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ");
+        let shown = || plain::line(&body, 200);
         if status >= 300 {
             return Err(ProbeError::Refused { url, status, body: shown() });
         }
         let listed = serde_json::from_str::<Value>(&body).ok().and_then(|value| {
             let data = value.get("data")?.as_array()?;
-            let id = |model: &Value| model.get("id")?.as_str().map(str::to_owned);
+            let id = |model: &Value| model.get("id")?.as_str().filter(|id| is_name(id)).map(str::to_owned);
             let length = |model: &Value| u32::try_from(model.get("max_model_len")?.as_u64()?).ok();
             let lengths = data.iter().filter_map(|model| Some((id(model)?, length(model)?)));
             Some(Listed {
@@ -179,6 +179,11 @@ impl Asking<'_> {
     }
 }
 
+/// Whether a model can be called so: it stands in every request and in every report.
+fn is_name(id: &str) -> bool {
+    id.len() <= MAX_MODEL_BYTES && plain::plain(id) == id && !id.contains('\n')
+}
+
 /// The body of an answer that is no refusal.
 fn ok(answer: Result<Answer, reqwest::Error>) -> Option<String> {
     answer.ok().filter(|answer| answer.status == 200).map(|answer| answer.body)
@@ -193,6 +198,8 @@ struct Answer {
 
 /// At most this much of an answer is read.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
+/// A longer name is no model's.
+const MAX_MODEL_BYTES: usize = 1024;
 
 async fn get(
     client: &reqwest::Client,

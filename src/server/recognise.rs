@@ -5,6 +5,7 @@
 use serde_json::Value;
 
 use super::{SERVERS, Server};
+use crate::plain::line;
 
 /// By what a server is told from others, in the answer to `/v1/models`.
 #[derive(Debug)]
@@ -62,7 +63,7 @@ pub fn by_headers(headers: &[(String, String)]) -> Option<Recognised> {
         let (name, value) = headers.iter().find(|(name, value)| {
             server.signs.headers.iter().any(|(n, begin)| name == n && value.starts_with(begin))
         })?;
-        Some(Recognised { server, by: format!("the header `{name}: {value}`") })
+        Some(Recognised { server, by: format!("the header `{name}: {}`", line(value, 100)) })
     })
 }
 
@@ -93,7 +94,7 @@ impl Version {
     /// The version in what was answered at its path.
     pub fn read(&self, body: &str) -> Option<String> {
         let value: Value = serde_json::from_str(body).ok()?;
-        value.get(self.key)?.as_str().filter(|version| !version.is_empty()).map(str::to_owned)
+        value.get(self.key)?.as_str().filter(|version| !version.is_empty()).map(|version| line(version, 100))
     }
 }
 

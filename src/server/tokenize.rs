@@ -40,8 +40,7 @@ impl Tokenizer {
         let body = serde_json::to_vec(&body).map_err(|error| error.to_string())?;
         let answer = ask(&url, Some(body), &self.headers, PATIENCE, &self.trust).await?;
         read(&answer).ok_or_else(|| {
-            let said: String =
-                answer.body.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect();
+            let said = crate::plain::line(&answer.body, 200);
             format!("{url} answered HTTP {}: {said}", answer.status)
         })
     }

@@ -11,6 +11,8 @@ use crate::load::openai;
 
 /// Event bytes put aside before they are handed over: bounds the memory of a stream.
 const BATCH_BYTES: usize = 8 * 1024;
+/// The same for events that say next to nothing.
+const BATCH_EVENTS: usize = 1024;
 /// An unstreamed answer is looked into for its id up to this length.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
@@ -44,7 +46,8 @@ impl Response {
 
     /// Events that are to be read by now.
     pub(super) fn full_batch(&mut self) -> Option<Batch> {
-        (self.batch.data.len() >= BATCH_BYTES).then(|| std::mem::take(&mut self.batch))
+        let is_full = self.batch.data.len() >= BATCH_BYTES || self.batch.events.len() >= BATCH_EVENTS;
+        is_full.then(|| std::mem::take(&mut self.batch))
     }
 
     /// Takes the next bytes, at most up to the response's end, and writes into `row` what they say;

@@ -8,7 +8,7 @@ use crate::{config, gateway_config, report, run, workload};
 
 /// Runs the verb.
 pub fn audit(args: &AuditArgs, quiet: bool) -> anyhow::Result<Exit> {
-    let mut out = std::io::stdout();
+    let mut out = crate::plain::stdout();
     if let Some(product) = &args.print_config {
         super::unless_closed(out.write_all(gateway_config::snippet(product)?.as_bytes()))?;
         return Ok(Exit::Finished);

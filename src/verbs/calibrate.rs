@@ -44,7 +44,7 @@ pub fn calibrate(args: &CalibrateArgs, quiet: bool) -> anyhow::Result<Exit> {
         writeln!(file)?;
     }
     if !found.levels.is_empty() {
-        super::unless_closed(report::print_calibration(&mut std::io::stdout(), &found))?;
+        super::unless_closed(report::print_calibration(&mut crate::plain::stdout(), &found))?;
     }
     ended?;
     Ok(if options.interrupt.is_cancelled() { Exit::Interrupted } else { Exit::Finished })

@@ -23,7 +23,7 @@ pub fn compare(args: &CompareArgs, quiet: bool) -> anyhow::Result<Exit> {
         overwrite: args.overwrite,
     };
     let (folder, compared) = run::compare(&asked)?;
-    let mut out = std::io::stdout();
+    let mut out = crate::plain::stdout();
     if !quiet {
         super::unless_closed(report::print_page(&mut out, &compared.page(false)))?;
     }

@@ -31,7 +31,7 @@ pub fn correlate(args: &CorrelateArgs, quiet: bool) -> anyhow::Result<Exit> {
         overwrite: args.overwrite,
     };
     let (folder, recomputed) = run::import(&given)?;
-    let mut out = std::io::stdout();
+    let mut out = crate::plain::stdout();
     if !quiet {
         super::unless_closed(report::print(&mut out, &recomputed.report()))?;
     }

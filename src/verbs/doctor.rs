@@ -16,7 +16,7 @@ pub fn doctor(args: &DoctorArgs) -> anyhow::Result<Exit> {
     let config = config::load(None, &run_args(args))?;
     let options = super::options(true)?;
     let diagnosis = doctor::examine(&config, &options)?;
-    let mut out = io::stdout().lock();
+    let mut out = crate::plain::stdout();
     if args.json {
         super::unless_closed(serde_json::to_writer_pretty(&mut out, &diagnosis).map_err(io::Error::from))?;
         super::unless_closed(writeln!(out))?;

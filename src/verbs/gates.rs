@@ -20,7 +20,7 @@ pub(super) fn fail_on(args: &GateArgs) -> FailOn {
 pub(super) fn tell(gates: &[GateFound], otherwise: Exit) -> anyhow::Result<Exit> {
     let missed: Vec<&GateFound> = gates.iter().filter(|found| found.outcome.is_missed()).collect();
     for found in &missed {
-        writeln!(std::io::stderr(), "gate {}", report::gate_in_words(found))?;
+        writeln!(crate::plain::stderr(), "gate {}", report::gate_in_words(found))?;
     }
     Ok(if missed.is_empty() || otherwise != Exit::Finished { otherwise } else { Exit::GateMissed })
 }

@@ -20,7 +20,7 @@ pub fn prepare(args: &PrepareArgs, quiet: bool) -> anyhow::Result<Exit> {
     let options = super::options(quiet)?;
     let workload = run::workload(&config, &options.interrupt)?;
     workload.write(&args.out)?;
-    let mut out = std::io::stdout();
+    let mut out = crate::plain::stdout();
     if !quiet {
         let said = workload::plan::prepared_text(&config, &workload)?;
         super::unless_closed(write!(out, "{said}"))?;

@@ -48,7 +48,7 @@ pub fn report(args: &ReportArgs, quiet: bool) -> anyhow::Result<Exit> {
         }
         let swept = run::resweep(&args.folder)?;
         if !quiet {
-            super::unless_closed(report::sweep::print(&mut std::io::stdout(), &swept.sweep))?;
+            super::unless_closed(report::sweep::print(&mut crate::plain::stdout(), &swept.sweep))?;
         }
         return Ok(swept.exit);
     }

@@ -15,7 +15,7 @@ pub(super) fn tell(recomputed: &Recomputed, results: &Results, quiet: bool) -> a
     let report = recomputed.report();
     let bench = Bench::new(&report, &recomputed.events, results);
     if !quiet {
-        let mut out = io::stdout();
+        let mut out = crate::plain::stdout();
         super::unless_closed(match results.style {
             Style::Tare => report::print(&mut out, &report),
             Style::Vllm => warn(&report).and_then(|()| bench.print(&mut out)),
@@ -29,7 +29,7 @@ pub(super) fn tell(recomputed: &Recomputed, results: &Results, quiet: bool) -> a
 
 /// The block has no place for what must be known before any number.
 fn warn(report: &report::Report<'_>) -> io::Result<()> {
-    let mut err = io::stderr();
+    let mut err = crate::plain::stderr();
     report.warnings().iter().try_for_each(|warning| writeln!(err, "warning: {warning}"))
 }
 

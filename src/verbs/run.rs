@@ -12,7 +12,7 @@ use crate::{calibrate, config, report, run, workload};
 pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
     let config = config::load(args.config.as_deref(), args)?;
     let gates = Gates::read_for_one(&args.gates.fail_if, gates::fail_on(&args.gates))?;
-    let mut out = std::io::stdout();
+    let mut out = crate::plain::stdout();
     if args.output.dry_run {
         let workload = run::workload(&config, &super::options(quiet)?.interrupt)?;
         let config = run::completed(&config, &workload)?;
@@ -20,7 +20,7 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
         return Ok(Exit::Finished);
     }
     if let Some(idle) = config::results::idle(&args.results) {
-        writeln!(std::io::stderr(), "note: {idle}")?;
+        writeln!(crate::plain::stderr(), "note: {idle}")?;
     }
     let options = super::options(quiet || args.idle.disable_tqdm)?;
     if let Some(asked) = &config.sweep {
@@ -31,7 +31,7 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
         }
         if config.results.save.is_some() {
             writeln!(
-                std::io::stderr(),
+                crate::plain::stderr(),
                 "note: the runs of a sweep write no such file; `tare report RUN --save-result` does, for each"
             )?;
         }
@@ -43,7 +43,7 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
     if config.calibrate && !options.interrupt.is_cancelled() {
         if !quiet {
             writeln!(
-                std::io::stderr(),
+                crate::plain::stderr(),
                 "the run has ended; its load is calibrated against the embedded server"
             )?;
         }
@@ -72,11 +72,11 @@ fn sweep(
     let mut begins = |what: &str| {
         if !quiet {
             // A closed stderr must not end a sweep.
-            let _ = writeln!(std::io::stderr(), "{what}");
+            let _ = writeln!(crate::plain::stderr(), "{what}");
         }
     };
     let swept = run::sweep(config, asked, options, &mut begins)?;
-    let mut out = std::io::stdout();
+    let mut out = crate::plain::stdout();
     if !quiet {
         super::unless_closed(report::sweep::print(&mut out, &swept.sweep))?;
     }
@@ -84,7 +84,7 @@ fn sweep(
     if swept.exit == Exit::Broken {
         let nothing = error::broken("no request of the sweep succeeded");
         let hint = format!("{} has every run", swept.folder.join("sweep.md").display());
-        error::print(&mut std::io::stderr(), &nothing.hint(hint).into())?;
+        error::print(&mut crate::plain::stderr(), &nothing.hint(hint).into())?;
     }
     Ok(swept.exit)
 }
@@ -92,10 +92,10 @@ fn sweep(
 /// Says so where something could not be written, or nothing succeeded.
 pub(super) fn tell_of_trouble(outcome: &run::Outcome) -> std::io::Result<()> {
     if let Some(broke) = &outcome.broke {
-        error::print(&mut std::io::stderr(), broke)?;
+        error::print(&mut crate::plain::stderr(), broke)?;
     }
     if outcome.recomputed.summary.counts.ok == 0 && outcome.exit == Exit::Broken {
-        error::print(&mut std::io::stderr(), &nothing_succeeded(outcome))?;
+        error::print(&mut crate::plain::stderr(), &nothing_succeeded(outcome))?;
     }
     Ok(())
 }

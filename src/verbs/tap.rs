@@ -46,8 +46,11 @@ fn exit(summary: &Summary) -> Exit {
 
 /// Words go where rows do not.
 fn say(args: &TapArgs, show: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    let shown =
-        if args.output.is_some() { show(&mut io::stdout().lock()) } else { show(&mut io::stderr().lock()) };
+    let shown = if args.output.is_some() {
+        show(&mut crate::plain::stdout())
+    } else {
+        show(&mut crate::plain::stderr())
+    };
     super::unless_closed(shown)
 }
 

@@ -149,7 +149,7 @@ fn what_is_no_export_is_refused_counted_and_ends_nothing() {
     insta::assert_snapshot!(refused(&[("content-type", "application/json")], b"{}"), @"415 expected content type application/x-protobuf, found `application/json`; hint: send protobuf: set OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=http/protobuf (or grpc, on the other port)");
     insta::assert_snapshot!(refused(&[PROTOBUF, ("content-encoding", "gzip")], &good), @"400 expected a gzip body, found one that cannot be unpacked: invalid gzip header");
     insta::assert_snapshot!(refused(&[PROTOBUF, ("content-encoding", "br")], &good), @"415 expected content encoding gzip or none, found `br`");
-    insta::assert_snapshot!(refused(&[PROTOBUF, ("content-encoding", "gzip")], &gzip(&vec![0; (64 << 20) + 1])), @"413 the body unpacks to more than 64 MiB");
+    insta::assert_snapshot!(refused(&[PROTOBUF, ("content-encoding", "gzip")], &gzip(&vec![0; (4 << 20) + 1])), @"413 the body unpacks to more than 4 MiB");
     assert_eq!(post(addresses, &[PROTOBUF], good).0, 200);
     let report = collector.stop();
     assert_eq!(spans(&rows).len(), 1);

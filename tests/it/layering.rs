@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::source::rust_files;
 
 /// What everything may use.
-const GROUND: &[&str] = &["clock", "metric", "record", "units", "error", "secrets", "stats"];
+const GROUND: &[&str] = &["clock", "metric", "record", "units", "error", "secrets", "stats", "plain"];
 
 /// A stage and what it may use beside the ground.
 const ALLOWED: &[(&str, &[&str])] = &[
@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("units", &[]),
     ("secrets", &[]),
     ("error", &[]),
+    ("plain", &[]),
     ("stats", &[]),
     ("net", &[]),
     ("server", &["parsers"]),

@@ -220,6 +220,73 @@ fn a_refusal_before_the_run_does_not_repeat_the_key() {
     assert!(!place.path("run").exists(), "nothing was sent, nothing is kept");
 }
 
+/// What is quoted of a configuration or an address may hold a key where none belongs.
+#[test]
+fn a_mistake_beside_a_key_does_not_show_it() {
+    let place = Place::new();
+    for yaml in [
+        format!("target:\n  headers: Bearer {KEY}\n"),
+        format!("target:\n  headers: {VALUE}\n"),
+        format!("target:\n  headers:\n    - X-Team: {VALUE}\n"),
+        format!("target:\n  headers:\n    X-Team: {VALUE}\n   X-Other: [\n"),
+        format!("target:\n  headers:\n    X-Team: [{VALUE}\n"),
+        format!("target: {{headers: {{X-Team: \"{VALUE}}}}}\n"),
+        format!("target: {{headers: {{X-Team: [{VALUE}]}}}}\n"),
+        format!("target:\n  api_key: {KEY}\n"),
+        format!("target:\n  api_key_env: {KEY}\n"),
+        format!("target: {KEY}\n"),
+    ] {
+        place.file("config.yaml", &yaml);
+        let said = place.tare("run config.yaml --num-prompts 1 --output run");
+        assert_eq!(said.code, Some(2), "{yaml}{}", said.err);
+        assert!(said.err.contains("config.yaml"), "{}", said.err);
+        silent(&said);
+    }
+    for url in [
+        format!("http://user:{KEY}@127.0.0.1:9"),
+        format!("user:{KEY}@127.0.0.1:9"),
+        format!("http://user:pl/{KEY}@127.0.0.1:9"),
+        format!("http://127.0.0.1:9/v1?token={VALUE}"),
+        format!("127.0.0.1:9?token={VALUE}"),
+        format!("ftp://127.0.0.1:9?token={VALUE}"),
+    ] {
+        for args in [
+            format!("run --base-url {url}"),
+            format!("run --base-url http://127.0.0.1:9 --server-metrics {url}"),
+            format!("doctor {url}"),
+            format!("audit --direct {url} --through {url}"),
+            format!("tap --listen 0 --upstream {url}"),
+        ] {
+            let said = place.tare(&args);
+            assert_eq!(said.code, Some(2), "{args}: {}", said.err);
+            silent(&said);
+        }
+    }
+}
+
+/// No proxy is asked, whatever the environment says, so that nobody hears of its credentials or of the key.
+#[test]
+fn proxies_of_the_environment_are_not_used() {
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    proxy.set_nonblocking(true).unwrap();
+    let url = format!("http://user:{VALUE}@{}", proxy.local_addr().unwrap());
+    let mut place = Place::new().env("OPENAI_API_KEY", KEY);
+    for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "HTTPS_PROXY"] {
+        place = place.env(name, &url);
+    }
+    let (server, ports) = gossiping(&place);
+    let said = place.tare(&format!(
+        "run --base-url {} --model tiny --num-prompts 12 --random-input-len 5 --output run {ports}",
+        server.url("")
+    ));
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    silent(&said);
+    for path in files(&place.path("run")) {
+        no_secrets(&path.display().to_string(), &std::fs::read(&path).unwrap());
+    }
+    assert_eq!(proxy.accept().map(|_| ()).map_err(|e| e.kind()), Err(std::io::ErrorKind::WouldBlock));
+}
+
 #[test]
 fn a_mistake_with_the_key_does_not_show_it() {
     let place = Place::new().env("PLANTED", &format!("{KEY} {VALUE}"));

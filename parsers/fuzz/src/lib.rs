@@ -4,8 +4,9 @@
 use std::fmt::Write;
 
 use tare_parsers::exposition::{self, Sample};
+use tare_parsers::pcap::{self, segment::segment, streams};
 use tare_parsers::sse::SseDecoder;
-use tare_parsers::{Event as LogEvent, FORMATS, Hop, Parsed};
+use tare_parsers::{Event as LogEvent, FORMATS, Hop, Parsed, hop_headers};
 
 /// Any text, line by line, by every log format: no panic, a place and a reason for every line that
 /// is not understood, and no trace of an earlier line in the reused buffer.
@@ -114,6 +115,40 @@ pub fn sse(data: &[u8]) {
     };
     let size = usize::from(*cut) + 1;
     assert_eq!(decode(stream.chunks(size), limit), decode(std::iter::once(stream), limit));
+}
+
+/// Any bytes as a capture: nothing is read that is not there, and every connection's bytes are its segments'.
+pub fn pcap(data: &[u8]) {
+    let Ok(capture) = pcap::read(data) else { return };
+    let captured: usize = capture.packets.iter().map(|packet| packet.bytes.len()).sum();
+    assert!(captured + capture.torn_bytes as usize <= data.len());
+    let segments: Vec<_> = capture.packets.iter().filter_map(|packet| segment(packet).ok()).collect();
+    let payload: usize = segments.iter().map(|segment| segment.payload.len()).sum();
+    assert!(payload <= captured);
+    let n = segments.len() as u64;
+    let (_, counts) = streams::connections(segments);
+    assert_eq!(counts.segments, n);
+}
+
+/// Any lines `name: value` as the headers of an answer: what is kept of one is short, steers no terminal and
+/// is kept whole when it is read again; every time that is told is a number.
+pub fn headers(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let all: Vec<(String, &str)> = text
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim()))
+        .collect();
+    for (name, value) in &all {
+        if let Some(kept) = hop_headers::kept(name, value) {
+            assert!(!kept.contains(char::is_control));
+            assert!(kept.chars().count() <= value.chars().count());
+            assert_eq!(hop_headers::kept(name, &kept).as_deref(), Some(kept.as_str()));
+        }
+    }
+    let (told, unread) = hop_headers::read(all.iter().map(|(name, value)| (name.as_str(), *value)));
+    assert!(told.len() + unread.len() <= 16 * (all.len() + 1));
+    assert!(unread.iter().all(|one| !one.expected.is_empty()));
 }
 
 /// One event, owned.

@@ -34,3 +34,38 @@ fn sse() {
         bodies::sse(&input);
     }
 }
+
+#[test]
+fn pcap() {
+    for input in inputs().into_iter().chain(files::of("pcap").into_iter().map(|sample| sample.bytes)) {
+        bodies::pcap(&input);
+    }
+}
+
+#[test]
+fn headers() {
+    for input in inputs() {
+        bodies::headers(&input);
+    }
+}
+
+/// What the fuzzer found worth keeping: inputs that reach code that no other reaches, one in hexadecimal a
+/// line, in a file for each target.
+#[test]
+fn the_corpus() {
+    let targets: [(&str, fn(&[u8])); 5] = [
+        ("log_line", bodies::log_line),
+        ("exposition", bodies::exposition),
+        ("sse", bodies::sse),
+        ("pcap", bodies::pcap),
+        ("headers", bodies::headers),
+    ];
+    for (name, body) in targets {
+        let text = std::fs::read_to_string(files::folder().join(format!("fuzz/{name}.hex"))).unwrap();
+        assert!(text.lines().count() > 10, "{name}");
+        for line in text.lines() {
+            let byte = |at: usize| u8::from_str_radix(&line[at..at + 2], 16).unwrap();
+            body(&(0..line.len()).step_by(2).map(byte).collect::<Vec<u8>>());
+        }
+    }
+}

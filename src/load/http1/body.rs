@@ -6,6 +6,8 @@ use super::HttpError;
 
 /// A chunk-size line (with extensions) or a trailer line longer than this is refused.
 pub(super) const MAX_LINE_BYTES: usize = 8 * 1024;
+/// Trailers longer than this together are refused: they say nothing that is used, and could go on for ever.
+pub(super) const MAX_TRAILER_BYTES: usize = 64 * 1024;
 
 /// Decodes one body. Feed it every byte after the head, in order.
 #[derive(Debug)]
@@ -13,6 +15,7 @@ pub struct BodyDecoder {
     state: State,
     /// The unfinished chunk-size or trailer line.
     line: Vec<u8>,
+    trailer_bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +55,7 @@ impl BodyDecoder {
     }
 
     fn new(state: State) -> Self {
-        Self { state, line: Vec::new() }
+        Self { state, line: Vec::new(), trailer_bytes: 0 }
     }
 
     /// Whether it is complete.
@@ -128,6 +131,12 @@ impl BodyDecoder {
             return Ok(&[]);
         };
         let is_trailer = matches!(self.state, State::Trailer);
+        if is_trailer {
+            self.trailer_bytes += part.len();
+            if self.trailer_bytes > MAX_TRAILER_BYTES {
+                return Err(HttpError::TrailersTooLong);
+            }
+        }
         self.state = if self.line.is_empty() {
             after_line(part, is_trailer)?
         } else {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::error::error_text;
-use super::lenient::{Count, Filled, Real, Text, absent};
+use super::lenient::{Count, Filled, Ms, Text, Tokens, absent};
 
 /// What one chunk (or one whole answer) says.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,7 +35,7 @@ pub struct Chunk<'a> {
     pub error: Option<String>,
 }
 
-/// Token counts as the server gives them; absurd values are taken for absent.
+/// Token counts as the server gives them.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Usage {
     pub prompt_tokens: Option<u32>,
@@ -279,8 +279,8 @@ impl<'de> Visitor<'de> for UsageVisitor {
         let (mut usage, mut cached) = (Usage::default(), None);
         while let Some(key) = fields.next_key()? {
             match key {
-                UsageKey::PromptTokens => usage.prompt_tokens = fields.next_value::<Count>()?.0,
-                UsageKey::CompletionTokens => usage.completion_tokens = fields.next_value::<Count>()?.0,
+                UsageKey::PromptTokens => usage.prompt_tokens = fields.next_value::<Tokens>()?.0,
+                UsageKey::CompletionTokens => usage.completion_tokens = fields.next_value::<Tokens>()?.0,
                 UsageKey::PromptTokensDetails => cached = fields.next_value::<Details>()?.0,
                 UsageKey::Other => drop(fields.next_value::<IgnoredAny>()?),
             }
@@ -312,7 +312,7 @@ impl<'de> Visitor<'de> for DetailsVisitor {
         let mut cached = None;
         while let Some(key) = fields.next_key()? {
             match key {
-                DetailsKey::CachedTokens => cached = fields.next_value::<Count>()?.0,
+                DetailsKey::CachedTokens => cached = fields.next_value::<Tokens>()?.0,
                 DetailsKey::Other => drop(fields.next_value::<IgnoredAny>()?),
             }
         }
@@ -343,9 +343,9 @@ impl<'de> Visitor<'de> for InBandVisitor {
         let mut told = InBand::default();
         while let Some(key) = fields.next_key()? {
             match key {
-                InBandKey::TimeToFirstTokenMs => told.time_to_first_token_ms = fields.next_value::<Real>()?.0,
-                InBandKey::GenerationTimeMs => told.generation_time_ms = fields.next_value::<Real>()?.0,
-                InBandKey::QueueTimeMs => told.queue_time_ms = fields.next_value::<Real>()?.0,
+                InBandKey::TimeToFirstTokenMs => told.time_to_first_token_ms = fields.next_value::<Ms>()?.0,
+                InBandKey::GenerationTimeMs => told.generation_time_ms = fields.next_value::<Ms>()?.0,
+                InBandKey::QueueTimeMs => told.queue_time_ms = fields.next_value::<Ms>()?.0,
                 InBandKey::Other => drop(fields.next_value::<IgnoredAny>()?),
             }
         }

@@ -23,10 +23,7 @@ pub(super) fn error_text(error: &Value) -> String {
 
 /// One line of a bearable length that does nothing to a terminal.
 pub(super) fn shorten(text: &str) -> String {
-    const LONGEST: usize = 300;
-    let line: String =
-        text.split_whitespace().collect::<Vec<_>>().join(" ").replace(char::is_control, "\u{fffd}");
-    if line.chars().count() <= LONGEST { line } else { line.chars().take(LONGEST).chain(['…']).collect() }
+    crate::plain::line(text, 300)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// Text that is not empty, where there is some; a whole number is its digits.
@@ -20,9 +20,19 @@ pub(super) struct Filled(pub(super) bool);
 #[derive(Clone, Copy, Default)]
 pub(super) struct Count(pub(super) Option<u32>);
 
-/// A number.
+/// A count of tokens. A negative one, or one of more than [`MAX_TOKENS`], is an error: what would be made of
+/// it would be wrong, and the server that tells it is.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Real(pub(super) Option<f64>);
+pub(super) struct Tokens(pub(super) Option<u32>);
+
+/// A time in milliseconds. One of more than [`MAX_MS`] either way is an error.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Ms(pub(super) Option<f64>);
+
+/// A hundred times the longest contexts there are.
+const MAX_TOKENS: u32 = 100_000_000;
+/// 30 days, the longest that a request may take (`load.timeout_s`).
+const MAX_MS: f64 = 30.0 * 86_400e3;
 
 /// In a visitor: values of these kinds are taken for `$value`.
 macro_rules! absent {
@@ -156,27 +166,65 @@ impl<'de> Visitor<'de> for CountVisitor {
     }
 }
 
-struct RealVisitor;
+struct TokensVisitor;
 
-impl<'de> Visitor<'de> for RealVisitor {
-    type Value = Real;
+impl<'de> Visitor<'de> for TokensVisitor {
+    type Value = Tokens;
 
-    absent!(Real(None); str seq map);
+    absent!(Tokens(None); str seq map);
 
-    fn visit_f64<E>(self, number: f64) -> Result<Real, E> {
-        Ok(Real(Some(number)))
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Tokens, E> {
+        match u32::try_from(number) {
+            Ok(number) if number <= MAX_TOKENS => Ok(Tokens(Some(number))),
+            _ => Err(no_count(&number)),
+        }
     }
-    fn visit_u64<E>(self, number: u64) -> Result<Real, E> {
-        Ok(Real(Some(number as f64)))
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Tokens, E> {
+        Err(no_count(&number))
     }
-    fn visit_i64<E>(self, number: i64) -> Result<Real, E> {
-        Ok(Real(Some(number as f64)))
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Tokens, E> {
+        if (0.0..=f64::from(MAX_TOKENS)).contains(&number) {
+            Ok(Tokens(None))
+        } else {
+            Err(no_count(&number))
+        }
     }
-    fn visit_bool<E>(self, _: bool) -> Result<Real, E> {
-        Ok(Real(None))
+    fn visit_bool<E>(self, _: bool) -> Result<Tokens, E> {
+        Ok(Tokens(None))
     }
-    fn visit_unit<E>(self) -> Result<Real, E> {
-        Ok(Real(None))
+    fn visit_unit<E>(self) -> Result<Tokens, E> {
+        Ok(Tokens(None))
+    }
+}
+
+fn no_count<E: Error>(found: &dyn fmt::Display) -> E {
+    E::custom(format_args!("expected a count of tokens from 0 to {MAX_TOKENS}, found {found:.0}"))
+}
+
+struct MsVisitor;
+
+impl<'de> Visitor<'de> for MsVisitor {
+    type Value = Ms;
+
+    absent!(Ms(None); str seq map);
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Ms, E> {
+        if number.abs() <= MAX_MS {
+            return Ok(Ms(Some(number)));
+        }
+        Err(E::custom(format_args!("expected a time of at most 30 days in milliseconds, found {number:e}")))
+    }
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Ms, E> {
+        self.visit_f64(number as f64)
+    }
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Ms, E> {
+        self.visit_f64(number as f64)
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<Ms, E> {
+        Ok(Ms(None))
+    }
+    fn visit_unit<E>(self) -> Result<Ms, E> {
+        Ok(Ms(None))
     }
 }
 
@@ -198,8 +246,14 @@ impl<'de> Deserialize<'de> for Count {
     }
 }
 
-impl<'de> Deserialize<'de> for Real {
+impl<'de> Deserialize<'de> for Tokens {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(RealVisitor)
+        deserializer.deserialize_any(TokensVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for Ms {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(MsVisitor)
     }
 }

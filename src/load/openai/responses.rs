@@ -21,7 +21,7 @@ use super::Api;
 use super::body::{Body, Filling, Input};
 use super::chunk::{Chunk, Details, InBand, Usage, no_chunk};
 use super::error::{error_text, shorten};
-use super::lenient::{Count, Filled, Text};
+use super::lenient::{Filled, Text, Tokens};
 use crate::record::{Endpoint, Prompt, PromptKind};
 
 pub(super) static API: Api = Api {
@@ -105,8 +105,8 @@ struct Incomplete<'a> {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Counts {
-    input_tokens: Count,
-    output_tokens: Count,
+    input_tokens: Tokens,
+    output_tokens: Tokens,
     input_tokens_details: Details,
 }
 

@@ -48,7 +48,7 @@ fn record(endpoint: Endpoint, bytes: &[u8], sizes: &[usize]) -> (Recording, Stat
         match recording.take(Received::plain(read, stamp, 0)) {
             Ok(true) => end = End::Complete,
             Ok(false) => {}
-            Err(error) => end = End::Http(error),
+            Err(error) => end = End::Bad(error),
         }
         (left, at) = (rest, at + 100);
     }

@@ -1,9 +1,12 @@
 //! Answers made by hand: which events are exact, how a request ended, and what is kept of it.
 
 use super::*;
+use crate::load::http1::HttpError;
 
 const HEAD: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+
+const DONE: &str = "data: [DONE]\n\n";
 
 fn stamp(at: i64) -> ReadStamp {
     ReadStamp { kernel: Some(UnixNs(at)), user: UnixNs(at + 5), drained: true, empty_before: UnixNs(at - 50) }
@@ -143,11 +146,79 @@ fn a_compressed_answer_is_named() {
     assert!(error.unwrap().contains("`content-encoding: gzip`"));
 }
 
+/// Whatever an event says, it is counted; the request ends where the bound is, and little is kept.
+#[test]
+fn a_stream_without_end_is_given_up() {
+    for event in [token("a", ""), "data:\n\n".to_owned(), "data: {]\n\n".to_owned(), DONE.to_owned()] {
+        let mut recording = Recording::default();
+        let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+        recording.take(Received::plain(head, stamp(1000), 0)).unwrap();
+        let read = event.repeat(1024).into_bytes();
+        let reads = (0..).find_map(|n| {
+            recording.take(Received::plain(&read, stamp(1100), 0)).err().map(|error| (n, error))
+        });
+        assert_eq!(reads, Some((MAX_EVENTS / 1024, BadAnswer::TooManyEvents)), "{event}");
+        assert!(recording.gathered.len() <= GATHER_EVENTS + 1024 && recording.data.len() < 1 << 20);
+        let (status, error) = recording.conclude(&End::Bad(BadAnswer::TooManyEvents));
+        assert_eq!(status, Status::DecodeError);
+        assert!(error.is_some());
+        assert!(recording.events.len() <= KEPT_OF_TOO_MANY, "{event}");
+    }
+}
+
+#[test]
+fn bytes_that_end_no_event_are_given_up() {
+    for filling in ["x", ": ping\n", ": ping\n\n", "data: x\n", "id: 1\n\n"] {
+        let mut recording = Recording::default();
+        let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+        recording.take(Received::plain(head, stamp(1000), 0)).unwrap();
+        let read = filling.repeat(65_536 / filling.len()).into_bytes();
+        let taken = (0..)
+            .map(|n| n * read.len())
+            .find(|_| recording.take(Received::plain(&read, stamp(1100), 0)) == Err(BadAnswer::NoEvent));
+        assert!(taken.is_some_and(|taken| taken.abs_diff(MAX_SILENT_BYTES) < 1 << 17), "{filling:?}");
+    }
+}
+
+#[test]
+fn bodies_without_end_are_given_up() {
+    for (status, most, error) in [
+        ("200 OK", MAX_BODY_BYTES, BadAnswer::BodyTooLong),
+        ("500 X", MAX_REFUSAL_BYTES, BadAnswer::RefusalTooLong),
+    ] {
+        let mut recording = Recording::default();
+        let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\n\r\n");
+        recording.take(Received::plain(head.as_bytes(), stamp(1000), 0)).unwrap();
+        let read = vec![b'['; 1 << 16];
+        for _ in 0..most >> 16 {
+            assert_eq!(recording.take(Received::plain(&read, stamp(1100), 0)), Ok(false));
+        }
+        assert_eq!(recording.take(Received::plain(&read, stamp(1100), 0)), Err(error.clone()));
+        assert_eq!(recording.body.len(), most);
+        let (concluded, said) = recording.conclude(&End::Bad(error));
+        let expected = if status == "200 OK" { Status::DecodeError } else { Status::HttpError };
+        assert_eq!(concluded, expected, "{said:?}");
+    }
+}
+
+#[test]
+fn a_name_of_many_bytes_is_none() {
+    let long = "f".repeat(MAX_NAME_BYTES + 1);
+    let id = format!("data: {{\"id\":\"{long}\",\"choices\":[]}}\n\n");
+    let reason = token("a", &format!(",\"finish_reason\":\"{long}\""));
+    for event in [id, reason] {
+        let (recording, status, error) = record(&[HEAD.to_vec(), chunk(&event), chunk(DONE)], &End::Stopped);
+        assert_eq!(status, Status::DecodeError);
+        assert!(error.unwrap().contains("at most 1024 bytes, found 1025"));
+        assert_eq!((recording.response_id, recording.finish_reason), (None, None));
+    }
+}
+
 /// What came in the same read as the violation is kept, with its stamps.
 #[test]
 fn a_violation_of_http_loses_nothing_that_came_before() {
     let read = [HEAD, &chunk(&token("a", "")), b"zz\r\n"].concat();
-    let (recording, status, error) = record(&[read], &End::Http(HttpError::ChunkSize("zz".to_owned())));
+    let (recording, status, error) = record(&[read], &End::Bad(HttpError::ChunkSize("zz".to_owned()).into()));
     assert_eq!((status, recording.events.len()), (Status::DecodeError, 1));
     assert!(recording.head.is_some() && error.unwrap().contains("zz"));
 }

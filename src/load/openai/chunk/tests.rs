@@ -79,11 +79,28 @@ fn choices_are_told_apart() {
 }
 
 #[test]
-fn errors_are_read_and_absurd_counts_are_absent() {
+fn errors_are_read() {
     let chunk =
         parse(br#"{"error":{"message":"EngineCore died","type":"InternalServerError","code":500}}"#).unwrap();
     assert_eq!(chunk.error.as_deref(), Some("EngineCore died"));
-    let odd = parse(br#"{"choices":[],"usage":{"prompt_tokens":-3,"completion_tokens":1e40}}"#).unwrap();
-    assert_eq!(odd.usage, Some(Usage::default()));
     assert!(parse(b"<html>").unwrap_err().starts_with("expected a JSON chunk, found `<html>`"));
+}
+
+/// What would be made of them would be wrong without a sign of it.
+#[test]
+fn absurd_counts_and_times_are_errors() {
+    for count in ["-5", "100000001", "9223372036854775808", "-9223372036854775808", "1e40", "-0.5", "1e400"] {
+        for key in ["prompt_tokens", "completion_tokens"] {
+            let error = parse(format!("{{\"usage\":{{\"{key}\":{count}}}}}").as_bytes()).unwrap_err();
+            let expected =
+                if count == "1e400" { "number out of range" } else { "expected a count of tokens" };
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+    let shapes = parse(br#"{"usage":{"prompt_tokens":null,"completion_tokens":2.5}}"#).unwrap();
+    assert_eq!(shapes.usage, Some(Usage::default()), "another shape is no error");
+    for ms in ["1e308", "-1e10"] {
+        let error = parse(format!("{{\"metrics\":{{\"queue_time_ms\":{ms}}}}}").as_bytes()).unwrap_err();
+        assert!(error.contains("at most 30 days in milliseconds"), "{error}");
+    }
 }

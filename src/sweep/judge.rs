@@ -51,13 +51,31 @@ pub struct Judgement {
 /// Whether at least `target` of the requests met their objectives.
 pub fn by_slo(runs: &[Seen], target: f64) -> Judgement {
     let met: Vec<Goodput> = runs.iter().filter_map(|run| run.met).collect();
-    let share = pooled(&met);
-    if runs.iter().any(|run| run.saturated) {
+    with_saturated(
+        runs,
+        match pooled(&met) {
+            Some(share) => on_interval(share, target, "met the objectives"),
+            None => plainly(false, None, "no request could be judged"),
+        },
+    )
+}
+
+/// What those runs say of which some may have been ended since their requests piled up: where most were, the level fails;
+/// where some were, nothing is clear, for a stall of the machine can look like it once.
+fn with_saturated(runs: &[Seen], by_all: Judgement) -> Judgement {
+    let saturated = runs.iter().filter(|run| run.saturated).count();
+    if 2 * saturated > runs.len() {
         return plainly(false, None, "over-saturated: waiting grows without end");
     }
-    match share {
-        Some(share) => on_interval(share, target, "met the objectives"),
-        None => plainly(false, None, "no request could be judged"),
+    if saturated == 0 || by_all.verdict == Verdict::Fails {
+        return by_all;
+    }
+    let of = runs.len();
+    Judgement {
+        verdict: Verdict::Unclear,
+        share: None,
+        value_passes: by_all.value_passes && 2 * saturated < of,
+        why: format!("{saturated} of {of} runs over-saturated; of all: {}", by_all.why),
     }
 }
 
@@ -65,9 +83,10 @@ pub fn by_slo(runs: &[Seen], target: f64) -> Judgement {
 pub fn keeps_up(runs: &[Seen], calm_e2e_s: Option<f64>) -> Judgement {
     let shares: Vec<Estimate> = runs.iter().filter_map(answered).collect();
     let share = linear::mean(&shares);
-    if runs.iter().any(|run| run.saturated) {
-        return plainly(false, None, "over-saturated: waiting grows without end");
-    }
+    with_saturated(runs, kept_up(runs, share, calm_e2e_s))
+}
+
+fn kept_up(runs: &[Seen], share: Option<Estimate>, calm_e2e_s: Option<f64>) -> Judgement {
     if let Some(run) = runs.iter().find(|run| run.unsent > 0) {
         let why =
             format!("{} requests were due and never sent: the cap on concurrency held them back", run.unsent);
@@ -153,6 +172,17 @@ mod tests {
         assert_eq!(by_slo(&[seen(98, 100), seen(98, 100), seen(99, 100)], 0.95).verdict, Verdict::Passes);
         assert_eq!(by_slo(&[Seen { saturated: true, ..seen(98, 100) }], 0.95).verdict, Verdict::Fails);
         assert_eq!(by_slo(&[Seen::default()], 0.95).verdict, Verdict::Fails);
+    }
+
+    #[test]
+    fn one_stall_among_several_runs_decides_nothing() {
+        let (calm, stalled) = (seen(200, 200), Seen { saturated: true, ..seen(190, 200) });
+        let once = by_slo(&[calm.clone(), stalled.clone()], 0.95);
+        assert_eq!((once.verdict, once.value_passes), (Verdict::Unclear, false));
+        assert!(once.why.starts_with("1 of 2 runs over-saturated; of all: 97.5 %"), "{}", once.why);
+        let of_three = by_slo(&[calm.clone(), stalled.clone(), calm.clone()], 0.95);
+        assert_eq!((of_three.verdict, of_three.value_passes), (Verdict::Unclear, true));
+        assert_eq!(by_slo(&[stalled.clone(), calm, stalled], 0.95).verdict, Verdict::Fails);
     }
 
     fn grows(by: f64, reach: f64) -> Seen {

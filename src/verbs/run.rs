@@ -11,7 +11,7 @@ use crate::{calibrate, config, report, run, workload};
 /// Runs the verb.
 pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
     let config = config::load(args.config.as_deref(), args)?;
-    let gates = Gates::read_for_one(&args.gates.fail_if, gates::fail_on(&args.gates))?;
+    let gates = Gates::read_for_one(&args.gates.fail_if, &config.gates, gates::fail_on(&args.gates))?;
     let mut out = std::io::stdout();
     if args.output.dry_run {
         let workload = run::workload(&config, &super::options(quiet)?.interrupt)?;
@@ -54,7 +54,7 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
     if outcome.exit != Exit::Finished {
         return Ok(outcome.exit);
     }
-    gates::tell(&gates.judge_one(&outcome.folder, &outcome.recomputed)?, outcome.exit)
+    gates::tell_one(&args.gates, &gates, &outcome.folder, &outcome.recomputed, outcome.exit)
 }
 
 /// Several runs instead of one.

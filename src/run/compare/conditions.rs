@@ -29,6 +29,13 @@ pub(super) struct Conditions {
     lag_s: Option<f64>,
 }
 
+impl Conditions {
+    /// Of another tool's file.
+    pub(super) fn stated(told: BTreeMap<String, String>) -> Self {
+        Self { told, request_set: None, exact: None, lag_s: None }
+    }
+}
+
 /// Of one run.
 pub(super) fn of(made: &Recomputed, request_set: Option<u64>) -> Conditions {
     let m = &made.manifest;

@@ -140,6 +140,13 @@ mod tests {
             said("failed_percent > 1%", &known),
             said("mean_ttft_ms > +3ms", &few),
         ];
-        insta::assert_snapshot!(errors.map(Result::unwrap_err).join("\n"), @"");
+        insta::assert_snapshot!(errors.map(Result::unwrap_err).join("\n"), @r"
+        an audit's pairs tell differences, and no ratio
+        an audit does not tell p99_ttft_ms
+        p99_ttft_ms of through, 8 users has no interval on this side
+        through, 8 users has no mean_e2el_ms
+        an audit measures no Failed requests
+        through, 8 users: too little for a conclusion: 2 rounds
+        ");
     }
 }

@@ -112,7 +112,19 @@ mod tests {
             name: "reconciliation".to_owned(),
             cases: vec![case("requests", Ended::LeftOut, "not available")],
         };
-        insta::assert_snapshot!(junit(&[gates, checks]), @"");
+        insta::assert_snapshot!(junit(&[gates, checks]), @r#"
+        <?xml version="1.0" encoding="UTF-8"?>
+        <testsuites name="tare">
+          <testsuite name="gates of &quot;a &amp; b&quot;" tests="3" failures="1" errors="1" skipped="0" time="0">
+            <testcase name="p99_ttft_ms &gt; 500" classname="gates of &quot;a &amp; b&quot;" time="0"><failure message="missed: 612 ms&#10;of &lt;a&gt;" type="missed"/></testcase>
+            <testcase name="goodput &lt; 3" classname="gates of &quot;a &amp; b&quot;" time="0"><error message="no goodput" type="not judged"/></testcase>
+            <testcase name="mean_itl_ms &gt; 90" classname="gates of &quot;a &amp; b&quot;" time="0"><system-out>kept: "52" ms &amp; less �</system-out></testcase>
+          </testsuite>
+          <testsuite name="reconciliation" tests="1" failures="0" errors="0" skipped="1" time="0">
+            <testcase name="requests" classname="reconciliation" time="0"><skipped message="not available"/></testcase>
+          </testsuite>
+        </testsuites>
+        "#);
     }
 
     proptest! {

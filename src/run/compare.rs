@@ -61,7 +61,7 @@ impl Compared {
     pub fn page(&self, all: bool) -> Page {
         match self {
             Compared::Runs(comparison) => report::comparison(comparison, all),
-            Compared::Audits(audits) => report::audits(audits),
+            Compared::Audits(audits) => report::audits(audits, all),
         }
     }
 

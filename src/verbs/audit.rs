@@ -28,8 +28,5 @@ pub fn audit(args: &AuditArgs, quiet: bool) -> anyhow::Result<Exit> {
     }
     super::unless_closed(writeln!(out, "{}", outcome.folder.display()))?;
     super::run::tell_of_nothing(&outcome)?;
-    if outcome.exit != Exit::Finished {
-        return Ok(outcome.exit);
-    }
     gates::tell_one(&args.gates, &gates, &outcome.folder, &outcome.recomputed, outcome.exit)
 }

@@ -24,8 +24,8 @@ pub fn report(args: &ReportArgs, quiet: bool) -> anyhow::Result<Exit> {
                 .hint("give them with the folder of a run in it, such as point-01-rate-8/run-1")
                 .into());
         }
-        if !asked.is_empty() {
-            return Err(usage("this is the folder of a sweep: `--fail-if` is of one run")
+        if !asked.is_empty() || args.gates.junit.is_some() {
+            return Err(usage("this is the folder of a sweep: `--fail-if` and `--junit` are of one run")
                 .hint("give it with the folder of a run in it, such as point-01-rate-8/run-1")
                 .into());
         }

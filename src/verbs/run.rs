@@ -24,10 +24,16 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
     }
     let options = super::options(quiet || args.idle.disable_tqdm)?;
     if let Some(asked) = &config.sweep {
-        if !gates.is_empty() {
-            return Err(usage("`--fail-if` is of one run, and a sweep has many")
+        if !args.gates.fail_if.is_empty() || args.gates.junit.is_some() {
+            return Err(usage("`--fail-if` and `--junit` are of one run, and a sweep has many")
                 .hint("`tare report RUN --fail-if …` judges one of them; a search has --goodput")
                 .into());
+        }
+        if !gates.is_empty() {
+            writeln!(
+                std::io::stderr(),
+                "note: gates are of one run: `tare report RUN` judges them for each"
+            )?;
         }
         if config.results.save.is_some() {
             writeln!(
@@ -51,9 +57,6 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
     super::results::tell(&outcome.recomputed, &config.results, quiet)?;
     super::unless_closed(writeln!(out, "{}", outcome.folder.display()))?;
     tell_of_nothing(&outcome)?;
-    if outcome.exit != Exit::Finished {
-        return Ok(outcome.exit);
-    }
     gates::tell_one(&args.gates, &gates, &outcome.folder, &outcome.recomputed, outcome.exit)
 }
 

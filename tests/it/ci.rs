@@ -138,7 +138,12 @@ fn an_audit_has_gates_against_its_direct_requests() {
             && page.contains("| again |"),
         "{page}"
     );
-    assert!(page.contains("(24 pairs)"), "{page}");
+    assert!(page.contains("(24 pairs)") && page.contains("cell by cell"), "{page}");
+    assert!(
+        !both.out.contains("What going through adds, cell by cell") && both.out.contains("compare.md"),
+        "{}",
+        both.out
+    );
     let found: Value = serde_json::from_str(&text(&place, "both/compare.json")).unwrap();
     assert_eq!((found["kind"].as_str(), found["audits"].as_array().unwrap().len()), (Some("audits"), 2));
     let added = &found["audits"][0]["found"]["cells"][0]["figures"][0]["added_mean"];

@@ -118,7 +118,7 @@ fn objectives(sweep: &Sweep) -> Table {
     });
     Table {
         title: "Objectives".to_owned(),
-        head: [heading(sweep), "met all [95 %]", "of requests", "goodput, 1/s [95 %]"]
+        head: [heading(sweep), "met the objectives [95 %]", "of requests", "goodput, 1/s [95 %]"]
             .map(str::to_owned)
             .to_vec(),
         rows: rows.collect(),

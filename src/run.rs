@@ -33,7 +33,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub use self::add_log::{add_hop, add_log, add_stat_log};
-pub use self::compare::{Compared, Gates, ToCompare, compare};
+pub use self::compare::{Compared, Gates, Judged, ToCompare, compare, configured_gates};
 pub use self::figure::figure;
 pub use self::import::{Import, import};
 pub use self::read_back::{ReadBack, read_back};

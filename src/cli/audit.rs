@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{ObserveArgs, OutputArgs, StampsName, TargetArgs};
+use super::{GateArgs, ObserveArgs, OutputArgs, StampsName, TargetArgs};
 
 /// `tare audit`.
 #[derive(Clone, Debug, Default, Args)]
@@ -25,6 +25,8 @@ pub struct AuditArgs {
     pub observe: ObserveArgs,
     #[command(flatten)]
     pub output: OutputArgs,
+    #[command(flatten)]
+    pub gates: GateArgs,
 }
 
 /// The two ways that are compared.

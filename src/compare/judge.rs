@@ -36,6 +36,14 @@ pub enum CannotJudge {
     NoRatio { key: String, value: f64 },
     #[error("{key} of {run} has no interval on this side")]
     NoInterval { run: String, key: String },
+    #[error("an audit measures no {name}")]
+    NotMeasured { name: &'static str },
+    #[error("an audit does not tell {key}")]
+    NotOfAnAudit { key: Key },
+    #[error("an audit's pairs tell differences, and no ratio")]
+    NoRatioOfPairs,
+    #[error("{run}: too little for a conclusion: {why}")]
+    TooFew { run: String, why: String },
 }
 
 impl CannotJudge {
@@ -63,6 +71,14 @@ impl CannotJudge {
             CannotJudge::NoInterval { .. } => {
                 Some("send more requests, or let the estimate decide: --fail-on point")
             }
+            CannotJudge::NotMeasured { .. } => {
+                Some("there are ttft_ms, tpot_ms and e2el_ms (mean_, median_), and output_throughput")
+            }
+            CannotJudge::NotOfAnAudit { .. } => Some(
+                "against the direct requests there are mean and median; of what goes through p90 and p99 as well",
+            ),
+            CannotJudge::NoRatioOfPairs => Some("write a difference, such as `> +5ms`"),
+            CannotJudge::TooFew { .. } => Some("send more rounds: --rounds"),
         }
     }
 }
@@ -109,7 +125,7 @@ pub fn judge(
 }
 
 /// What is tested, and its threshold in the unit of files.
-fn meaning(gate: &Gate, key: Key) -> Result<(TestedBy, f64), CannotJudge> {
+pub(super) fn meaning(gate: &Gate, key: Key) -> Result<(TestedBy, f64), CannotJudge> {
     let Threshold { number, relative, unit } = gate.threshold;
     let quantity = key.measure.about().quantity;
     let by = if relative { TestedBy::Difference } else { TestedBy::Value };
@@ -145,7 +161,7 @@ fn side(against: &Against, by: TestedBy) -> Option<Estimate> {
 }
 
 /// `None`: the end that decides is not known.
-fn outcome(op: Op, tested: &Estimate, threshold: f64, fail_on: FailOn) -> Option<GateOutcome> {
+pub(super) fn outcome(op: Op, tested: &Estimate, threshold: f64, fail_on: FailOn) -> Option<GateOutcome> {
     let (near, far) = if op.is_upwards() { (tested.lo, tested.hi) } else { (tested.hi, tested.lo) };
     let misses = |value: f64| op.holds(value, threshold);
     if misses(near) && near.is_finite() {

@@ -5,10 +5,11 @@
 //! - [`series`]: a run's values, measure by measure; [`pooled`]: those of which a request has several
 //! - [`pairs`]: whether two runs sent the same requests, and which belong together
 //! - [`unlike`]: conditions that are not the same in all runs
-//! - [`gate`]: the grammar of gates; [`judge`]: what they say of a comparison
+//! - [`gate`]: the grammar of gates; [`judge`]: what they say of a comparison, [`judge_audit`]: of an audit
 
 pub mod gate;
 pub mod judge;
+pub mod judge_audit;
 pub mod pairs;
 pub mod pooled;
 pub mod series;

@@ -77,8 +77,10 @@ pub enum Series {
     Pooled(Pooled),
     /// What came in a slice of time, and its length.
     Slices(Vec<(f64, f64)>),
-    /// So many of so many.
-    Share { of: usize, n: usize },
+    /// A share of the requests, between 0 and 1.
+    Share(Estimate),
+    /// As another tool states it of a run as a whole: no interval is known. `n` 0: of how many it does not say.
+    Stated { figures: Vec<(Stat, f64)>, n: usize },
     /// The exact mean of a counter over the run, of which no interval is known.
     Counted { mean: f64, n: usize },
 }
@@ -105,8 +107,7 @@ impl Run {
             add(measure, Some(Series::Slices(slices)));
         }
         let counts = counts(rows);
-        let ended = counts.ok + counts.failed;
-        add(Measure::Failed, (ended > 0).then_some(Series::Share { of: counts.failed, n: ended }));
+        add(Measure::Failed, failed(rows).map(Series::Share));
         Self {
             prompts: rows.iter().map(|r| Prompt::of(&r.client)).collect(),
             counts,
@@ -116,6 +117,31 @@ impl Run {
             conditions: BTreeMap::new(),
             facts: given.facts.clone(),
         }
+    }
+
+    /// A run of which only another tool's figures are known: see [`Self::state`].
+    pub fn stated(facts: RunFacts, ok: usize, failed: usize) -> Self {
+        let counts = Counts { ok, failed, in_flight: 0 };
+        let share = goodput::share(failed, ok + failed).map(Series::Share);
+        Self {
+            prompts: Vec::new(),
+            counts,
+            series: share.map(|share| (Measure::Failed, share)).into_iter().collect(),
+            rounds: Rounds::default(),
+            request_set: None,
+            conditions: BTreeMap::new(),
+            facts,
+        }
+    }
+
+    /// Takes figures as another tool states them, in the place of its own.
+    pub fn state(&mut self, measure: Measure, figures: Vec<(Stat, f64)>, n: usize) {
+        self.series.insert(measure, Series::Stated { figures, n });
+    }
+
+    /// Leaves out what it counted over a time that is not that of its requests.
+    pub fn drop_rates(&mut self) {
+        self.series.retain(|_, series| !matches!(series, Series::Slices(_)));
     }
 
     /// Under what conditions it was, label by label.
@@ -198,6 +224,13 @@ fn counts(rows: &[JoinedRow]) -> Counts {
     counts
 }
 
+/// Failed of ended ones in the order of time: failures come together, and many of them at once are worth fewer.
+fn failed(rows: &[JoinedRow]) -> Option<Estimate> {
+    let ended = rows.iter().filter(|row| row.client.status != Status::InFlight);
+    let failed: Vec<bool> = ended.map(|row| row.client.status != Status::Ok).collect();
+    goodput::goodput(&failed, 1.0).map(|found| found.share)
+}
+
 /// Rates, slice by slice. A request is counted evenly over its duration, its tokens evenly from the first to the
 /// last: sums are the same as where it ended, and users that move together make no waves. Of a window it is
 /// counted where it started, since what started there is what is looked at.
@@ -227,8 +260,12 @@ fn slices(given: &Given<'_>, ok: &[&JoinedRow]) -> Vec<(Measure, Vec<(f64, f64)>
         all.add(request, f64::from(r.input_tokens.unwrap_or(0)));
     }
     let mut found = vec![(Measure::RequestThroughput, requests)];
-    if ok.iter().any(|r| r.client.output_tokens.is_some()) {
-        found.extend([(Measure::OutputThroughput, output), (Measure::TotalThroughput, all)]);
+    // Tokens of some requests alone are no throughput of all.
+    if ok.iter().all(|r| r.client.output_tokens.is_some()) {
+        found.push((Measure::OutputThroughput, output));
+        if ok.iter().all(|r| r.client.input_tokens.is_some()) {
+            found.push((Measure::TotalThroughput, all));
+        }
     }
     if !given.slo.is_empty() {
         found.push((Measure::Goodput, good));
@@ -269,7 +306,8 @@ impl Series {
         match self {
             Series::Requests { values, .. } | Series::Pooled(Pooled { values, .. }) => values.len(),
             Series::Slices(slices) => slices.len(),
-            Series::Share { n, .. } | Series::Counted { n, .. } => *n,
+            Series::Share(share) => share.n,
+            Series::Counted { n, .. } | Series::Stated { n, .. } => *n,
         }
     }
 
@@ -294,13 +332,11 @@ impl Series {
                 let labels = rounds.labels(pooled.index.iter().copied());
                 pooled.estimate(stat, Blocks::known(labels.as_deref()))
             }
-            (Series::Slices(slices), Stat::Whole) => {
-                let rate = bootstrap::ratio_of_sums(slices, Blocks::Rows, SEED)?;
-                // Nothing comes at a rate below none.
-                Some(if rate.lo.is_finite() { Estimate { lo: rate.lo.max(0.0), ..rate } } else { rate })
-            }
-            (Series::Share { of, n }, Stat::Whole) => {
-                goodput::share(*of, *n).map(|share| share.scaled(100.0))
+            (Series::Slices(slices), Stat::Whole) => bootstrap::ratio_of_sums(slices, Blocks::Rows, SEED),
+            (Series::Share(share), Stat::Whole) => Some(share.scaled(100.0)),
+            (Series::Stated { figures, n }, _) => {
+                let (_, value) = figures.iter().find(|(of, _)| *of == stat)?;
+                Some(Estimate::unbounded(*value, *n))
             }
             (Series::Counted { mean, n }, Stat::Mean) => Some(Estimate::unbounded(*mean, *n)),
             _ => None,

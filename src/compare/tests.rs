@@ -10,6 +10,7 @@ use super::series::{Counts, Prompt, Run, Series};
 use super::{Together, compare};
 use crate::record::comparison::{GateOutcome, RunFacts, Told};
 use crate::record::measure::{Key, Measure, Stat};
+use crate::stats::goodput;
 use crate::stats::rounds::Rounds;
 
 /// Latencies that scatter by a fifth and depend on nothing; `seed` makes others of the same law.
@@ -32,6 +33,7 @@ fn run(name: &str, ttft: &[f64]) -> Run {
             folder: format!("output/{name}"),
             facts: Vec::new(),
             warnings: Vec::new(),
+            checks: Vec::new(),
             headline: Vec::new(),
         },
         conditions: BTreeMap::from([
@@ -44,7 +46,7 @@ fn run(name: &str, ttft: &[f64]) -> Run {
         series: BTreeMap::from([
             (Measure::Ttft, Series::Requests { index, values: ttft.to_vec() }),
             (Measure::ServerTtft, Series::Counted { mean: 0.1, n: ttft.len() }),
-            (Measure::Failed, Series::Share { of: 0, n: ttft.len() }),
+            (Measure::Failed, Series::Share(goodput::share(0, ttft.len()).unwrap())),
         ]),
         rounds: Rounds::default(),
     }

@@ -44,6 +44,8 @@ pub struct File {
     pub hops: Vec<Hop>,
     #[serde(deserialize_with = "section")]
     pub slo: Slo,
+    #[serde(deserialize_with = "section")]
+    pub gates: Vec<String>,
     pub sweep: Option<Sweep>,
     pub audit: Option<Audit>,
     pub output: Option<PathBuf>,

@@ -90,6 +90,9 @@ pub struct Config {
     /// What each request should keep to; goodput is of those that do.
     #[serde(default, skip_serializing_if = "Slo::is_empty")]
     pub slo: Slo,
+    /// What a figure of the run must not reach, each as it is written on the command line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<String>,
     /// How the result is told in the words of `vllm bench serve`.
     #[serde(default)]
     pub results: Results,

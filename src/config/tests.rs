@@ -242,7 +242,7 @@ fn every_key_is_known_to_the_hints() {
     let list: Vec<String> =
         sections.iter().map(|(section, keys)| format!("{section}: {}", keys.join(" "))).collect();
     insta::assert_snapshot!(list.join("\n"), @r"
-    : name seed label metadata target embedded workload load observe hops slo sweep audit output overwrite calibrate
+    : name seed label metadata target embedded workload load observe hops slo gates sweep audit output overwrite calibrate
     target: base_url server endpoint path model headers api_key_env ca_cert insecure ready_timeout_s
     embedded: model as seed max_num_seqs max_num_batched_tokens max_model_len num_gpu_blocks_override prefill_us_per_token decode_base_ms decode_per_seq_ms jitter frontend_ms frontend_us_per_token mean_output_tokens api_server_count log_stats_interval_s data_parallel_size enable_log_requests enable_log_outputs enable_log_deltas enable_logging_iteration_details enable_per_request_metrics enable_prompt_tokens_details log_format stat_log spans clock_offset_ms clock_drift_ppm clock_step_ms clock_step_at_s faults
     workload: dataset path samples random_input_len random_output_len range_ratio trace_start_s trace_end_s timed_trace random_input_law random_output_law random_prefix_len prefix_repetition sonnet columns multi_turn tokenizer allow_tokenizer_mismatch max_tokens temperature top_p ignore_eos stream extra_body

@@ -5,7 +5,7 @@
 use serde::Serialize;
 
 use super::audit::Found;
-use super::correlated::HeadlineRow;
+use super::correlated::{Check, HeadlineRow};
 use super::measure::{Key, Measure};
 use super::verdicts::VerdictRow;
 use crate::stats::Estimate;
@@ -35,6 +35,8 @@ pub struct RunFacts {
     pub facts: Vec<(String, String)>,
     /// What its own report warns of.
     pub warnings: Vec<String>,
+    /// Whether its two sides agree on what they counted.
+    pub checks: Vec<Check>,
     /// Client and server, as its own report has them.
     pub headline: Vec<HeadlineRow>,
 }

@@ -3,7 +3,7 @@
 
 use super::compare_words::{self as words, ratio, show, title, verdict};
 use super::page::Page;
-use super::tables::{self, Table};
+use super::tables::Table;
 use crate::metric::{Metric, Unit};
 use crate::record::comparison::{Against, Comparison, Figure, RunFacts, Unlike};
 use crate::record::correlated::HeadlineRow;
@@ -60,7 +60,7 @@ pub(super) fn facts_table(name: &str, facts: &[&[(String, String)]], names: &[&s
     let row = |label: &&str| {
         let of = |facts: &&[(String, String)]| {
             let found = facts.iter().find(|(l, _)| l == label);
-            found.map_or_else(|| "–".to_owned(), |(_, value)| value.clone())
+            found.map_or_else(|| NONE.to_owned(), |(_, value)| value.clone())
         };
         [(*label).to_owned()].into_iter().chain(facts.iter().map(of)).collect()
     };
@@ -78,27 +78,24 @@ fn sides(c: &Comparison, names: &[&str]) -> Table {
     let row = |metric: Metric| {
         let of = |run: &RunFacts| {
             let row = run.headline.iter().find(|row| row.metric == metric);
-            [
-                row.and_then(|row| cell(row, row.tool)),
-                row.and_then(|row| {
-                    // What the server's side really is, where it is not the metric itself.
-                    let really = row
-                        .title
-                        .split_once(" | ")
-                        .map_or(String::new(), |(_, really)| format!(" ({really})"));
-                    Some(cell(row, row.server)? + &really)
-                }),
-            ]
+            [row.and_then(|row| cell(row, row.tool)), row.and_then(|row| cell(row, row.server))]
         };
-        let cells = c.runs.iter().flat_map(of).map(|cell| cell.unwrap_or_else(|| "–".to_owned()));
+        let cells = c.runs.iter().flat_map(of).map(|cell| cell.unwrap_or_else(|| NONE.to_owned()));
         [metric.name().to_owned()].into_iter().chain(cells).collect()
     };
+    // What the server's side really is, where it is not the metric itself.
+    let really = c.runs.iter().flat_map(|run| {
+        run.headline.iter().filter(|row| row.server.is_some()).filter_map(|row| {
+            let (_, really) = row.title.split_once(" | ")?;
+            Some(format!("{} by the server of {}: {really}.", row.metric.name(), run.name))
+        })
+    });
     let heads = names.iter().flat_map(|name| [format!("{name}: client"), format!("{name}: server")]);
     Table {
         title: "Client and server".to_owned(),
         head: [String::new()].into_iter().chain(heads).collect(),
         rows: metrics.into_iter().flatten().map(row).collect(),
-        below: vec!["Means with 95 % intervals; both sides of a run by the same estimator (throughput and latency between tokens are ratios of sums). A server's figure without interval is its metrics endpoint's, exact for the run.".to_owned()],
+        below: vec!["Means with 95 % intervals; both sides of a run by the same estimator (throughput and latency between tokens are ratios of sums). A server's figure without interval is its metrics endpoint's, exact for the run.".to_owned()].into_iter().chain(really).collect(),
     }
 }
 
@@ -118,21 +115,25 @@ fn against(c: &Comparison, names: &[&str], i: usize, all: bool) -> Table {
     let mut rows: Vec<Vec<String>> = shown.filter_map(|figure| row(figure, c.baseline, i)).collect();
     let mut below: Vec<String> =
         c.pairing.get(i).cloned().flatten().into_iter().map(|p| sentence(&p.why)).collect();
-    let ratio = if all { format!("ratio: {name} / {base}") } else { format!("percent: of {base}") };
-    below.push(format!("Difference: {name} − {base}; {ratio}. {}", by_chance(c.comparisons)));
-    below.extend((!all).then(|| "All figures: compare.md.".to_owned()));
+    let what = if all {
+        format!("Difference: {name} − {base}; ratio: {name} / {base}.")
+    } else {
+        format!("Percent: of {base}. n: {base} | {name}, where they are not the same; eff.: effective n.")
+    };
+    below.push(format!("{what} {}", by_chance(c.comparisons)));
+    below.extend((!all).then(|| "All figures, differences and ratios: compare.md.".to_owned()));
     let mut head = ["", base, name, "n", "difference", "ratio", "verdict"].map(str::to_owned).to_vec();
     if !all {
-        // The verdict says it, in percent.
+        // The verdict says both, and a line has no room for them.
         for row in rows.iter_mut().chain([&mut head]) {
-            row.remove(RATIO);
+            row.drain(DIFFERENCE_AND_RATIO);
         }
     }
     Table { title: format!("{name} against {base}"), head, rows, below }
 }
 
-/// Its column.
-const RATIO: usize = 5;
+/// Their columns.
+const DIFFERENCE_AND_RATIO: std::ops::Range<usize> = 4..6;
 
 /// Of the client's latencies the mean, the median and the tail; of the server's the mean.
 fn is_asked_first(figure: &Figure) -> bool {
@@ -151,12 +152,10 @@ fn row(figure: &Figure, base: usize, i: usize) -> Option<Vec<String>> {
         return None;
     }
     let against = figure.against.get(i).copied().flatten();
-    let shown = |e: Option<Estimate>| e.map_or_else(|| "–".to_owned(), |e| show(&e, quantity));
-    let n = |e: Option<Estimate>| e.map_or_else(|| "0".to_owned(), |e| tables::counted(&e));
+    let shown = |e: Option<Estimate>| e.map_or_else(|| NONE.to_owned(), |e| show(&e, quantity));
     let n = match against.and_then(|against| against.pairs) {
         Some(pairs) => format!("{} pairs", units::count(pairs as u64)),
-        None if n(first) == n(second) => n(first),
-        None => format!("{} | {}", n(first), n(second)),
+        None => counts(first, second),
     };
     let of = |part: &dyn Fn(&Against) -> Option<String>| {
         against.as_ref().and_then(part).unwrap_or_else(|| "–".to_owned())
@@ -171,6 +170,26 @@ fn row(figure: &Figure, base: usize, i: usize) -> Option<Vec<String>> {
         of(&|a| Some(verdict(figure.measure, a))),
     ])
 }
+
+/// `300 (eff. 74 | 49)`: how many each side's figure is of, and how many independent ones those are worth.
+fn counts(first: Option<Estimate>, second: Option<Estimate>) -> String {
+    let both = [first, second];
+    let n = both.map(|e| match e {
+        None => "0".to_owned(),
+        // Another tool's figure, which does not say of how many.
+        Some(e) if e.n == 0 => NONE.to_owned(),
+        Some(e) => units::count(e.n as u64),
+    });
+    let eff = both.map(|e| match e {
+        Some(e) if e.is_dependent() => units::count(e.n_eff.round() as u64),
+        _ => NONE.to_owned(),
+    });
+    let one = |[a, b]: [String; 2]| if a == b { a } else { format!("{a} | {b}") };
+    let (n, eff) = (one(n), one(eff));
+    if eff == NONE { n } else { format!("{n} (eff. {eff})") }
+}
+
+const NONE: &str = "–";
 
 /// The first letter of a sentence, and its end.
 fn sentence(text: &str) -> String {
@@ -221,11 +240,11 @@ mod tests {
         2.31 times as long [2.10, 2.50]
         10.0 % more [4.00, 16.0]
         3.10 times as much [3.04, 3.16]
-        no difference can be told: less than ±4.00 %
+        not told apart: within ±4.00 %
         200.0 µs shorter [100.0, 300.0]
-        no difference can be told: less than ±300.0 µs
+        not told apart: within ±300.0 µs
         30.0 % longer (≥ 20.0)
-        no difference can be told (n too small)
+        not told apart (n too small)
         no interval
         ");
     }

@@ -11,20 +11,23 @@ use crate::record::comparison::{AuditFacts, Audits};
 use crate::record::verdicts::VerdictRow;
 use crate::units;
 
-/// The page of audits.
-pub fn page(audits: &Audits) -> Page {
+/// The page of audits: `all` of what was found, or what people ask for first, as wide as a terminal.
+pub fn page(audits: &Audits, all: bool) -> Page {
     let names: Vec<&str> = audits.audits.iter().map(|audit| audit.name.as_str()).collect();
     let facts: Vec<&[(String, String)]> = audits.audits.iter().map(|a| a.facts.as_slice()).collect();
     let tables = vec![
         compare::unlike(&audits.unlike, &names),
-        at_a_glance(audits),
-        everything(audits),
-        verdicts(audits),
+        at_a_glance(audits, all),
+        if all { everything(audits) } else { Table::default() },
+        verdicts(audits, all),
         compare::facts_table("Audits", &facts, &names),
     ];
     let mut last = Vec::new();
     for audit in &audits.audits {
         last.extend(audit.warnings.iter().map(|warning| format!("warning of {}: {warning}", audit.name)));
+    }
+    if !all {
+        last.push("Cell by cell, and what each gateway does to the streams in full: compare.md.".to_owned());
     }
     last.push("Added: through − direct of a pair, with its 95 % interval over rounds. Audits are runs of their own: what one gateway adds is measured against its own direct requests, and gateways are not compared pair by pair.".to_owned());
     Page::of(format!("Side by side: {}", names.join(", ")), Vec::new(), tables, last)
@@ -50,7 +53,7 @@ fn varied(cells: &[Cell]) -> [bool; 2] {
 }
 
 /// A row a gateway, a column a cell.
-fn at_a_glance(audits: &Audits) -> Table {
+fn at_a_glance(audits: &Audits, all: bool) -> Table {
     let cells = cells(audits);
     let [sizes, connections] = varied(&cells);
     // One figure for all, or gateways would be compared by different ones.
@@ -69,18 +72,33 @@ fn at_a_glance(audits: &Audits) -> Table {
         Of::Outside => ttft(kinds.first().copied()),
         Of::Metric(metric) => metric.name().to_owned(),
     };
+    let found = |audit: &AuditFacts, cell: &Cell| -> Option<CellFound> {
+        audit.found.cells.iter().find(|found| found.cell == *cell).cloned()
+    };
+    // Of how many pairs, once for a column where it is the same in all rows.
+    let pairs: Vec<Option<usize>> = cells
+        .iter()
+        .map(|cell| {
+            let each =
+                audits.audits.iter().filter_map(|audit| Some(of.figure(&found(audit, cell)?)?.added_mean.n));
+            let each: Vec<usize> = each.collect();
+            each.first().copied().filter(|first| each.iter().all(|n| n == first))
+        })
+        .collect();
     let row = |audit: &AuditFacts| {
-        let at = |cell: &Cell| {
-            let found = audit.found.cells.iter().find(|found| found.cell == *cell);
-            found.map_or_else(|| "–".to_owned(), |found| added(found, of, true))
+        let at = |(cell, pairs): (&Cell, &Option<usize>)| {
+            found(audit, cell).map_or_else(|| "–".to_owned(), |found| added(&found, of, pairs.is_none()))
         };
         [audit.name.clone()]
             .into_iter()
-            .chain(cells.iter().map(at))
-            .chain([in_short(&audit.verdicts)])
+            .chain(cells.iter().zip(&pairs).map(at))
+            .chain([in_short(&audit.verdicts, all)])
             .collect()
     };
-    let heads = cells.iter().map(|cell| cell_words(cell, true, sizes, connections));
+    let heads = cells.iter().zip(&pairs).map(|(cell, pairs)| {
+        let n = pairs.map_or_else(String::new, |n| format!(" ({} pairs)", units::count(n as u64)));
+        format!("{}{n}", cell_words(cell, true, sizes, connections))
+    });
     Table {
         title: format!("{what}: what each gateway adds"),
         head: ["gateway".to_owned()].into_iter().chain(heads).chain(["verdicts".to_owned()]).collect(),
@@ -151,11 +169,11 @@ fn everything(audits: &Audits) -> Table {
 }
 
 /// All verdicts of one gateway in one cell of a table.
-fn in_short(verdicts: &[VerdictRow]) -> String {
+fn in_short(verdicts: &[VerdictRow], all: bool) -> String {
     let one = |v: &VerdictRow| {
         let cost =
             v.at_stake.map_or_else(String::new, |stake| format!(", {}", units::seconds(stake.seconds.value)));
-        let mends: Vec<String> = named_remedies(v);
+        let mends: Vec<String> = if all { named_remedies(v) } else { Vec::new() };
         let mends = if mends.is_empty() { String::new() } else { format!(": {}", mends.join(", ")) };
         format!("{}{cost}{mends}", v.kind.as_str())
     };
@@ -172,7 +190,7 @@ fn named_remedies(v: &VerdictRow) -> Vec<String> {
     v.remedies.iter().filter(|r| known(r.product)).map(|r| format!("`{}`", r.setting)).collect()
 }
 
-fn verdicts(audits: &Audits) -> Table {
+fn verdicts(audits: &Audits, all: bool) -> Table {
     let rows = audits.audits.iter().flat_map(|audit| {
         audit.verdicts.iter().map(|v| {
             let stake = v.at_stake.map_or_else(
@@ -181,22 +199,25 @@ fn verdicts(audits: &Audits) -> Table {
             );
             let mends: Vec<String> =
                 v.remedies.iter().map(|r| format!("{}: `{}`", r.product, r.setting)).collect();
-            vec![
-                audit.name.clone(),
-                v.kind.as_str().to_owned(),
-                v.what.clone(),
-                format!("{} of {}", units::count(v.n as u64), units::count(v.of as u64)),
-                stake,
-                v.certainty.as_str().to_owned(),
-                if mends.is_empty() { "–".to_owned() } else { mends.join("; ") },
-            ]
+            let mends = if mends.is_empty() { "–".to_owned() } else { mends.join("; ") };
+            let (who, kind, sure) =
+                (audit.name.clone(), v.kind.as_str().to_owned(), v.certainty.as_str().to_owned());
+            if all {
+                let n = format!("{} of {}", units::count(v.n as u64), units::count(v.of as u64));
+                vec![who, kind, v.what.clone(), n, stake, sure, mends]
+            } else {
+                vec![who, kind, stake, sure, mends]
+            }
         })
     });
+    let head: &[&str] = if all {
+        &["gateway", "", "what", "requests", "at stake", "certainty", "what mends it"]
+    } else {
+        &["gateway", "", "at stake", "certainty", "what mends it"]
+    };
     Table {
         title: "What each gateway does to the streams".to_owned(),
-        head: ["gateway", "", "what", "requests", "at stake", "certainty", "what mends it"]
-            .map(str::to_owned)
-            .to_vec(),
+        head: head.iter().map(|&word| word.to_owned()).collect(),
         rows: rows.collect(),
         below: Vec::new(),
     }

@@ -70,7 +70,7 @@ pub(super) fn verdict(measure: Measure, against: &Against) -> String {
     let less = match against.told {
         Told::Unknown => return "no interval".to_owned(),
         Told::Nothing if against.difference.lo >= against.difference.hi => return "the same".to_owned(),
-        Told::Nothing => return format!("no difference can be told{}", at_most(against, quantity)),
+        Told::Nothing => return format!("not told apart{}", at_most(against, quantity)),
         Told::More => false,
         Told::Less => true,
     };
@@ -102,18 +102,18 @@ fn sized(e: &Estimate, less: bool) -> Estimate {
     if less { Estimate { value: -e.value, lo: -e.hi, hi: -e.lo, ..*e } } else { *e }
 }
 
-/// `: less than ±5.2 %`.
+/// `: within ±5.2 %`.
 fn at_most(against: &Against, quantity: Quantity) -> String {
     match against.ratio {
         Some(r) if r.is_bounded() => {
             let most = (1.0 - r.lo).max(r.hi - 1.0);
-            format!(": less than ±{}", units::percent(most))
+            format!(": within ±{}", units::percent(most))
         }
         _ => {
             let d = against.difference;
             if d.is_bounded() {
                 let most = d.lo.abs().max(d.hi.abs());
-                format!(": less than ±{}", show(&Estimate::unbounded(most, d.n), quantity))
+                format!(": within ±{}", show(&Estimate::unbounded(most, d.n), quantity))
             } else {
                 " (n too small)".to_owned()
             }

@@ -23,6 +23,15 @@ impl Page {
         markdown::page(self)
     }
 
+    /// With one more table, first of all, unless it is empty.
+    #[must_use]
+    pub fn with(mut self, table: Table) -> Self {
+        if !table.rows.is_empty() {
+            self.tables.insert(0, table);
+        }
+        self
+    }
+
     /// Leaves tables without rows out.
     pub(super) fn of(title: String, first: Vec<String>, tables: Vec<Table>, last: Vec<String>) -> Self {
         let tables = tables.into_iter().filter(|table| !table.rows.is_empty()).collect();

@@ -1,13 +1,15 @@
-//! Run folders side by side: reads each, compares it with the baseline, judges gates, writes the page, the
+//! Run folders, and result files of another tool, side by side: reads each, compares it with the baseline, judges gates, writes the page, the
 //! numbers and the figures. What is wrong with what was asked for is said before the first row is read.
 //! This file must not know how a figure is compared.
 
+mod bench_file;
 mod conditions;
 mod draw;
 mod gates;
 mod names;
 
-pub use self::gates::Gates;
+use self::bench_file::BenchFile;
+pub use self::gates::{Gates, Judged, configured as configured_gates};
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
@@ -17,6 +19,7 @@ use serde_json::{Value, json};
 
 use super::recompute::{self, looked_at};
 use super::{Recomputed, unusable};
+use crate::compare::judge::FailOn;
 use crate::compare::{self, Given, Run};
 use crate::error::{Explain, Failure, usage};
 use crate::plot::PlotData;
@@ -41,7 +44,9 @@ pub struct ToCompare {
     pub selection: Selection,
     /// What a good request keeps to; nothing: what the runs themselves were given, if that is the same.
     pub slo: Slo,
-    pub gates: Gates,
+    /// Gates as written; none: those of the runs' own configurations, all together.
+    pub fail_if: Vec<String>,
+    pub fail_on: FailOn,
     pub output: Option<PathBuf>,
     pub overwrite: bool,
 }
@@ -57,7 +62,7 @@ impl Compared {
     pub fn page(&self, all: bool) -> Page {
         match self {
             Compared::Runs(comparison) => report::comparison(comparison, all),
-            Compared::Audits(audits) => report::audits(audits),
+            Compared::Audits(audits) => report::audits(audits, all),
         }
     }
 
@@ -77,6 +82,7 @@ pub fn compare(asked: &ToCompare) -> anyhow::Result<(PathBuf, Compared)> {
     match opened.compare(asked, &folder) {
         Ok(compared) => Ok((folder.path().to_owned(), compared)),
         Err(error) => {
+            bench_file::discard(folder.path(), asked.folders.len());
             folder.discard();
             Err(error)
         }
@@ -94,12 +100,43 @@ pub(super) fn figure_data(asked: &ToCompare) -> anyhow::Result<PlotData> {
     Ok(draw::data(&opened.runs(asked)?))
 }
 
-/// The folders asked for, none of which is without an ended run.
+/// What is compared: a run folder with an ended run, or another tool's file.
+enum Source {
+    Folder(RunFolder, Box<Manifest>),
+    File(BenchFile),
+}
+
+impl Source {
+    fn open(path: &Path) -> anyhow::Result<Self> {
+        if path.is_file() {
+            return BenchFile::read(path).map(Source::File);
+        }
+        open(path).map(|(folder, manifest)| Source::Folder(folder, Box::new(manifest)))
+    }
+
+    /// As it was run.
+    fn name(&self) -> &str {
+        match self {
+            Source::Folder(_, manifest) => &manifest.name,
+            Source::File(file) => &file.name,
+        }
+    }
+
+    fn manifest(&self) -> Option<&Manifest> {
+        match self {
+            Source::Folder(_, manifest) => Some(manifest),
+            Source::File(_) => None,
+        }
+    }
+}
+
+/// The sources asked for, ready to be read.
 struct Opened {
-    folders: Vec<(RunFolder, Manifest)>,
+    sources: Vec<Source>,
     names: Vec<String>,
     baseline: usize,
     audits: bool,
+    gates: Gates,
 }
 
 impl Opened {
@@ -110,19 +147,25 @@ impl Opened {
                 .hint("tare compare output/a output/b")
                 .into());
         }
-        let folders: Vec<(RunFolder, Manifest)> =
-            asked.folders.iter().map(|path| open(path)).collect::<anyhow::Result<_>>()?;
-        let manifests: Vec<&Manifest> = folders.iter().map(|(_, manifest)| manifest).collect();
-        let names = names::names(&asked.folders, &manifests, &asked.names)?;
+        // What is wrong with these is known without any run.
+        Gates::read(&asked.fail_if, &[], asked.fail_on)?;
+        let sources: Vec<Source> =
+            asked.folders.iter().map(|path| Source::open(path)).collect::<anyhow::Result<_>>()?;
+        let as_run: Vec<&str> = sources.iter().map(Source::name).collect();
+        let names = names::names(&asked.folders, &as_run, &asked.names)?;
         let baseline = match &asked.baseline {
             Some(which) => names::which("--baseline", which, &names, &asked.folders)?,
             None => 0,
         };
-        let audits = manifests.iter().filter(|manifest| recompute::plan_of(manifest).is_some()).count();
-        if audits != 0 && audits != folders.len() {
-            return Err(mixed(&manifests, &names));
+        let is_audit = |source: &Source| source.manifest().and_then(recompute::plan_of).is_some();
+        let audits = sources.iter().filter(|source| is_audit(source)).count();
+        if audits != 0 && audits != sources.len() {
+            let kinds = sources.iter().map(|source| if is_audit(source) { "an audit" } else { "a run" });
+            return Err(mixed(kinds, &names));
         }
-        let opened = Self { names, baseline, audits: audits > 0, folders };
+        let manifests: Vec<&Manifest> = sources.iter().filter_map(Source::manifest).collect();
+        let gates = Gates::read(&asked.fail_if, &each_once(&manifests), asked.fail_on)?;
+        let opened = Self { names, baseline, audits: audits > 0, gates, sources };
         if opened.audits {
             refuse_for_audits(asked)?;
         }
@@ -137,9 +180,9 @@ impl Opened {
             write(to, &compared.page(true), "audits", numbers)?;
             return Ok(compared);
         }
-        let runs = self.runs(asked)?;
+        let runs = self.runs(asked, to)?;
         let mut comparison = compare::compare(&runs, self.baseline);
-        comparison.gates = asked.gates.judged(&runs, self.baseline)?;
+        comparison.gates = self.gates.judged(&runs, self.baseline).all()?;
         let figures = draw::figures(to, &runs)?;
         let numbers = serde_json::to_value(&comparison)?;
         let compared = Compared::Runs(comparison);
@@ -148,15 +191,23 @@ impl Opened {
     }
 
     /// Each run read and made ready, one after the other: their rows are never in memory together.
-    fn runs(&self, asked: &ToCompare) -> anyhow::Result<Vec<Run>> {
+    fn runs(&self, asked: &ToCompare, to: &RunFolder) -> anyhow::Result<Vec<Run>> {
         let slo = if asked.slo.is_empty() { self.common_slo() } else { asked.slo };
         let mut runs = Vec::new();
         let mut conditions = Vec::new();
-        for ((folder, _), name) in self.folders.iter().zip(&self.names) {
-            let (made, events) = look(folder, asked.selection)?;
-            let set = request_set(folder);
-            conditions.push(conditions::of(&made, set));
-            runs.push(run(folder.path(), name, set, &made, &events, slo));
+        for (i, (source, name)) in self.sources.iter().zip(&self.names).enumerate() {
+            match source {
+                Source::Folder(folder, _) => {
+                    let (made, events) = look(folder, asked.selection)?;
+                    let set = request_set(folder);
+                    conditions.push(conditions::of(&made, set));
+                    runs.push(run(folder.path(), name, set, &made, &events, slo));
+                }
+                Source::File(file) => {
+                    conditions.push(conditions::Conditions::stated(file.conditions()));
+                    runs.push(file.run(name, i, to.path(), asked.selection, slo)?);
+                }
+            }
         }
         for (run, of) in runs.iter_mut().zip(conditions::told_apart(conditions)) {
             run.set_conditions(of);
@@ -164,9 +215,9 @@ impl Opened {
         Ok(runs)
     }
 
-    /// What all runs were given; nothing where that is not the same.
+    /// What all runs were given that say so; nothing where that is not the same.
     fn common_slo(&self) -> Slo {
-        let mut each = self.folders.iter().map(|(_, manifest)| recompute::slo_of(manifest));
+        let mut each = self.sources.iter().filter_map(Source::manifest).map(recompute::slo_of);
         let first = each.next().unwrap_or_default();
         if each.all(|slo| slo == first) { first } else { Slo::default() }
     }
@@ -174,7 +225,8 @@ impl Opened {
     fn audits(&self, asked: &ToCompare) -> anyhow::Result<Audits> {
         let mut audits = Vec::new();
         let mut conditions = Vec::new();
-        for ((folder, _), name) in self.folders.iter().zip(&self.names) {
+        for (source, name) in self.sources.iter().zip(&self.names) {
+            let Source::Folder(folder, _) = source else { continue };
             let (made, _) = look(folder, asked.selection)?;
             conditions.push(conditions::of(&made, None));
             let facts = facts(folder.path(), name, &made);
@@ -194,10 +246,20 @@ impl Opened {
     }
 }
 
+/// The gates of all configurations: none of them is dropped for a run that lacks it.
+fn each_once(manifests: &[&Manifest]) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for gate in manifests.iter().flat_map(|manifest| configured_gates(manifest)) {
+        if !all.contains(&gate) {
+            all.push(gate);
+        }
+    }
+    all
+}
+
 fn open(path: &Path) -> anyhow::Result<(RunFolder, Manifest)> {
     if !path.is_dir() {
-        let what = if path.exists() { "a file" } else { "nothing" };
-        return Err(usage(format!("{}: expected a run folder, found {what}", path.display()))
+        return Err(usage(format!("{}: expected a run folder, found nothing", path.display()))
             .hint("name a folder that `tare run`, `tare correlate` or `tare audit` wrote")
             .into());
     }
@@ -220,14 +282,9 @@ fn look(folder: &RunFolder, selection: Selection) -> anyhow::Result<(Recomputed,
     looked_at(folder, selection).hint(format!("the run is that of {}", folder.path().display()))
 }
 
-fn mixed(manifests: &[&Manifest], names: &[String]) -> anyhow::Error {
-    let kind =
-        |manifest: &Manifest| if recompute::plan_of(manifest).is_some() { "an audit" } else { "a run" };
-    let kinds: Vec<String> = manifests
-        .iter()
-        .zip(names)
-        .map(|(manifest, name)| format!("`{name}` is {}", kind(manifest)))
-        .collect();
+fn mixed<'a>(kinds: impl Iterator<Item = &'a str>, names: &[String]) -> anyhow::Error {
+    let kinds: Vec<String> =
+        names.iter().zip(kinds).map(|(name, kind)| format!("`{name}` is {kind}")).collect();
     usage(format!("runs and audits cannot be compared with each other: {}", kinds.join(", ")))
         .hint("compare runs with runs, audits with audits")
         .into()
@@ -236,7 +293,7 @@ fn mixed(manifests: &[&Manifest], names: &[String]) -> anyhow::Error {
 /// What is said of a run against a baseline has no meaning for audits.
 fn refuse_for_audits(asked: &ToCompare) -> anyhow::Result<()> {
     let given = [
-        ("--fail-if", !asked.gates.is_empty()),
+        ("--fail-if", !asked.fail_if.is_empty()),
         ("--goodput", !asked.slo.is_empty()),
         ("--baseline", asked.baseline.is_some()),
     ];
@@ -265,6 +322,7 @@ fn facts(folder: &Path, name: &str, made: &Recomputed) -> RunFacts {
         name: name.to_owned(),
         folder: folder.display().to_string(),
         facts: conditions::facts(made),
+        checks: made.correlated.checks.clone(),
         warnings: made.report().warnings().into_iter().chain(made.notes.iter().cloned()).collect(),
         headline: made.correlated.headline.clone(),
     }

@@ -37,19 +37,21 @@ const ROUNDING: f64 = 1e-13;
 pub fn mean(values: &[f64], blocks: Blocks<'_>, seed: u64) -> Option<Estimate> {
     let rows: Vec<[f64; 1]> = values.iter().map(|v| [*v]).collect();
     let estimate = of_sums(&rows, blocks, |sums, n| sums[0] / n, seed)?;
-    let positive = values.iter().all(|v| *v >= 0.0);
-    Some(if positive && estimate.lo.is_finite() {
-        Estimate { lo: estimate.lo.max(0.0), ..estimate }
-    } else {
-        estimate
-    })
+    Some(from_zero(estimate, values.iter().all(|v| *v >= 0.0)))
+}
+
+/// No bound below 0 of what cannot be.
+fn from_zero(estimate: Estimate, cannot: bool) -> Estimate {
+    let lo = if cannot && estimate.lo.is_finite() { estimate.lo.max(0.0) } else { estimate.lo };
+    Estimate { lo, ..estimate }
 }
 
 /// Σ numerator / Σ denominator over `(numerator, denominator)` pairs: the ratio of sums, as servers'
-/// counters give it, not the mean of ratios.
+/// counters give it, not the mean of ratios. Where no numerator and no denominator is negative, no bound is.
 pub fn ratio_of_sums(pairs: &[(f64, f64)], blocks: Blocks<'_>, seed: u64) -> Option<Estimate> {
     let rows: Vec<[f64; 2]> = pairs.iter().map(|(num, den)| [*num, *den]).collect();
-    of_sums(&rows, blocks, |sums, _| sums[0] / sums[1], seed)
+    let estimate = of_sums(&rows, blocks, |sums, _| sums[0] / sums[1], seed)?;
+    Some(from_zero(estimate, pairs.iter().all(|(num, den)| *num >= 0.0 && *den >= 0.0)))
 }
 
 /// One request's contribution to a ratio of sums on both sides: `(numerator, denominator)` each.

@@ -51,13 +51,31 @@ pub struct Judgement {
 /// Whether at least `target` of the requests met their objectives.
 pub fn by_slo(runs: &[Seen], target: f64) -> Judgement {
     let met: Vec<Goodput> = runs.iter().filter_map(|run| run.met).collect();
-    let share = pooled(&met);
-    if runs.iter().any(|run| run.saturated) {
-        return plainly(false, None, "over-saturated: waiting grows without end");
+    with_saturated(
+        runs,
+        match pooled(&met) {
+            Some(share) => on_interval(share, target, "met the objectives"),
+            None => too_little(false, "no request could be judged"),
+        },
+    )
+}
+
+/// What those runs say of which some may have been ended since their requests piled up: where most were, the level fails;
+/// where some were, nothing is clear, for a stall of the machine can look like it once.
+fn with_saturated(runs: &[Seen], by_all: Judgement) -> Judgement {
+    let saturated = runs.iter().filter(|run| run.saturated).count();
+    if 2 * saturated > runs.len() {
+        return fails(None, "over-saturated: waiting grows without end");
     }
-    match share {
-        Some(share) => on_interval(share, target, "met the objectives"),
-        None => plainly(false, None, "no request could be judged"),
+    if saturated == 0 || by_all.verdict == Verdict::Fails {
+        return by_all;
+    }
+    let of = runs.len();
+    Judgement {
+        verdict: Verdict::Unclear,
+        share: None,
+        value_passes: by_all.value_passes && 2 * saturated < of,
+        why: format!("{saturated} of {of} runs over-saturated; of all: {}", by_all.why),
     }
 }
 
@@ -65,24 +83,30 @@ pub fn by_slo(runs: &[Seen], target: f64) -> Judgement {
 pub fn keeps_up(runs: &[Seen], calm_e2e_s: Option<f64>) -> Judgement {
     let shares: Vec<Estimate> = runs.iter().filter_map(answered).collect();
     let share = linear::mean(&shares);
-    if runs.iter().any(|run| run.saturated) {
-        return plainly(false, None, "over-saturated: waiting grows without end");
-    }
-    if let Some(run) = runs.iter().find(|run| run.unsent > 0) {
+    with_saturated(runs, kept_up(runs, share, calm_e2e_s))
+}
+
+fn kept_up(runs: &[Seen], share: Option<Estimate>, calm_e2e_s: Option<f64>) -> Judgement {
+    // What a run that was ended before its time did not send, no cap held back.
+    if let Some(run) = runs.iter().find(|run| run.unsent > 0 && !run.saturated) {
         let why =
             format!("{} requests were due and never sent: the cap on concurrency held them back", run.unsent);
-        return plainly(false, share, &why);
+        return fails(share, &why);
     }
     let medians: Vec<f64> = runs.iter().filter_map(|run| run.e2e_s).collect();
     let median = medians.iter().sum::<f64>() / medians.len() as f64;
     if let Some(calm) = calm_e2e_s.filter(|calm| median > EXPLODED * calm) {
         let why =
             format!("the median request takes {:.1} times as long as at the lowest level", median / calm);
-        return plainly(false, share, &why);
+        return fails(share, &why);
     }
     match share {
         Some(share) => on_interval(share, KEEPS_UP, "of what was offered was answered"),
-        None => plainly(false, None, "the load was never full for a time: its runs are too short to tell"),
+        // A level at which too little was sent must not read as one that the server does not keep up with.
+        None => too_little(
+            runs.iter().all(|run| run.failed <= 1.0 - KEEPS_UP),
+            "the load was never full for a time: its runs are too short to tell",
+        ),
     }
 }
 
@@ -94,6 +118,11 @@ pub fn nothing_seen() -> Judgement {
         value_passes: false,
         why: "no run of it came to its end".to_owned(),
     }
+}
+
+/// Nothing is shown either way; where the search must decide, it takes what little was seen.
+fn too_little(value_passes: bool, why: &str) -> Judgement {
+    Judgement { verdict: Verdict::Unclear, share: None, value_passes, why: why.to_owned() }
 }
 
 /// The share of what was offered that was answered in the long run.
@@ -122,9 +151,8 @@ fn on_interval(share: Estimate, limit: f64, what: &str) -> Judgement {
     Judgement { verdict, share: Some(share), value_passes: share.value >= limit, why }
 }
 
-fn plainly(passes: bool, share: Option<Estimate>, why: &str) -> Judgement {
-    let verdict = if passes { Verdict::Passes } else { Verdict::Fails };
-    Judgement { verdict, share, value_passes: passes, why: why.to_owned() }
+fn fails(share: Option<Estimate>, why: &str) -> Judgement {
+    Judgement { verdict: Verdict::Fails, share, value_passes: false, why: why.to_owned() }
 }
 
 #[cfg(test)]
@@ -152,7 +180,19 @@ mod tests {
         assert_eq!(unclear.why, "98 % met the objectives [93, 99.4], 95 % asked for");
         assert_eq!(by_slo(&[seen(98, 100), seen(98, 100), seen(99, 100)], 0.95).verdict, Verdict::Passes);
         assert_eq!(by_slo(&[Seen { saturated: true, ..seen(98, 100) }], 0.95).verdict, Verdict::Fails);
-        assert_eq!(by_slo(&[Seen::default()], 0.95).verdict, Verdict::Fails);
+        let none = by_slo(&[Seen::default()], 0.95);
+        assert_eq!((none.verdict, none.value_passes), (Verdict::Unclear, false));
+    }
+
+    #[test]
+    fn one_stall_among_several_runs_decides_nothing() {
+        let (calm, stalled) = (seen(200, 200), Seen { saturated: true, ..seen(190, 200) });
+        let once = by_slo(&[calm.clone(), stalled.clone()], 0.95);
+        assert_eq!((once.verdict, once.value_passes), (Verdict::Unclear, false));
+        assert!(once.why.starts_with("1 of 2 runs over-saturated; of all: 97.5 %"), "{}", once.why);
+        let of_three = by_slo(&[calm.clone(), stalled.clone(), calm.clone()], 0.95);
+        assert_eq!((of_three.verdict, of_three.value_passes), (Verdict::Unclear, true));
+        assert_eq!(by_slo(&[stalled.clone(), calm, stalled], 0.95).verdict, Verdict::Fails);
     }
 
     fn grows(by: f64, reach: f64) -> Seen {
@@ -170,7 +210,10 @@ mod tests {
         assert_eq!(verdict(Seen { saturated: true, ..grows(0.0, 0.3) }), Verdict::Fails);
         assert_eq!(verdict(Seen { unsent: 3, ..grows(0.0, 0.3) }), Verdict::Fails);
         assert_eq!(verdict(Seen { e2e_s: Some(5.1), ..grows(0.0, 0.3) }), Verdict::Fails);
-        assert_eq!(verdict(Seen { growth_rps: None, ..grows(0.0, 0.3) }), Verdict::Fails);
+        // Five requests of a low rate say nothing: a search that took that for a failure would go down for good.
+        let short = |failed: f64| keeps_up(&[Seen { growth_rps: None, failed, ..grows(0.0, 0.3) }], None);
+        assert_eq!((short(0.0).verdict, short(0.0).value_passes), (Verdict::Unclear, true));
+        assert_eq!((short(0.5).verdict, short(0.5).value_passes), (Verdict::Unclear, false));
     }
 
     #[test]

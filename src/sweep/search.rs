@@ -2,6 +2,9 @@
 //! lie close together or the budget is used. A pure function of what was found so far. This file must not know what
 //! passing means, nor how anything is run.
 //!
+//! Before it ends, the two levels that the answer lies between are run again: where that contradicts the first run, the
+//! search goes on from there.
+//!
 //! It assumes that what fails at a level fails at every higher one; [`not_falling`] looks whether the levels that were run
 //! contradict that.
 
@@ -9,6 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::asked::Search;
 use crate::stats::Estimate;
+
+/// So many runs must speak for each of the two levels that the answer lies between.
+const CONFIRMED: u32 = 2;
 
 /// What a level's runs say.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -91,11 +97,28 @@ pub fn next(search: &Search, whole: bool, tried: &[Tried]) -> Next {
         (Some(low), None) => run((2.0 * low).min(search.most), "doubled, since all pass so far"),
         (None, Some(high)) if high <= search.least => done("the lowest level that may be run fails", false),
         (None, Some(high)) => run((0.5 * high).max(search.least), "halved, since none passes so far"),
-        (Some(_), Some(_)) if narrow => done("the levels that pass and fail lie close together", true),
+        (Some(low), Some(high)) if narrow => match unsure(search, tried, [low, high]) {
+            Some((level, why)) => Next::Run { level, why: why.to_owned() },
+            None => done("the levels that pass and fail lie close together", true),
+        },
         (Some(low), Some(high)) => {
             run((low * high).sqrt(), "between the highest that passes and the lowest that fails")
         }
     }
+}
+
+/// One of the levels that the answer would rest on, if one run alone says so of it, or its interval holds the limit: a level
+/// that fails by chance would keep the search below it for good.
+fn unsure(search: &Search, tried: &[Tried], ends: [f64; 2]) -> Option<(f64, &'static str)> {
+    let is_end = |t: &&Tried| ends.iter().any(|end| end.to_bits() == t.level.to_bits());
+    tried.iter().filter(is_end).find_map(|t| {
+        if t.runs < search.repeats.min(CONFIRMED) {
+            Some((t.level, "the answer rests on it: it is run again"))
+        } else {
+            (t.verdict == Verdict::Unclear && t.runs < search.repeats)
+                .then_some((t.level, "its interval holds the limit: it is run again"))
+        }
+    })
 }
 
 /// The end of what is no search: there is nothing to find.
@@ -228,6 +251,17 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_by_chance_does_not_keep_the_search_below_it() {
+        // The machine stalls during the first run at 4, of a server that takes 10.
+        let (tried, answer) = all(&SEARCH, false, |level, runs| {
+            let passes = level <= 10.0 && (level, runs) != (4.0, 1);
+            (if passes { Verdict::Passes } else { Verdict::Fails }, passes)
+        });
+        let (low, high) = (answer.highest.unwrap(), answer.lowest_failing.unwrap());
+        assert!(low <= 10.0 && 10.0 < high && high <= low * 1.06, "{tried:?}");
+    }
+
+    #[test]
     fn a_share_that_rises_is_noticed() {
         let at = |level: f64, lo: f64, hi: f64| (level, Estimate::within(f64::midpoint(lo, hi), lo, hi, 50));
         assert_eq!(not_falling(&[at(1.0, 0.9, 1.0), at(2.0, 0.8, 0.95), at(4.0, 0.1, 0.2)]), []);
@@ -280,7 +314,9 @@ mod tests {
             let (tried, answer) = all(&search, false, exact(truth));
             let (low, high) = (answer.highest.unwrap(), answer.lowest_failing.unwrap());
             prop_assert!(low <= truth && truth < high && high <= low * (1.0 + tolerance) * 1.01, "{tried:?}");
-            prop_assert!(tried.iter().all(|t| t.runs == 1), "what is clear is run once: {tried:?}");
+            let is_end = |t: &Tried| t.level <= low && t.level >= low || t.level >= high && t.level <= high;
+            let runs_fit = |t: &Tried| t.runs == if is_end(t) { CONFIRMED } else { 1 };
+            prop_assert!(tried.iter().all(runs_fit), "what is clear and no end is run once: {tried:?}");
         }
 
         #[test]

@@ -2,8 +2,10 @@
 
 use std::io::Write;
 
+use super::gates;
 use crate::cli::AuditArgs;
 use crate::error::Exit;
+use crate::run::Gates;
 use crate::{config, gateway_config, report, run, workload};
 
 /// Runs the verb.
@@ -14,6 +16,7 @@ pub fn audit(args: &AuditArgs, quiet: bool) -> anyhow::Result<Exit> {
         return Ok(Exit::Finished);
     }
     let config = config::load_audit(args)?;
+    let gates = Gates::read(&args.gates.fail_if, &config.gates, gates::fail_on(&args.gates))?;
     if args.output.dry_run {
         let workload = workload::load(&config.workload, config.seed)?;
         write!(out, "{}", workload::plan::plan_text(&config, &workload)?)?;
@@ -25,5 +28,5 @@ pub fn audit(args: &AuditArgs, quiet: bool) -> anyhow::Result<Exit> {
     }
     super::unless_closed(writeln!(out, "{}", outcome.folder.display()))?;
     super::run::tell_of_trouble(&outcome)?;
-    Ok(outcome.exit)
+    gates::tell_one(&args.gates, &gates, &outcome.folder, &outcome.recomputed, outcome.exit)
 }

@@ -6,9 +6,11 @@ use std::io::Write;
 use super::gates;
 use crate::cli::CompareArgs;
 use crate::error::{Exit, Failure, usage};
+use crate::record::comparison::Audits;
 use crate::record::slo::Slo;
 use crate::report;
-use crate::run::{self, Gates, ToCompare};
+use crate::report::ci;
+use crate::run::{self, Compared, Judged, ToCompare};
 
 /// Runs the verb.
 pub fn compare(args: &CompareArgs, quiet: bool) -> anyhow::Result<Exit> {
@@ -18,7 +20,8 @@ pub fn compare(args: &CompareArgs, quiet: bool) -> anyhow::Result<Exit> {
         baseline: args.baseline.clone(),
         selection: args.window,
         slo: slo(&args.slo.goodput)?,
-        gates: Gates::read(&args.gates.fail_if, gates::fail_on(&args.gates))?,
+        fail_if: args.gates.fail_if.clone(),
+        fail_on: gates::fail_on(&args.gates),
         output: args.output.clone(),
         overwrite: args.overwrite,
     };
@@ -28,7 +31,15 @@ pub fn compare(args: &CompareArgs, quiet: bool) -> anyhow::Result<Exit> {
         super::unless_closed(report::print_page(&mut out, &compared.page(false)))?;
     }
     super::unless_closed(writeln!(out, "{}", folder.display()))?;
-    gates::tell(compared.gates(), Exit::Finished)
+    let judged = Judged { found: compared.gates().to_vec(), ..Judged::default() };
+    let checks = match &compared {
+        Compared::Runs(found) => {
+            found.runs.iter().map(|run| (run.name.as_str(), run.checks.as_slice())).collect()
+        }
+        Compared::Audits(Audits { .. }) => Vec::new(),
+    };
+    let summary = |told: ci::Gates<'_>| compared.page(false).with(ci::gates_table(told)).markdown();
+    gates::tell(&args.gates, judged, &checks, summary, Exit::Finished)
 }
 
 /// `ttft:500 tpot:50`, in milliseconds.

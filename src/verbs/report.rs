@@ -33,7 +33,9 @@ pub fn report(args: &ReportArgs, quiet: bool) -> anyhow::Result<Exit> {
             .hint("`tare compare` sets runs side by side; `--figure violin --by run` draws them")
             .into());
     }
-    let gates = Gates::read_for_one(&args.gates.fail_if, gates::fail_on(&args.gates))?;
+    let fail_on = gates::fail_on(&args.gates);
+    // What is wrong with these is known without the run.
+    let asked = Gates::read(&args.gates.fail_if, &[], fail_on)?;
     if run::is_sweep(&args.folder) {
         let for_one_run = args.server_log.is_some() || args.stat_log.is_some() || !args.hop.is_empty();
         if for_one_run || args.window != Selection::All {
@@ -41,8 +43,8 @@ pub fn report(args: &ReportArgs, quiet: bool) -> anyhow::Result<Exit> {
                 .hint("give them with the folder of a run in it, such as point-01-rate-8/run-1")
                 .into());
         }
-        if !gates.is_empty() {
-            return Err(usage("this is the folder of a sweep: `--fail-if` is of one run")
+        if !asked.is_empty() || args.gates.junit.is_some() {
+            return Err(usage("this is the folder of a sweep: `--fail-if` and `--junit` are of one run")
                 .hint("give it with the folder of a run in it, such as point-01-rate-8/run-1")
                 .into());
         }
@@ -69,5 +71,9 @@ pub fn report(args: &ReportArgs, quiet: bool) -> anyhow::Result<Exit> {
     if let Some(unwritten) = recomputed.unwritten_in(&args.folder) {
         return Err(unwritten);
     }
-    gates::tell(&gates.judge_one(&args.folder, &recomputed)?, Exit::Finished)
+    let configured = run::configured_gates(&recomputed.manifest);
+    // The direct requests of an audit are what a threshold with a sign is against.
+    let read = if recomputed.audit.is_some() { Gates::read } else { Gates::read_for_one };
+    let gates = read(&args.gates.fail_if, &configured, fail_on)?;
+    gates::tell_one(&args.gates, &gates, &args.folder, &recomputed, Exit::Finished)
 }

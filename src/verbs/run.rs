@@ -11,7 +11,7 @@ use crate::{calibrate, config, report, run, workload};
 /// Runs the verb.
 pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
     let config = config::load(args.config.as_deref(), args)?;
-    let gates = Gates::read_for_one(&args.gates.fail_if, gates::fail_on(&args.gates))?;
+    let gates = Gates::read_for_one(&args.gates.fail_if, &config.gates, gates::fail_on(&args.gates))?;
     let mut out = crate::plain::stdout();
     if args.output.dry_run {
         let workload = run::workload(&config, &super::options(quiet)?.interrupt)?;
@@ -24,10 +24,16 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
     }
     let options = super::options(quiet || args.idle.disable_tqdm)?;
     if let Some(asked) = &config.sweep {
-        if !gates.is_empty() {
-            return Err(usage("`--fail-if` is of one run, and a sweep has many")
+        if !args.gates.fail_if.is_empty() || args.gates.junit.is_some() {
+            return Err(usage("`--fail-if` and `--junit` are of one run, and a sweep has many")
                 .hint("`tare report RUN --fail-if …` judges one of them; a search has --goodput")
                 .into());
+        }
+        if !gates.is_empty() {
+            writeln!(
+                crate::plain::stderr(),
+                "note: gates are of one run: `tare report RUN` judges them for each"
+            )?;
         }
         if config.results.save.is_some() {
             writeln!(
@@ -56,10 +62,7 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
     if let Some(error) = uncalibrated {
         return Err(error);
     }
-    if outcome.exit != Exit::Finished {
-        return Ok(outcome.exit);
-    }
-    gates::tell(&gates.judge_one(&outcome.folder, &outcome.recomputed)?, outcome.exit)
+    gates::tell_one(&args.gates, &gates, &outcome.folder, &outcome.recomputed, outcome.exit)
 }
 
 /// Several runs instead of one.

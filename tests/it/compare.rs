@@ -237,8 +237,9 @@ fn what_cannot_be_compared_is_refused() {
 
     $ tare compare one a-file
     exit code: 2
-    error: a-file: expected a run folder, found a file
-    hint: name a folder that `tare run`, `tare correlate` or `tare audit` wrote
+    error: a-file: expected a run folder or a result file, found no JSON
+    hint: name a folder that `tare run`, `tare correlate` or `tare audit` wrote, or a file of `vllm bench serve --save-result`
+    caused by: expected value at line 1 column 1
 
     $ tare compare one empty
     exit code: 2
@@ -277,4 +278,79 @@ fn what_cannot_be_compared_is_refused() {
     }
     let left = std::fs::read_dir(place.path("output")).map_or(0, Iterator::count);
     assert_eq!(left, 0, "what is refused leaves no folder of its own");
+}
+
+/// A result file of the real tool, from `tests/samples/vllm-bench`.
+fn sample(name: &str) -> Value {
+    let path = format!("{}/tests/samples/vllm-bench/{name}", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn result_files_of_vllm_bench_are_compared_like_runs() {
+    let place = Place::new();
+    let (chat, completions) = (sample("chat.json"), sample("completions.json"));
+    place.file("chat.json", chat.to_string());
+    place.file("completions.json", completions.to_string());
+    let said = place.tare("compare chat.json completions.json --output both");
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let found = json(&place.path("both"));
+    for (i, file) in [&chat, &completions].into_iter().enumerate() {
+        for key in ["mean_ttft_ms", "median_ttft_ms", "p99_tpot_ms", "mean_itl_ms", "p99_itl_ms"] {
+            let ours = figure(&found, key)["of"][i]["value"].as_f64().unwrap() * 1e3;
+            let its = file[key].as_f64().unwrap();
+            assert!((ours / its - 1.0).abs() < 1e-5, "{key}: {ours} and {its}");
+        }
+        let rate = figure(&found, "request_throughput")["of"][i]["value"].as_f64().unwrap();
+        assert!((rate / file["request_throughput"].as_f64().unwrap() - 1.0).abs() < 0.05, "{rate}");
+        let tokens = figure(&found, "mean_input_tokens")["of"][i]["value"].as_f64().unwrap();
+        assert_eq!(tokens, file["total_input_tokens"].as_f64().unwrap() / 20.0);
+    }
+    // The requests are known, so that a difference can be told: 15.3 ms and 8.1 ms.
+    assert_eq!(figure(&found, "mean_ttft_ms")["against"][1]["told"], "less");
+    // The tool's prompt tokens are its own count: their rate is stated, and not judged.
+    assert_eq!(figure(&found, "total_token_throughput")["against"][1]["told"], "unknown");
+    assert!(place.path("both/from-files/1/results.jsonl").is_file(), "its requests are a run folder");
+}
+
+#[test]
+fn a_summary_of_vllm_bench_has_no_interval_and_no_verdict() {
+    let place = Place::new();
+    run(&place, "ours", 2.0, "");
+    let mut summary = sample("completions.json");
+    for list in [
+        "ttfts",
+        "itls",
+        "input_lens",
+        "output_lens",
+        "start_times",
+        "latencies",
+        "queue_times",
+        "errors",
+        "generated_texts",
+    ] {
+        summary.as_object_mut().unwrap().remove(list);
+    }
+    place.file("theirs.json", summary.to_string());
+    let said = place.tare("compare ours theirs.json --output both");
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(said.out.contains("its figures have no interval"), "{}", said.out);
+    let found = json(&place.path("both"));
+    for key in ["mean_ttft_ms", "p90_e2el_ms", "p99_itl_ms", "request_throughput", "output_throughput"] {
+        let of = figure(&found, key);
+        let value = of["of"][1]["value"].as_f64().unwrap();
+        let its = summary[key].as_f64().unwrap() / if key.ends_with("_ms") { 1e3 } else { 1.0 };
+        assert!((value / its - 1.0).abs() < 1e-12 && of["of"][1]["lo"].is_null(), "{key}: {of}");
+        assert_eq!(of["against"][1]["told"], "unknown", "{key}");
+    }
+    // Goodput is of objectives that the file does not say.
+    assert!(found["figures"].as_array().unwrap().iter().all(|f| f["key"] != "request_goodput"));
+    let gate = place.tare("compare ours theirs.json --output gate --fail-if mean_ttft_ms>+5%");
+    assert!(gate.code == Some(2) && gate.err.contains("has no interval on this side"), "{}", gate.err);
+    assert!(!place.path("gate").exists());
+    let window = place.tare("compare ours theirs.json --output gate --window 0..1");
+    assert!(window.code == Some(2) && window.err.contains("a summary has no window"), "{}", window.err);
+    place.file("two.json", format!("{summary}\n{summary}"));
+    let two = place.tare("compare ours two.json --output gate");
+    assert!(two.code == Some(2) && two.err.contains("expected one result, found 2"), "{}", two.err);
 }

@@ -46,7 +46,7 @@ impl Place {
     pub fn command(&self, args: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tare"));
         command.args(args.split_whitespace()).current_dir(self.dir.path()).stdin(Stdio::null());
-        for name in ["OPENAI_API_KEY", "RUST_LOG", "OTEL_SERVICE_NAME"] {
+        for name in ["OPENAI_API_KEY", "RUST_LOG", "OTEL_SERVICE_NAME", "GITHUB_STEP_SUMMARY"] {
             command.env_remove(name);
         }
         command.env("COLUMNS", "240").envs(self.envs.iter().map(|(name, value)| (name, value)));

@@ -93,6 +93,7 @@ fn all(
         observe,
         hops: hops::hops(&file.hops, &mut check),
         slo: slo::resolve(file.slo, &mut check),
+        gates: std::mem::take(&mut file.gates),
         results,
         seed,
         metadata: std::mem::take(&mut file.metadata),

@@ -8,7 +8,7 @@ use crate::metric::{Metric, Unit};
 use crate::report::Figures;
 use crate::stats::goodput::pooled;
 use crate::stats::{Estimate, linear, student};
-use crate::sweep::asked::Plan;
+use crate::sweep::asked::{Axis, Plan};
 use crate::sweep::search::Verdict;
 use crate::units::{self, Scale};
 
@@ -16,7 +16,14 @@ const NONE: &str = "–";
 
 /// Every table that has a row.
 pub(super) fn all(sweep: &Sweep) -> Vec<Table> {
-    let tables = [throughput(sweep), latency(sweep), between(sweep), decisions(sweep)];
+    let tables = [
+        throughput(sweep),
+        objectives(sweep),
+        first_tokens(sweep),
+        whole(sweep),
+        between(sweep),
+        decisions(sweep),
+    ];
     tables.into_iter().filter(|table| !table.rows.is_empty()).collect()
 }
 
@@ -28,13 +35,12 @@ fn ascending(sweep: &Sweep) -> Vec<&Point> {
 
 fn level(sweep: &Sweep, point: &Point) -> String {
     match sweep.asked.axis {
-        crate::sweep::asked::Axis::AsConfigured => "as configured".to_owned(),
+        Axis::AsConfigured => "as configured".to_owned(),
         _ => point.level.to_string(),
     }
 }
 
 fn throughput(sweep: &Sweep) -> Table {
-    let slo = !sweep.slo.is_empty();
     let rows = ascending(sweep).into_iter().map(|point| {
         let figures = point.figures();
         let of = |value: &dyn Fn(&Figures) -> f64| -> f64 {
@@ -59,54 +65,68 @@ fn throughput(sweep: &Sweep) -> Table {
             } else {
                 NONE.to_owned()
             },
-            shown(mean(&figures, |f| f.rates?.output_tps), Unit::TokensPerSecond),
-            shown(mean(&figures, |f| Some(f.client(Metric::Throughput)?.mean)), Unit::TokensPerSecond),
+            mean(&figures, |f| f.rates?.output_tps).map_or_else(|| NONE.to_owned(), |e| per_second(&e)),
         ];
-        if slo {
-            row.push(
-                pooled(&point.seen().iter().filter_map(|seen| seen.met).collect::<Vec<_>>()).map_or_else(
-                    || NONE.to_owned(),
-                    |e| {
-                        format!(
-                            "{} [{:.1}, {:.1}], n {}",
-                            units::percent(e.value),
-                            e.lo * 100.0,
-                            e.hi * 100.0,
-                            e.n
-                        )
-                    },
-                ),
-            );
-        }
         row.push(note(point));
         row
     });
-    let mut head: Vec<String> = [
-        sweep.asked.axis.heading(),
-        "runs",
-        "ok / requests",
-        "achieved, requests/s [95 %]",
-        "answered",
-        "in flight",
-        "output tokens/s [95 %]",
-        "per user [95 %]",
-    ]
-    .map(str::to_owned)
-    .to_vec();
-    if slo {
-        head.push("met the objectives [95 %]".to_owned());
+    Table {
+        title: "Throughput".to_owned(),
+        head: [
+            heading(sweep),
+            "runs",
+            "ok / requests",
+            "achieved, 1/s [95 %]",
+            "answered",
+            "in flight",
+            "output tokens/s [95 %]",
+            "note",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+        rows: rows.collect(),
+        below: vec![
+            "While the load was full: from the time on in which 95 % of the first requests had ended (half of the time at the latest) until sending ended. Achieved: ended well per second; answered: of what was scheduled in that time, as many ended well in it; in flight: on average over the time.".to_owned(),
+        ],
     }
-    head.push("note".to_owned());
-    let mut below = vec![
-        "While the load was full: from the time on in which 95 % of the first requests had ended (half of the time at the latest) until sending ended. Achieved: ended well per second; answered: of what was scheduled in that time, as many ended well in it; in flight: on average over the time; per user: output tokens / request duration, over requests.".to_owned(),
-    ];
-    if slo {
-        below.push(format!(
-            "Objectives: {}. Share of the requests scheduled in that time, failures included, with Wilson's interval at the effective n: requests that shared a queue miss together.",
+}
+
+/// Above the levels of a table, where there is little room.
+fn heading(sweep: &Sweep) -> &'static str {
+    match sweep.asked.axis {
+        Axis::Rate => "offered, 1/s",
+        Axis::Concurrency => "at once",
+        Axis::AsConfigured => "load",
+    }
+}
+
+/// How many of its requests met the objectives; nothing where there are none.
+fn objectives(sweep: &Sweep) -> Table {
+    let points = ascending(sweep).into_iter().filter(|_| !sweep.slo.is_empty());
+    let rows = points.map(|point| {
+        let met: Vec<_> = point.seen().iter().filter_map(|seen| seen.met).collect();
+        let share = pooled(&met).map_or_else(
+            || [NONE.to_owned(), NONE.to_owned()],
+            |e| {
+                let bounds = format!("[{:.1}, {:.1}]", e.lo * 100.0, e.hi * 100.0);
+                [format!("{} {bounds}", units::percent(e.value)), units::count(e.n as u64)]
+            },
+        );
+        let rate = linear::mean(&met.iter().map(|met| met.rps).collect::<Vec<_>>());
+        let rate = rate.map_or_else(|| NONE.to_owned(), |e| per_second(&e));
+        [level(sweep, point)].into_iter().chain(share).chain([rate]).collect()
+    });
+    Table {
+        title: "Objectives".to_owned(),
+        head: [heading(sweep), "met the objectives [95 %]", "of requests", "goodput, 1/s [95 %]"]
+            .map(str::to_owned)
+            .to_vec(),
+        rows: rows.collect(),
+        below: vec![format!(
+            "Objectives: {}. Share of the requests scheduled while the load was full, failures included, with Wilson's interval at the effective n: requests that shared a queue miss together.",
             sweep.slo.words()
-        ));
+        )],
     }
-    Table { title: "Throughput".to_owned(), head, rows: rows.collect(), below }
 }
 
 fn note(point: &Point) -> String {
@@ -131,55 +151,76 @@ fn note(point: &Point) -> String {
     said.join(", ")
 }
 
-fn latency(sweep: &Sweep) -> Table {
-    let rows = ascending(sweep).into_iter().filter(|point| !point.figures().is_empty()).map(|point| {
+fn first_tokens(sweep: &Sweep) -> Table {
+    let rows = with_figures(sweep).map(|point| {
         let figures = point.figures();
-        let seconds = |e: Option<Estimate>| shown(e, Unit::Seconds);
-        let at = |metric: Metric, p: f64| {
-            mean(&figures, |f| f.client(metric)?.percentile(p)).map_or_else(
-                || NONE.to_owned(),
-                |e| {
-                    if e.hi.is_finite() {
-                        units::seconds(e.value)
-                    } else {
-                        format!("{} (n too small)", units::seconds(e.value))
-                    }
-                },
-            )
-        };
-        let of = |metric: Metric| mean(&figures, |f| Some(f.client(metric)?.mean));
         vec![
             level(sweep, point),
-            units::count(figures.iter().map(|f| f.counts.ok as u64).sum()),
-            seconds(of(Metric::Ttft)),
-            at(Metric::Ttft, 50.0),
-            at(Metric::Ttft, 99.0),
+            ok(&figures),
+            shown(mean(&figures, |f| Some(f.client(Metric::Ttft)?.mean)), Unit::Seconds),
+            at(&figures, Metric::Ttft, 50.0),
+            at(&figures, Metric::Ttft, 99.0),
             server_ttft(&figures),
             queue(&figures),
-            seconds(of(Metric::ItlMean)),
-            at(Metric::E2e, 50.0),
-            at(Metric::E2e, 99.0),
         ]
     });
     Table {
-        title: "Latency".to_owned(),
-        head: [
-            sweep.asked.axis.heading(),
-            "n",
-            "TTFT, mean [95 %]",
-            "p50",
-            "p99",
-            "at the server, mean [95 %]",
-            "queue, mean",
-            "ITL, mean [95 %]",
-            "E2E p50",
-            "p99",
-        ]
-        .map(str::to_owned)
-        .to_vec(),
+        title: "Time to first token".to_owned(),
+        head: [heading(sweep), "n", "mean [95 %]", "p50", "p99", "at the server, mean [95 %]", "queue, mean"]
+            .map(str::to_owned)
+            .to_vec(),
         rows: rows.collect(),
-        below: vec!["Of successful requests of the whole run, its first ones too. At the server: its own TTFT, or, where it tells no more, queue + prefill (q+p). n too small: nothing bounds the percentile from above.".to_owned()],
+        below: vec![format!(
+            "{OF} At the server: its own TTFT, or, where it tells no more, queue + prefill (q+p)."
+        )],
     }
+}
+
+fn whole(sweep: &Sweep) -> Table {
+    let rows = with_figures(sweep).map(|point| {
+        let figures = point.figures();
+        let mean_of =
+            |metric: Metric, unit: Unit| shown(mean(&figures, |f| Some(f.client(metric)?.mean)), unit);
+        vec![
+            level(sweep, point),
+            ok(&figures),
+            mean_of(Metric::ItlMean, Unit::Seconds),
+            mean_of(Metric::Throughput, Unit::TokensPerSecond),
+            mean_of(Metric::E2e, Unit::Seconds),
+            at(&figures, Metric::E2e, 50.0),
+            at(&figures, Metric::E2e, 99.0),
+        ]
+    });
+    Table {
+        title: "Tokens and whole requests".to_owned(),
+        head: [heading(sweep), "n", "ITL, mean [95 %]", "per user [95 %]", "E2E, mean [95 %]", "p50", "p99"]
+            .map(str::to_owned)
+            .to_vec(),
+        rows: rows.collect(),
+        below: vec![format!("{OF} Per user: output tokens / request duration, over requests.")],
+    }
+}
+
+const OF: &str = "Of successful requests of the whole run, its first ones too. (≥): nothing bounds the percentile from above.";
+
+fn with_figures(sweep: &Sweep) -> impl Iterator<Item = &Point> {
+    ascending(sweep).into_iter().filter(|point| !point.figures().is_empty())
+}
+
+fn ok(figures: &[&Figures]) -> String {
+    units::count(figures.iter().map(|f| f.counts.ok as u64).sum())
+}
+
+/// A percentile of the client's.
+fn at(figures: &[&Figures], metric: Metric, p: f64) -> String {
+    let found = mean(figures, |f| f.client(metric)?.percentile(p));
+    found.map_or_else(
+        || NONE.to_owned(),
+        |e| {
+            let open = if e.hi.is_finite() { "" } else { " (≥)" };
+            format!("{}{open}", units::seconds(e.value))
+        },
+    )
 }
 
 fn server_ttft(figures: &[&Figures]) -> String {
@@ -220,7 +261,7 @@ fn between(sweep: &Sweep) -> Table {
             level(sweep, point),
             figures.len().to_string(),
             over(&|f| Some(achieved(f)?.value)).map_or_else(|| NONE.to_owned(), |e| per_second(&e)),
-            shown(over(&|f| Some(f.rates?.output_tps?.value)), Unit::TokensPerSecond),
+            over(&|f| Some(f.rates?.output_tps?.value)).map_or_else(|| NONE.to_owned(), |e| per_second(&e)),
             seconds(over(&|f| Some(f.client(Metric::Ttft)?.mean.value))),
             seconds(over(&|f| p99(f, Metric::Ttft))),
             seconds(over(&|f| Some(f.client(Metric::ItlMean)?.mean.value))),
@@ -230,9 +271,9 @@ fn between(sweep: &Sweep) -> Table {
     Table {
         title: "Between runs".to_owned(),
         head: [
-            sweep.asked.axis.heading(),
+            heading(sweep),
             "runs",
-            "achieved, requests/s",
+            "achieved, 1/s",
             "output tokens/s",
             "TTFT, mean",
             "TTFT p99",
@@ -265,7 +306,7 @@ fn decisions(sweep: &Sweep) -> Table {
     });
     Table {
         title: "The search".to_owned(),
-        head: [" ", sweep.asked.axis.heading(), "run", "why it was run", "verdict", "because"].map(str::to_owned).to_vec(),
+        head: [" ", heading(sweep), "run", "why it was run", "verdict", "because"].map(str::to_owned).to_vec(),
         rows: rows.collect(),
         below: vec!["A verdict is on all runs of the level by then, and on its interval: a level whose interval holds the limit is not clear, and is run again.".to_owned()],
     }

@@ -176,3 +176,16 @@ fn a_sweep_survives_its_file() {
     let back: Sweep = serde_json::from_str(&text).unwrap();
     assert_eq!(serde_json::to_string(&back).unwrap(), text);
 }
+
+#[test]
+fn a_row_of_figures_is_a_line_of_120_columns() {
+    // Reasons are sentences, and wrap.
+    for table in super::tables::all(&sweep()).iter().filter(|table| table.title != "The search") {
+        let longest = |i: usize| {
+            let cells = table.rows.iter().chain([&table.head]).filter_map(|row| row.get(i));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let width: usize = (0..table.head.len()).map(|i| longest(i) + 2).sum();
+        assert!(width <= 120, "{}: {width} columns", table.title);
+    }
+}

@@ -71,9 +71,11 @@ pub fn answer(sweep: &Sweep) -> Vec<String> {
     let about = |level: f64| {
         let judgement = at(level).and_then(|point| point.judgement.as_ref());
         let why = judgement.map(|j| j.why.clone()).unwrap_or_default();
-        let unclear = judgement.is_some_and(|j| j.verdict == Verdict::Unclear);
-        let by_value =
-            if unclear { "; decided by the value, since the interval holds the limit" } else { "" };
+        let by_value = match judgement.filter(|j| j.verdict == Verdict::Unclear) {
+            Some(j) if j.share.is_some() => "; decided by the value, since the interval holds the limit",
+            Some(_) => "; not clear, and decided by what was seen",
+            None => "",
+        };
         format!("{} ({why}{by_value})", axis.words(level))
     };
     let what = match &sweep.asked.plan {

@@ -16,7 +16,13 @@ const SECTIONS: [&str; 4] = ["load", "workload", "audit", "slo"];
 /// Single settings that can.
 const SETTINGS: [&str; 4] = ["seed", "target.endpoint", "observe.scrape_interval_s", "observe.no_metrics"];
 /// Settings in these sections that cannot.
-const OF_NO_MATTER: [&str; 3] = ["load.request_id_prefix", "audit.direct", "audit.through"];
+const OF_NO_MATTER: [&str; 5] = [
+    "load.request_id_prefix",
+    "audit.direct",
+    "audit.through",
+    "audit.through_model",
+    "audit.through_api_key_env",
+];
 /// Exact stamps and the client's lag count as other conditions from these differences on.
 const EXACT_SHARE: f64 = 0.01;
 const LAG_S: f64 = 0.000_5;
@@ -27,6 +33,13 @@ pub(super) struct Conditions {
     request_set: Option<u64>,
     exact: Option<f64>,
     lag_s: Option<f64>,
+}
+
+impl Conditions {
+    /// Of another tool's file.
+    pub(super) fn stated(told: BTreeMap<String, String>) -> Self {
+        Self { told, request_set: None, exact: None, lag_s: None }
+    }
 }
 
 /// Of one run.

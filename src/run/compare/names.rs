@@ -5,15 +5,10 @@ use std::path::{Path, PathBuf};
 
 use crate::config;
 use crate::error::{Failure, usage};
-use crate::store::Manifest;
 
 /// A name for each run; two of one name are refused.
-pub(super) fn names(
-    folders: &[PathBuf],
-    manifests: &[&Manifest],
-    given: &[String],
-) -> Result<Vec<String>, Failure> {
-    let as_run: Vec<String> = manifests.iter().map(|manifest| manifest.name.clone()).collect();
+pub(super) fn names(folders: &[PathBuf], as_run: &[&str], given: &[String]) -> Result<Vec<String>, Failure> {
+    let as_run: Vec<String> = as_run.iter().map(|&name| name.to_owned()).collect();
     let by_folder: Vec<String> = folders.iter().map(|folder| last_part(folder)).collect();
     let mut names = if twice(&as_run).is_none() { as_run } else { by_folder };
     for text in given {
@@ -58,6 +53,11 @@ fn last_part(folder: &Path) -> String {
         .map_or_else(|| folder.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
+/// A file's name without its ending.
+pub(super) fn stem(path: &Path) -> String {
+    path.file_stem().map_or_else(|| last_part(path), |stem| stem.to_string_lossy().into_owned())
+}
+
 /// A name that is there more than once.
 fn twice(names: &[String]) -> Option<&String> {
     names.iter().enumerate().find_map(|(i, name)| names.iter().skip(i + 1).find(|other| *other == name))
@@ -69,10 +69,8 @@ mod tests {
     use super::*;
 
     fn named(runs: [&str; 2], folders: [&str; 2], given: &[&str]) -> Result<Vec<String>, String> {
-        let manifests = runs.map(|name| Manifest::new(name, serde_json::Value::Null));
         let given: Vec<String> = given.iter().map(|&text| text.to_owned()).collect();
-        names(&folders.map(PathBuf::from), &manifests.iter().collect::<Vec<_>>(), &given)
-            .map_err(|e| e.to_string())
+        names(&folders.map(PathBuf::from), &runs, &given).map_err(|e| e.to_string())
     }
 
     #[test]

@@ -41,7 +41,9 @@ pub use self::dataset::{DATASETS, DatasetKind, DatasetName};
 pub use self::hop::{HopRow, HopTry, ToldBy};
 pub use self::joined::{JoinedRow, LogLine, LogSays, Source};
 pub use self::prompt::{History, Message, Prompt, PromptKind, Turn};
-pub use self::server_side::{LogEvent, LogRow, SampleRow, ScrapePhase, ScrapeRow, SpanRow, StatRow};
+pub use self::server_side::{
+    LogEvent, LogRow, OWN_STAMPS, SampleRow, ScrapePhase, ScrapeRow, SpanRow, StatRow,
+};
 use crate::clock::UnixNs;
 
 /// How a request ended. Only `Ok` is a success.

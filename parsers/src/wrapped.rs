@@ -12,7 +12,35 @@ use crate::time::iso;
 /// Bytes in which a compose prefix ends, its name among them.
 const LONGEST_NAME: usize = 96;
 const BYTE_ORDER_MARK: char = '\u{feff}';
-const STREAMS: [&str; 4] = ["stdout F ", "stderr F ", "stdout P ", "stderr P "];
+const STREAMS: [&str; 2] = ["stdout", "stderr"];
+
+/// A line of a container run-time's file (Kubernetes): what the program wrote, whole or in part. A run-time
+/// cuts long lines, and each stream's parts follow each other.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RunTimeLine<'a> {
+    pub stream: &'a str,
+    /// The program's line goes on in the stream's next line (`P`), or ends with this one (`F`).
+    pub goes_on: bool,
+    pub message: &'a str,
+}
+
+/// `2026-11-24T14:50:50.553123456Z stdout F message`; `None`: it is no such line.
+pub fn run_time_line(line: &str) -> Option<RunTimeLine<'_>> {
+    let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
+    if !line.as_bytes().first().is_some_and(u8::is_ascii_digit) {
+        return None;
+    }
+    let rest = iso(line).ok().and_then(|(rest, _)| rest.strip_prefix(' '))?;
+    let (stream, rest) = rest.split_once(' ').filter(|(stream, _)| STREAMS.contains(stream))?;
+    // Tags are parted by colons, this one is the first; an empty message may end with it.
+    let (tags, message) = rest.split_once(' ').unwrap_or((rest, ""));
+    let goes_on = match tags.split(':').next() {
+        Some("P") => true,
+        Some("F") => false,
+        _ => return None,
+    };
+    Some(RunTimeLine { stream, goes_on, message })
+}
 
 /// The line as its program wrote it, syslog's framing left on.
 pub(crate) fn bare(line: &str) -> Cow<'_, str> {
@@ -46,14 +74,9 @@ fn without_compose(line: &str) -> &str {
     after.unwrap_or(line)
 }
 
-/// `2026-11-24T14:50:50.553123456Z stdout F ` (Kubernetes' container run-time interface).
+/// Without a container run-time's stamp, stream and tag.
 fn without_run_time(line: &str) -> &str {
-    if !line.as_bytes().first().is_some_and(u8::is_ascii_digit) {
-        return line;
-    }
-    let after_stamp = iso(line).ok().and_then(|(rest, _)| rest.strip_prefix(' '));
-    let message = after_stamp.and_then(|rest| STREAMS.iter().find_map(|stream| rest.strip_prefix(stream)));
-    message.unwrap_or(line)
+    run_time_line(line).map_or(line, |line| line.message)
 }
 
 /// `{"log":"…\n","stream":"stdout","time":"…"}`: what stands in `log`, still escaped.
@@ -91,12 +114,23 @@ mod tests {
     }
 
     #[test]
+    fn a_container_run_time_says_where_a_line_goes_on() {
+        let line = |text| run_time_line(text).map(|line| (line.stream, line.goes_on, line.message));
+        assert_eq!(line("2026-11-26T20:15:43.1Z stdout P {\"a\": "), Some(("stdout", true, "{\"a\": ")));
+        assert_eq!(line("2026-11-26T20:15:43.1Z stderr F:x 1}"), Some(("stderr", false, "1}")));
+        assert_eq!(line("2026-11-26T20:15:43.1Z stdout F"), Some(("stdout", false, "")));
+        assert_eq!(line("2026-11-26T20:15:43.1Z stdin F a"), None);
+        assert_eq!(line("stdout F a"), None);
+    }
+
+    #[test]
     fn what_only_looks_like_it_stays() {
         for line in [
             "",
             "| a",
             "two words | a",
             "2026-11-24T14:50:50Z stdout a",
+            "2026-11-24T14:50:50Z stdout X a",
             r#"{"log":{"a":"b"}}"#,
             r#"{"log":"a"#,
         ] {

@@ -11,6 +11,9 @@ use crate::record::{RequestRow, ScrapePhase, ScrapeRow};
 use crate::server::{Hist, Server, Totals};
 use crate::stats::histogram::{self, Buckets};
 
+/// When a process began, as Prometheus clients tell it.
+const PROCESS_START: &str = "process_start_time_seconds";
+
 const QUANTILES: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
 
 /// The window between the snapshots, and what was counted in it.
@@ -25,9 +28,8 @@ pub fn join(scrapes: &[ScrapeRow], server: &Server) -> (Aggregate, Option<Window
         of_one.sort_by_key(|s| s.send_unix_ns);
         match Endpoint::new(&of_one, server) {
             Ok(endpoint) => {
-                if let Some(what) = endpoint.reset {
-                    troubles
-                        .push(format!("{source}: {what} fell between two scrapes: the server was restarted"));
+                if let Some(what) = &endpoint.reset {
+                    troubles.push(format!("{source}: {what} between two scrapes: the server was restarted"));
                 }
                 ends.add(&endpoint);
             }
@@ -87,8 +89,8 @@ struct Endpoint {
     before: Totals,
     after: Totals,
     window: Window,
-    /// The counter that fell, if one did.
-    reset: Option<&'static str>,
+    /// What shows that its counters began anew, if they did.
+    reset: Option<String>,
 }
 
 impl Endpoint {
@@ -108,13 +110,16 @@ impl Endpoint {
         let (begin, end) = (before.recv_unix_ns, after.send_unix_ns);
         let within =
             |s: &&&ScrapeRow| s.send_unix_ns >= before.send_unix_ns && s.send_unix_ns <= after.send_unix_ns;
-        let over_time: Vec<Totals> =
-            scrapes.iter().filter(within).map(|s| server.totals(&s.samples)).collect();
+        let scrapes: Vec<&ScrapeRow> = scrapes.iter().filter(within).copied().collect();
+        let over_time: Vec<Totals> = scrapes.iter().map(|s| server.totals(&s.samples)).collect();
         Ok(Self {
             before: server.totals(&before.samples),
             after: server.totals(&after.samples),
             window: Window { begin_unix_ns: begin, end_unix_ns: end },
-            reset: fallen(&over_time),
+            reset: fallen(&over_time)
+                .map(|name| format!("{name} fell"))
+                .or_else(|| fallen_series(&scrapes, server))
+                .or_else(|| process_changed(&scrapes)),
         })
     }
 }
@@ -140,6 +145,41 @@ fn fallen(over_time: &[Totals]) -> Option<&'static str> {
         histogram::increase(&readings).is_some_and(|increase| increase.resets > 0)
     };
     counters.iter().find(|(_, read)| fell(read)).map(|(name, _)| *name)
+}
+
+/// A series: its name and labels.
+type Series<'a> = (&'a str, &'a [(String, String)]);
+
+/// The first series of a counter that fell: of one engine of several, say, whose others went on.
+fn fallen_series(scrapes: &[&ScrapeRow], server: &Server) -> Option<String> {
+    let mut last: BTreeMap<Series<'_>, f64> = BTreeMap::new();
+    for sample in scrapes.iter().flat_map(|scrape| &scrape.samples) {
+        if !server.metrics.counts(&sample.name) {
+            continue;
+        }
+        let before = last.insert((&sample.name, &sample.labels), sample.value);
+        if let Some(before) = before.filter(|before| sample.value < *before) {
+            let labels: Vec<String> = sample.labels.iter().map(|(k, v)| format!("{k}=\"{v}\"")).collect();
+            return Some(format!(
+                "`{}{{{}}}` fell from {before} to {}",
+                sample.name,
+                labels.join(","),
+                sample.value
+            ));
+        }
+    }
+    None
+}
+
+/// A process that began later has counters of its own, however high they are by then.
+fn process_changed(scrapes: &[&ScrapeRow]) -> Option<String> {
+    let mut starts = scrapes.iter().filter_map(|scrape| {
+        let mut own = scrape.samples.iter().filter(|sample| sample.name == PROCESS_START);
+        own.next().map(|sample| sample.value)
+    });
+    let first = starts.next()?;
+    let other = starts.find(|start| start.to_bits() != first.to_bits())?;
+    Some(format!("`{PROCESS_START}` changed from {first} to {other}"))
 }
 
 fn in_engine(totals: &Totals) -> Option<f64> {

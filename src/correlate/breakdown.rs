@@ -67,6 +67,7 @@ pub fn breakdown(
     if group.rows.is_empty() {
         return breakdown;
     }
+    breakdown.lacking = breakdown.lacking.or_else(|| group.not_told());
     breakdown.columns = group.columns(rounds, seed);
     if shape == Shape::Bare
         && let Some(split) = breakdown.columns.first().and_then(|mean| from_aggregate(mean, aggregate, of))
@@ -91,6 +92,27 @@ impl Group<'_> {
     fn total(&self, row: &JoinedRow) -> f64 {
         let total = if self.of == Metric::E2e { row.client.e2e_s } else { row.client.ttft_s };
         total.unwrap_or(0.0)
+    }
+
+    /// The shape's rows, without what no request's record tells: a connection that nobody timed took no 0 s.
+    /// Its time stays in the row that is made by subtraction.
+    fn told(&self) -> impl Iterator<Item = PartRow> {
+        let of_client = |row: PartRow| matches!(row, PartRow::Connect | PartRow::Send | PartRow::ClientLag);
+        let is_told = move |row| self.rows.iter().any(|r| value(&r.parts, row, self.of).is_some());
+        self.shape.rows(self.of).filter(move |row| !of_client(*row) || is_told(*row))
+    }
+
+    /// What of the client's own part is in the row by subtraction, because its records do not tell it.
+    fn not_told(&self) -> Option<String> {
+        let told: Vec<PartRow> = self.told().collect();
+        let own = [PartRow::Connect, PartRow::Send].into_iter().filter(|row| !told.contains(row));
+        let names: Vec<&str> = own.map(PartRow::name).collect();
+        (!names.is_empty()).then(|| {
+            format!(
+                "the client's records do not tell: {}; what it took is in the row by subtraction",
+                names.join(", ")
+            )
+        })
     }
 
     /// Why rows that are only known within bounds say nothing: on the mean the bounds are wider than
@@ -122,7 +144,7 @@ impl Group<'_> {
         let mut columns = vec![self.column_of("mean", &order, rounds, seed)];
         let labels = rounds.labels(self.rows.iter().map(|r| r.client.index));
         let of_row = |row: &&JoinedRow| -> Vec<f64> {
-            self.shape.rows(self.of).map(|p| value(&row.parts, p, self.of).unwrap_or(0.0)).collect()
+            self.told().map(|p| value(&row.parts, p, self.of).unwrap_or(0.0)).collect()
         };
         let totals: Vec<f64> = self.rows.iter().map(|r| self.total(r)).collect();
         let parts: Vec<Vec<f64>> = self.rows.iter().map(of_row).collect();
@@ -167,7 +189,7 @@ impl Group<'_> {
             };
             Some(hi?.seconds_since(lo?))
         };
-        let parts = self.shape.rows(self.of).map(|row| {
+        let parts = self.told().map(|row| {
             let value = |r: &JoinedRow| value(&r.parts, row, self.of);
             let bounded =
                 self.shape.coarser().is_some() && rows.iter().any(|r| bounds(&r.parts, row).is_some());

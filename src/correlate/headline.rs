@@ -219,7 +219,8 @@ impl Recipe {
                 Candidate::Endpoint => counted.as_ref().map(|w| self.counted(w, &eligible, aggregate, draw)),
                 Candidate::PerRequest(of) => {
                     let pairs = pairs(&eligible, of.side);
-                    let evidence = evidence(&pairs.rows, of.told_by);
+                    // Where several sources tell one thing they tell the same.
+                    let evidence = Evidence::of_most(pairs.rows.iter().copied().filter_map(of.told_by));
                     let n = pairs.sides.len();
                     let enough = n as f64 >= COVERAGE * eligible.len() as f64;
                     if n > 0 && !enough {
@@ -356,19 +357,6 @@ fn pairs<'a>(eligible: &[(&'a JoinedRow, Ratio)], side: fn(&JoinedRow) -> Option
         eligible.iter().filter_map(|(r, client)| Some((*r, BothSides { client: *client, server: side(r)? })));
     let (rows, sides) = both.unzip();
     Pairs { rows, sides }
-}
-
-/// The source that told most of them; where several tell one thing they tell the same.
-fn evidence(rows: &[&JoinedRow], told_by: fn(&JoinedRow) -> Option<Source>) -> Evidence {
-    let of = |source: Source| rows.iter().filter(|r| told_by(r) == Some(source)).count();
-    let (span, stat, in_band) = (of(Source::Span), of(Source::StatLog), of(Source::InBand));
-    if span >= stat && span >= in_band {
-        Evidence::Span
-    } else if stat >= in_band {
-        Evidence::StatLog
-    } else {
-        Evidence::InBand
-    }
 }
 
 /// The client's side alone. A mean is the ratio whose denominators are 1.

@@ -28,7 +28,7 @@ pub fn checks(
     ));
     out.push(tokens("prompt tokens", rows, aggregate.prompt_tokens, |r| r.client.input_tokens, |_| None));
     out.push(duplicates(join));
-    out.push(clock(join));
+    out.push(clock(join, aggregate.endpoints));
     out.extend(zone(join));
     out.push(statuses(join));
     out.extend(reconcile_spans::checks(join, spans, aggregate, window));
@@ -202,7 +202,7 @@ fn duplicates(join: &RequestJoin<'_>) -> Check {
 }
 
 /// Whether the clocks are as their addresses say, and one offset and drift explain every pair.
-fn clock(join: &RequestJoin<'_>) -> Check {
+fn clock(join: &RequestJoin<'_>, endpoints: usize) -> Check {
     let name = "clocks are consistent";
     let c = &join.clocks;
     let pairs = c.pairs_out + c.pairs_back;
@@ -245,6 +245,12 @@ fn clock(join: &RequestJoin<'_>) -> Check {
             ),
         ),
         ClockRelation::Bounded => (Verdict::Agree, format!("one offset and drift satisfy all {pairs} pairs")),
+    };
+    // Which of several servers answered a request, no pair tells.
+    let detail = if endpoints > 1 && c.relation != ClockRelation::Unknown {
+        format!("{detail}; {endpoints} endpoints: taken for one host's, with one clock")
+    } else {
+        detail
     };
     check(name, None, None, verdict, detail)
 }

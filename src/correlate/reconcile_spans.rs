@@ -5,7 +5,7 @@ use super::reconcile::{agree_if, check, usable};
 use super::request_join::RequestJoin;
 use crate::metric::Metric;
 use crate::record::correlated::{Aggregate, Check, Verdict, Window};
-use crate::record::{JoinedRow, SpanRow, Status};
+use crate::record::{JoinedRow, Source, SpanRow, Status};
 
 /// Spans and endpoint observe the same doubles; only the order of adding differs.
 const SUM_TOLERANCE: f64 = 1e-9;
@@ -28,7 +28,10 @@ pub fn checks(
 
 fn times(join: &RequestJoin<'_>) -> Check {
     let name = "spans lie inside the client's stamps";
-    let spans = join.coverage.by_source.get("span").copied().unwrap_or(0);
+    let spans = [Source::Span, Source::ServerStamps]
+        .iter()
+        .filter_map(|source| join.coverage.by_source.get(source.as_str()))
+        .sum::<usize>();
     let n = join.coverage.disagree_in_time;
     let verdict = if spans == 0 { Verdict::NotAvailable } else { agree_if(n == 0) };
     check(

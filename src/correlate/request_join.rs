@@ -172,7 +172,7 @@ fn joined(
     let (span, stat, log) = (told.span.as_ref(), told.stat.as_ref(), told.log.as_ref());
     let in_band = has_in_band(&client);
     let source = match (span, stat, log) {
-        (Some(_), _, _) => Source::Span,
+        (Some(span), _, _) => span.source,
         (None, Some(_), _) => Source::StatLog,
         _ if in_band => Source::InBand,
         (None, None, Some(_)) => Source::Log,
@@ -180,8 +180,8 @@ fn joined(
     };
     let unmatched = (source == Source::None).then(|| why(&client, trouble, shares, available).to_owned());
     let best = |of: fn(&ServerSide) -> Option<f64>| {
-        let span = span.and_then(of).map(|v| (v, Source::Span));
-        span.or_else(|| stat.and_then(of).map(|v| (v, Source::StatLog)))
+        let told = span.and_then(|span| Some((of(span)?, span.source)));
+        told.or_else(|| stat.and_then(of).map(|v| (v, Source::StatLog)))
     };
     let engine = |of: fn(&ServerSide) -> Option<f64>, in_band: Option<f64>| {
         best(of).or_else(|| in_band.map(|v| (v, Source::InBand)))
@@ -214,7 +214,7 @@ fn joined(
     let time = |of: fn(&LogSide) -> Option<Written>| log.and_then(of).map(|w| w.time_unix_ns);
     JoinedRow {
         source,
-        arrival_source: arrival.map(|_| if span.is_some() { Source::Span } else { Source::StatLog }),
+        arrival_source: arrival.map(|_| span.map_or(Source::StatLog, |span| span.source)),
         ttft_source: ttft.map(|t| t.1),
         e2e_source: e2e.map(|t| t.1),
         engine_source: queue.or(prefill).or(decode).or(inference).map(|t| t.1),
@@ -254,6 +254,9 @@ fn why(client: &RequestRow, trouble: Option<&Side>, shares: bool, available: Ava
         Status::ConnectError => return "it never reached the server: no connection",
         Status::HttpError if client.http_status.is_some_and(|s| s >= 500) => {
             return "the server failed it (HTTP 5xx): no record is made of these";
+        }
+        Status::HttpError if client.http_status.is_none() => {
+            return "the server refused or failed it (an HTTP error): no record is made of these";
         }
         Status::HttpError => return "the server refused it (HTTP 4xx): no record is made of these",
         Status::Timeout | Status::Cut | Status::StreamError | Status::InFlight => {

@@ -17,8 +17,8 @@
 //! rows with decode after prefill, or both as one where the server does not tell them apart; its front end is server E2E − queue − prefill − decode.
 
 use crate::metric::Metric;
+use crate::record::JoinedRow;
 use crate::record::correlated::{Bounds, Evidence, PartRow, Parts};
-use crate::record::{JoinedRow, Source};
 
 /// Which rows a breakdown has.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -113,8 +113,6 @@ impl Shape {
 
     /// Where the server's numbers come from in such a breakdown of these requests.
     pub fn evidence(self, rows: &[&JoinedRow]) -> Evidence {
-        let most =
-            |source: Source| rows.iter().filter(|r| r.engine_source == Some(source)).count() * 2 > rows.len();
         match self {
             Shape::OneClock
             | Shape::BoundedClocks
@@ -122,11 +120,15 @@ impl Shape {
             | Shape::StatLog
             | Shape::InBand
             | Shape::Inference
-            | Shape::Prefill => match () {
-                () if most(Source::Span) => Evidence::Span,
-                () if most(Source::StatLog) => Evidence::StatLog,
-                () => Evidence::InBand,
-            },
+            | Shape::Prefill => {
+                let engine = |row: &&JoinedRow| row.engine_source;
+                let most = Evidence::of_most(rows.iter().filter_map(engine));
+                // Without the engine's times TTFT and E2E are all that a span told.
+                match most {
+                    Evidence::None => Evidence::of_most(rows.iter().filter_map(|row| row.arrival_source)),
+                    told => told,
+                }
+            }
             Shape::Log => Evidence::Log,
             Shape::Bare => Evidence::None,
         }

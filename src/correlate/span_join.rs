@@ -23,7 +23,7 @@ use super::ids::candidates;
 use super::keys::Keys;
 use crate::clock::UnixNs;
 use crate::record::correlated::Window;
-use crate::record::{Connection, RequestRow, SpanRow, Status};
+use crate::record::{Connection, OWN_STAMPS, RequestRow, Source, SpanRow, Status};
 use crate::server::Server;
 
 /// Stamps of one host may disagree by so much: rounding (256 ns in vLLM) and slewing, no more.
@@ -64,6 +64,8 @@ impl Side {
 /// A request as the server's spans tell it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServerSide {
+    /// Spans, or stamps of the server's own.
+    pub source: Source,
     pub arrival_unix_ns: UnixNs,
     pub ttft_s: Option<f64>,
     pub e2e_s: Option<f64>,
@@ -328,6 +330,7 @@ fn combine(spans: &[&SpanRow], fits: bool) -> Option<ServerSide> {
     let e2e = spans.iter().filter_map(|span| span.e2e_s).max_by(f64::total_cmp);
     let tokens = spans.iter().map(|span| span.output_tokens).sum::<Option<u32>>();
     Some(ServerSide {
+        source: if first.via == OWN_STAMPS { Source::ServerStamps } else { Source::Span },
         arrival_unix_ns: first.start_unix_ns,
         ttft_s: first.ttft_s,
         e2e_s: e2e,

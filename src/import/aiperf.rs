@@ -121,6 +121,8 @@ impl Given {
         let started = instants::unix_ns(self.metadata.request_start_ns)?;
         let ttft = self.seconds("time_to_first_token")?;
         let latency = self.seconds("request_latency")?;
+        instants::in_order(ttft, latency)
+            .map_err(|error| format!("`time_to_first_token` and `request_latency`: {error}"))?;
         let gaps = self.gaps()?;
         let trace = self.trace_data.as_ref();
         let instant = |ns: Option<i64>| ns.map(instants::unix_ns).transpose();

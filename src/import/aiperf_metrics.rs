@@ -56,12 +56,7 @@ fn read(text: &str, reading: &mut Reading<'_>) {
             }
         }
         let page = read_page(&page, "").map_err(|trouble| trouble.to_string())?;
-        rows.pages.push(PageAt {
-            at: Some((send, recv)),
-            lag_s: 0.0,
-            source: Some(given.endpoint_url),
-            page,
-        });
+        rows.pages.push(PageAt { at: Some((send, recv)), source: Some(given.endpoint_url), page });
         Ok(())
     });
 }

@@ -30,9 +30,9 @@ fn read(table: &Columns, reading: &mut Reading<'_>) {
     for i in 0..table.height() {
         let cell =
             |column: usize| cells.get(column).and_then(|cells| cells.get(i)).cloned().unwrap_or(Cell::Null);
-        let taken = layout.request(&cell, &format!("{shown}:{i}"));
+        let taken = layout.request(&cell, &format!("{shown}:{}", i + 1));
         let taken = taken.map(|finished| reading.rows.requests.push(finished));
-        reading.count(&format!("row {i}"), taken);
+        reading.count(&format!("row {}", i + 1), taken);
     }
     columns::tell(&layout, reading);
 }

@@ -16,7 +16,7 @@
 use serde::Deserialize;
 
 use super::input::{Reading, has_keys, json};
-use super::{Format, Of, Reads};
+use super::{Format, Of, Reads, instants};
 use crate::clock::UnixNs;
 use crate::load::timing;
 use crate::record::{Connection, Endpoint, EventRow, Finished, RequestRow, StampSource, Status};
@@ -32,6 +32,7 @@ fn read(text: &str, reading: &mut Reading<'_>) {
     let file = reading.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     reading.each_line(text, |line_no, line, rows| {
         let given: Given = json(line)?;
+        instants::unix_ns(given.t_start_ns).map_err(|error| format!("`t_start_ns`: {error}"))?;
         rows.requests.push(given.finished(&format!("{file}:{line_no}")));
         Ok(())
     });
@@ -191,6 +192,7 @@ impl Given {
         // Half a character has no text yet. A chat's first event has none either, and no token; of text
         // completions vLLM sends no event without a token (`serving_completion.py`), but the last.
         let without_text_is_a_token = self.endpoint() == Endpoint::Completions && !self.tells_usage();
+        let all = self.usage.and_then(|usage| usage.completion_tokens);
         for event in given {
             let Some(at) = event.t else { continue };
             let now = event.u.as_ref().and_then(|(_, completion)| *completion);
@@ -200,7 +202,11 @@ impl Given {
             tokens_so_far = now.or(tokens_so_far);
             let bears = event.n.is_some_and(|n| n > 0)
                 || (event.n.is_some() && new.is_some_and(|n| n > 0))
-                || (event.n == Some(0) && without_text_is_a_token && event.fin.is_none());
+                || (event.n == Some(0) && without_text_is_a_token && event.fin.is_none())
+                // An end-of-text token, where the answer has more tokens than were seen.
+                || (event.fin.as_deref() == Some("stop")
+                    && now.is_none()
+                    && all.is_some_and(|all| all as usize > rows.len()));
             if !bears {
                 continue;
             }

@@ -29,7 +29,11 @@ const INSTANTS: [&str; 8] =
     ["scheduled", "started", "send_begin", "sent", "head", "first_token", "last_token", "done"];
 const DURATIONS: [&str; 4] = ["ttft", "e2e", "itl", "queued"];
 /// Other spellings.
-const ALSO: [(&str, &str); 5] = [
+const ALSO: [(&str, &str); 9] = [
+    ("time_to_first_token", "ttft"),
+    ("inter_token_latency", "itl"),
+    ("e2e_latency", "e2e"),
+    ("request_duration", "e2e"),
     ("prompt_tokens", "input_tokens"),
     ("completion_tokens", "output_tokens"),
     ("latency", "e2e"),
@@ -125,11 +129,8 @@ impl Layout {
         agree("ttft", first, after(ttft))?;
         agree("e2e", last, after(e2e))?;
         let (first, last) = (first.or(after(ttft)), last.or(after(e2e)));
-        if let (Some(first), Some(last)) = (first, last)
-            && last < first
-        {
-            return Err(format!("its last token comes {:.6} s before its first", first.seconds_since(last)));
-        }
+        let since = |at: Option<UnixNs>| at.map(|at| at.seconds_since(started));
+        instants::in_order(since(first), since(last))?;
         let said = row.text("error");
         let http_status = row.count("http_status")?.and_then(|n| u16::try_from(n).ok());
         let status = row.status(http_status, said.as_deref(), first.or(last).is_some())?;
@@ -196,7 +197,10 @@ fn wanted(stem: &str) -> Option<String> {
 
 /// A name as it is looked up: its stem in the usual spelling, and its unit.
 fn plain(name: &str) -> (String, Unit) {
-    let name = name.trim().to_ascii_lowercase().replace(['-', ' '], "_");
+    // `TTFT (ms)` is `ttft_ms`.
+    let name = name.trim().trim_end_matches([')', ']']).to_ascii_lowercase();
+    let words: Vec<&str> = name.split(['-', ' ', '_', '(', '[']).filter(|word| !word.is_empty()).collect();
+    let name = words.join("_");
     let (stem, unit) = unit_of(&name);
     let usual = ALSO.iter().find(|(also, _)| stem == *also).map_or(stem, |(_, usual)| usual);
     (usual.to_owned(), unit)
@@ -346,7 +350,7 @@ pub(super) fn tell(layout: &Layout, reading: &mut Reading<'_>) {
     }
     if !layout.tells_ids() {
         reading.notes.push(format!(
-            "{shown}: no column `request_id`, `response_id` or `trace_id`: requests are compared as a whole, not one by one"
+            "{shown}: no column `request_id`, `response_id` or `trace_id`: requests are compared as a whole, by pages of metrics, not one by one"
         ));
     }
     if !layout.tells_instants() {

@@ -27,6 +27,25 @@ pub(super) fn http_status(words: &str) -> Option<u16> {
     numbers.find_map(|number| number.parse().ok().filter(|status| (400..600).contains(status)))
 }
 
+/// The HTTP status that a reason phrase stands for (RFC 9110): all that some tools keep.
+pub(super) fn of_phrase(phrase: &str) -> Option<u16> {
+    const PHRASES: [(&str, u16); 12] = [
+        ("Bad Request", 400),
+        ("Unauthorized", 401),
+        ("Forbidden", 403),
+        ("Not Found", 404),
+        ("Method Not Allowed", 405),
+        ("Request Timeout", 408),
+        ("Unprocessable Entity", 422),
+        ("Too Many Requests", 429),
+        ("Internal Server Error", 500),
+        ("Bad Gateway", 502),
+        ("Service Unavailable", 503),
+        ("Gateway Timeout", 504),
+    ];
+    PHRASES.iter().find(|(known, _)| known.eq_ignore_ascii_case(phrase.trim())).map(|(_, status)| *status)
+}
+
 /// The last line that says something, as a traceback ends with its error.
 pub(super) fn last_line(words: &str) -> String {
     let mut lines = words.lines().rev().map(str::trim);
@@ -47,6 +66,7 @@ mod tests {
             Some(502)
         );
         assert_eq!(http_status("ClientConnectorError: Cannot connect to host 127.0.0.1:443"), None);
+        assert_eq!((of_phrase("Internal Server Error"), of_phrase("Some Error")), (Some(500), None));
         assert_eq!(status("", Some(429), false), Status::HttpError);
         assert_eq!(status("ReadTimeout('')", None, true), Status::Timeout);
         assert_eq!(status("ClientPayloadError", None, true), Status::Cut);

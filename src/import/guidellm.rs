@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use super::input::{Part, Reading};
 use super::{Format, Of, Reads, ended, instants};
+use crate::clock::UnixNs;
 use crate::load::timing;
 use crate::record::{Connection, Endpoint, Finished, RequestRow, StampSource, Status};
 
@@ -164,6 +165,8 @@ impl Given {
         };
         let first = instant(of(|t| t.first_token_iteration).or(self.first_token_time))?;
         let last = instant(of(|t| t.last_token_iteration).or(self.last_token_time))?;
+        let since = |at: Option<UnixNs>| at.map(|at| at.seconds_since(started));
+        instants::in_order(since(first), since(last))?;
         let end = of(|t| t.request_end).or(of(|t| t.resolve_end));
         let end = instant(end.or(self.request_end_time).or(self.end_time))?;
         let scheduled = instant(of(|t| t.targeted_start))?.filter(|at| *at <= started);

@@ -3,7 +3,8 @@
 //!
 //! A packed file is unpacked into memory, at most [`MOST`] bytes, and beyond [`HARMLESS`] bytes at most
 //! [`TIMES`] times its own size: text packs to a tenth, and what packs to less than that share is made to
-//! fill memory. A byte order mark is taken off, carriage returns before line feeds count as blanks.
+//! fill memory. A byte order mark is taken off, carriage returns before line feeds count as blanks, and what
+//! Python writes into JSON for numbers that are none is `null`.
 
 use std::fmt::Display;
 use std::io::Read;
@@ -79,8 +80,40 @@ pub(super) fn text(mut bytes: Vec<u8>, path: &Path) -> Result<String, Failure> {
     if bytes.starts_with(&[0xef, 0xbb, 0xbf]) {
         bytes.drain(..3);
     }
-    Ok(String::from_utf8(bytes)
-        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+    let text = String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+    Ok(if text.trim_start().starts_with(['{', '[']) { without_nan(text) } else { text })
+}
+
+/// What Python writes into JSON for numbers that are none.
+const NOT_JSON: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
+
+/// JSON as Python writes it, as JSON: `NaN` and `Infinity` outside of texts become `null`.
+fn without_nan(text: String) -> String {
+    if !NOT_JSON.iter().any(|word| text.contains(word)) {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len());
+    let (mut rest, mut in_text) = (text.as_str(), false);
+    while let Some(c) = rest.chars().next() {
+        let word = NOT_JSON.iter().find(|word| !in_text && rest.starts_with(**word));
+        if let Some(word) = word {
+            out.push_str("null");
+            rest = rest.get(word.len()..).unwrap_or_default();
+            continue;
+        }
+        let mut taken = c.len_utf8();
+        match c {
+            '"' => in_text = !in_text,
+            // No text of JSON goes over the end of its line: a broken line spoils no other.
+            '\n' => in_text = false,
+            '\\' if in_text => taken += rest.chars().nth(1).map_or(0, char::len_utf8),
+            _ => {}
+        }
+        out.push_str(rest.get(..taken).unwrap_or_default());
+        rest = rest.get(taken..).unwrap_or_default();
+    }
+    out
 }
 
 /// The first lines that are not blank: a format is found by any of them, so that a bad first line
@@ -223,5 +256,19 @@ impl<'a> Reading<'a> {
             notes.push(format!("{shown}: {bad} of {seen} records could not be read; {named}"));
         }
         Ok(Imported { format, rows, seen, taken: seen - bad, bad, notes, loose })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_python_that_are_none_are_null() {
+        let given = r#"{"rate": Infinity, "std": NaN, "x": [-Infinity, 1], "said": "NaN \" Infinity"}"#;
+        let json = r#"{"rate": null, "std": null, "x": [null, 1], "said": "NaN \" Infinity"}"#;
+        assert_eq!(without_nan(given.to_owned()), json);
+        assert_eq!(without_nan("{\"cut: NaN\n{\"a\": NaN}".to_owned()), "{\"cut: NaN\n{\"a\": null}");
+        assert_eq!(without_nan("{}".to_owned()), "{}");
     }
 }

@@ -21,6 +21,16 @@ pub(super) fn duration(value: f64, unit_s: f64) -> Result<f64, String> {
     Err(format!("expected a duration, found {value}, which is {seconds} s: is it in another unit?"))
 }
 
+/// The first token comes no later than the last, both counted from the request's start.
+pub(super) fn in_order(first_s: Option<f64>, last_s: Option<f64>) -> Result<(), String> {
+    match (first_s, last_s) {
+        (Some(first), Some(last)) if last < first => {
+            Err(format!("its last token comes {:.6} s before its first", first - last))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Seconds in a unit of time.
 pub(super) fn unit_s(unit: &str) -> Result<f64, String> {
     match unit {
@@ -104,6 +114,10 @@ fn digits(word: &str) -> Option<UnixNs> {
         19 => 1,
         _ => return None,
     };
+    // `1795724143ab` is a name.
+    if rest.starts_with(char::is_alphanumeric) {
+        return None;
+    }
     let whole = whole.parse::<i64>().ok()?.checked_mul(unit_ns)?;
     let fraction: String = rest
         .strip_prefix('.')
@@ -162,9 +176,14 @@ mod tests {
             assert_eq!(in_text(text), Some(at), "{text}");
         }
         assert_eq!(in_text("metrics-20261126T201543Z.prom"), Some(UnixNs(1_795_724_143_000_000_000)));
-        for text in
-            ["", "metrics-12.prom", " HELP vllm:num_requests_running", "2026-11-26T20:15:43", "99999999999"]
-        {
+        for text in [
+            "",
+            "metrics-12.prom",
+            " HELP vllm:num_requests_running",
+            "2026-11-26T20:15:43",
+            "99999999999",
+            "cmpl-1795724143ab7",
+        ] {
             assert_eq!(in_text(text), None, "{text}");
         }
     }

@@ -7,6 +7,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use serde_json::{Map, Value};
 
+use super::instants;
 use crate::clock::UnixNs;
 use crate::ingest::span;
 use crate::record::SpanRow;
@@ -24,6 +25,11 @@ pub(super) fn row(
     via: &str,
 ) -> Result<SpanRow, String> {
     let end = i64::try_from(span.end_time_unix_nano).map(UnixNs).unwrap_or_default();
+    if let Ok(start) = i64::try_from(span.start_time_unix_nano)
+        && start > 0
+    {
+        instants::unix_ns(start).map_err(|error| format!("its start: {error}"))?;
+    }
     let export = ResourceSpans {
         resource: Some(Resource { attributes: resource, ..Resource::default() }),
         scope_spans: vec![ScopeSpans { spans: vec![span], ..ScopeSpans::default() }],

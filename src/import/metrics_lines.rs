@@ -8,8 +8,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::input::{Reading, has_keys, json};
-use super::{Format, Of, PageAt, Reads};
-use crate::clock::UnixNs;
+use super::{Format, Of, PageAt, Reads, instants};
 use crate::ingest::scrape::read_page;
 
 pub(super) const FORMAT: Format = Format {
@@ -37,6 +36,13 @@ fn read(text: &str, reading: &mut Reading<'_>) {
     reading.each_line(text, |_, line, rows| {
         let given: Result<Given, String> = json(line);
         let given = given.inspect_err(|_| broken = true)?;
+        let (send, recv) = (instants::unix_ns(given.t0)?, instants::unix_ns(given.t1)?);
+        if recv < send {
+            return Err(format!(
+                "expected `t1` after `t0`, found it {} ns before",
+                given.t0.abs_diff(given.t1)
+            ));
+        }
         let page = match (given.page, given.set) {
             (Some(page), _) => page,
             (None, Some(_)) if broken => {
@@ -53,12 +59,7 @@ fn read(text: &str, reading: &mut Reading<'_>) {
             (None, None) => return Err("expected `page` or `set`, found neither".to_owned()),
         };
         let page = read_page(&page, "").map_err(|trouble| trouble.to_string())?;
-        rows.pages.push(PageAt {
-            at: Some((UnixNs(given.t0), UnixNs(given.t1))),
-            lag_s: 0.0,
-            source: None,
-            page,
-        });
+        rows.pages.push(PageAt { at: Some((send, recv)), source: None, page });
         Ok(())
     });
 }

@@ -184,10 +184,9 @@ pub struct Rows {
 /// A page of metrics.
 #[derive(Clone, Debug)]
 pub struct PageAt {
-    /// When it was asked for and when it had come, where that is known.
+    /// Between which instants what it holds was so, where that is known: it was asked for at the first,
+    /// and had come by the second.
     pub at: Option<(UnixNs, UnixNs)>,
-    /// What it holds may be so much older than that.
-    pub lag_s: f64,
     /// Which of several endpoints it is of, where the file has several.
     pub source: Option<String>,
     pub page: Page,

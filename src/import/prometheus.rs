@@ -3,7 +3,7 @@
 
 use super::input::{Reading, first_lines};
 use super::{Format, Of, PageAt, Reads};
-use crate::ingest::scrape::read_page;
+use crate::ingest::scrape::{Page, read_page};
 
 pub(super) const FORMAT: Format = Format {
     name: "prometheus",
@@ -24,17 +24,28 @@ pub(super) fn recognises(text: &str) -> bool {
 }
 
 fn read(text: &str, reading: &mut Reading<'_>) {
-    match read_page(text, "") {
+    match whole(text) {
         Err(trouble) => reading.count("the page", Err(trouble)),
         Ok(page) => {
-            let bad = page.bad_lines;
             for _ in &page.samples {
                 reading.count("the page", Ok::<(), &str>(()));
             }
-            for error in tare_parsers::exposition::parse(text).errors.iter().take(bad as usize) {
-                reading.count(&format!("line {}", error.line_no), Err(error));
+            for error in tare_parsers::exposition::parse(text).errors {
+                reading.count(&format!("line {}", error.line_no), Err(error.error));
             }
-            reading.rows.pages.push(PageAt { at: None, lag_s: 0.0, source: None, page });
+            reading.rows.pages.push(PageAt { at: None, source: None, page });
         }
     }
+}
+
+/// A page that came to its end: of one that is cut, what lacks would count as zero.
+pub(super) fn whole(text: &str) -> Result<Page, String> {
+    let page = read_page(text, "").map_err(|trouble| trouble.to_string())?;
+    if tare_parsers::exposition::parse(text).complete {
+        return Ok(page);
+    }
+    Err(format!(
+        "it is cut: expected a line feed (or `# EOF`) at the end of line {}, found the end of the file; what lacks would count as zero",
+        text.lines().count()
+    ))
 }

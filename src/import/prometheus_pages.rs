@@ -4,14 +4,14 @@
 //!
 //! A comment with a time is any comment line but `# HELP` and `# TYPE` that holds seconds,
 //! milliseconds, microseconds or nanoseconds since 1970, or an ISO time with its zone:
-//! `# 1795724143.354`, `# scraped at 2026-11-26T20:15:43Z`. A page goes from its comment to the next.
+//! `# 1795724143.354`, `# scraped at 2026-11-26T20:15:43Z`. A page goes from its comment to the next; one
+//! before the first such comment has no time, and counts as unreadable.
 
 use std::time::UNIX_EPOCH;
 
 use super::input::Reading;
 use super::{Format, Of, PageAt, Reads, instants, prometheus};
 use crate::clock::UnixNs;
-use crate::ingest::scrape::read_page;
 
 pub(super) const FORMAT: Format = Format {
     name: "prometheus_pages",
@@ -26,8 +26,15 @@ fn read(text: &str, reading: &mut Reading<'_>) {
         return alone(text, reading);
     }
     let n = timed.len();
+    let lead = text.lines().take_while(|line| time_of(line).is_none());
+    if let Some(line_no) = lead.zip(1..).find(|(line, _)| is_sample(line)).map(|(_, n)| n) {
+        reading.count(
+            &format!("the page at line {line_no}"),
+            Err("expected a comment with its time before it, as the others have, found none"),
+        );
+    }
     for (line_no, at, page) in timed {
-        let taken = read_page(page, "").map(|page| push(at, page, reading));
+        let taken = prometheus::whole(page).map(|page| push(at, page, reading));
         reading.count(&format!("the page at line {line_no}"), taken);
     }
     reading
@@ -51,9 +58,11 @@ fn parts(text: &str) -> Vec<(usize, UnixNs, &str)> {
         Some((*line_no, *at, page))
     });
     // Two comments in a row are of one page.
-    pages
-        .filter(|(_, _, page)| page.lines().any(|line| !line.trim().is_empty() && !line.starts_with('#')))
-        .collect()
+    pages.filter(|(_, _, page)| page.lines().any(is_sample)).collect()
+}
+
+fn is_sample(line: &str) -> bool {
+    !line.trim().is_empty() && !line.starts_with('#')
 }
 
 fn time_of(line: &str) -> Option<UnixNs> {
@@ -64,7 +73,7 @@ fn time_of(line: &str) -> Option<UnixNs> {
 
 /// One page.
 fn alone(text: &str, reading: &mut Reading<'_>) {
-    let page = match read_page(text, "") {
+    let page = match prometheus::whole(text) {
         Ok(page) => page,
         Err(trouble) => return reading.count("the page", Err(trouble)),
     };
@@ -98,5 +107,5 @@ fn alone(text: &str, reading: &mut Reading<'_>) {
 }
 
 fn push(at: UnixNs, page: crate::ingest::scrape::Page, reading: &mut Reading<'_>) {
-    reading.rows.pages.push(PageAt { at: Some((at, at)), lag_s: 0.0, source: None, page });
+    reading.rows.pages.push(PageAt { at: Some((at, at)), source: None, page });
 }

@@ -4,10 +4,9 @@
 //! series means.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use super::input::Reading;
-use super::prometheus_api::escaped;
+use super::prometheus_api::{escaped, page};
 use super::{Format, Of, PageAt, Reads, instants};
 use crate::clock::UnixNs;
 use crate::ingest::scrape::read_page;
@@ -26,8 +25,8 @@ pub(super) const FORMAT: Format = Format {
     },
 };
 
-/// A page's samples, by endpoint and by when it was asked for and had come.
-type Pages = BTreeMap<(String, UnixNs, UnixNs), String>;
+/// A page's samples, series and value, by endpoint and by when it was asked for and had come.
+type Pages = BTreeMap<(String, UnixNs, UnixNs), BTreeMap<String, f64>>;
 
 fn read(table: &Columns, reading: &mut Reading<'_>) {
     let of = |name: &str| table.cells(name).unwrap_or_default();
@@ -45,12 +44,14 @@ fn read(table: &Columns, reading: &mut Reading<'_>) {
             came: came.get(i),
         };
         let taken = sample.add_to(&mut pages);
-        reading.count(&format!("row {i}"), taken);
+        reading.count(&format!("row {}", i + 1), taken);
     }
-    for ((source, send, recv), page) in pages {
+    for ((source, send, recv), samples) in pages {
+        let page = page(&samples);
+        // Every line was read alone before.
         if let Ok(page) = read_page(&page, "") {
             let source = (!source.is_empty()).then_some(source);
-            reading.rows.pages.push(PageAt { at: Some((send, recv)), lag_s: 0.0, source, page });
+            reading.rows.pages.push(PageAt { at: Some((send, recv)), source, page });
         }
     }
 }
@@ -94,10 +95,21 @@ impl Sample<'_> {
             Some(Cell::Text(source)) => source.clone(),
             _ => String::new(),
         };
+        let series = format!("{name}{labels}");
+        let line = format!("{series} {value}\n");
+        let parsed = tare_parsers::exposition::parse(&line);
+        if parsed.samples.len() != 1 || !parsed.errors.is_empty() {
+            return Err(format!(
+                "expected a name and labels as a page of metrics has them, found `{series}`"
+            ));
+        }
         let page = pages.entry((source, asked, came)).or_default();
-        // Writing into text does not fail.
-        let _ = writeln!(page, "{name}{labels} {value}");
-        Ok(())
+        match page.insert(series.clone(), value) {
+            Some(other) if other.to_bits() != value.to_bits() => {
+                Err(format!("`{series}` has two values at one moment, {other} and {value}"))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

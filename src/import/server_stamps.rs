@@ -19,10 +19,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::input::{Reading, has_keys, json};
-use super::json_span::FILE;
-use super::{Format, Of, Reads};
+use super::{Format, Of, Reads, instants};
 use crate::clock::UnixNs;
-use crate::record::SpanRow;
+use crate::record::{OWN_STAMPS, SpanRow};
 
 pub(super) const FORMAT: Format = Format {
     name: "server_stamps",
@@ -58,6 +57,9 @@ fn read(text: &str, reading: &mut Reading<'_>) {
     let server = reading.server;
     reading.each_line(text, |line_no, line, rows| {
         let given: Given = json(line)?;
+        instants::unix_ns(given.arrival_unix_ns).map_err(|error| format!("`arrival_unix_ns`: {error}"))?;
+        let seconds = |ns: Option<i64>| ns.map(|ns| ns as f64 / 1e9);
+        instants::in_order(seconds(given.ttft_ns), seconds(given.last_ns))?;
         rows.spans.push(given.span(line_no, server.request_span.unwrap_or("request")));
         Ok(())
     });
@@ -82,7 +84,7 @@ impl Given {
         attributes.extend(self.status.map(|s| ("http.response.status_code".to_owned(), s.to_string())));
         SpanRow {
             recv_unix_ns: end,
-            via: FILE.to_owned(),
+            via: OWN_STAMPS.to_owned(),
             service: None,
             name: name.to_owned(),
             trace_id: trace.map(str::to_ascii_lowercase).unwrap_or_default(),

@@ -9,9 +9,10 @@
 //! request_id=a-7, ttft=21.7 ms, latency=230.4 ms, tokens=24
 //! ```
 //!
-//! Names stand before a colon or `=`, in any case, pairs are parted by commas; a duration must have its unit (seconds, s, ms). The
-//! line's own time, if it has one with a zone, is when the request had ended, up to a second late. A
-//! block alone is a summary, compared as a whole. Other lines are passed over.
+//! Names stand before a colon or `=`, in any case, pairs are parted by commas or blanks; a duration must have its
+//! unit (seconds, s, ms). A longer name is another thing: `queue latency` is no latency, `input tokens` are no
+//! output. The line's own time, if it has one with a zone, is when the request had ended, up to a second late.
+//! A block alone is a summary, compared as a whole. Other lines are passed over.
 
 use super::input::Reading;
 use super::{Format, Of, Reads, instants};
@@ -95,20 +96,68 @@ fn pairs(line: &str) -> Vec<(String, &str)> {
     pairs
 }
 
-/// The value whose name ends with one of these words.
+/// The value of the first of these names that is there: alone, or behind what is no part of it, such as
+/// another pair's value (`a-7 ttft`).
 fn find<'a>(pairs: &[(String, &'a str)], names: &[&str]) -> Option<&'a str> {
-    let is = |name: &str| {
-        names.iter().any(|word| {
-            name == *word || name.ends_with(&format!(" {word}")) || name.ends_with(&format!("({word})"))
-        })
+    let is = |name: &str, wanted: &str| {
+        let Some(before) = name.strip_suffix(wanted) else {
+            return name.strip_suffix(')').is_some_and(|name| name.ends_with(&format!("({wanted}")));
+        };
+        let word = before.trim_end().rsplit(' ').next().unwrap_or_default();
+        let parted = before.is_empty() || before.ends_with(' ');
+        parted && !OTHERS.contains(&word) && !(wanted == "tokens" && word == "total")
     };
-    pairs.iter().find(|(name, value)| is(name) && !value.is_empty()).map(|(_, value)| *value)
+    let valued = || pairs.iter().filter(|(_, value)| !value.is_empty());
+    names.iter().find_map(|wanted| valued().find(|(name, _)| is(name, wanted)).map(|(_, value)| *value))
 }
 
+/// Words before a name that make another thing of it.
+const OTHERS: [&str; 31] = [
+    "queue",
+    "queued",
+    "queueing",
+    "queuing",
+    "wait",
+    "waiting",
+    "connect",
+    "connection",
+    "network",
+    "dns",
+    "tls",
+    "token",
+    "inter-token",
+    "per-token",
+    "prefill",
+    "decode",
+    "first",
+    "server",
+    "engine",
+    "test",
+    "input",
+    "prompt",
+    "cached",
+    "max",
+    "min",
+    "mean",
+    "average",
+    "median",
+    "p50",
+    "p95",
+    "p99",
+];
+
 const TTFT: [&str; 2] = ["ttft", "time to first token"];
-const E2E: [&str; 4] = ["request duration", "latency", "e2e", "duration"];
-const ITL: [&str; 2] = ["inter-token latency", "itl"];
-const TOKENS: [&str; 3] = ["output tokens", "output_tokens", "tokens"];
+const E2E: [&str; 6] = ["request duration", "request latency", "e2e latency", "e2e", "latency", "duration"];
+const ITL: [&str; 3] = ["inter-token latency", "mean itl", "itl"];
+const TOKENS: [&str; 6] = [
+    "output tokens",
+    "output_tokens",
+    "completion tokens",
+    "completion_tokens",
+    "generated tokens",
+    "tokens",
+];
+const IDS: [&str; 3] = ["request_id", "request id", "x-request-id"];
 
 fn is_of_a_request(line: &str) -> bool {
     let pairs = pairs(line);
@@ -118,7 +167,7 @@ fn is_of_a_request(line: &str) -> bool {
 /// `request 12: …`, `request_id=a-7`.
 fn id<'a>(line: &'a str, pairs: &[(String, &'a str)]) -> Option<&'a str> {
     let word = |text: &'a str| text.split_whitespace().next();
-    let named = find(pairs, &["request_id", "request id", "x-request-id"]).and_then(word);
+    let named = find(pairs, &IDS).and_then(word);
     named.or_else(|| {
         let at = line.to_ascii_lowercase().find("request ")?;
         let number = word(line.get(at + 8..)?)?.trim_end_matches([':', ',']).trim_start_matches('#');
@@ -139,20 +188,24 @@ fn seconds(text: &str) -> Result<f64, String> {
     instants::duration(value, instants::unit_s(unit)?)
 }
 
+/// `24`, `24 tokens`.
+fn whole(text: &str) -> Result<u32, String> {
+    let word = text.split_whitespace().next().unwrap_or_default();
+    word.parse().map_err(|_| format!("expected a whole number of tokens, found `{text}`"))
+}
+
 /// The request, and whether it has a place in time.
 fn request(line: &str, place: &str) -> Result<(Finished, bool), String> {
     let pairs = pairs(line);
     let duration = |names: &[&str]| find(&pairs, names).map(seconds).transpose();
-    // Of `Inter-Token Latency` the last word is another's name.
-    let others: Vec<(String, &str)> =
-        pairs.iter().filter(|(name, _)| !name.contains("token")).cloned().collect();
-    let (ttft, e2e) = (duration(&TTFT)?, find(&others, &E2E).map(seconds).transpose()?);
-    let named = find(&pairs, &["request_id", "request id", "x-request-id"])
-        .and_then(|id| id.split_whitespace().next());
-    let ended = instants::in_text(line);
+    let (ttft, e2e) = (duration(&TTFT)?, duration(&E2E)?);
+    instants::in_order(ttft, e2e)?;
+    let named = find(&pairs, &IDS).and_then(|id| id.split_whitespace().next());
+    // An id may be digits, as many as an instant has.
+    let ended = instants::in_text(&named.map_or_else(|| line.to_owned(), |id| line.replace(id, "")));
     let lasted = e2e.or(ttft).unwrap_or(0.0);
     let started = ended.map_or(UnixNs(0), |ended| ended.plus_seconds(-lasted));
-    let tokens = find(&pairs, &TOKENS).and_then(|n| n.split_whitespace().next()?.parse().ok());
+    let tokens = find(&pairs, &TOKENS).map(whole).transpose()?;
     let failed = find(&pairs, &["error"]).map(str::to_owned);
     let mut row = RequestRow {
         request_id: named.map_or_else(|| place.to_owned(), str::to_owned),

@@ -20,7 +20,7 @@ use serde::Deserialize;
 use tare_parsers::hop_headers;
 
 use super::input::{Reading, has_keys, json};
-use super::{Format, Of, Reads};
+use super::{Format, Of, Reads, instants};
 use crate::clock::UnixNs;
 use crate::load::timing;
 use crate::record::{Connection, EventRow, Finished, RequestRow, StampSource, Status};
@@ -40,6 +40,7 @@ fn read(text: &str, reading: &mut Reading<'_>) {
         let Some(begin) = given.t_connect.or(given.t_send) else {
             return Err("expected `t_send` (or `t_connect`), found no time at all".to_owned());
         };
+        instants::unix_ns(begin).map_err(|error| format!("`t_send`: {error}"))?;
         shared |= given.body_len.is_some();
         rows.requests.push(given.finished(begin, &format!("{file}:{line_no}")));
         Ok(())

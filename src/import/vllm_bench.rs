@@ -19,6 +19,7 @@ use serde_json::Value;
 use super::input::{Part, Reading};
 use super::{Format, Of, Reads, ended, instants};
 use crate::clock::UnixNs;
+use crate::error::usage;
 use crate::load::timing;
 use crate::record::{Connection, Endpoint, Finished, RequestRow, StampSource, Status};
 
@@ -86,6 +87,25 @@ struct Given {
 }
 
 impl Given {
+    /// Every list has an entry a request, or is not there: else entries would be another request's.
+    fn is_whole(&self) -> Result<(), String> {
+        let lists = [
+            ("itls", self.itls.len()),
+            ("output_lens", self.output_lens.len()),
+            ("latencies", self.latencies.len()),
+            ("start_times", self.start_times.len()),
+            ("queue_times", self.queue_times.len()),
+            ("server_queue_times", self.server_queue_times.len()),
+            ("server_ttfts", self.server_ttfts.len()),
+            ("errors", self.errors.len()),
+        ];
+        let n = self.ttfts.len();
+        match lists.iter().find(|(name, len)| *len != n && (*len > 0 || *name == "itls")) {
+            Some((name, len)) => Err(format!("expected {n} entries in `{name}`, as in `ttfts`, found {len}")),
+            None => Ok(()),
+        }
+    }
+
     fn part(&self) -> Part {
         let rate = self
             .request_rate
@@ -106,6 +126,10 @@ impl Given {
 
 fn take(result: &Given, number: usize, reading: &mut Reading<'_>) {
     let shown = reading.path.display();
+    if let Err(error) = result.is_whole() {
+        let what = format!("{shown}: result {number}: {error}");
+        return reading.refuse(usage(what).hint("is the file as `vllm bench serve` wrote it?"));
+    }
     let ended = result.date.as_deref().and_then(instant);
     let begun = ended.unwrap_or_default().plus_seconds(-result.duration.unwrap_or(0.0));
     if ended.is_none() {
@@ -114,11 +138,12 @@ fn take(result: &Given, number: usize, reading: &mut Reading<'_>) {
         ));
     } else {
         reading.notes.push(format!(
-            "{shown}: the times of day are made of `date` and `duration`, and good to some seconds"
+            "{shown}: the times of day are made of `date`, in this host's time zone, and `duration`: good to some seconds if it was written in that zone"
         ));
     }
-    let first = result.start_times.iter().flatten().copied().fold(f64::INFINITY, f64::min);
-    let placed = result.start_times.len() >= result.ttfts.len();
+    let starts = || result.start_times.iter().flatten().copied().filter(|start| is_start(*start));
+    let first = starts().fold(f64::INFINITY, f64::min);
+    let placed = !result.start_times.is_empty();
     if !placed {
         reading.notes.push(format!(
             "{shown}: no `start_times`: every request stands at the beginning, so that duration, rates and concurrency are not those of the benchmark"
@@ -128,10 +153,10 @@ fn take(result: &Given, number: usize, reading: &mut Reading<'_>) {
     if prefix.is_none() {
         reading.notes.push(if placed {
             format!(
-                "{shown}: no request ids: both sides are compared as a whole. `vllm bench serve --request-id-prefix PREFIX` and `tare correlate --client-id-prefix PREFIX` join request by request"
+                "{shown}: no request ids: both sides are compared as a whole, by pages of metrics. `vllm bench serve --request-id-prefix PREFIX` and `tare correlate --client-id-prefix PREFIX` join request by request"
             )
         } else {
-            format!("{shown}: no request ids, and without `start_times` none can be given: both sides are compared as a whole")
+            format!("{shown}: no request ids, and without `start_times` none can be given: both sides are compared as a whole, by pages of metrics")
         });
     }
     let shown = shown.to_string();
@@ -141,7 +166,7 @@ fn take(result: &Given, number: usize, reading: &mut Reading<'_>) {
     for (i, id) in ids.into_iter().enumerate() {
         let place = format!("result {number}, request {i}");
         let offset =
-            at(&result.start_times, i).filter(|_| first.is_finite()).map_or(0.0, |start| start - first);
+            at(&result.start_times, i).filter(|start| is_start(*start)).map_or(0.0, |start| start - first);
         let finished = request(result, i, begun.plus_seconds(offset), id);
         let taken = finished.map(|finished| reading.rows.requests.push(finished));
         reading.count(&place, taken);
@@ -158,6 +183,8 @@ fn request(result: &Given, i: usize, started: UnixNs, id: String) -> Result<Fini
         return Err(format!("expected durations in seconds, found {odd}"));
     }
     let (status, error) = how(error, ttft.is_some());
+    let phrase = error.as_deref().filter(|_| status == Status::HttpError);
+    let http_status = phrase.and_then(ended::of_phrase);
     let mut offset = 0.0;
     let steps = ttft.into_iter().chain(gaps.iter().copied().filter(|_| ttft.is_some()));
     let stamps: Vec<UnixNs> = steps
@@ -180,6 +207,7 @@ fn request(result: &Given, i: usize, started: UnixNs, id: String) -> Result<Fini
         done_unix_ns: started.plus_seconds(lasted),
         stamps: StampSource::User,
         status,
+        http_status,
         error,
         connection: Connection::New,
         output_tokens: result.output_lens.get(i).copied().flatten().filter(|n| *n > 0),
@@ -210,6 +238,11 @@ fn how(error: &str, began: bool) -> (Status, Option<String>) {
         (false, false) => Status::HttpError,
     };
     (status, Some(last))
+}
+
+/// Of a request that was never sent the tool may keep 0, which no clock has shown.
+fn is_start(seconds: f64) -> bool {
+    seconds.is_finite() && seconds > 0.0
 }
 
 fn at(values: &[Option<f64>], i: usize) -> Option<f64> {

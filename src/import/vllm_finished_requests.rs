@@ -8,8 +8,7 @@ use serde_json::Value;
 
 use super::input::{Reading, first_lines, json};
 use super::tare_stat_log::source;
-use super::{Format, Of, Reads};
-use crate::clock::UnixNs;
+use super::{Format, Of, Reads, instants};
 use crate::record::StatRow;
 
 pub(super) const FORMAT: Format = Format {
@@ -53,7 +52,9 @@ fn read(text: &str, reading: &mut Reading<'_>) {
             return Ok(());
         }
         let g = Given::deserialize(value).map_err(|error| error.to_string())?;
-        let iteration_unix_ns = g.it_ts.map(UnixNs::from_secs_f64);
+        let ended = g.it_ts.map(|at| instants::since_1970(at, 1e9)).transpose();
+        let iteration_unix_ns = ended.map_err(|error| format!("`it_ts`: {error}"))?;
+        instants::duration(g.e2e_latency, 1.0).map_err(|error| format!("`e2e_latency`: {error}"))?;
         rows.stats.push(StatRow {
             source: source.clone(),
             line_no,

@@ -7,6 +7,7 @@ use super::Ingested;
 use super::hops_seen::HopsSeen;
 use super::lines::Line;
 use super::log::{Freshness, LogCounts, Sign};
+use super::partial::{Part, Parts};
 use super::problem::{Notes, Problem, excerpt};
 use super::reader::{HOP_LOG, Kind, LineReader};
 use super::zone::Zone;
@@ -35,6 +36,7 @@ pub struct HopReader {
     dated: u64,
     turn_on: Option<&'static str>,
     seen: HopsSeen,
+    parts: Parts,
     scratch: String,
 }
 
@@ -56,6 +58,7 @@ impl HopReader {
             dated: 0,
             turn_on: None,
             seen: HopsSeen::default(),
+            parts: Parts::default(),
             scratch: String::new(),
         }
     }
@@ -76,17 +79,32 @@ impl HopReader {
             self.counts.blank += 1;
             return None;
         }
-        let Some(format) = self.format.or_else(|| tare_parsers::detect(std::iter::once(&*line.text))) else {
+        match self.parts.next(&line.text) {
+            Part::Whole => self.one(&line.text, read, freshness),
+            Part::Kept => {
+                self.counts.other += 1;
+                None
+            }
+            Part::Ended { line, cut } => {
+                self.counts.cut += u64::from(cut);
+                self.one(&line, read, freshness)
+            }
+        }
+    }
+
+    /// A line that is whole.
+    fn one(&mut self, text: &str, read: UnixNs, freshness: Freshness) -> Option<HopRow> {
+        let Some(format) = self.format.or_else(|| tare_parsers::detect(std::iter::once(text))) else {
             self.counts.unparsed += 1;
             self.first_unknown.get_or_insert_with(|| {
-                format!("line {}: `{}`", self.line_no, without_credentials(&excerpt(&line.text, 80)))
+                format!("line {}: `{}`", self.line_no, without_credentials(&excerpt(text, 80)))
             });
             return None;
         };
         self.format = Some(format);
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
-        let row = match (format.parse)(&line.text, &mut scratch) {
+        let row = match (format.parse)(text, &mut scratch) {
             Parsed::Line(parsed) => {
                 if let Event::Hop(hop) = &parsed.event {
                     self.counts.parsed += 1;
@@ -103,7 +121,7 @@ impl HopReader {
             Parsed::Unknown(error) => {
                 self.counts.bad += 1;
                 if self.first_bad.is_none() {
-                    let other = tare_parsers::detect(std::iter::once(&*line.text));
+                    let other = tare_parsers::detect(std::iter::once(text));
                     self.looks_like = other.map(|other| other.name).filter(|other| *other != format.name);
                     let said = error.to_string();
                     self.first_bad = Some(format!("line {}: {}", self.line_no, without_credentials(&said)));
@@ -323,6 +341,22 @@ mod tests {
         assert!(reader.verdict().unwrap().what.starts_with(
             "1 of 3 lines of the log access.log of the hop `edge` could not be read; the first is line 3: "
         ));
+    }
+
+    #[test]
+    fn a_line_that_a_container_run_time_cut_is_one_line() {
+        let at = "2026-11-24T14:47:47.762123456Z";
+        let (head, rest) = NGINX.split_at(100);
+        let (middle, tail) = rest.split_at(200);
+        let text = format!(
+            "{at} stdout P {head}\n{at} stderr F 2026/11/24 14:47:47 [warn] a warning\n{at} stdout P {middle}\n{at} stdout F {tail}\n{at} stdout F {NGINX}"
+        );
+        let (rows, reader) = read(None, &text);
+        assert_eq!(rows.len(), 2, "{:?}", reader.verdict());
+        assert_eq!((rows[0].line_no, rows[1].line_no), (4, 5));
+        assert_eq!(HopRow { line_no: 5, ..rows[0].clone() }, rows[1]);
+        let LogCounts { seen, parsed, other, bad, unparsed, blank, .. } = reader.counts();
+        assert_eq!((seen, parsed, other + bad + unparsed + blank), (5, 2, 3));
     }
 
     #[test]

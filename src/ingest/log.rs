@@ -9,6 +9,7 @@ use tare_parsers::{Event, FORMATS, Format, LogLine, LogTime, Parsed};
 use super::Ingested;
 use super::lines::Line;
 use super::log_event::log_event;
+use super::partial::{Part, Parts};
 use super::problem::{Notes, Problem, excerpt};
 use super::reader::{Kind, LineReader, SERVER_LOG};
 use super::zone::Zone;
@@ -58,6 +59,7 @@ pub struct LogReader {
     line_no: u64,
     counts: LogCounts,
     zone: Zone,
+    parts: Parts,
     scratch: String,
     recent: VecDeque<String>,
     /// Lines of a gateway's access log, and in which format the first of them was.
@@ -85,6 +87,7 @@ impl LogReader {
             line_no: 0,
             counts: LogCounts::default(),
             zone: Zone::default(),
+            parts: Parts::default(),
             scratch: String::new(),
             recent: VecDeque::new(),
             hops: 0,
@@ -111,23 +114,37 @@ impl LogReader {
         self.counts.lossy += u64::from(line.lossy);
         self.counts.cut += u64::from(line.cut);
         self.remember(&line.text);
+        match self.parts.next(&line.text) {
+            Part::Whole => self.one(&line.text, read, freshness),
+            Part::Kept => {
+                self.counts.other += 1;
+                (None, None)
+            }
+            Part::Ended { line, cut } => {
+                self.counts.cut += u64::from(cut);
+                self.one(&line, read, freshness)
+            }
+        }
+    }
 
-        let format = format_of(&line.text, self.format);
+    /// A line that is whole.
+    fn one(&mut self, text: &str, read: UnixNs, freshness: Freshness) -> (Option<LogRow>, Option<Sign>) {
+        let format = format_of(text, self.format);
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
-        let result = match (format.parse)(&line.text, &mut scratch) {
+        let result = match (format.parse)(text, &mut scratch) {
             Parsed::Blank => {
                 self.counts.blank += 1;
                 (None, None)
             }
-            Parsed::Line(parsed) => self.understood(&parsed, &line.text, read, freshness),
+            Parsed::Line(parsed) => self.understood(&parsed, text, read, freshness),
             Parsed::Unknown(error) => {
-                if (format.recognises)(&line.text) {
+                if (format.recognises)(text) {
                     self.counts.bad += 1;
                 } else {
                     self.counts.unparsed += 1;
                 }
-                let text: String = line.text.chars().take(MAX_UNPARSED_CHARS).collect();
+                let text: String = text.chars().take(MAX_UNPARSED_CHARS).collect();
                 let text = without_credentials(&text).into_owned();
                 let reason = without_credentials(&error.to_string()).into_owned();
                 let event = LogEvent::Unparsed { text, reason };

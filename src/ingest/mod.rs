@@ -13,6 +13,7 @@ mod log_event;
 pub mod log_time;
 pub mod metrics;
 pub mod otlp;
+mod partial;
 pub mod problem;
 pub mod reader;
 pub mod resets;

@@ -40,6 +40,7 @@ impl StatReader {
         self.counts.seen += 1;
         self.counts.lossy += u64::from(line.lossy);
         self.counts.cut += u64::from(line.cut);
+        self.last_error = None;
         let mut scratch = std::mem::take(&mut self.scratch);
         let row = match parse(&line.text, &mut scratch) {
             Parsed::Line(LogLine { event: Event::RequestStats(stats), time, .. }) => {
@@ -65,7 +66,7 @@ impl StatReader {
         row
     }
 
-    /// Why the last line that could not be read could not.
+    /// Why the last line could not be read, if it could not.
     pub fn last_error(&self) -> Option<String> {
         self.last_error.clone()
     }
@@ -100,6 +101,11 @@ impl StatReader {
             max_tokens: stats.max_tokens,
         }
     }
+}
+
+/// Whether a line is in one of the formats that tell of finished requests.
+pub fn recognises(line: &str) -> bool {
+    [tare_stat_log::recognises, sglang::recognises, tgi::recognises].iter().any(|knows| knows(line))
 }
 
 /// By whichever format that tells of finished requests knows the line; tare's own, where none does.

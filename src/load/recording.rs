@@ -26,6 +26,9 @@ const GATHER_EVENTS: usize = 256;
 /// Events that room is made for before they come, at most: more are made room for as they come.
 const EXPECTED_EVENTS: u32 = 4096;
 
+/// Finish reasons of answers that the model ended itself.
+const OF_ITS_OWN: [&str; 3] = ["stop", "tool_calls", "function_call"];
+
 /// How reading an answer came to its end.
 #[derive(Debug)]
 pub(super) enum End {
@@ -86,6 +89,8 @@ pub(super) struct Recording {
     finished: u64,
     /// Cumulative completion tokens of the last chunk that told.
     tokens_so_far: Option<u32>,
+    /// The event without text by which the model ended its answer, and where it ended in the stream.
+    closing: Option<(EventRow, u64)>,
     stream_error: Option<String>,
     decode_error: Option<String>,
 }
@@ -210,6 +215,7 @@ impl Recording {
     /// Reads what is still put aside and tells how the request ended, and why.
     pub(super) fn conclude(&mut self, end: &End) -> (Status, Option<String>) {
         self.read_gathered();
+        self.read_closing();
         let Some(head) = self.response.head() else {
             return match end {
                 End::Timeout => (Status::Timeout, Some("no response head within the time limit".to_owned())),
@@ -361,6 +367,26 @@ impl Recording {
             if chunk.has_content {
                 self.first_content.get_or_insert(self.events.len());
             }
+            self.events.push(row);
+            if self.keeps_offsets {
+                self.offsets.push(offset);
+            }
+        } else if chunk.finished != 0
+            && new_tokens.is_none()
+            && self.finish_reason.as_deref().is_some_and(|reason| OF_ITS_OWN.contains(&reason))
+        {
+            self.closing = Some((row, offset));
+        }
+    }
+
+    /// A model ends its answer with a token that has no text. Where chunks do not count tokens, the event
+    /// that says so bears it, if the answer has more tokens than events were seen.
+    fn read_closing(&mut self) {
+        let Some((row, offset)) = self.closing.take().filter(|_| self.choices.is_power_of_two()) else {
+            return;
+        };
+        let shown = self.events.len() as u64;
+        if self.usage.completion_tokens.is_some_and(|all| u64::from(all) > shown) {
             self.events.push(row);
             if self.keeps_offsets {
                 self.offsets.push(offset);

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::JoinedRow;
 pub use super::breakdown::{Bounds, Breakdown, BreakdownColumn, BrokenDownBy, Part, PartRow, Parts, Within};
 use super::clocks::Clocks;
 use super::hops::Hops;
 use super::verdicts::VerdictRow;
+use super::{JoinedRow, Source};
 use crate::clock::UnixNs;
 use crate::metric::Metric;
 use crate::stats::Estimate;
@@ -62,6 +62,8 @@ pub struct Window {
 pub enum Evidence {
     /// Per request, from OTLP spans.
     Span,
+    /// Per request, from stamps that the server kept itself.
+    ServerStamps,
     /// Per request, from the server's stat logger.
     StatLog,
     /// Per request, from the metrics in the answer.
@@ -75,11 +77,34 @@ pub enum Evidence {
     None,
 }
 
+impl From<Source> for Evidence {
+    fn from(source: Source) -> Self {
+        match source {
+            Source::Span => Evidence::Span,
+            Source::ServerStamps => Evidence::ServerStamps,
+            Source::StatLog => Evidence::StatLog,
+            Source::InBand => Evidence::InBand,
+            Source::Log => Evidence::Log,
+            Source::None => Evidence::None,
+        }
+    }
+}
+
 impl Evidence {
+    /// What told most of them; of equally many the better.
+    pub fn of_most(sources: impl Iterator<Item = Source>) -> Self {
+        let mut told: BTreeMap<Evidence, usize> = BTreeMap::new();
+        sources.for_each(|source| *told.entry(source.into()).or_default() += 1);
+        let most = told.values().copied().max();
+        let best = told.into_iter().find(|(_, n)| Some(*n) == most);
+        best.map_or(Evidence::None, |(evidence, _)| evidence)
+    }
+
     /// The words used in reports.
     pub fn name(self) -> &'static str {
         match self {
             Evidence::Span => "OTLP spans",
+            Evidence::ServerStamps => "server's own stamps",
             Evidence::StatLog => "stat log",
             Evidence::Log => "log lines",
             Evidence::InBand => "in-band metrics",

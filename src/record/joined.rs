@@ -130,6 +130,8 @@ pub enum LogSays {
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     Span,
+    /// Stamps that the server kept itself, in a file of its own.
+    ServerStamps,
     StatLog,
     InBand,
     Log,
@@ -141,6 +143,7 @@ impl Source {
     pub fn as_str(self) -> &'static str {
         match self {
             Source::Span => "span",
+            Source::ServerStamps => "server_stamps",
             Source::StatLog => "stat_log",
             Source::InBand => "in_band",
             Source::Log => "log",

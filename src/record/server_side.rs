@@ -152,11 +152,14 @@ pub enum LogEvent {
     },
 }
 
+/// `via` of a record that is no span, but what a server stamped itself.
+pub const OWN_STAMPS: &str = "server_stamps";
+
 /// One OTLP span; appended to `spans.jsonl`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SpanRow {
     pub recv_unix_ns: UnixNs,
-    /// `grpc` or `http`.
+    /// `grpc` or `http`; `file`, where that is all that is known; or [`OWN_STAMPS`].
     pub via: String,
     pub service: Option<String>,
     pub name: String,

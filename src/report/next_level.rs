@@ -15,7 +15,7 @@ pub fn sentence(report: &Report<'_>) -> Option<String> {
     }
     let source = report.correlated.breakdown.source;
     let has = match source {
-        Evidence::Span => return None,
+        Evidence::Span | Evidence::ServerStamps => return None,
         Evidence::StatLog => {
             "a stat log gives each request's arrival, queue, prefill, decode and E2E, and no TTFT"
         }

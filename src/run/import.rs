@@ -98,6 +98,8 @@ struct Gathered {
     /// The client's stamps are not of the wall clock, but were placed on it to within so much.
     loose: bool,
     slack_s: f64,
+    /// Nothing tells when the requests were.
+    adrift: bool,
     scrapes: Vec<ScrapeRow>,
     log: Vec<LogRow>,
     spans: Vec<SpanRow>,
@@ -185,6 +187,7 @@ impl Gathered {
         self.requests = requests;
         (self.loose, self.slack_s) =
             (read.loose.is_some(), read.loose.and_then(|l| l.slack_s).unwrap_or(0.0));
+        self.adrift = read.loose.is_some_and(|loose| loose.slack_s.is_none());
         self.note(read, file);
     }
 
@@ -218,6 +221,12 @@ impl Gathered {
             let all = || timed.values().flatten().map(|((_, recv), _)| *recv);
             (self.begin, self.end) = (all().min().unwrap_or_default(), all().max().unwrap_or_default());
         }
+        if self.adrift && !timed.is_empty() && (before.is_none() || after.is_none()) {
+            self.notes.push(
+                "nothing tells when the requests were: what the first and the last page of metrics have between them is taken for theirs"
+                    .to_owned(),
+            );
+        }
         for (source, mut pages) in timed {
             pages.sort_by_key(|(at, _)| *at);
             let (begin, end) = self.ends_among(&pages);
@@ -239,17 +248,15 @@ impl Gathered {
         Ok(())
     }
 
-    /// The last page from before the first request, and the first from after the last, what it holds
-    /// included. Where requests are placed loosely, or pages are older than they say, earlier and later
-    /// ones are taken, as far as there are any.
+    /// The last page from before the first request, and the first from after the last. Where requests are
+    /// placed loosely, or pages may be older than the load's end, earlier and later ones are taken, as far as there are any.
     fn ends_among(&self, pages: &[Timed]) -> (Option<usize>, Option<usize>) {
-        if self.requests.is_empty() {
+        if self.requests.is_empty() || self.adrift {
             // Nothing tells when the load was: all that the pages saw is taken.
             return (Some(0), pages.len().checked_sub(1).filter(|last| *last > 0));
         }
         let last_before = |at: UnixNs| pages.iter().rposition(|((_, recv), _)| *recv <= at);
-        let first_after =
-            |at: UnixNs| pages.iter().position(|((send, _), page)| send.plus_seconds(-page.lag_s) >= at);
+        let first_after = |at: UnixNs| pages.iter().position(|((send, _), _)| *send >= at);
         let before = last_before(self.begin.plus_seconds(-self.slack_s));
         let after = first_after(self.end.plus_seconds(self.slack_s));
         let earliest = || last_before(self.begin).map(|_| 0);
@@ -257,7 +264,7 @@ impl Gathered {
             pages
                 .len()
                 .checked_sub(1)
-                .filter(|i| pages.get(*i).is_some_and(|((send, _), _)| *send >= self.end))
+                .filter(|i| pages.get(*i).is_some_and(|((_, recv), _)| *recv >= self.end))
         };
         (before.or_else(earliest), after.or_else(latest))
     }

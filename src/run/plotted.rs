@@ -6,8 +6,9 @@ use crate::metric::Metric;
 use crate::plot::{Arms, AtHop, Bar, BarPart, Bars, Paired, PlotData, Sample, Side, Whose};
 use crate::record::audit;
 use crate::record::breakdown::{Breakdown, BreakdownColumn, Part, PartRow};
+use crate::record::correlated::Evidence;
 use crate::record::hops::{HopColumn, HopPart, HopPath, HopSide, HopSummary};
-use crate::record::{JoinedRow, RequestRow, Status};
+use crate::record::{JoinedRow, RequestRow, Source, Status};
 use crate::report::{self, Report};
 
 /// The samples that figures are drawn from: successful requests, on both sides.
@@ -38,16 +39,18 @@ pub(super) fn plot_data(report: &Report<'_>) -> PlotData {
     add(Metric::E2e, Side::Client, client, &|j| j.client.e2e_s);
     let tokens = |j: &JoinedRow| j.server_output_tokens.or(j.client.output_tokens).map(f64::from);
     let per_gap = |j: &JoinedRow| Some(j.server_decode_s? / (tokens(j)? - 1.0)).filter(|v| v.is_finite());
-    let spans = "OTLP spans";
-    add(Metric::Ttft, Side::Server, spans, &|j| j.server_ttft_s);
-    add(Metric::Throughput, Side::Server, spans, &|j| {
+    let told = |by: fn(&JoinedRow) -> Option<Source>| {
+        Evidence::of_most(ok.iter().filter_map(|joined| by(joined))).name()
+    };
+    let (ttft, e2e, engine) = (told(|j| j.ttft_source), told(|j| j.e2e_source), told(|j| j.engine_source));
+    add(Metric::Ttft, Side::Server, ttft, &|j| j.server_ttft_s);
+    add(Metric::Throughput, Side::Server, e2e, &|j| {
         Some(tokens(j)? / j.server_e2e_s?).filter(|v| v.is_finite())
     });
-    add(Metric::E2e, Side::Server, spans, &|j| j.server_e2e_s);
-    let source = if ok.iter().any(|j| j.server_ttft_s.is_some()) { spans } else { "in-band metrics" };
-    add(Metric::ItlMean, Side::Server, source, &per_gap);
+    add(Metric::E2e, Side::Server, e2e, &|j| j.server_e2e_s);
+    add(Metric::ItlMean, Side::Server, engine, &per_gap);
     if !ok.iter().any(|j| j.server_ttft_s.is_some()) {
-        add(Metric::QueuePrefill, Side::Server, source, &|j| Some(j.server_queue_s? + j.server_prefill_s?));
+        add(Metric::QueuePrefill, Side::Server, engine, &|j| Some(j.server_queue_s? + j.server_prefill_s?));
     }
     let hops = at_hops(&ok, &report.correlated.hops.list);
     let (counts, window) = (&report.summary.counts, &report.summary.window);

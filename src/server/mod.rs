@@ -76,8 +76,6 @@ pub struct Server {
 pub enum Seen {
     /// It was run with tare: this version.
     Real(&'static str),
-    /// From what a real one has put out.
-    Sample(&'static str),
     /// From its sources alone.
     Sources(&'static str),
 }
@@ -87,7 +85,6 @@ impl Seen {
     pub fn as_str(self) -> &'static str {
         match self {
             Seen::Real(_) => "real",
-            Seen::Sample(_) => "sample",
             Seen::Sources(_) => "sources",
         }
     }
@@ -95,7 +92,7 @@ impl Seen {
     /// The version that was looked at.
     pub fn of(self) -> &'static str {
         match self {
-            Seen::Real(version) | Seen::Sample(version) | Seen::Sources(version) => version,
+            Seen::Real(version) | Seen::Sources(version) => version,
         }
     }
 }

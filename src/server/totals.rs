@@ -185,6 +185,13 @@ impl Metrics {
         self.hists().any(part_of) || self.plain().any(is)
     }
 
+    /// Whether a sample called `name` never falls while its process lives.
+    pub fn counts(&self, name: &str) -> bool {
+        let gauges = [self.running, self.waiting, self.kv_cache_usage];
+        let is = |base: &&str| name.strip_prefix(*base).is_some_and(|rest| matches!(rest, "" | "_total"));
+        self.knows(name) && !gauges.into_iter().flatten().any(is)
+    }
+
     /// Every name of it.
     #[cfg(test)]
     pub(super) fn all(&self) -> impl Iterator<Item = &'static str> {

@@ -169,11 +169,12 @@ fn a_clients_event_lies_between_the_read_before_and_its_own() {
 #[test]
 fn tokens_of_events_are_told_where_usage_goes_on_with_them() {
     let place = Place::new();
-    let line = r#"{"x_request_id":"a","t_start_ns":1000,"t_conn_ns":1100,"t_sent_ns":1200,"t_end_ns":9000,"status":"HTTP/1.1 200 OK","reads":[[2000,9],[3000,9],[4000,9]],"events":[{"t":2000,"n":0,"role":1,"u":[5,0]},{"t":3000,"n":3,"u":[5,2]},{"t":3000,"n":0,"u":[5,3]},{"t":4000,"n":1,"fin":"stop","u":[5,4]},{"t":4000,"n":null,"u":[5,4]},{"t":null,"raw":"{\"id"},{"t":4000,"raw":"[DONE]"}]}"#;
+    let line = r#"{"x_request_id":"a","t_start_ns":1795533164000001000,"t_conn_ns":1795533164000001100,"t_sent_ns":1795533164000001200,"t_end_ns":1795533164000009000,"status":"HTTP/1.1 200 OK","reads":[[1795533164000002000,9],[1795533164000003000,9],[1795533164000004000,9]],"events":[{"t":1795533164000002000,"n":0,"role":1,"u":[5,0]},{"t":1795533164000003000,"n":3,"u":[5,2]},{"t":1795533164000003000,"n":0,"u":[5,3]},{"t":1795533164000004000,"n":1,"fin":"stop","u":[5,4]},{"t":1795533164000004000,"n":null,"u":[5,4]},{"t":null,"raw":"{\"id"},{"t":1795533164000004000,"raw":"[DONE]"}]}"#;
     place.file("client.jsonl", line);
     let rows = read(&place.path("client.jsonl"), Of::Client, None, &VLLM).unwrap().rows.requests;
+    let at = |stamp: UnixNs| stamp.0 - 1_795_533_164_000_000_000;
     let events: Vec<_> =
-        rows[0].events.iter().map(|e| (e.stamp_lo_unix_ns.0, e.stamp_hi_unix_ns.0, e.tokens)).collect();
+        rows[0].events.iter().map(|e| (at(e.stamp_lo_unix_ns), at(e.stamp_hi_unix_ns), e.tokens)).collect();
     assert_eq!(events, [(2000, 3000, Some(2)), (2000, 3000, Some(1)), (3000, 4000, Some(1))]);
     let row = &rows[0].row;
     assert_eq!((row.status, row.input_tokens, row.output_tokens), (Status::Ok, Some(5), Some(4)));
@@ -186,9 +187,15 @@ fn requests_without_an_id_of_their_own_get_the_answers() {
     let ids: Vec<&str> = rows.iter().map(|f| f.row.request_id.as_str()).collect();
     assert!(ids.contains(&"chatcmpl-b070cd147aeaf405"), "{ids:?}");
     let place = Place::new();
-    place.file("c.jsonl", "\n{\"t_start_ns\":5,\"events\":[]}\n");
-    let rows = read(&place.path("c.jsonl"), Of::Client, None, &VLLM).unwrap().rows.requests;
+    place.file(
+        "c.jsonl",
+        "\n{\"t_start_ns\":1795533164000000005,\"events\":[]}\n{\"t_start_ns\":1795533164,\"events\":[]}\n",
+    );
+    let got = read(&place.path("c.jsonl"), Of::Client, None, &VLLM).unwrap();
+    let rows = &got.rows.requests;
     assert_eq!((rows[0].row.request_id.as_str(), rows[0].row.status), ("c.jsonl:2", Status::ConnectError));
+    let bad = got.notes.iter().find(|note| note.contains("could not be read")).unwrap();
+    assert!(bad.contains("line 3: `t_start_ns`: expected an instant since 1970, found 1795533164"), "{bad}");
 }
 
 #[test]

@@ -143,6 +143,20 @@ fn the_figures_of_vllm_bench_come_out_again() {
     );
 }
 
+/// With an entry too few, every later request would get another's.
+#[test]
+fn lists_of_unequal_length_are_refused() {
+    let place = Place::new();
+    let mut result = json("vllm-bench-0.32.json.gz");
+    result["itls"].as_array_mut().unwrap().remove(3);
+    place.file("r.json", &result.to_string());
+    let failure = read(&place.path("r.json"), Of::Client, None, &VLLM).map(|read| read.taken).unwrap_err();
+    insta::assert_snapshot!(shown(failure).replace(&place.path("").display().to_string(), ""), @r#"
+    error: r.json: result 1: expected 24 entries in `itls`, as in `ttfts`, found 23
+    hint: is the file as `vllm bench serve` wrote it?
+    "#);
+}
+
 #[test]
 fn the_figures_of_aiperf_come_out_again() {
     let got = client("aiperf-0.13.jsonl.gz");
@@ -520,6 +534,47 @@ fn a_log_as_text_has_a_block_or_lines() {
     assert!(bad.contains("found `parsec`") && bad.contains("`0.3` has no unit"), "{bad}");
 }
 
+#[test]
+fn what_servers_write_of_finished_requests_is_a_stat_log() {
+    let of = |name: &str| {
+        let got = read(&root().join("parsers/tests/samples").join(name), Of::StatLog, None, &VLLM).unwrap();
+        let first = &got.rows.stats[0];
+        (got.format.name, got.rows.stats.len(), first.ttft_s.is_some(), first.e2e_s.is_some(), got.bad)
+    };
+    assert_eq!(of("sglang/export-0.5.23-by-sources.log"), ("tare_stat_log", 2, true, true, 2));
+    assert_eq!(of("tgi/by-sources-3.log"), ("tare_stat_log", 4, false, true, 3));
+}
+
+/// A longer name is another thing, and an id of ten digits is no time.
+#[test]
+fn a_line_of_a_log_means_what_its_names_say() {
+    let place = Place::new();
+    let told = |text: &str| {
+        place.file("l.log", text);
+        let got = read(&place.path("l.log"), Of::Client, None, &VLLM);
+        got.map_err(|failure| shown(failure).replace(&place.path("").display().to_string(), ""))
+    };
+    let rows = |text: &str| {
+        let got = told(text).unwrap();
+        let rows: Vec<(Option<f64>, Option<f64>, Option<u32>, i64)> = got
+            .rows
+            .requests
+            .iter()
+            .map(|f| (f.row.ttft_s, f.row.e2e_s, f.row.output_tokens, f.row.started_unix_ns.0))
+            .collect();
+        rows
+    };
+    let line = "request_id=1795724143, queue latency=5 ms, TTFT: 21.7 ms, Latency: 230.4 ms, Input Tokens: 100, Output Tokens: 24, Total Tokens: 124";
+    assert_eq!(rows(line), [(Some(0.0217), Some(0.2304), Some(24), 0)]);
+    let blanks = "request_id=a-7 ttft=21.7 ms latency=230.4 ms input_tokens=100 tokens=24";
+    assert_eq!(rows(blanks), [(Some(0.0217), Some(0.2304), Some(24), 0)]);
+    assert_eq!(rows("request 3: TTFT: 20 ms, Connect Duration: 1 ms"), [(Some(0.02), None, None, 0)]);
+    insta::assert_snapshot!(told("request 3: TTFT: 0.5 s, Latency: 0.2 s").unwrap_err(), @r#"
+    error: none of the 1 records of l.log could be read as `text_log`: line 1: its last token comes 0.300000 s before its first
+    hint: known formats: tare, client_stamps, token_times, vllm_bench, aiperf, guidellm, inference_perf, client_csv, client_parquet, text_log, vllm_bench_summary, aiperf_summary, inference_perf_summary; --client-format names one
+    "#);
+}
+
 // ── pages of metrics ──
 
 #[test]
@@ -540,7 +595,8 @@ fn prometheus_and_aiperf_tell_pages_over_time() {
     }
     let pages = |name: &str| read(&sample(name), Of::Pages, None, &VLLM).unwrap().rows.pages;
     let scrapes = pages("prometheus-2.42-scrapes.json.gz");
-    assert!(scrapes.iter().all(|page| page.source.as_deref() == Some("127.0.0.1:25006") && page.lag_s > 0.9));
+    let lag = |page: &tare::import::PageAt| page.at.map_or(0.0, |(from, to)| to.seconds_since(from));
+    assert!(scrapes.iter().all(|page| page.source.as_deref() == Some("127.0.0.1:25006") && lag(page) > 0.9));
     let aiperf = pages("aiperf-server-metrics-0.13.jsonl.gz");
     assert_eq!(aiperf.len(), 8);
     assert!(aiperf.iter().all(|page| page.at.is_some_and(|(send, recv)| send < recv)));
@@ -573,6 +629,95 @@ fn what_prometheus_cannot_be_asked_for_is_refused() {
     ");
 }
 
+/// Documents may overlap, have gaps, or cover other times: what lacks is not zero, what comes twice counts once.
+#[test]
+fn moments_of_prometheus_that_lack_something_are_left_out() {
+    let place = Place::new();
+    let series = |name: &str, labels: &str, values: &str| {
+        format!(
+            r#"{{"metric":{{"__name__":"{name}","instance":"h:1","job":"vllm"{labels}}},"values":[{values}]}}"#
+        )
+    };
+    let answer = |series: &[String]| {
+        format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":[{}]}}}}"#, series.join(","))
+    };
+    let told = |documents: &[String]| {
+        place.file("p.json", &documents.concat());
+        read(&place.path("p.json"), Of::Pages, None, &VLLM)
+            .map_err(|failure| shown(failure).replace(&place.path("").display().to_string(), ""))
+    };
+    let pages = |documents: &[String]| {
+        let got = told(documents).unwrap();
+        let pages: Vec<(i64, Option<f64>, f64)> = got
+            .rows
+            .pages
+            .iter()
+            .map(|page| {
+                let (from, to) = page.at.unwrap();
+                let at = to.0 / 1_000_000_000 - 1_795_725_700;
+                (at, VLLM.totals(&page.page.samples).generation_tokens, to.seconds_since(from))
+            })
+            .collect();
+        pages
+    };
+    let tokens = |values: &str| series("vllm:generation_tokens_total", "", values);
+    let at = |at: i64, value: &str| format!(r#"[{},"{value}"]"#, 1_795_725_700 + at);
+    let three = [at(0, "1"), at(1, "2"), at(2, "3")].join(",");
+    // The second document begins with the end of the first.
+    let overlapping = [at(2, "3"), at(3, "4")].join(",");
+    assert_eq!(
+        pages(&[answer(&[tokens(&three)]), answer(&[tokens(&overlapping)])]),
+        [(0, Some(1.0), 1.0), (1, Some(2.0), 1.0), (2, Some(3.0), 1.0), (3, Some(4.0), 1.0)]
+    );
+    // A second engine has a gap at 1, and NaN at 2; a third comes into being at 3, when it has counted 5.
+    let first = [at(0, "1"), at(1, "2"), at(2, "2"), at(3, "4")].join(",");
+    let second = [at(0, "10"), at(2, "NaN"), at(3, "20")].join(",");
+    let engine =
+        |n: u32, values: &str| series("vllm:generation_tokens_total", &format!(r#","engine":"{n}""#), values);
+    let gaps = [answer(&[engine(0, &first), engine(1, &second), engine(2, &at(3, "5"))])];
+    assert_eq!(pages(&gaps), [(0, Some(11.0), 0.0), (3, Some(29.0), 0.0)]);
+    let notes = told(&gaps).unwrap().notes;
+    assert!(notes.iter().any(|note| note.contains("2 further moments lack counters")), "{notes:?}");
+    // What was asked for from 1 on only was not zero at 0.
+    let sum = series("vllm:e2e_request_latency_seconds_sum", "", &[at(1, "7"), at(2, "8")].join(","));
+    let later = pages(&[answer(&[tokens(&three)]), answer(&[sum])]);
+    assert_eq!(later.iter().map(|page| page.0).collect::<Vec<_>>(), [1, 2]);
+    // Counters that stand still for three steps of a second: scrapes are at least three seconds apart.
+    let slow: Vec<String> = (0..10).map(|i| at(i, &(i / 3).to_string())).collect();
+    assert_eq!(pages(&[answer(&[tokens(&slow.join(","))])])[0].2, 4.0);
+    // One endpoint scraped for two jobs would count twice.
+    let other = tokens(&three).replace(r#""job":"vllm""#, r#""job":"pods""#);
+    let clash = told(&[answer(&[tokens(&three), other])]).unwrap();
+    assert_eq!((clash.seen, clash.taken), (2, 1));
+    assert!(
+        clash.notes.iter().any(|note| note.contains("for the jobs `vllm` and `pods`")),
+        "{:?}",
+        clash.notes
+    );
+    insta::assert_snapshot!(
+        told(&[answer(&[tokens(&at(0, "1"))]), answer(&[tokens(&at(5, "1")).replace("generation", "prompt")])]).unwrap_err(),
+        @r#"
+    error: p.json: at none of its 2 moments is every counter told
+    hint: ask for all series in one query, such as `{__name__=~"vllm:.*"}`
+    "#
+    );
+}
+
+/// Series that are lost with the end of a page would be taken for zero.
+#[test]
+fn a_page_that_is_cut_is_refused() {
+    let place = Place::new();
+    place.file(
+        "cut.prom",
+        "# TYPE vllm:generation_tokens_total counter\nvllm:generation_tokens_total 7\nvllm:prompt_tok",
+    );
+    let failure = read(&place.path("cut.prom"), Of::Page, None, &VLLM).map(|read| read.taken).unwrap_err();
+    insta::assert_snapshot!(shown(failure).replace(&place.path("").display().to_string(), ""), @r#"
+    error: none of the 1 records of cut.prom could be read as `prometheus`: the page: it is cut: expected a line feed (or `# EOF`) at the end of line 3, found the end of the file; what lacks would count as zero
+    hint: known formats: prometheus
+    "#);
+}
+
 #[test]
 fn raw_pages_are_timed_by_what_there_is() {
     let place = Place::new();
@@ -594,6 +739,9 @@ fn raw_pages_are_timed_by_what_there_is() {
             "2 pages, each at the time of the comment before it".to_owned()
         )
     );
+    let lead = format!("{page}# 1795724143\n{page}");
+    let got = told("lead.prom", &lead);
+    assert_eq!(got.0, vec![at(1_795_724_143)]);
     assert_eq!(
         told("m-20261126T201543Z.prom", page),
         (vec![at(1_795_724_143)], "one page, its time by the file's name".to_owned())
@@ -683,6 +831,30 @@ fn a_csv_says_by_its_columns_what_it_holds() {
         got.notes
     );
     assert!(got.notes.iter().any(|note| note.contains("not one by one")), "{:?}", got.notes);
+}
+
+#[test]
+fn a_unit_in_brackets_is_a_unit() {
+    let got = csv("id;TTFT (ms);Request-Latency [s];Output Tokens\na;250;1.25;11\n").unwrap();
+    let row = &got.rows.requests[0].row;
+    assert_eq!((row.ttft_s, row.e2e_s, row.output_tokens), (Some(0.25), Some(1.25), Some(11)));
+}
+
+/// Nothing tells which pages were before and after, so all that they saw is taken, and said.
+#[test]
+fn requests_without_a_time_are_held_against_all_pages() {
+    let place = Place::new();
+    place.file("t.csv", "ttft_ms,e2e_s,output_tokens\n20,0.2,24\n21,0.21,24\n");
+    let args = format!("--client t.csv --metrics {} --overwrite", sample("scrapes").display());
+    let said = correlate(&place, &args);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let recomputed = recompute(&place.path("run")).unwrap();
+    let aggregate = &recomputed.correlated.aggregate;
+    // AIPerf's first run: 22 first tokens between the first page and the last.
+    let ttft = aggregate.histograms.iter().find(|h| h.metric == tare::metric::Metric::Ttft).unwrap();
+    assert_eq!((aggregate.unusable.as_deref(), ttft.count), (None, 22.0));
+    let notes = &recomputed.report().manifest.notes;
+    assert!(notes.iter().any(|note| note.starts_with("nothing tells when the requests were")), "{notes:?}");
 }
 
 #[test]

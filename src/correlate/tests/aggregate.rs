@@ -106,6 +106,37 @@ fn a_restart_makes_it_unusable_and_is_said_even_if_it_was_overtaken() {
     assert_eq!(out.breakdown.source, Evidence::None);
 }
 
+/// Sums hide it: the other engine went on, or the new process has counted more by now.
+#[test]
+fn a_restart_is_seen_in_one_series_of_several_and_by_the_process() {
+    let mut run = ten();
+    let engines = |a, b| [page("0", a), page("1", b)].concat();
+    run.scrapes = vec![
+        scrape(ScrapePhase::Before, -1.0, engines(5.0, 5.0)),
+        scrape(ScrapePhase::During, 5.0, engines(11.0, 1.0)),
+        scrape(ScrapePhase::After, 15.0, engines(14.0, 6.0)),
+    ];
+    let why = run.correlate().aggregate.unusable.unwrap();
+    assert!(
+        why.contains(r#"`vllm:prompt_tokens_total{engine="1""#) && why.contains("fell from 100 to 20"),
+        "{why}"
+    );
+
+    let process = |start: f64| SampleRow {
+        name: "process_start_time_seconds".to_owned(),
+        labels: Vec::new(),
+        value: start,
+    };
+    let mut run = ten();
+    run.scrapes[0].samples.push(process(1_795_533_093.01));
+    run.scrapes[1].samples.push(process(1_795_533_093.01));
+    assert_eq!(run.correlate().aggregate.unusable, None);
+    run.scrapes[1].samples.last_mut().unwrap().value = 1_795_533_161.5;
+    let why = run.correlate().aggregate.unusable.unwrap();
+    let said = "`process_start_time_seconds` changed from 1795533093.01 to 1795533161.5 between two scrapes: the server was restarted";
+    assert!(why.ends_with(said), "{why}");
+}
+
 #[test]
 fn without_both_snapshots_nothing_is_known_and_the_requests_make_the_window() {
     let mut run = ten();

@@ -55,6 +55,25 @@ fn only_what_ends_a_read_is_exact() {
     );
 }
 
+/// As vLLM ends a chat whose usage comes at the end: the end-of-text token has no text.
+#[test]
+fn the_event_that_ends_an_answer_bears_the_last_token() {
+    let ended = |reason: &str, usage: &str| {
+        let last = token("", &format!(",\"finish_reason\":\"{reason}\""));
+        let reads = [token("a", ""), token("b", ""), last, format!("data: {{\"choices\":[]{usage}}}\n\n")];
+        let reads: Vec<Vec<u8>> =
+            std::iter::once(HEAD.to_vec()).chain(reads.iter().map(|event| chunk(event))).collect();
+        let (recording, status, _) = record(&reads, &End::Closed(None));
+        assert_eq!(status, Status::Ok);
+        recording.events.last().unwrap().stamp_hi_unix_ns.0
+    };
+    let usage = |n: u32| format!(",\"usage\":{{\"completion_tokens\":{n}}}");
+    assert_eq!(ended("stop", &usage(3)), 1300);
+    assert_eq!(ended("tool_calls", &usage(3)), 1300);
+    // Every token was seen; the limit has no token of its own; nobody counted.
+    assert_eq!((ended("stop", &usage(2)), ended("length", &usage(3)), ended("stop", "")), (1200, 1200, 1200));
+}
+
 /// By its offset an event is found in a capture: it ends where its blank line does.
 #[test]
 fn an_event_is_known_by_where_it_ended_in_the_stream() {

@@ -1,0 +1,78 @@
+//! Lines of a container run-time's file (Kubernetes): without what it puts before them, and those that it
+//! cut into parts (`… stdout P …`) joined with what follows.
+//! This file does no I/O and must not know what a line says.
+
+use std::collections::BTreeMap;
+
+use tare_parsers::run_time_line;
+
+use super::lines::MAX_LINE_BYTES;
+
+/// The parts of each stream's line that has not ended yet.
+#[derive(Debug, Default)]
+pub struct Parts {
+    waiting: BTreeMap<String, String>,
+}
+
+/// What a line is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Part {
+    /// A line as its program wrote it.
+    Whole,
+    /// The beginning or the middle of one: kept for the next.
+    Kept,
+    /// A run-time's, ended: all of it, longer than is kept or not.
+    Ended { line: String, cut: bool },
+}
+
+impl Parts {
+    /// Takes the next line of a log.
+    pub fn next(&mut self, line: &str) -> Part {
+        let Some(found) = run_time_line(line) else { return Part::Whole };
+        if found.goes_on {
+            let waiting = self.waiting.entry(found.stream.to_owned()).or_default();
+            push(waiting, found.message);
+            return Part::Kept;
+        }
+        let mut whole = self.waiting.remove(found.stream).unwrap_or_default();
+        push(&mut whole, found.message);
+        Part::Ended { cut: whole.len() >= MAX_LINE_BYTES, line: whole }
+    }
+}
+
+/// As much as is kept of a line.
+fn push(line: &mut String, more: &str) {
+    let room = MAX_LINE_BYTES.saturating_sub(line.len());
+    let ends = (0..=room.min(more.len())).rev().find(|at| more.is_char_boundary(*at)).unwrap_or(0);
+    line.push_str(more.get(..ends).unwrap_or_default());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: &str = "2026-11-26T20:15:43.123456789Z";
+
+    #[test]
+    fn the_parts_of_a_line_are_joined_stream_by_stream() {
+        let mut parts = Parts::default();
+        assert_eq!(parts.next(&format!("{AT} stdout P {{\"a\": ")), Part::Kept);
+        let other = Part::Ended { line: "other".to_owned(), cut: false };
+        assert_eq!(parts.next(&format!("{AT} stderr F other")), other);
+        assert_eq!(parts.next(&format!("{AT} stdout P 1, ")), Part::Kept);
+        let ended = Part::Ended { line: "{\"a\": 1, \"b\": 2}".to_owned(), cut: false };
+        assert_eq!(parts.next(&format!("{AT} stdout F \"b\": 2}}")), ended);
+        assert_eq!(parts.next("{\"plain\": 1}"), Part::Whole);
+    }
+
+    #[test]
+    fn a_line_that_never_ends_fills_no_memory() {
+        let mut parts = Parts::default();
+        let long = "ü".repeat(MAX_LINE_BYTES / 4);
+        for _ in 0..5 {
+            assert_eq!(parts.next(&format!("{AT} stdout P {long}")), Part::Kept);
+        }
+        let Part::Ended { line, cut } = parts.next(&format!("{AT} stdout F end")) else { panic!("it ended") };
+        assert!(cut && line.len() == MAX_LINE_BYTES, "{}", line.len());
+    }
+}

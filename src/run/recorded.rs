@@ -58,7 +58,7 @@ impl Recorded {
     pub fn report(self) -> anyhow::Result<Outcome> {
         let path = self.folder.path().to_owned();
         let mut recomputed = recompute_in(&self.folder, Selection::All).hint(kept(&path))?;
-        let broke = self.broke.map(|said| error::broken(said).hint(kept(&path)).into());
+        let broke = self.broke.map(|said| error::broken(said).hint(written(&path)).into());
         let broke = broke.or_else(|| recomputed.unwritten_in(&path));
         let exit = if self.interrupt.is_cancelled() {
             Exit::Interrupted
@@ -73,4 +73,8 @@ impl Recorded {
 
 fn kept(folder: &Path) -> String {
     format!("every record is kept: `tare report {}` makes the report of them", folder.display())
+}
+
+fn written(folder: &Path) -> String {
+    format!("what was written is kept: `tare report {}` makes the report of it", folder.display())
 }

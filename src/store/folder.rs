@@ -316,6 +316,7 @@ mod tests {
         fs::write(folder.plots().unwrap().join("violin.svg"), "old").unwrap();
         fs::write(folder.file("plots/notes.txt"), "mine").unwrap();
         fs::write(folder.file("notes.txt"), "mine").unwrap();
+        drop(folder);
 
         let folder = RunFolder::create(dir.path(), true).unwrap();
         for name in OWN_FILES {

@@ -232,7 +232,7 @@ fn what_was_begun_and_has_no_row_was_in_flight() {
     stream.append_all([0, 1, 2, 3, 7].map(begun).iter()).unwrap();
     let mut data = RunData::read(&folder).unwrap();
     assert_eq!(data.without_row().iter().map(|b| b.index).collect::<Vec<_>>(), [3, 7]);
-    insta::assert_snapshot!(data.unended().unwrap(), @"2 requests were in flight when the run was killed, and have no row (`begun.jsonl` names them); the oldest, r-0003, had been begun 4000 ms before the last record");
+    insta::assert_snapshot!(data.unended().unwrap(), @"2 requests were in flight when the run was killed, and have no row (`begun.jsonl` names them); the oldest, r-0003, had been begun 4,000 ms before the last record");
     data.manifest.end(super::manifest::RunState::Finished);
     assert_eq!(data.unended(), None, "of a run that came to its end it is no matter of a kill");
     // Of an older version there is no such file.

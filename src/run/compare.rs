@@ -97,7 +97,12 @@ pub(super) fn figure_data(asked: &ToCompare) -> anyhow::Result<PlotData> {
             .hint("`tare compare` sets them side by side in a table")
             .into());
     }
-    Ok(draw::data(&opened.runs(asked)?))
+    if opened.sources.iter().any(|source| matches!(source, Source::File(_))) {
+        return Err(usage("a figure by run is of run folders; this is a result file of another tool")
+            .hint("`tare compare` draws both, into a folder of its own")
+            .into());
+    }
+    Ok(draw::data(&opened.runs(asked, Path::new("."))?))
 }
 
 /// What is compared: a run folder with an ended run, or another tool's file.
@@ -180,7 +185,7 @@ impl Opened {
             write(to, &compared.page(true), "audits", numbers)?;
             return Ok(compared);
         }
-        let runs = self.runs(asked, to)?;
+        let runs = self.runs(asked, to.path())?;
         let mut comparison = compare::compare(&runs, self.baseline);
         comparison.gates = self.gates.judged(&runs, self.baseline).all()?;
         let figures = draw::figures(to, &runs)?;
@@ -191,7 +196,7 @@ impl Opened {
     }
 
     /// Each run read and made ready, one after the other: their rows are never in memory together.
-    fn runs(&self, asked: &ToCompare, to: &RunFolder) -> anyhow::Result<Vec<Run>> {
+    fn runs(&self, asked: &ToCompare, to: &Path) -> anyhow::Result<Vec<Run>> {
         let slo = if asked.slo.is_empty() { self.common_slo() } else { asked.slo };
         let mut runs = Vec::new();
         let mut conditions = Vec::new();
@@ -205,7 +210,7 @@ impl Opened {
                 }
                 Source::File(file) => {
                     conditions.push(conditions::Conditions::stated(file.conditions()));
-                    runs.push(file.run(name, i, to.path(), asked.selection, slo)?);
+                    runs.push(file.run(name, i, to, asked.selection, slo)?);
                 }
             }
         }

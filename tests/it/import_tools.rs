@@ -149,7 +149,7 @@ fn lists_of_unequal_length_are_refused() {
     let place = Place::new();
     let mut result = json("vllm-bench-0.32.json.gz");
     result["itls"].as_array_mut().unwrap().remove(3);
-    place.file("r.json", &result.to_string());
+    place.file("r.json", result.to_string());
     let failure = read(&place.path("r.json"), Of::Client, None, &VLLM).map(|read| read.taken).unwrap_err();
     insta::assert_snapshot!(shown(failure).replace(&place.path("").display().to_string(), ""), @r#"
     error: r.json: result 1: expected 24 entries in `itls`, as in `ttfts`, found 23
@@ -556,13 +556,8 @@ fn a_line_of_a_log_means_what_its_names_say() {
     };
     let rows = |text: &str| {
         let got = told(text).unwrap();
-        let rows: Vec<(Option<f64>, Option<f64>, Option<u32>, i64)> = got
-            .rows
-            .requests
-            .iter()
-            .map(|f| (f.row.ttft_s, f.row.e2e_s, f.row.output_tokens, f.row.started_unix_ns.0))
-            .collect();
-        rows
+        let told = |row: &RequestRow| (row.ttft_s, row.e2e_s, row.output_tokens, row.started_unix_ns.0);
+        got.rows.requests.iter().map(|f| told(&f.row)).collect::<Vec<_>>()
     };
     let line = "request_id=1795724143, queue latency=5 ms, TTFT: 21.7 ms, Latency: 230.4 ms, Input Tokens: 100, Output Tokens: 24, Total Tokens: 124";
     assert_eq!(rows(line), [(Some(0.0217), Some(0.2304), Some(24), 0)]);
@@ -642,7 +637,7 @@ fn moments_of_prometheus_that_lack_something_are_left_out() {
         format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":[{}]}}}}"#, series.join(","))
     };
     let told = |documents: &[String]| {
-        place.file("p.json", &documents.concat());
+        place.file("p.json", documents.concat());
         read(&place.path("p.json"), Of::Pages, None, &VLLM)
             .map_err(|failure| shown(failure).replace(&place.path("").display().to_string(), ""))
     };

@@ -183,7 +183,7 @@ mod tests {
         expected a host after `http://`, found `http://:8000`
         expected a port from 1 to 65535, found `80000` in `http://gpu:80000`
         expected a port from 1 to 65535, found `0` in `http://gpu:0`
-        expected no `?` or `#` part, found `http://gpu:8000/v1?key=1`
+        expected no `?` or `#` part, found `http://gpu:8000/v1?…`
         credentials in a URL are not supported
         expected printable ASCII without spaces, found `http://gp u:8000`
         expected a host after `http://`, found `http://[::1:8000`

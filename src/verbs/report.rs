@@ -23,7 +23,7 @@ pub fn report(args: &ReportArgs, quiet: bool) -> anyhow::Result<Exit> {
         let folders: Vec<_> = std::iter::once(&args.folder).chain(&args.others).cloned().collect();
         for file in run::figure(&folders, &asked, args.window, f.out.as_deref())? {
             if !quiet {
-                super::unless_closed(writeln!(std::io::stdout(), "{}", file.display()))?;
+                super::unless_closed(writeln!(crate::plain::stdout(), "{}", file.display()))?;
             }
         }
         return Ok(Exit::Finished);

@@ -168,10 +168,11 @@ impl Summary {
 
     /// What a reader must know before any number, with its cause.
     pub fn warnings(&self, manifest: &Manifest) -> Vec<String> {
-        let mut said = manifest.warnings.clone();
+        let mut said = Vec::new();
         if manifest.state == RunState::Running {
             said.push("the run has not ended: it was killed, or is still going on; only requests that had ended are here".to_owned());
         }
+        said.extend(manifest.warnings.iter().cloned());
         let s = &self.stamps;
         if s.first_tokens > 0 && s.kernel_stamped == 0 {
             said.push("no kernel stamps (not on this system, or not asked for): every time is a user stamp and contains the client's own lag".to_owned());

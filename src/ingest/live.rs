@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::clock::UnixNs;
-use crate::server::Totals;
+use crate::server::{Hist, Totals};
 
 /// The latest values of all endpoints together. `None`: the server does not say.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -15,10 +15,9 @@ pub struct LiveValues {
     pub running: Option<f64>,
     pub waiting: Option<f64>,
     pub kv_cache_usage: Option<f64>,
-    /// Mean TTFT and counts since the snapshot before the load.
-    pub ttft_mean_s: Option<f64>,
-    pub finished: Option<f64>,
-    pub generation_tokens: Option<f64>,
+    /// Sum in seconds and count, since the snapshot before the load.
+    pub ttft: Option<(f64, f64)>,
+    pub itl: Option<(f64, f64)>,
 }
 
 /// A handle to the live values; clones share them.
@@ -47,17 +46,17 @@ impl Live {
             .values()
             .filter_map(|one| one.since_before.as_ref())
             .fold(None, |sum: Option<Totals>, one| Some(sum.unwrap_or_default().plus(one)));
+        let summed = |of: fn(&Totals) -> Option<&Hist>| {
+            let hist = since.as_ref().and_then(of)?;
+            Some((hist.sum, hist.count))
+        };
         LiveValues {
             at: latest.values().map(|one| one.at).max(),
             running: now.running,
             waiting: now.waiting,
             kv_cache_usage: now.kv_cache_usage,
-            ttft_mean_s: since
-                .as_ref()
-                .and_then(|since| since.ttft.as_ref())
-                .and_then(crate::server::Hist::mean),
-            finished: since.as_ref().and_then(Totals::finished_all),
-            generation_tokens: since.as_ref().and_then(|since| since.generation_tokens),
+            ttft: summed(|since| since.ttft.as_ref()),
+            itl: summed(|since| since.itl.as_ref()),
         }
     }
 }
@@ -65,10 +64,9 @@ impl Live {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::Hist;
 
     #[test]
-    fn endpoints_are_added_up_and_means_are_ratios_of_sums() {
+    fn endpoints_are_added_up() {
         let live = Live::default();
         assert_eq!(live.get(), LiveValues::default());
         let totals = |running: f64, sum: f64, count: f64| Totals {
@@ -79,6 +77,6 @@ mod tests {
         live.update(0, UnixNs(5), &totals(3.0, 0.0, 0.0), Some(totals(0.0, 1.0, 10.0)));
         live.update(1, UnixNs(4), &totals(2.0, 0.0, 0.0), Some(totals(0.0, 5.0, 10.0)));
         let values = live.get();
-        assert_eq!((values.at, values.running, values.ttft_mean_s), (Some(UnixNs(5)), Some(5.0), Some(0.3)));
+        assert_eq!((values.at, values.running, values.ttft), (Some(UnixNs(5)), Some(5.0), Some((6.0, 20.0))));
     }
 }

@@ -23,6 +23,8 @@ pub struct Live {
     pub output_tokens: AtomicU64,
     pub users: AtomicU64,
     ttft: Mutex<LogHistogram>,
+    /// Of TTFT, and of the gaps between tokens: seconds, and how many.
+    sums: Mutex<[(f64, f64); 2]>,
     /// Whether anyone asks for [`Self::first_tokens`].
     followed: AtomicBool,
     first_tokens: Mutex<Vec<(UnixNs, f64)>>,
@@ -62,6 +64,16 @@ impl Live {
             self.failed.fetch_add(1, Ordering::Relaxed);
         }
         self.output_tokens.fetch_add(u64::from(row.output_tokens.unwrap_or(0)), Ordering::Relaxed);
+        if let Ok(mut sums) = self.sums.lock() {
+            let gaps = row.output_tokens.map_or(0.0, |tokens| f64::from(tokens) - 1.0);
+            let of = [(row.ttft_s, 1.0), (row.itl_mean_s, gaps)];
+            for ((sum, n), (mean, more)) in sums.iter_mut().zip(of) {
+                if let Some(mean) = mean {
+                    *sum += mean * more;
+                    *n += more;
+                }
+            }
+        }
         if let (Some(ttft), Ok(mut histogram)) = (row.ttft_s, self.ttft.lock()) {
             histogram.record(ttft);
         }
@@ -83,6 +95,11 @@ impl Live {
     pub fn in_flight(&self) -> u64 {
         let ended = self.ended.load(Ordering::Relaxed);
         self.sent.load(Ordering::Relaxed).saturating_sub(ended)
+    }
+
+    /// Sum in seconds and count of TTFT, and of the gaps between tokens.
+    pub fn sums(&self) -> ((f64, f64), (f64, f64)) {
+        self.sums.lock().map(|sums| (sums[0], sums[1])).unwrap_or_default()
     }
 
     /// TTFT so far at quantile `q`, within 2.5 %, in seconds.

@@ -1,4 +1,4 @@
-//! JUnit XML, as CI systems read it: suites of test cases that passed, failed, broke or were left out. Elements and
+//! `JUnit` XML, as CI systems read it: suites of test cases that passed, failed, broke or were left out. Elements and
 //! attributes are those of the schema that Jenkins' xUnit plugin has (`junit-10.xsd`). This file must not know what a
 //! case is about.
 

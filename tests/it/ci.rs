@@ -1,4 +1,4 @@
-//! What CI systems are told: gates of the configuration, exit codes, JUnit XML, a step's summary.
+//! What CI systems are told: gates of the configuration, exit codes, `JUnit` XML, a step's summary.
 
 use serde_json::Value;
 

@@ -27,7 +27,7 @@ pub struct Gates<'a> {
 /// The checks of one run, with its name.
 pub type Checks<'a> = (&'a str, &'a [Check]);
 
-/// Gates and checks as JUnit XML: a missed gate and a check whose sides differ are failures.
+/// Gates and checks as `JUnit` XML: a missed gate and a check whose sides differ are failures.
 pub fn as_junit(gates: Gates<'_>, checks: &[Checks<'_>]) -> String {
     let mut cases: Vec<Case> = gates
         .found

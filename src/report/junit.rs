@@ -1,4 +1,4 @@
-//! JUnit XML, as CI systems read it: suites of test cases that passed, failed, broke or were left out. Elements and
+//! `JUnit` XML, as CI systems read it: suites of test cases that passed, failed, broke or were left out. Elements and
 //! attributes are those of the schema that Jenkins' xUnit plugin has (`junit-10.xsd`). This file must not know what a
 //! case is about.
 
@@ -135,7 +135,7 @@ mod tests {
             let unescaped = shown
                 .replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&#10;", "\n")
                 .replace("&#9;", "\t").replace("&#13;", "\r").replace("&amp;", "&");
-            let known = |c: char| !(matches!(c, '\0'..='\x1f' | '\u{fffe}' | '\u{ffff}') && !matches!(c, '\t' | '\n' | '\r'));
+            let known = |c: char| !matches!(c, '\0'..='\x1f' | '\u{fffe}' | '\u{ffff}') || matches!(c, '\t' | '\n' | '\r');
             let expected: String = raw.chars().map(|c| if known(c) { c } else { '\u{fffd}' }).collect();
             prop_assert_eq!(unescaped, expected);
         }

@@ -155,7 +155,7 @@ fn gates_end_the_program_as_they_say() {
     error: `--fail-if 'p99_tfft_ms>+5%'`: there is no figure `p99_tfft_ms`
     hint: did you mean `p99_ttft_ms`?
     error: `--fail-if 'mean_ttft_ms'`: expected `>`, `>=`, `<` or `<=` after `mean_ttft_ms`, found nothing
-    hint: for example --fail-if 'p99_ttft_ms > +5%'
+    hint: for example 'p99_ttft_ms > +5%'
     ");
     assert_snapshot!(ended(&gated("request_goodput<1 --fail-if p99_ttft_ms>+5%")), @r"
     exit code: 2
@@ -238,8 +238,8 @@ fn what_cannot_be_compared_is_refused() {
     $ tare compare one a-file
     exit code: 2
     error: a-file: expected a run folder or a result file, found no JSON
-    hint: name a folder that `tare run`, `tare correlate` or `tare audit` wrote, or a file of `vllm bench serve --save-result`
     caused by: expected value at line 1 column 1
+    hint: name a folder that `tare run`, `tare correlate` or `tare audit` wrote, or a file of `vllm bench serve --save-result`
 
     $ tare compare one empty
     exit code: 2
@@ -302,7 +302,8 @@ fn result_files_of_vllm_bench_are_compared_like_runs() {
             assert!((ours / its - 1.0).abs() < 1e-5, "{key}: {ours} and {its}");
         }
         let rate = figure(&found, "request_throughput")["of"][i]["value"].as_f64().unwrap();
-        assert!((rate / file["request_throughput"].as_f64().unwrap() - 1.0).abs() < 0.05, "{rate}");
+        // From the first start to the last end; the tool counts from before it makes its requests ready.
+        assert!((rate / file["request_throughput"].as_f64().unwrap() - 1.0).abs() < 0.1, "{rate}");
         let tokens = figure(&found, "mean_input_tokens")["of"][i]["value"].as_f64().unwrap();
         assert_eq!(tokens, file["total_input_tokens"].as_f64().unwrap() / 20.0);
     }

@@ -187,13 +187,12 @@ fn whole(sweep: &Sweep) -> Table {
             mean_of(Metric::ItlMean, Unit::Seconds),
             mean_of(Metric::Throughput, Unit::TokensPerSecond),
             mean_of(Metric::E2e, Unit::Seconds),
-            at(&figures, Metric::E2e, 50.0),
             at(&figures, Metric::E2e, 99.0),
         ]
     });
     Table {
         title: "Tokens and whole requests".to_owned(),
-        head: [heading(sweep), "n", "ITL, mean [95 %]", "per user [95 %]", "E2E, mean [95 %]", "p50", "p99"]
+        head: [heading(sweep), "n", "ITL, mean [95 %]", "per user [95 %]", "E2E, mean [95 %]", "p99"]
             .map(str::to_owned)
             .to_vec(),
         rows: rows.collect(),

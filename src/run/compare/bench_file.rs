@@ -29,6 +29,9 @@ const LOAD: [(&str, &str); 4] = [
     ("burstiness", "load.arrival.burstiness"),
 ];
 
+/// A measure's figures, and how many requests they are of.
+type Stated = (Measure, Vec<(Stat, f64)>, usize);
+
 /// A result file, read.
 pub(super) struct BenchFile {
     path: PathBuf,
@@ -147,7 +150,7 @@ impl BenchFile {
     }
 
     /// The figures that the file states, in the unit of files, with how many requests each is of (0: not said).
-    fn stated(&self) -> Vec<(Measure, Vec<(Stat, f64)>, usize)> {
+    fn stated(&self) -> Vec<Stated> {
         let completed = self.number("completed").filter(|n| *n >= 1.0);
         let Some(n) = completed else { return Vec::new() };
         let mut by: BTreeMap<Measure, Vec<(Stat, f64)>> = BTreeMap::new();

@@ -57,7 +57,8 @@ impl Gates {
             let called = called(text);
             match Gate::parse(text) {
                 Err(error) => {
-                    problems.push(usage(format!("{called}: {error}")).hint("for example 'p99_ttft_ms > +5%'"))
+                    problems
+                        .push(usage(format!("{called}: {error}")).hint("for example 'p99_ttft_ms > +5%'"));
                 }
                 Ok(gate) if Key::parse(&gate.figure).is_none() => {
                     problems.push(unknown(&called, &gate.figure));

@@ -53,7 +53,8 @@ fn headers() {
 /// line, in a file for each target.
 #[test]
 fn the_corpus() {
-    let targets: [(&str, fn(&[u8])); 5] = [
+    type Target = (&'static str, fn(&[u8]));
+    let targets: [Target; 5] = [
         ("log_line", bodies::log_line),
         ("exposition", bodies::exposition),
         ("sse", bodies::sse),

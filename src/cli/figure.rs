@@ -22,7 +22,7 @@ pub struct FigureArgs {
     /// As wide as a README shows it, or 16 by 9
     #[arg(long, value_name = "readme|slide", default_value_t = Size::Readme, requires = "figure")]
     pub size: Size,
-    /// Where to: a file that ends in .svg or .png, or a folder for both [default: plots/ in the run's folder]
+    /// Where to: a file ending in .svg or .png, or a folder for both [default: the run's plots/]
     #[arg(long, value_name = "PATH", requires = "figure")]
     pub out: Option<PathBuf>,
 }

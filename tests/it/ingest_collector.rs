@@ -86,7 +86,7 @@ fn the_last_snapshot_is_repeated_until_the_counts_agree() {
     let after = collector.snapshot_after(Some(4.0)).unwrap();
     assert_eq!((after.verdict, after.finished, after.n_scrapes), (Verdict::Agreed, Some(4.0), 4));
     assert!(after.to_string().starts_with("finished counts agreed (4) at scrape 4"), "{after}");
-    assert_eq!(collector.live().get().ttft, Some((1.5, 3.0)));
+    assert_eq!(collector.live().get().ttft, Some((2.0, 4.0)));
     let report = collector.stop();
     let rows = scrapes(&rows);
     assert_eq!(

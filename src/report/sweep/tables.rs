@@ -260,11 +260,9 @@ fn between(sweep: &Sweep) -> Table {
             level(sweep, point),
             figures.len().to_string(),
             over(&|f| Some(achieved(f)?.value)).map_or_else(|| NONE.to_owned(), |e| per_second(&e)),
-            over(&|f| Some(f.rates?.output_tps?.value)).map_or_else(|| NONE.to_owned(), |e| per_second(&e)),
             seconds(over(&|f| Some(f.client(Metric::Ttft)?.mean.value))),
             seconds(over(&|f| p99(f, Metric::Ttft))),
             seconds(over(&|f| Some(f.client(Metric::ItlMean)?.mean.value))),
-            seconds(over(&|f| Some(f.client(Metric::E2e)?.mean.value))),
         ]
     });
     Table {
@@ -273,11 +271,9 @@ fn between(sweep: &Sweep) -> Table {
             heading(sweep),
             "runs",
             "achieved, 1/s",
-            "output tokens/s",
             "TTFT, mean",
             "TTFT p99",
             "ITL, mean",
-            "E2E, mean",
         ]
         .map(str::to_owned)
         .to_vec(),

@@ -156,8 +156,13 @@ mod tests {
     fn both_sides_with_their_last_seconds() {
         let goal = Goal { duration_s: Some(120.0), requests: None };
         let so_far = Quantiles { p50_s: Some(0.3), p99_s: Some(0.6) };
-        insta::assert_snapshot!(lines(&history(), goal, so_far), @"");
-        insta::assert_snapshot!(line(&history(), goal, so_far), @"");
+        insta::assert_snapshot!(lines(&history(), goal, so_far), @r"
+        30/120 s, 90 s left  in flight 50  ok 60  failed 0  users 50  2,000 tok/s
+          TTFT  client 693.3 ms       ▃▄▄▄▅▅▆▆▆▇▇▇███   server 666.7 ms       ▃▄▄▄▅▅▆▆▆▇▇▇███
+          ITL   client 32.00 ms       ▃▄▄▅▅▅▆▆▆▇▇▇███   server        –                      
+          so far TTFT p50 300.0 ms, p99 600.0 ms   server running 32, waiting 18, KV cache 42.1 %
+        ");
+        insta::assert_snapshot!(line(&history(), goal, so_far), @r"30/120 s, 90 s left  in flight 50  ok 60  failed 0  users 50  2,000 tok/s  TTFT p50 300.0 ms, p99 600.0 ms, last 10 s: client 693.3 ms, server 666.7 ms   server running 32, waiting 18, KV cache 42.1 %");
     }
 
     #[test]

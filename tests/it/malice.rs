@@ -73,7 +73,7 @@ pub fn serve(place: Place, act: Act) -> SocketAddr {
 fn exchange(mut stream: TcpStream, place: Place, act: &Act, asked: &AtomicUsize) {
     stream.set_nodelay(true).unwrap();
     while let Some(path) = request(&mut stream) {
-        if path == place.path && asked.fetch_add(1, Ordering::SeqCst) % place.every == 0 {
+        if path == place.path && asked.fetch_add(1, Ordering::SeqCst).is_multiple_of(place.every) {
             // It ends when the client has had enough.
             let _ = play(&mut stream, act);
             return;

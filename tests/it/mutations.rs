@@ -207,7 +207,7 @@ fn answers() {
         for api in openai::APIS {
             match (api.parse)(bytes) {
                 Ok(chunk) => {
-                    assert!(chunk.usage.is_none_or(|usage| usage.completion_tokens < Some(100_000_001)))
+                    assert!(chunk.usage.is_none_or(|usage| usage.completion_tokens < Some(100_000_001)));
                 }
                 Err(error) => assert!(error.starts_with("expected a JSON chunk")),
             }

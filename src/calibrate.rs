@@ -145,7 +145,7 @@ fn level(shape: &Shape, folder: &Path, options: &Options) -> anyhow::Result<Leve
         let said = warnings.join("; ");
         return Err(broken(format!("the embedded server left no truth to compare with: {said}")).into());
     }
-    let found = compare::compare(&data.requests.rows, &data.events, &truth.rows, ahead_ns);
+    let found = compare::compare(&data.requests.rows, &data.events.whole()?, &truth.rows, ahead_ns);
     if found.errors.is_empty() {
         let reasons: Vec<String> =
             found.requests.not_compared.iter().map(|(why, n)| format!("{n} {why}")).collect();

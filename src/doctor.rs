@@ -66,7 +66,7 @@ pub fn examine(config: &Config, options: &Options) -> anyhow::Result<Diagnosis> 
     let asked = runtime.block_on(unstreamed(&config, &url, model, &id));
     let asked = asked.map_err(|error| secrets.clean(&error).into_owned());
 
-    let seen = Seen::new(&config, kind, &read, asked.as_ref().ok(), &id);
+    let seen = Seen::new(&config, kind, &read, asked.as_ref().ok(), &id)?;
     let levels = levels::of(&seen);
     let mut diagnosis = Diagnosis {
         server: ServerFacts {

@@ -5,18 +5,21 @@
 //! - [`folder`]: which files there are, and the rule for overwriting
 //! - [`append`]: the writers, used by one thread while the load runs
 //! - [`read`]: the streams back as rows; torn ends and bad lines counted
-//! - [`events`], [`events_parquet`]: token events, columnar, since there are millions of them
+//! - [`events`]: token events, columnar, since there are millions of them; `event_stream`, [`events_parquet`]: their
+//!   files; [`run_events`]: those of a whole run, which stay in theirs
 //! - [`table`]: the other Parquet tables and their columns
 //! - [`columns`]: a Parquet file of someone else's
 //! - [`manifest`]: the run's description, rewritten whole
 
 pub mod append;
 pub mod columns;
+mod event_stream;
 pub mod events;
 pub mod events_parquet;
 pub mod folder;
 pub mod manifest;
 pub mod read;
+pub mod run_events;
 pub mod table;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -27,3 +30,4 @@ pub use events::Events;
 pub use folder::{FolderError, RunFolder};
 pub use manifest::Manifest;
 pub use read::{Lines, RunData};
+pub use run_events::RunEvents;

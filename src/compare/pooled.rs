@@ -7,13 +7,15 @@
 //!   measures*, JASA 47, 1952): the share of values up to it is a ratio of sums over requests as well, and
 //!   the bounds of that share are read off the values as quantiles
 
+use std::collections::{HashMap, HashSet};
+
 use super::SEED;
-use crate::record::JoinedRow;
 use crate::record::measure::Stat;
+use crate::record::{JoinedRow, Status};
 use crate::stats::blocks::Blocks;
 use crate::stats::quantile::{quantile, sorted};
 use crate::stats::{Estimate, bootstrap};
-use crate::store::Events;
+use crate::store::RunEvents;
 
 /// Values of requests, in the order of scheduling.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,19 +28,26 @@ pub struct Pooled {
 }
 
 impl Pooled {
-    /// The gaps between the events of these requests.
-    pub(super) fn gaps(ok: &[&JoinedRow], events: &Events) -> Self {
+    /// The gaps between the events of each of these requests that ended well.
+    pub fn gaps(rows: &[JoinedRow], events: &RunEvents) -> anyhow::Result<Self> {
+        let ok = || rows.iter().map(|row| &row.client).filter(|row| row.status == Status::Ok);
+        let ids: HashSet<&str> = ok().map(|row| row.request_id.as_str()).collect();
+        let mut gaps: HashMap<String, Vec<f64>> = HashMap::new();
+        events.each_of(
+            |id| ids.contains(id),
+            |id, part| {
+                let stamps = part.stamp_hi_unix_ns.windows(2).filter_map(|w| match w {
+                    [a, b] => Some((b - a) as f64 / 1e9),
+                    _ => None,
+                });
+                gaps.insert(id.to_owned(), stamps.collect());
+            },
+        )?;
         let mut all = Self::default();
-        for row in ok {
-            let Some(rows) = events.of(&row.client.request_id) else { continue };
-            let stamps = events.stamp_hi_unix_ns.get(rows).unwrap_or_default();
-            let gaps = stamps.windows(2).filter_map(|w| match w {
-                [a, b] => Some((b - a) as f64 / 1e9),
-                _ => None,
-            });
-            all.push(row.client.index, gaps);
+        for row in ok() {
+            all.push(row.index, gaps.get(&row.request_id).into_iter().flatten().copied());
         }
-        all
+        Ok(all)
     }
 
     /// Adds a request that has values.

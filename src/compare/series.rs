@@ -16,7 +16,6 @@ use crate::stats::blocks::Blocks;
 use crate::stats::goodput;
 use crate::stats::rounds::Rounds;
 use crate::stats::{Estimate, bootstrap, quantile};
-use crate::store::Events;
 
 /// A source that tells of less than this share of the requests speaks for none of them.
 const COVERAGE: f64 = 0.9;
@@ -28,7 +27,8 @@ const REQUESTS_PER_SLICE: usize = 5;
 pub struct Given<'a> {
     pub facts: RunFacts,
     pub correlated: &'a Correlated,
-    pub events: &'a Events,
+    /// Between the tokens of the requests that ended well.
+    pub gaps: Pooled,
     /// The first start, and how long the run (or its window) lasted.
     pub begun: UnixNs,
     pub duration_s: f64,
@@ -87,7 +87,7 @@ pub enum Series {
 
 impl Run {
     /// Takes the values out of a run.
-    pub fn new(given: &Given<'_>) -> Self {
+    pub fn new(mut given: Given<'_>) -> Self {
         let rows = &given.correlated.rows;
         let ok: Vec<&JoinedRow> = rows.iter().filter(|r| r.client.status == Status::Ok).collect();
         let mut series = BTreeMap::new();
@@ -97,13 +97,13 @@ impl Run {
         for (measure, value) in CLIENT {
             add(*measure, of_requests(&ok, |r| value(&r.client)));
         }
-        let gaps = Pooled::gaps(&ok, given.events);
+        let gaps = std::mem::take(&mut given.gaps);
         add(Measure::Itl, (!gaps.values.is_empty()).then_some(Series::Pooled(gaps)));
         for (measure, value, counted) in SERVER {
             let each = of_requests(&ok, value).filter(|s| s.len() as f64 >= COVERAGE * ok.len() as f64);
             add(*measure, each.or_else(|| over_window(&given.correlated.aggregate, (*counted)?)));
         }
-        for (measure, slices) in slices(given, &ok) {
+        for (measure, slices) in slices(&given, &ok) {
             add(measure, Some(Series::Slices(slices)));
         }
         let counts = counts(rows);

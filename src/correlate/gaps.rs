@@ -11,13 +11,18 @@
 //! **Stalls** are gaps longer than twice the median. A stall is laid to the prefill of others where steps
 //! with context requests fill at least half of what it has beyond the median.
 
+use std::collections::HashMap;
+
+use anyhow::Result;
+
 use super::clocks::Map;
 use crate::clock::UnixNs;
 use crate::record::correlated::{Probe, Stalls};
 use crate::record::{LogEvent, LogRow, RequestRow, ScrapePhase, ScrapeRow, Status};
 use crate::stats::blocks::Blocks;
+use crate::stats::many::{Many, Values};
 use crate::stats::{bootstrap, quantile};
-use crate::store::Events;
+use crate::store::RunEvents;
 
 /// A gap beyond so many medians is a stall.
 pub const STALL: f64 = 2.0;
@@ -47,129 +52,142 @@ fn gaps(stamps: &[i64]) -> impl Iterator<Item = Gap> {
     })
 }
 
-/// The gaps of each request that ended well, in the order of time.
+/// What the gaps of requests are held against.
 pub struct Gaps<'a> {
-    /// The stamps of each: of hundreds of millions of events there should be no second copy.
-    of: Vec<&'a [i64]>,
-    sorted_s: Vec<f64>,
+    pub scrapes: &'a [ScrapeRow],
+    pub log: &'a [LogRow],
+    pub map: &'a Map,
+    pub seed: u64,
 }
 
-impl<'a> Gaps<'a> {
-    pub fn new<'r>(requests: impl Iterator<Item = &'r RequestRow>, events: &'a Events) -> Self {
-        let of: Vec<&[i64]> = requests
+/// What was found between the tokens of the requests that ended well.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// What a scrape does to the gaps it falls into; `None` without a scrape that any falls into.
+    pub probe: Option<Probe>,
+    /// How many gaps are stalls, and how many of them others' prefill explains; `None` without gaps.
+    pub stalls: Option<Stalls>,
+}
+
+impl Gaps<'_> {
+    /// Reads the events twice: what a long gap is is known when all of them were seen.
+    pub fn found<'r>(
+        &self,
+        requests: impl Iterator<Item = &'r RequestRow>,
+        events: &RunEvents,
+    ) -> Result<Found> {
+        let ok: HashMap<&str, UnixNs> = requests
             .filter(|r| r.status == Status::Ok)
-            .filter_map(|r| events.of(&r.request_id))
-            .map(|rows| events.stamp_hi_unix_ns.get(rows).unwrap_or_default())
+            .map(|r| (r.request_id.as_str(), r.started_unix_ns))
             .collect();
-        let mut sorted_s: Vec<f64> = of.iter().flat_map(|stamps| gaps(stamps)).map(Gap::seconds).collect();
-        sorted_s.sort_unstable_by(f64::total_cmp);
-        Self { of, sorted_s }
+        let is_ok = |id: &str| ok.contains_key(id);
+        let begin = ok.values().min().copied().unwrap_or_default().0;
+        // Only their quantiles are asked for: when each came is all the same.
+        let mut all = Many::new(begin, begin);
+        events.each_of(is_ok, |_, part| {
+            gaps(part.stamp_hi_unix_ns).for_each(|gap| all.push(begin, gap.end - gap.begin));
+        })?;
+        let all = all.values(1e9);
+        let Some(median_s) = usual_s(&all) else { return Ok(Found::default()) };
+        let mut probed = Probed::new(self.scrapes, median_s);
+        let mut stalled = Stalled::new(&all, median_s, self.log, self.map);
+        events.each_of(is_ok, |_, part| {
+            probed.take(part.stamp_hi_unix_ns);
+            stalled.take(part.stamp_hi_unix_ns);
+        })?;
+        Ok(Found { probe: probed.probe(median_s, self.seed), stalls: Some(stalled.found) })
+    }
+}
+
+/// The median gap; `None` without gaps, and where tokens come in bursts: then it is that within a
+/// burst, every other gap would be a stall, and what keeps tokens back is another matter.
+fn usual_s(all: &Values) -> Option<f64> {
+    let [median_s] = all.quantiles([0.5])?;
+    (median_s > BURSTS * all.mean()?).then_some(median_s)
+}
+
+/// The gaps that scrapes fell into, scrape by scrape.
+struct Probed {
+    /// In the order of time: begin and end of each scrape, what its gaps were longer by in sum, and how many.
+    scrapes: Vec<(i64, i64, f64, f64)>,
+    apart: i64,
+    gaps: usize,
+}
+
+impl Probed {
+    fn new(scrapes: &[ScrapeRow], median_s: f64) -> Self {
+        let during = scrapes.iter().filter(|s| s.phase == ScrapePhase::During && s.error.is_none());
+        let mut scrapes: Vec<_> = during.map(|s| (s.send_unix_ns.0, s.recv_unix_ns.0, 0.0, 0.0)).collect();
+        scrapes.sort_unstable_by_key(|(send, recv, ..)| (*send, *recv));
+        Self { scrapes, apart: (APART * median_s * 1e9) as i64, gaps: 0 }
     }
 
-    /// What a scrape does to the gaps it falls into; `None` without a scrape that any falls into.
-    pub fn probe(&self, scrapes: &[ScrapeRow], seed: u64) -> Option<Probe> {
-        let mut during: Vec<(i64, i64)> = scrapes
-            .iter()
-            .filter(|s| s.phase == ScrapePhase::During && s.error.is_none())
-            .map(|s| (s.send_unix_ns.0, s.recv_unix_ns.0))
-            .collect();
-        during.sort_unstable();
-        let median_gap_s = self.usual_s()?;
-        let (mut effects, mut gaps, mut lengths) = (Vec::new(), 0, Vec::new());
-        let mut under_way = UnderWay::new(&self.of);
-        for (send, recv) in during {
-            let earlier = recv - send + (APART * median_gap_s * 1e9) as i64;
-            let (mut sum, mut n) = (0.0, 0.0);
-            for of_one in under_way.at(send) {
-                if let (Some(met), Some(before)) =
-                    (longest_met(of_one, send, recv), longest_met(of_one, send - earlier, recv - earlier))
-                {
-                    sum += met - before;
-                    n += 1.0;
-                    gaps += 1;
-                }
-            }
-            if n > 0.0 {
-                effects.push(sum / n);
-                lengths.push((recv - send) as f64 / 1e9);
+    /// A request's events: those scrapes are looked at that came between the first and the last.
+    fn take(&mut self, stamps: &[i64]) {
+        let (Some(first), Some(last)) = (stamps.first(), stamps.last()) else { return };
+        let from = self.scrapes.partition_point(|(send, ..)| send < first);
+        for (send, recv, sum, n) in self.scrapes.iter_mut().skip(from).take_while(|(send, ..)| send <= last) {
+            let earlier = *recv - *send + self.apart;
+            if let (Some(met), Some(before)) =
+                (longest_met(stamps, *send, *recv), longest_met(stamps, *send - earlier, *recv - earlier))
+            {
+                *sum += met - before;
+                *n += 1.0;
+                self.gaps += 1;
             }
         }
+    }
+
+    fn probe(&self, median_gap_s: f64, seed: u64) -> Option<Probe> {
+        let met = || self.scrapes.iter().filter(|(.., n)| *n > 0.0);
+        let effects: Vec<f64> = met().map(|(.., sum, n)| sum / n).collect();
+        let lengths: Vec<f64> = met().map(|(send, recv, ..)| (recv - send) as f64 / 1e9).collect();
         Some(Probe {
             effect: bootstrap::mean(&effects, Blocks::Rows, seed)?,
-            gaps,
+            gaps: self.gaps,
             scrape_s: quantile::quantile(&quantile::sorted(&lengths), 0.5)?,
             median_gap_s,
         })
     }
+}
 
-    /// The median gap; `None` without gaps, and where tokens come in bursts: then it is that within a
-    /// burst, every other gap would be a stall, and what keeps tokens back is another matter.
-    fn usual_s(&self) -> Option<f64> {
-        let median_s = quantile::quantile(&self.sorted_s, 0.5)?;
-        let mean_s = self.sorted_s.iter().sum::<f64>() / self.sorted_s.len() as f64;
-        (median_s > BURSTS * mean_s).then_some(median_s)
-    }
+/// The gaps that are stalls, as they are found.
+struct Stalled {
+    steps: Vec<(i64, i64)>,
+    found: Stalls,
+}
 
-    /// How many gaps are stalls, and how many of them others' prefill explains; `None` without gaps.
-    pub fn stalls(&self, log: &[LogRow], map: &Map) -> Option<Stalls> {
-        let median_s = self.usual_s()?;
+impl Stalled {
+    fn new(all: &Values, median_s: f64, log: &[LogRow], map: &Map) -> Self {
         let (steps, resolution_s) = prefill_steps(log, map);
         // Of a stamp coarser than a stall nothing can be laid to anything.
         let usable = !steps.is_empty() && resolution_s <= median_s;
-        let mut stalls = Stalls {
-            gaps: self.sorted_s.len(),
+        let found = Stalls {
+            gaps: all.len(),
             median_s,
-            longest_s: *self.sorted_s.last()?,
+            longest_s: all.ends().map_or(0.0, |(_, longest)| longest),
             steps_with_prefill: steps.len(),
             resolution_s: (!steps.is_empty()).then_some(resolution_s),
+            by_prefill: usable.then_some(0),
+            by_prefill_s: usable.then_some(0.0),
             ..Stalls::default()
         };
-        let (mut explained, mut explained_s) = (0, 0.0);
-        for gap in self.of.iter().flat_map(|stamps| gaps(stamps)).filter(|g| g.seconds() > STALL * median_s) {
+        Self { steps, found }
+    }
+
+    fn take(&mut self, stamps: &[i64]) {
+        let median_s = self.found.median_s;
+        for gap in gaps(stamps).filter(|g| g.seconds() > STALL * median_s) {
             let beyond = gap.seconds() - median_s;
-            stalls.stalls += 1;
-            stalls.beyond_s += beyond;
-            if usable && covered(&steps, gap) * 2.0 >= beyond {
-                explained += 1;
-                explained_s += beyond;
+            self.found.stalls += 1;
+            self.found.beyond_s += beyond;
+            if let (Some(n), Some(s)) = (&mut self.found.by_prefill, &mut self.found.by_prefill_s)
+                && covered(&self.steps, gap) * 2.0 >= beyond
+            {
+                *n += 1;
+                *s += beyond;
             }
         }
-        if usable {
-            (stalls.by_prefill, stalls.by_prefill_s) = (Some(explained), Some(explained_s));
-        }
-        Some(stalls)
-    }
-}
-
-/// The requests that had events both before and after a moment, for moments that come in order: each scrape
-/// meets few of a long run's requests, and looking at all of them for each would take the square of its length.
-struct UnderWay<'a> {
-    of: &'a [&'a [i64]],
-    /// By their first event, the latest first.
-    to_come: Vec<(i64, usize)>,
-    /// In their order.
-    now: Vec<usize>,
-}
-
-impl<'a> UnderWay<'a> {
-    fn new(of: &'a [&'a [i64]]) -> Self {
-        let mut to_come: Vec<(i64, usize)> =
-            of.iter().enumerate().filter_map(|(i, stamps)| Some((*stamps.first()?, i))).collect();
-        to_come.sort_unstable_by_key(|first| std::cmp::Reverse(*first));
-        Self { of, to_come, now: Vec::new() }
-    }
-
-    fn at(&mut self, moment: i64) -> impl Iterator<Item = &'a [i64]> {
-        let of = self.of;
-        let before = self.now.len();
-        while let Some((_, i)) = self.to_come.pop_if(|(first, _)| *first <= moment) {
-            self.now.push(i);
-        }
-        if self.now.len() > before {
-            self.now.sort_unstable();
-        }
-        self.now.retain(|i| of.get(*i).and_then(|stamps| stamps.last()).is_some_and(|last| *last >= moment));
-        self.now.iter().filter_map(move |i| of.get(*i).copied())
     }
 }
 
@@ -220,6 +238,11 @@ fn covered(steps: &[(i64, i64)], gap: Gap) -> f64 {
 mod tests {
     use super::*;
     use crate::record::fixture::{BEGIN, finished, log, request, scrape};
+    use crate::store::Events;
+
+    fn found(rows: &[RequestRow], events: Events, scrapes: &[ScrapeRow], log: &[LogRow]) -> Found {
+        Gaps { scrapes, log, map: &Map::One, seed: 1 }.found(rows.iter(), &events.into()).unwrap()
+    }
 
     /// Ten requests, a second apart, each of 11 tokens 10 ms apart but for the gap before `late`,
     /// which has `by` seconds more.
@@ -260,7 +283,7 @@ mod tests {
         }
         let mut events = Events::default();
         events.push(&one);
-        let probe = Gaps::new([&one.row].into_iter(), &events).probe(&scrapes, 1).unwrap();
+        let probe = found(&[one.row], events, &scrapes, &[]).probe.unwrap();
         assert!((probe.effect.value - 0.002).abs() < 1e-9, "{probe:?}");
         assert!(probe.gaps >= 98 && probe.effect.n == probe.gaps, "{probe:?}");
         assert!((probe.scrape_s - 0.001).abs() < 1e-9);
@@ -282,9 +305,8 @@ mod tests {
     fn a_stall_is_laid_to_the_prefill_that_fills_it() {
         // Each request's fifth gap has 30 ms more, from 140 to 180 ms after its start.
         let (rows, events) = run(5, 0.030);
-        let gaps = Gaps::new(rows.iter(), &events);
         let log = [step(0.175, 1, 0.030), step(1.175, 0, 0.030), step(3.139, 1, 0.030)];
-        let stalls = gaps.stalls(&log, &Map::One).unwrap();
+        let stalls = found(&rows, events, &[], &log).stalls.unwrap();
         assert_eq!((stalls.gaps, stalls.stalls, stalls.steps_with_prefill), (100, 10, 2));
         assert!((stalls.beyond_s - 0.3).abs() < 1e-9);
         // The second step decoded only; the third ended as the gap began.
@@ -297,21 +319,21 @@ mod tests {
         let (rows, events) = run(5, 0.030);
         let mut coarse = step(0.175, 1, 0.030);
         coarse.time_resolution_ns = Some(1_000_000_000);
-        let stalls = Gaps::new(rows.iter(), &events).stalls(&[coarse], &Map::One).unwrap();
+        let stalls = found(&rows, events, &[], &[coarse]).stalls.unwrap();
         assert_eq!((stalls.by_prefill, stalls.resolution_s), (None, Some(1.0)));
     }
 
     #[test]
-    fn at_each_moment_those_are_looked_at_that_a_look_at_all_would_find() {
-        // Overlapping, nested, apart, without events.
+    fn each_scrape_meets_the_requests_that_a_look_at_all_would_find() {
+        // Overlapping, nested, apart, without events; scrapes of no length. A request that ended at the moment has
+        // no gap there any more.
         let of: [&[i64]; 6] = [&[50, 60, 90], &[0, 100], &[], &[10, 20], &[10, 30, 35], &[95, 97]];
-        let mut under_way = UnderWay::new(&of);
-        for moment in [-5, 0, 12, 12, 20, 21, 36, 50, 90, 96, 100, 200] {
-            let all = of.iter().copied().filter(|stamps| {
-                stamps.first().is_some_and(|first| *first <= moment)
-                    && stamps.last().is_some_and(|last| *last >= moment)
-            });
-            assert!(under_way.at(moment).eq(all), "at {moment}");
-        }
+        let moments = [-5, 0, 12, 12, 20, 21, 36, 50, 90, 96, 100, 200];
+        let scrapes = moments.map(|at| (at, at, 0.0, 0.0)).to_vec();
+        let mut probed = Probed { scrapes, apart: 0, gaps: 0 };
+        of.iter().for_each(|stamps| probed.take(stamps));
+        let all = moments.map(|at| of.iter().filter(|stamps| longest_met(stamps, at, at).is_some()).count());
+        assert_eq!(probed.scrapes.iter().map(|(.., n)| *n as usize).collect::<Vec<_>>(), all);
+        assert_eq!(all, [0, 1, 3, 3, 2, 2, 1, 2, 1, 2, 0, 0]);
     }
 }

@@ -64,7 +64,7 @@ use crate::record::own::OwnLag;
 use crate::record::verdicts::VerdictRow;
 use crate::record::{Arm, HopRow, JoinedRow, LogRow, RequestRow, ScrapeRow, SpanRow, StatRow};
 use crate::server::Server;
-use crate::store::Events;
+use crate::store::RunEvents;
 
 /// What is correlated with the requests.
 pub struct Inputs<'a> {
@@ -76,7 +76,7 @@ pub struct Inputs<'a> {
     /// The hops' names, in the order a request passes them.
     pub hop_names: &'a [String],
     /// Every token event, for what happened between them.
-    pub events: &'a Events,
+    pub events: &'a RunEvents,
     /// What the program saw of itself; `None` of imported records.
     pub own: Option<&'a OwnLag>,
     pub server: &'a Server,
@@ -107,11 +107,12 @@ pub fn correlate(mut requests: Vec<RequestRow>, inputs: &Inputs<'_>) -> Result<C
         row.hops = passages;
     }
     let rounds = headline::rounds(&join.rows);
-    let gaps = gaps::Gaps::new(join.rows.iter().map(|r| &r.client), inputs.events);
+    let gaps = gaps::Gaps { scrapes: inputs.scrapes, log: &join.log, map: &join.map, seed: inputs.seed };
+    let gaps = gaps.found(join.rows.iter().map(|r| &r.client), inputs.events)?;
     let checks = reconcile::checks(&join, inputs.spans, &aggregate, window);
     let mut headline = headline::headline(&join.rows, &aggregate, &rounds, inputs.seed);
     headline::tell_of_steps(&mut headline, &join.clocks);
-    let verdicts = verdicts(&join.rows, inputs, aggregate.of(Metric::Itl).and_then(|itl| itl.mean));
+    let verdicts = verdicts(&join.rows, inputs, aggregate.of(Metric::Itl).and_then(|itl| itl.mean))?;
     Ok(Correlated {
         verdicts,
         headline,
@@ -135,8 +136,8 @@ pub fn correlate(mut requests: Vec<RequestRow>, inputs: &Inputs<'_>) -> Result<C
         coverage: join.coverage,
         clocks: join.clocks,
         hops: hops::hops(&join.rows, &passed.list, &rounds, inputs.seed),
-        probe: gaps.probe(inputs.scrapes, inputs.seed),
-        stalls: gaps.stalls(&join.log, &join.map),
+        probe: gaps.probe,
+        stalls: gaps.stalls,
         over_window: over_window::rows(&join.rows, &aggregate, &rounds, inputs.seed),
         rows: join.rows,
         aggregate,
@@ -147,16 +148,16 @@ pub fn correlate(mut requests: Vec<RequestRow>, inputs: &Inputs<'_>) -> Result<C
 
 /// What is concluded about the way between the two sides: of an audit, about the way through, beside the
 /// direct one.
-fn verdicts(rows: &[JoinedRow], inputs: &Inputs<'_>, server_itl_s: Option<f64>) -> Vec<VerdictRow> {
+fn verdicts(rows: &[JoinedRow], inputs: &Inputs<'_>, server_itl_s: Option<f64>) -> Result<Vec<VerdictRow>> {
     let of = |arm| rows.iter().filter(move |row| row.client.arm == arm);
     let (events, server) = (inputs.events, inputs.server);
     let route = if of(Some(Arm::Through)).next().is_some() {
-        let through = diagnosis::Route::new("through", of(Some(Arm::Through)), events, server);
-        through.beside(of(Some(Arm::Direct)), events)
+        let through = diagnosis::Route::new("through", of(Some(Arm::Through)), events, server)?;
+        through.beside(of(Some(Arm::Direct)), events)?
     } else {
-        diagnosis::Route::new("all requests", rows, events, server)
+        diagnosis::Route::new("all requests", rows, events, server)?
     };
-    diagnosis::diagnose(&diagnosis::Route {
+    Ok(diagnosis::diagnose(&diagnosis::Route {
         spans: inputs.spans,
         log: inputs.log,
         server_itl_s,
@@ -164,5 +165,5 @@ fn verdicts(rows: &[JoinedRow], inputs: &Inputs<'_>, server_itl_s: Option<f64>) 
         same_host: inputs.same_host,
         seed: inputs.seed,
         ..route
-    })
+    }))
 }

@@ -37,7 +37,7 @@ impl Run {
             stat_log: &self.stat_log,
             hops: &self.hops,
             hop_names: &[],
-            events: &Events::default(),
+            events: &Events::default().into(),
             own: None,
             server: &VLLM,
             same_host: !self.two_hosts,

@@ -4,13 +4,15 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Result;
+
 use crate::clock::UnixNs;
 use crate::record::correlated::Evidence;
 use crate::record::timeline::{AtClient, AtServer, Bin, Timeline};
 use crate::record::{JoinedRow, LogEvent, LogRow, ScrapeRow};
 use crate::server::Server;
 use crate::stats::quantile::{quantile, sorted};
-use crate::store::Events;
+use crate::store::RunEvents;
 
 /// About so many stretches: more than a page's width can tell apart would be noise.
 const BINS: f64 = 240.0;
@@ -20,21 +22,22 @@ const SHORTEST_S: f64 = 0.01;
 /// The run over time; `None` without requests. `one_clock`: the server's log is dated by this clock.
 pub fn timeline(
     rows: &[JoinedRow],
-    events: &Events,
+    events: &RunEvents,
     scrapes: &[ScrapeRow],
     log: &[LogRow],
     server: &Server,
     one_clock: bool,
-) -> Option<Timeline> {
-    let begin = rows.iter().map(|r| r.client.started_unix_ns).min()?;
-    let end = rows.iter().map(|r| r.client.done_unix_ns).max()?;
+) -> Result<Option<Timeline>> {
+    let begin = rows.iter().map(|r| r.client.started_unix_ns).min();
+    let end = rows.iter().map(|r| r.client.done_unix_ns).max();
+    let (Some(begin), Some(end)) = (begin, end) else { return Ok(None) };
     let length_s = end.seconds_since(begin).max(SHORTEST_S);
     let width_s = round_up(length_s / BINS).max(SHORTEST_S);
     let mut requests: Vec<AtClient> = rows.iter().map(|row| at_client(row, begin)).collect();
     requests.sort_by(|a, b| a.start_s.total_cmp(&b.start_s).then(a.index.cmp(&b.index)));
     let mut stretches = bins(length_s, width_s);
     count(&mut stretches, &requests, width_s);
-    tokens(&mut stretches, events, begin, width_s);
+    tokens(&mut stretches, events, begin, width_s)?;
     let (server_source, server) = match of_scrapes(scrapes, server, begin) {
         points if !points.is_empty() => (Some(Evidence::Metrics), points),
         _ => {
@@ -42,7 +45,7 @@ pub fn timeline(
             ((!points.is_empty()).then_some(Evidence::LogStats), points)
         }
     };
-    Some(Timeline {
+    Ok(Some(Timeline {
         begin_unix_ns: begin,
         length_s,
         bin_s: width_s,
@@ -50,7 +53,7 @@ pub fn timeline(
         server,
         server_source,
         requests,
-    })
+    }))
 }
 
 /// 1, 2 or 5 times a power of ten, at least this.
@@ -120,22 +123,26 @@ fn count(bins: &mut [Bin], requests: &[AtClient], width_s: f64) {
 }
 
 /// Only where every event says how many tokens it holds.
-fn tokens(bins: &mut [Bin], events: &Events, begin: UnixNs, width_s: f64) {
-    if events.is_empty() || events.tokens.iter().any(Option::is_none) {
-        return;
-    }
+fn tokens(bins: &mut [Bin], events: &RunEvents, begin: UnixNs, width_s: f64) -> Result<()> {
     let n = bins.len();
-    let mut counts = vec![0_u64; n];
-    for (stamp, tokens) in events.stamp_hi_unix_ns.iter().zip(&events.tokens) {
-        let at_s = UnixNs(*stamp).seconds_since(begin);
-        if let Some(count) = counts.get_mut(number(at_s, width_s, n)) {
-            *count += u64::from(tokens.unwrap_or_default());
+    let (mut counts, mut all_say) = (vec![0_u64; n], !events.is_empty());
+    events.each(|_, part| {
+        for (stamp, tokens) in part.stamp_hi_unix_ns.iter().zip(part.tokens) {
+            let at_s = UnixNs(*stamp).seconds_since(begin);
+            if let Some(count) = counts.get_mut(number(at_s, width_s, n)) {
+                *count += u64::from(tokens.unwrap_or_default());
+            }
+            all_say &= tokens.is_some();
         }
+    })?;
+    if !all_say {
+        return Ok(());
     }
     for (bin, count) in bins.iter_mut().zip(counts) {
         let length_s = bin.end_s - bin.begin_s;
         bin.output_tps = (length_s > 0.0).then(|| count as f64 / length_s);
     }
+    Ok(())
 }
 
 /// The latest of one endpoint.
@@ -230,9 +237,10 @@ mod tests {
     use crate::record::fixture::{self, BEGIN};
     use crate::record::{SampleRow, ScrapePhase, Status};
     use crate::server::vllm::VLLM;
+    use crate::store::Events;
 
     fn of(rows: &[JoinedRow], scrapes: &[ScrapeRow]) -> Timeline {
-        timeline(rows, &Events::default(), scrapes, &[], &VLLM, true).unwrap()
+        timeline(rows, &Events::default().into(), scrapes, &[], &VLLM, true).unwrap().unwrap()
     }
 
     fn scrape(source: &str, at_s: f64, running: f64, tokens: f64) -> ScrapeRow {

@@ -37,17 +37,18 @@ impl<'a> Seen<'a> {
         read: &'a ReadBack,
         asked: Option<&'a Asked>,
         asked_id: &'a str,
-    ) -> Self {
+    ) -> anyhow::Result<Self> {
         let ok = read.correlated.rows.iter().filter(|row| row.client.status == Status::Ok);
-        Self {
+        let streamed = |row| Ok(Streamed { row, events: read.events.of(&row.client.request_id)?.rows() });
+        Ok(Self {
             config,
             kind,
             read,
             asked,
             asked_id,
             body: asked.and_then(|a| serde_json::from_str(&a.body).ok()).unwrap_or(Value::Null),
-            ok: ok.map(|row| Streamed { row, events: read.events_of(&row.client.request_id) }).collect(),
-        }
+            ok: ok.map(streamed).collect::<anyhow::Result<_>>()?,
+        })
     }
 
     /// How many of the streamed requests `is` true of, as `4 of 5`.

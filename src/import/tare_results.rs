@@ -5,10 +5,9 @@ use std::path::Path;
 
 use super::input::{Reading, has_keys, json};
 use super::{Format, Of, Reads};
-use crate::clock::UnixNs;
 use crate::record::{EventRow, Finished, RequestRow};
-use crate::store::Events;
 use crate::store::folder::EVENTS_STREAM;
+use crate::store::{Events, RunEvents};
 
 pub(super) const FORMAT: Format = Format {
     name: "tare",
@@ -23,7 +22,7 @@ pub(super) const FORMAT: Format = Format {
 fn read(text: &str, reading: &mut Reading<'_>) {
     let beside = reading.path.parent().unwrap_or(Path::new("")).join(EVENTS_STREAM);
     let events = if beside.is_file() {
-        Events::read_stream(&beside).unwrap_or_else(|error| {
+        RunEvents::open(&beside).and_then(|events| events.whole()).unwrap_or_else(|error| {
             reading.notes.push(format!("{error:#}: the requests come without their events"));
             Events::default()
         })
@@ -47,15 +46,5 @@ fn read(text: &str, reading: &mut Reading<'_>) {
 }
 
 fn of(all: &Events, request_id: &str) -> Vec<EventRow> {
-    let row = |i: usize| {
-        Some(EventRow {
-            stamp_lo_unix_ns: UnixNs(*all.stamp_lo_unix_ns.get(i)?),
-            stamp_hi_unix_ns: UnixNs(*all.stamp_hi_unix_ns.get(i)?),
-            user_unix_ns: UnixNs(*all.user_unix_ns.get(i)?),
-            events_in_read: *all.events_in_read.get(i)?,
-            tokens: *all.tokens.get(i)?,
-            bytes: *all.bytes.get(i)?,
-        })
-    };
-    all.of(request_id).into_iter().flatten().filter_map(row).collect()
+    all.of(request_id).into_iter().flatten().filter_map(|n| all.row(n)).collect()
 }

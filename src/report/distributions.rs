@@ -7,15 +7,16 @@ use crate::metric::Metric;
 use crate::record::correlated::Correlated;
 use crate::record::{JoinedRow, RequestRow, Status};
 use crate::stats::blocks::Blocks;
+use crate::stats::many::{self, Counted, Values};
 use crate::stats::rounds::Rounds;
 use crate::stats::{Estimate, bootstrap, moments, quantile};
-use crate::store::Events;
 
 /// Seeds every bootstrap of a report, so that a report can be made again byte by byte.
 const SEED: u64 = 0;
 
 /// The percentiles every metric is reported at.
 pub const PERCENTILES: [f64; 4] = [50.0, 90.0, 95.0, 99.0];
+const LEVELS: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
 
 /// One metric's distribution.
 #[derive(Clone, Debug, Serialize)]
@@ -30,10 +31,13 @@ pub struct MetricSummary {
     pub max: f64,
     /// At `PERCENTILES`, linear interpolation, order-statistic intervals at the effective n.
     pub percentiles: Vec<Estimate>,
+    /// Of so many values that they were counted in buckets: percentiles are within this share of the true ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub percentile_error: Option<f64>,
 }
 
 /// What the client measured of the successful requests, which are in time order.
-pub(super) fn client(ok: &[&RequestRow], events: &Events, rounds: &Rounds) -> Vec<MetricSummary> {
+pub(super) fn client(ok: &[&RequestRow], gaps_s: &Values, rounds: &Rounds) -> Vec<MetricSummary> {
     let column = |metric: Metric, value: fn(&RequestRow) -> Option<f64>| {
         let rows = ok.iter().filter_map(|r| Some((r.index, value(r)?)));
         of_requests(metric, metric.name(), rows, rounds)
@@ -44,12 +48,7 @@ pub(super) fn client(ok: &[&RequestRow], events: &Events, rounds: &Rounds) -> Ve
         column(Metric::ItlMean, |r| r.itl_mean_s),
         column(Metric::E2e, |r| r.e2e_s),
         column(Metric::Tpot, |r| r.tpot_s),
-        summarise(
-            Metric::Itl,
-            Metric::Itl.name(),
-            &events.gaps_s(ok.iter().map(|r| r.request_id.as_str())),
-            Blocks::Rows,
-        ),
+        of_gaps(gaps_s),
         column(Metric::TtftUser, |r| r.ttft_user_s),
         column(Metric::TtftScheduled, |r| r.ttft_scheduled_s),
         column(Metric::TtftContent, |r| r.ttft_content_s),
@@ -100,6 +99,32 @@ fn summarise(metric: Metric, title: &str, values: &[f64], blocks: Blocks<'_>) ->
         std: moments::std(values)?,
         min: values.iter().copied().min_by(f64::total_cmp)?,
         max: values.iter().copied().max_by(f64::total_cmp)?,
-        percentiles: quantile::estimates(values, &PERCENTILES.map(|p| p / 100.0), blocks),
+        percentiles: quantile::estimates(values, &LEVELS, blocks),
+        percentile_error: None,
+    })
+}
+
+/// The gaps between all tokens, pooled in the order of time: what one step of the server gave to all of its
+/// requests stands together.
+fn of_gaps(gaps_s: &Values) -> Option<MetricSummary> {
+    match gaps_s {
+        Values::Kept(gaps_s) => summarise(Metric::Itl, Metric::Itl.name(), gaps_s, Blocks::Rows),
+        Values::Counted(counted) => of_counted(Metric::Itl, counted),
+    }
+}
+
+fn of_counted(metric: Metric, counted: &Counted) -> Option<MetricSummary> {
+    let (min, max) = counted.ends();
+    Some(MetricSummary {
+        metric,
+        title: metric.name().to_owned(),
+        definition: metric.definition(),
+        n: counted.len(),
+        mean: counted.mean_estimate(SEED)?,
+        std: counted.std(),
+        min,
+        max,
+        percentiles: counted.estimates(&LEVELS),
+        percentile_error: Some(many::ERROR),
     })
 }

@@ -1,32 +1,44 @@
 //! A run's requests and events as the counts that rates are made of, and the share of its requests that met their
 //! objectives. This file must not know how a rate or an interval is made.
 
+use crate::clock::UnixNs;
 use crate::record::slo::{Slo, SloFound};
 use crate::record::{RequestRow, Status};
 use crate::stats::goodput::goodput;
-use crate::stats::rates::{self, Passage, Rates};
-use crate::store::Events;
+use crate::stats::rates::{self, Full, Passage, Rates, SLICES};
 
 /// Seeds every interval: the same records give the same figures for ever.
 const SEED: u64 = 0;
 
-/// Rates while the load was full, seconds counted from the first request's schedule; in words why there are none.
-pub(super) fn rates(rows: &[&RequestRow], events: &Events) -> Result<Rates, String> {
-    let Some(zero) = zero(rows) else { return Err("there are no requests".to_owned()) };
-    let passages: Vec<Passage> = rows
-        .iter()
-        .map(|r| Passage {
+/// The requests of a run, seconds counted from the first one's schedule.
+pub(super) struct Passages {
+    pub zero: UnixNs,
+    all: Vec<Passage>,
+}
+
+impl Passages {
+    /// `None` without requests.
+    pub(super) fn of(rows: &[&RequestRow]) -> Option<Self> {
+        let zero = zero(rows)?;
+        let passage = |r: &&RequestRow| Passage {
             scheduled_s: r.scheduled_unix_ns.seconds_since(zero),
             started_s: r.started_unix_ns.seconds_since(zero),
             done_s: r.done_unix_ns.seconds_since(zero),
             ok: r.status == Status::Ok,
             user: r.user,
-        })
-        .collect();
-    let came = events.stamp_hi_unix_ns.iter().zip(&events.tokens);
-    let tokens: Option<Vec<(f64, f64)>> =
-        came.map(|(at, n)| Some(((at - zero.0) as f64 / 1e9, f64::from((*n)?)))).collect();
-    rates::rates(&passages, tokens.as_deref(), SEED)
+        };
+        Some(Self { zero, all: rows.iter().map(passage).collect() })
+    }
+
+    /// When the load was full.
+    pub(super) fn full(&self) -> Option<Full> {
+        Full::of(&self.all).ok()
+    }
+
+    /// Rates while it was; in words why there are none.
+    pub(super) fn rates(&self, tokens: Option<&[f64; SLICES]>) -> Result<Rates, String> {
+        rates::rates(&self.all, tokens, SEED)
+    }
 }
 
 /// Whether requests, which are in time order, met their objectives; `None` where there are none to meet, or no request.
@@ -51,6 +63,6 @@ pub(super) fn slo(
     Some(SloFound { slo, all: goodput(&all, duration_s)?, full, undecided: rows.len() - judged.len() })
 }
 
-fn zero(rows: &[&RequestRow]) -> Option<crate::clock::UnixNs> {
+fn zero(rows: &[&RequestRow]) -> Option<UnixNs> {
     rows.iter().map(|r| r.scheduled_unix_ns).min()
 }

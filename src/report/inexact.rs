@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use crate::record::own::OwnLag;
-use crate::store::Events;
+use crate::store::events::Part;
 
 /// A read that came this long after its last byte was late.
 const LATE_NS: i64 = 1_000_000;
@@ -25,19 +25,26 @@ pub struct Inexact {
     pub other: usize,
 }
 
-impl Inexact {
-    /// Counts them. Without `own` no stall is known.
-    pub(super) fn count(events: &Events, own: Option<&OwnLag>) -> Self {
-        let stalls = stalls(own);
-        let mut n = Self::default();
-        let stamps = events.stamp_lo_unix_ns.iter().zip(&events.stamp_hi_unix_ns);
-        for ((lo, hi), (user, in_read)) in stamps.zip(events.user_unix_ns.iter().zip(&events.events_in_read))
-        {
+/// Counts them, as events come. Without `own` no stall is known.
+pub(super) struct Counter {
+    stalls: Vec<(i64, i64)>,
+    pub found: Inexact,
+}
+
+impl Counter {
+    pub(super) fn new(own: Option<&OwnLag>) -> Self {
+        Self { stalls: stalls(own), found: Inexact::default() }
+    }
+
+    pub(super) fn take(&mut self, part: Part<'_>) {
+        let n = &mut self.found;
+        let stamps = part.stamp_lo_unix_ns.iter().zip(part.stamp_hi_unix_ns);
+        for ((lo, hi), (user, in_read)) in stamps.zip(part.user_unix_ns.iter().zip(part.events_in_read)) {
             if lo == hi {
                 continue;
             }
             n.events += 1;
-            *if within(&stalls, *hi) {
+            *if within(&self.stalls, *hi) {
                 &mut n.in_a_stall
             } else if user == hi {
                 &mut n.unstamped
@@ -49,9 +56,10 @@ impl Inexact {
                 &mut n.other
             } += 1;
         }
-        n
     }
+}
 
+impl Inexact {
     /// Because the client was late.
     pub fn client_late(&self) -> usize {
         self.in_a_stall + self.read_late
@@ -89,6 +97,7 @@ mod tests {
     use crate::clock::UnixNs;
     use crate::record::own::{Stall, Stalled};
     use crate::record::{EventRow, Finished, fixture};
+    use crate::store::Events;
 
     const MS: i64 = 1_000_000;
 
@@ -135,8 +144,13 @@ mod tests {
         ]);
         let expected =
             Inexact { events: 6, in_a_stall: 2, read_late: 1, several_at_once: 1, unstamped: 1, other: 1 };
-        assert_eq!(Inexact::count(&all, Some(&own)), expected);
-        let unseen = Inexact::count(&all, None);
+        let counted = |own| {
+            let mut counter = Counter::new(own);
+            counter.take(all.part(&(0..all.len())));
+            counter.found
+        };
+        assert_eq!(counted(Some(&own)), expected);
+        let unseen = counted(None);
         assert_eq!((unseen.in_a_stall, unseen.read_late, unseen.several_at_once), (0, 2, 2));
     }
 

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::causes;
 use super::distributions::{self, MetricSummary};
-use super::full_load;
+use super::from_events::FromEvents;
+use super::full_load::{self, Passages};
 use super::inexact::Inexact;
 use super::window::{SteadyFacts, View, WindowFacts};
 use crate::metric::Metric;
@@ -15,10 +16,10 @@ use crate::record::correlated::Correlated;
 use crate::record::own::OwnLag;
 use crate::record::slo::{Slo, SloFound};
 use crate::record::{RequestRow, StampSource, Status};
+use crate::stats::many::Values;
 use crate::stats::rates::Rates;
-use crate::stats::{moments, quantile};
+use crate::store::Manifest;
 use crate::store::manifest::RunState;
-use crate::store::{Events, Manifest};
 
 /// The numbers of one run, apart from what correlation already says.
 #[derive(Clone, Debug, Serialize)]
@@ -120,13 +121,20 @@ pub struct WorkloadFacts {
 
 impl Summary {
     /// Counts and distributions of a run, with what was seen of the program meanwhile.
-    pub fn new(correlated: &Correlated, events: &Events, own: Option<OwnLag>, view: View, slo: Slo) -> Self {
+    pub fn new(
+        correlated: &Correlated,
+        events: &FromEvents,
+        own: Option<OwnLag>,
+        view: View,
+        slo: Slo,
+    ) -> Self {
         let rows: Vec<&RequestRow> = correlated.rows.iter().map(|j| &j.client).collect();
         let ok: Vec<&RequestRow> = rows.iter().copied().filter(|r| r.status == Status::Ok).collect();
         // Of what started in a window, some ends after it; at a steady state as much ends in it that
         // started before.
         let duration_s = view.window.end_s - view.window.begin_s;
-        let (rates, no_rates) = match full_load::rates(&rows, events) {
+        let rates = Passages::of(&rows).ok_or_else(|| "there are no requests".to_owned());
+        let (rates, no_rates) = match rates.and_then(|passages| passages.rates(events.tokens.as_ref())) {
             Ok(rates) => (Some(rates), None),
             Err(why) => (None, Some(why)),
         };
@@ -141,9 +149,9 @@ impl Summary {
             slo: full_load::slo(slo, &rows, rates.as_ref(), duration_s),
             rates,
             no_rates,
-            client: distributions::client(&ok, events, &correlated.rounds),
+            client: distributions::client(&ok, &events.gaps_s, &correlated.rounds),
             server: distributions::server(correlated),
-            stamps: stamps(&rows, events, own.as_ref()),
+            stamps: stamps(&rows, events),
             workload: workload(&rows),
             own,
         }
@@ -225,7 +233,7 @@ fn errors(rows: &[&RequestRow]) -> Vec<ErrorKind> {
     errors
 }
 
-fn totals(rows: &[&RequestRow], ok: &[&RequestRow], events: &Events, duration_s: f64) -> Totals {
+fn totals(rows: &[&RequestRow], ok: &[&RequestRow], events: &FromEvents, duration_s: f64) -> Totals {
     let sum = |count: fn(&RequestRow) -> Option<u32>| {
         ok.iter().filter_map(|r| count(r)).map(u64::from).sum::<u64>()
     };
@@ -238,19 +246,9 @@ fn totals(rows: &[&RequestRow], ok: &[&RequestRow], events: &Events, duration_s:
         requests_rps: rate(ok.len() as f64),
         output_tps: rate(output_tokens as f64),
         total_tps: rate((input_tokens + output_tokens) as f64),
-        peak_output_tps: peak_tokens(rows, events),
+        peak_output_tps: events.peak_tokens,
         peak_concurrency: peak_concurrency(rows),
     }
-}
-
-/// Tokens by whole seconds since the first start; only where every event says how many it holds.
-fn peak_tokens(rows: &[&RequestRow], events: &Events) -> Option<f64> {
-    let begin = rows.iter().map(|r| r.started_unix_ns.0).min()?;
-    let mut seconds: BTreeMap<i64, u64> = BTreeMap::new();
-    for (stamp, tokens) in events.stamp_hi_unix_ns.iter().zip(&events.tokens) {
-        *seconds.entry((stamp - begin).div_euclid(1_000_000_000)).or_default() += u64::from((*tokens)?);
-    }
-    seconds.values().max().map(|&n| n as f64)
 }
 
 fn peak_concurrency(rows: &[&RequestRow]) -> usize {
@@ -266,42 +264,28 @@ fn peak_concurrency(rows: &[&RequestRow]) -> usize {
     peak as usize
 }
 
-fn stamps(rows: &[&RequestRow], events: &Events, own: Option<&OwnLag>) -> Stamps {
+fn stamps(rows: &[&RequestRow], events: &FromEvents) -> Stamps {
     let first: Vec<&&RequestRow> = rows.iter().filter(|r| r.first_token_unix_ns.is_some()).collect();
-    let lags: Vec<f64> = events
-        .user_unix_ns
-        .iter()
-        .zip(&events.stamp_hi_unix_ns)
-        // Where the kernel gave none, the user's is the only stamp.
-        .filter(|(user, kernel)| user != kernel)
-        .map(|(user, kernel)| (user - kernel) as f64 / 1e9)
-        .collect();
     let late: Vec<f64> = rows.iter().map(|r| r.started_unix_ns.seconds_since(r.scheduled_unix_ns)).collect();
     Stamps {
-        events: events.len(),
+        events: events.events,
         exact_events: rows.iter().map(|r| r.n_exact_events as usize).sum(),
         first_tokens: first.len(),
         exact_first_tokens: first
             .iter()
             .filter(|r| r.first_token_lo_unix_ns == r.first_token_unix_ns)
             .count(),
-        inexact: Inexact::count(events, own),
+        inexact: events.inexact,
         kernel_stamped: rows.iter().filter(|r| r.stamps > StampSource::User).count(),
-        client_lag: in_short(&lags),
-        schedule_lateness: in_short(&late),
+        client_lag: in_short(&events.client_lag_s),
+        schedule_lateness: in_short(&Values::Kept(late)),
     }
 }
 
-fn in_short(values: &[f64]) -> Option<MetricLike> {
-    let sorted = quantile::sorted(values);
-    Some(MetricLike {
-        n: values.len(),
-        mean_s: moments::mean(values)?,
-        p50_s: quantile::quantile(&sorted, 0.5)?,
-        p90_s: quantile::quantile(&sorted, 0.9)?,
-        p99_s: quantile::quantile(&sorted, 0.99)?,
-        max_s: *sorted.last()?,
-    })
+fn in_short(values: &Values) -> Option<MetricLike> {
+    let [p50_s, p90_s, p99_s] = values.quantiles([0.5, 0.9, 0.99])?;
+    let (_, max_s) = values.ends()?;
+    Some(MetricLike { n: values.len(), mean_s: values.mean()?, p50_s, p90_s, p99_s, max_s })
 }
 
 fn workload(rows: &[&RequestRow]) -> WorkloadFacts {

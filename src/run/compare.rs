@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use super::recompute::{self, looked_at};
 use super::{Recomputed, unusable};
 use crate::compare::judge::FailOn;
+use crate::compare::pooled::Pooled;
 use crate::compare::{self, Given, Run};
 use crate::error::{Explain, Failure, usage};
 use crate::plot::PlotData;
@@ -29,7 +30,7 @@ use crate::record::slo::Slo;
 use crate::report::{self, Page};
 use crate::store::folder::{COMPARE_JSON, COMPARE_MD, REQUEST_SET};
 use crate::store::manifest::RunState;
-use crate::store::{Events, Manifest, RunFolder};
+use crate::store::{Manifest, RunFolder};
 
 /// Rises when a key of `compare.json` changes its meaning.
 const SCHEMA: u32 = 1;
@@ -203,10 +204,10 @@ impl Opened {
         for (i, (source, name)) in self.sources.iter().zip(&self.names).enumerate() {
             match source {
                 Source::Folder(folder, _) => {
-                    let (made, events) = look(folder, asked.selection)?;
+                    let made = look(folder, asked.selection)?;
                     let set = request_set(folder);
                     conditions.push(conditions::of(&made, set));
-                    runs.push(run(folder.path(), name, set, &made, &events, slo));
+                    runs.push(run(folder.path(), name, set, &made, slo)?);
                 }
                 Source::File(file) => {
                     conditions.push(conditions::Conditions::stated(file.conditions()));
@@ -232,7 +233,7 @@ impl Opened {
         let mut conditions = Vec::new();
         for (source, name) in self.sources.iter().zip(&self.names) {
             let Source::Folder(folder, _) = source else { continue };
-            let (made, _) = look(folder, asked.selection)?;
+            let made = look(folder, asked.selection)?;
             conditions.push(conditions::of(&made, None));
             let facts = facts(folder.path(), name, &made);
             let Some(found) = made.audit else { continue };
@@ -283,7 +284,7 @@ fn open(path: &Path) -> anyhow::Result<(RunFolder, Manifest)> {
     Ok((folder, manifest))
 }
 
-fn look(folder: &RunFolder, selection: Selection) -> anyhow::Result<(Recomputed, Events)> {
+fn look(folder: &RunFolder, selection: Selection) -> anyhow::Result<Recomputed> {
     looked_at(folder, selection).hint(format!("the run is that of {}", folder.path().display()))
 }
 
@@ -308,18 +309,18 @@ fn refuse_for_audits(asked: &ToCompare) -> anyhow::Result<()> {
     Failure::all(problems.collect()).map_or(Ok(()), |failure| Err(failure.into()))
 }
 
-fn run(folder: &Path, name: &str, set: Option<u64>, made: &Recomputed, events: &Events, slo: Slo) -> Run {
+fn run(folder: &Path, name: &str, set: Option<u64>, made: &Recomputed, slo: Slo) -> anyhow::Result<Run> {
     let starts = made.correlated.rows.iter().map(|row| row.client.started_unix_ns);
-    Run::new(&Given {
+    Ok(Run::new(Given {
         facts: facts(folder, name, made),
         correlated: &made.correlated,
-        events,
+        gaps: Pooled::gaps(&made.correlated.rows, &made.events)?,
         begun: starts.min().unwrap_or_default(),
         duration_s: made.summary.duration_s,
         is_cut: made.summary.window.is_cut(),
         request_set: set,
         slo,
-    })
+    }))
 }
 
 fn facts(folder: &Path, name: &str, made: &Recomputed) -> RunFacts {

@@ -29,7 +29,7 @@ pub fn figure(
                 .into());
         };
         let folder = RunFolder::open(folder).map_err(unusable)?;
-        looked_at(&folder, selection)?.0.figures
+        looked_at(&folder, selection)?.figures
     };
     if asked.by == Some(By::Hop) && data.hops.is_empty() && !data.bars.iter().any(|bars| bars.by_hop) {
         return Err(usage("this run has no hop that tells of its requests")

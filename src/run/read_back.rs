@@ -8,14 +8,14 @@ use crate::correlate::waterfall;
 use crate::record::correlated::Correlated;
 use crate::record::own::OwnLag;
 use crate::record::waterfall::Waterfall;
-use crate::record::{EventRow, JoinedRow, LogRow, ScrapeRow, SpanRow};
-use crate::store::{Events, Manifest, RunData, RunFolder};
+use crate::record::{JoinedRow, LogRow, ScrapeRow, SpanRow};
+use crate::store::{Manifest, RunData, RunEvents, RunFolder};
 
 /// A run, looked at.
 pub struct ReadBack {
     pub manifest: Manifest,
     pub correlated: Correlated,
-    pub events: Events,
+    pub events: RunEvents,
     pub scrapes: Vec<ScrapeRow>,
     pub log: Vec<LogRow>,
     pub spans: Vec<SpanRow>,
@@ -46,14 +46,8 @@ pub fn read_back(folder: &Path) -> anyhow::Result<ReadBack> {
 
 impl ReadBack {
     /// One request of it, explained.
-    pub fn waterfall(&self, row: &JoinedRow) -> Waterfall {
-        let events = self.events_of(&row.client.request_id);
-        waterfall::waterfall(row, &events, &self.correlated, self.own.as_ref())
-    }
-
-    /// A request's events.
-    pub fn events_of(&self, request_id: &str) -> Vec<EventRow> {
-        let rows = self.events.of(request_id).unwrap_or_default();
-        rows.filter_map(|n| self.events.row(n)).collect()
+    pub fn waterfall(&self, row: &JoinedRow) -> anyhow::Result<Waterfall> {
+        let events = self.events.of(&row.client.request_id)?.rows();
+        Ok(waterfall::waterfall(row, &events, &self.correlated, self.own.as_ref()))
     }
 }

@@ -19,10 +19,10 @@ use crate::record::selection::Selection;
 use crate::record::slo::Slo;
 use crate::record::timeline::Timeline;
 use crate::record::waterfall::Chosen;
-use crate::record::{EventRow, HopRow, RequestRow, ToldBy};
-use crate::report::{self, Report, Summary, View};
+use crate::record::{HopRow, RequestRow, ToldBy};
+use crate::report::{self, FromEvents, Report, Summary, View};
 use crate::store::folder::{EVENTS, HOPS, JOINED, LOG, RESULTS, SCRAPES, SPANS, STAT_LOG};
-use crate::store::{Events, Manifest, RunData, RunFolder, events_parquet, table};
+use crate::store::{Manifest, RunData, RunEvents, RunFolder, events_parquet, table};
 
 /// Seeds every interval: the same records give the same figures for ever.
 const SEED: u64 = 0;
@@ -36,7 +36,7 @@ pub struct Recomputed {
     pub audit: Option<audit::Found>,
     pub notes: Vec<String>,
     /// Of the requests that the report is made from.
-    pub events: Events,
+    pub events: RunEvents,
     /// Of the whole run, whatever the report is made from; `None` without requests.
     pub timeline: Option<Timeline>,
     pub chosen: Vec<Chosen>,
@@ -121,15 +121,13 @@ pub(super) fn recompute_in(folder: &RunFolder, selection: Selection) -> anyhow::
     Ok(recomputed)
 }
 
-/// The same of the selected requests, with nothing written, and their events: for verbs that only look.
-pub(super) fn looked_at(folder: &RunFolder, selection: Selection) -> anyhow::Result<(Recomputed, Events)> {
+/// The same of the selected requests, with nothing written: for verbs that only look.
+pub(super) fn looked_at(folder: &RunFolder, selection: Selection) -> anyhow::Result<Recomputed> {
     let mut data = RunData::read(folder)?;
     let notes = data.complaints();
     whole_if_audit(&data.manifest, selection)?;
     let correlated = correlated(&mut data)?;
-    let mut recomputed = reported(data, correlated, notes, selection)?;
-    let events = std::mem::take(&mut recomputed.events);
-    Ok((recomputed, events))
+    reported(data, correlated, notes, selection)
 }
 
 /// What an audit was to do; `None` of any other run.
@@ -165,7 +163,7 @@ fn reported(
         &data.log.rows,
         super::target::known(&data.manifest.target.server)?,
         correlated.clocks.relation == ClockRelation::OneClock,
-    );
+    )?;
     let clients: Vec<&RequestRow> = correlated.rows.iter().map(|j| &j.client).collect();
     let view = View::of(&clients, selection, &data.manifest)?;
     if view.window.is_cut() {
@@ -176,12 +174,14 @@ fn reported(
     }
     let own = own_of(&data.manifest);
     let slo = slo_of(&data.manifest);
-    let mut summary = Summary::new(&correlated, &data.events, own, view, slo);
+    let clients: Vec<&RequestRow> = correlated.rows.iter().map(|j| &j.client).collect();
+    let from_events = FromEvents::gather(&clients, &data.events, own.as_ref())?;
+    let mut summary = Summary::new(&correlated, &from_events, own, view, slo);
     let audit = plan_of(&data.manifest).map(|plan| correlate::audit::found(&correlated, &plan, SEED));
     if audit.is_some() {
         summary.leave_out_figures();
     }
-    let chosen = drawn(&correlated, &data.events, summary.own.as_ref());
+    let chosen = drawn(&correlated, &data.events, summary.own.as_ref())?;
     let RunData { manifest, events, .. } = data;
     let figures = PlotData::default();
     let mut recomputed = Recomputed {
@@ -201,19 +201,18 @@ fn reported(
 }
 
 /// The requests that a report draws one by one.
-fn drawn(run: &Correlated, events: &Events, own: Option<&OwnLag>) -> Vec<Chosen> {
-    let chosen = super::chosen::choose(&run.rows).into_iter();
-    chosen
-        .filter_map(|(n, why)| {
-            let row = run.rows.get(n)?;
-            let own_events: Vec<EventRow> = events
-                .of(&row.client.request_id)
-                .unwrap_or_default()
-                .filter_map(|at| events.row(at))
-                .collect();
-            Some(Chosen { why, waterfall: correlate::waterfall::waterfall(row, &own_events, run, own) })
-        })
-        .collect()
+fn drawn(run: &Correlated, events: &RunEvents, own: Option<&OwnLag>) -> anyhow::Result<Vec<Chosen>> {
+    let chosen = super::chosen::choose(&run.rows);
+    let ids = chosen.iter().filter_map(|(n, _)| run.rows.get(*n)).map(|row| row.client.request_id.as_str());
+    let ids: HashSet<&str> = ids.collect();
+    let events = events.of_some(|id| ids.contains(id))?;
+    let drawn = |(n, why): (usize, _)| {
+        let row = run.rows.get(n)?;
+        let rows = events.of(&row.client.request_id).unwrap_or_default();
+        let own_events: Vec<_> = rows.filter_map(|at| events.row(at)).collect();
+        Some(Chosen { why, waterfall: correlate::waterfall::waterfall(row, &own_events, run, own) })
+    };
+    Ok(chosen.into_iter().filter_map(drawn).collect())
 }
 
 /// Both sides of what was read as one; the requests are taken out of it.

@@ -12,7 +12,8 @@
 //! - `normal`: the standard normal law; [`student`]: Student's t, and the mean of a few runs
 //! - [`trend`]: whether a series in time rises
 //! - [`histogram`]: what cumulative buckets say about quantiles; counter resets
-//! - [`log_histogram`]: quantiles of values that are not kept
+//! - [`log_histogram`]: quantiles of values that are not kept; [`many`]: values that are kept while they are few,
+//!   and counted finely, with intervals, beyond
 //! - [`goodput`]: requests per second that met every objective
 //! - [`rates`]: how fast requests came and went while the load was full
 //! - [`linear`]: sums and differences of independent estimates; [`two_samples`]: the difference and the
@@ -31,6 +32,7 @@ pub mod hull;
 pub mod kde;
 pub mod linear;
 pub mod log_histogram;
+pub mod many;
 pub mod moments;
 mod normal;
 pub mod quantile;

@@ -63,14 +63,20 @@ pub fn estimates(values: &[f64], levels: &[f64], blocks: Blocks<'_>) -> Vec<Esti
                 return Some(Estimate::unbounded(value, values.len()).effective(cells.len() as f64));
             }
             let below: Vec<f64> = values.iter().map(|v| f64::from(u8::from(*v <= value))).collect();
-            Some(at_effective(&sorted, q, value, Dependence::of(&below, &cells).n_eff))
+            let n_eff = Dependence::of(&below, &cells).n_eff;
+            Some(at_effective(sorted.len(), |rank| sorted.get(rank).copied(), q, value, n_eff))
         })
         .collect()
 }
 
-/// The interval of `value`, the `q`-quantile of ascending values that are worth `n_eff`.
-fn at_effective(sorted: &[f64], q: f64, value: f64, n_eff: f64) -> Estimate {
-    let n = sorted.len();
+/// The interval of `value`, the `q`-quantile of `n` ascending values that are worth `n_eff`; `at`: the one at a rank.
+pub(super) fn at_effective(
+    n: usize,
+    at: impl Fn(usize) -> Option<f64>,
+    q: f64,
+    value: f64,
+    n_eff: f64,
+) -> Estimate {
     // What is as good as n by rounding is n.
     let worth = ((n_eff + 1e-6) as usize).clamp(1, n.max(1));
     let stretch = n as f64 / worth as f64;
@@ -78,8 +84,8 @@ fn at_effective(sorted: &[f64], q: f64, value: f64, n_eff: f64) -> Estimate {
     let lower = lower.map(|rank| (rank as f64 * stretch).floor() as usize);
     let upper = upper.map(|rank| ((rank + 1) as f64 * stretch).ceil() as usize - 1);
     let upper = upper.filter(|_| q < TAIL || n_eff >= ENOUGH_FOR_TAILS);
-    let lo = lower.and_then(|rank| sorted.get(rank)).copied().unwrap_or(f64::NEG_INFINITY);
-    let hi = upper.and_then(|rank| sorted.get(rank.min(n - 1))).copied().unwrap_or(f64::INFINITY);
+    let lo = lower.and_then(&at).unwrap_or(f64::NEG_INFINITY);
+    let hi = upper.and_then(|rank| at(rank.min(n - 1))).unwrap_or(f64::INFINITY);
     Estimate::within(value, lo, hi, n).effective(n_eff)
 }
 
@@ -253,9 +259,9 @@ mod tests {
     fn the_bracket_of_fewer_is_stretched_outwards() {
         // Each value twice is worth half: the bracket of 16 (the 4th and the 13th) holds.
         let twice: Vec<f64> = (0..32).map(|i| f64::from(i / 2)).collect();
-        let e = at_effective(&twice, 0.5, 7.5, 16.0);
+        let e = at_effective(twice.len(), |rank| twice.get(rank).copied(), 0.5, 7.5, 16.0);
         assert!((e.lo - 3.0).abs() < 1e-12 && (e.hi - 12.0).abs() < 1e-12, "{e:?}");
-        let all = at_effective(&twice, 0.5, 7.5, 32.0);
+        let all = at_effective(twice.len(), |rank| twice.get(rank).copied(), 0.5, 7.5, 32.0);
         assert!(all.lo > e.lo && all.hi < e.hi, "{all:?}");
     }
 

@@ -66,23 +66,51 @@ impl Rates {
     }
 }
 
-/// The rates of a run; in words why there are none. `tokens`: when how many arrived.
-pub fn rates(passages: &[Passage], tokens: Option<&[(f64, f64)]>, seed: u64) -> Result<Rates, String> {
-    let (begin_s, end_s) = window(passages)?;
+/// The time in which the load was full, in its parts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Full {
+    pub begin_s: f64,
+    pub end_s: f64,
+}
+
+impl Full {
+    /// In words why there is none.
+    pub fn of(passages: &[Passage]) -> Result<Self, String> {
+        let (begin_s, end_s) = window(passages)?;
+        Ok(Self { begin_s, end_s })
+    }
+
+    /// Counts `n` more in its part; what came at another time counts in none.
+    pub fn count(&self, sums: &mut [f64; SLICES], at_s: f64, n: f64) {
+        let part = (at_s - self.begin_s) / (self.end_s - self.begin_s) * SLICES as f64;
+        if (0.0..SLICES as f64).contains(&part)
+            && let Some(sum) = sums.get_mut(part as usize)
+        {
+            *sum += n;
+        }
+    }
+}
+
+/// The rates of a run; in words why there are none. `tokens`: how many arrived in each part of the time in which
+/// the load was full.
+pub fn rates(passages: &[Passage], tokens: Option<&[f64; SLICES]>, seed: u64) -> Result<Rates, String> {
+    let full = Full::of(passages)?;
+    let Full { begin_s, end_s } = full;
     let length_s = end_s - begin_s;
     let inside = |at_s: &f64| (begin_s..end_s).contains(at_s);
     let scheduled = passages.iter().map(|p| p.scheduled_s).filter(inside).count();
-    let done: Vec<(f64, f64)> = passages.iter().filter(|p| p.ok).map(|p| (p.done_s, 1.0)).collect();
-    let completed = done.iter().filter(|(at_s, _)| inside(at_s)).count();
+    let done = || passages.iter().filter(|p| p.ok).map(|p| p.done_s);
+    let completed = done().filter(inside).count();
     if scheduled.max(completed) < FEWEST {
         return Err(format!(
             "{scheduled} requests were scheduled while the load was full, {FEWEST} are enough"
         ));
     }
-    let per_second = |of: &[(f64, f64)]| {
-        bootstrap::mean(&sliced(of, begin_s, end_s), Blocks::Rows, seed)
-            .map(|e| e.scaled(SLICES as f64 / length_s))
+    let per_second = |sums: &[f64; SLICES]| {
+        bootstrap::mean(sums, Blocks::Rows, seed).map(|e| e.scaled(SLICES as f64 / length_s))
     };
+    let mut done_in = [0.0; SLICES];
+    done().for_each(|at_s| full.count(&mut done_in, at_s, 1.0));
     let overlap_s = |p: &Passage| (p.done_s.min(end_s) - p.started_s.max(begin_s)).max(0.0);
     let open = passages.iter().any(|p| p.user.is_none());
     Ok(Rates {
@@ -91,26 +119,12 @@ pub fn rates(passages: &[Passage], tokens: Option<&[(f64, f64)]>, seed: u64) -> 
         scheduled,
         completed,
         offered_rps: scheduled as f64 / length_s,
-        achieved_rps: per_second(&done).ok_or("the counts are no numbers")?,
+        achieved_rps: per_second(&done_in).ok_or("the counts are no numbers")?,
         kept_up: completed as f64 / (scheduled as f64).max(1.0),
         output_tps: tokens.and_then(per_second),
         in_flight_mean: passages.iter().map(overlap_s).sum::<f64>() / length_s,
         growth_rps: open.then(|| growth(passages, begin_s, end_s)).flatten(),
     })
-}
-
-/// The sums of what came in each part of the window.
-fn sliced(of: &[(f64, f64)], begin_s: f64, end_s: f64) -> Vec<f64> {
-    let mut sums = vec![0.0; SLICES];
-    for (at_s, n) in of {
-        let part = (at_s - begin_s) / (end_s - begin_s) * SLICES as f64;
-        if (0.0..SLICES as f64).contains(&part)
-            && let Some(sum) = sums.get_mut(part as usize)
-        {
-            *sum += n;
-        }
-    }
-    sums
 }
 
 /// The slope of the requests in flight, looked at [`LOOKS`] times.
@@ -217,8 +231,10 @@ mod tests {
 
     #[test]
     fn tokens_are_counted_where_they_arrive() {
-        let tokens: Vec<(f64, f64)> = (0..2_000).map(|i| (50.0 + 0.01 * f64::from(i), 3.0)).collect();
-        let found = rates(&even(200, |_| 0.5), Some(&tokens), 1).unwrap();
+        let passages = even(200, |_| 0.5);
+        let (full, mut tokens) = (Full::of(&passages).unwrap(), [0.0; SLICES]);
+        (0..2_000).for_each(|i| full.count(&mut tokens, 50.0 + 0.01 * f64::from(i), 3.0));
+        let found = rates(&passages, Some(&tokens), 1).unwrap();
         assert!((found.output_tps.unwrap().value - 300.0).abs() < 3.0, "{found:?}");
     }
 
@@ -239,7 +255,7 @@ mod tests {
                 .into_iter()
                 .map(|(scheduled_s, started_s, done_s, ok, user)| Passage { scheduled_s, started_s, done_s, ok, user })
                 .collect();
-            let _ = rates(&passages, Some(&[(1.0, f64::NAN)]), 1);
+            let _ = rates(&passages, Some(&[f64::NAN; SLICES]), 1);
         }
     }
 }

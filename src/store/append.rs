@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use super::events::EventEncoder;
+use super::event_stream::EventEncoder;
 use super::folder::{
     BEGUN_STREAM, EVENTS_STREAM, HOPS_STREAM, LOG_STREAM, RESULTS_STREAM, RunFolder, SCRAPES_STREAM,
     SPANS_STREAM, STAT_LOG_STREAM,

@@ -24,17 +24,18 @@ use polars_parquet::write::{
 
 use super::events::{COLUMNS, Events, Kind};
 use super::folder::replace_file;
+use super::run_events::RunEvents;
 
 /// Rows of a row group, one page a column: a megabyte of stamps.
 const ROW_GROUP: usize = 1 << 17;
 const COMPRESSION: CompressionOptions = CompressionOptions::Zstd(None);
 
-/// Writes all events.
-pub fn write(path: &Path, events: &Events) -> Result<()> {
+/// Writes all events that are in the stream, whichever of them are kept.
+pub fn write(path: &Path, events: &RunEvents) -> Result<()> {
     replace_file(path, |file| write_to(file, events))
 }
 
-fn write_to(file: impl Write, events: &Events) -> Result<()> {
+fn write_to(file: impl Write, events: &RunEvents) -> Result<()> {
     let schema = schema();
     let columns = to_parquet_schema(&schema)?;
     let descriptors: Vec<Descriptor> = columns.columns().iter().map(|c| c.descriptor.clone()).collect();
@@ -45,22 +46,44 @@ fn write_to(file: impl Write, events: &Events) -> Result<()> {
         data_page_size: None,
     };
     let mut writer = FileWriter::try_new(file, schema, options)?;
-    for first in (0..events.len()).step_by(ROW_GROUP) {
-        let rows = first..(first + ROW_GROUP).min(events.len());
-        let n = rows.len();
-        let pages: Vec<Vec<Page>> = descriptors
-            .iter()
-            .zip(columns_of(events, &rows))
-            .map(|(of, column)| column.pages(of, n))
-            .collect();
-        let chunks = pages.into_iter().map(|pages| {
-            let pages = pages.into_iter().map(Ok::<Page, ParquetError>);
-            let compressed = Compressor::new(pages, COMPRESSION, Vec::new()).map_err(Into::into);
-            Ok(DynStreamingIterator::new(compressed))
-        });
-        writer.write(n as u64, DynIter::new(chunks))?;
+    // Row groups are of one size, whatever the batches are.
+    let mut gathered = Events::default();
+    events.batches(|batch| {
+        for (id, rows) in &batch.requests {
+            gathered.extend(id, batch.part(rows));
+        }
+        let whole = gathered.len() / ROW_GROUP * ROW_GROUP;
+        if whole > 0 {
+            for first in (0..whole).step_by(ROW_GROUP) {
+                write_rows(&mut writer, &descriptors, &gathered, &(first..first + ROW_GROUP))?;
+            }
+            gathered = gathered.without_first(whole);
+        }
+        Ok(())
+    })?;
+    if !gathered.is_empty() {
+        write_rows(&mut writer, &descriptors, &gathered, &(0..gathered.len()))?;
     }
     writer.end(None)?;
+    Ok(())
+}
+
+/// A row group.
+fn write_rows(
+    writer: &mut FileWriter<impl Write>,
+    descriptors: &[Descriptor],
+    events: &Events,
+    rows: &Range<usize>,
+) -> Result<()> {
+    let n = rows.len();
+    let pages: Vec<Vec<Page>> =
+        descriptors.iter().zip(columns_of(events, rows)).map(|(of, column)| column.pages(of, n)).collect();
+    let chunks = pages.into_iter().map(|pages| {
+        let pages = pages.into_iter().map(Ok::<Page, ParquetError>);
+        let compressed = Compressor::new(pages, COMPRESSION, Vec::new()).map_err(Into::into);
+        Ok(DynStreamingIterator::new(compressed))
+    });
+    writer.write(n as u64, DynIter::new(chunks))?;
     Ok(())
 }
 
@@ -201,7 +224,7 @@ mod tests {
     fn round_trip(events: &Events) -> Events {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("events.parquet");
-        write(&path, events).unwrap();
+        write(&path, &events.clone().into()).unwrap();
         read(&path).unwrap()
     }
 

@@ -16,6 +16,7 @@ use super::folder::{
     SPANS_STREAM, STAT_LOG_STREAM,
 };
 use super::manifest::{Manifest, RunState};
+use super::run_events::RunEvents;
 use crate::record::begun::Begun;
 use crate::record::{HopRow, LogRow, RequestRow, ScrapeRow, SpanRow, StatRow};
 use crate::units;
@@ -117,7 +118,7 @@ pub struct RunData {
     /// What was begun; of an older run there is none.
     pub begun: Lines<Begun>,
     pub requests: Lines<RequestRow>,
-    pub events: Events,
+    pub events: RunEvents,
     pub scrapes: Lines<ScrapeRow>,
     pub log: Lines<LogRow>,
     pub spans: Lines<SpanRow>,
@@ -181,15 +182,14 @@ impl RunData {
         .into_iter()
         .flatten()
         .collect();
-        if self.events.torn_bytes > 0 {
+        if let Some(torn) = &self.events.torn {
             said.push(format!(
                 "{EVENTS_STREAM}: {} bytes after the last whole batch ({})",
-                self.events.torn_bytes,
-                self.events.torn_reason.as_deref().unwrap_or("cut"),
+                torn.bytes, torn.reason
             ));
         }
         let known: HashSet<&str> = self.requests.rows.iter().map(|r| r.request_id.as_str()).collect();
-        let orphans = self.events.requests.iter().filter(|(id, _)| !known.contains(id.as_str())).count();
+        let orphans = self.events.request_ids().filter(|id| !known.contains(id)).count();
         if orphans > 0 {
             said.push(format!(
                 "{EVENTS_STREAM}: the events of {orphans} request(s) have no row in {RESULTS_STREAM}"
@@ -199,7 +199,7 @@ impl RunData {
             .requests
             .rows
             .iter()
-            .filter(|r| self.events.of(&r.request_id).map_or(0, |rows| rows.len()) < r.n_events as usize)
+            .filter(|r| self.events.count_of(&r.request_id) < r.n_events as usize)
             .count();
         if short > 0 {
             said.push(format!("{RESULTS_STREAM}: {short} request(s) lack events in {EVENTS_STREAM}"));
@@ -208,14 +208,14 @@ impl RunData {
     }
 }
 
-/// The events, from the stream; from Parquet where the stream was removed to save room.
-pub fn read_events(folder: &RunFolder) -> Result<Events> {
+/// The events, in the stream; from Parquet, all in memory, where the stream was removed to save room.
+pub fn read_events(folder: &RunFolder) -> Result<RunEvents> {
     let (stream, parquet) = (folder.file(EVENTS_STREAM), folder.file(EVENTS));
     if stream.is_file() {
-        Events::read_stream(&stream)
+        RunEvents::open(&stream)
     } else if parquet.is_file() {
-        events_parquet::read(&parquet)
+        events_parquet::read(&parquet).map(RunEvents::from)
     } else {
-        Ok(Events::default())
+        Ok(Events::default().into())
     }
 }

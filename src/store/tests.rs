@@ -1,7 +1,7 @@
 //! The store against what happens to files: whole runs, kills at any byte, bad lines, full folders.
 
 use super::folder::{self, RunFolder};
-use super::{Events, Lines, Manifest, RunData, RunWriter, events_parquet, table};
+use super::{Events, Lines, Manifest, RunData, RunEvents, RunWriter, events_parquet, table};
 use crate::record::begun::Begun;
 use crate::record::fixture::{finished, hop, log, request, sample, scrape, span, stat};
 use crate::record::{LogEvent, RequestRow, ScrapePhase};
@@ -36,9 +36,8 @@ fn a_run_comes_back_as_it_was_written() {
     assert_eq!(back.complaints(), Vec::<String>::new());
     let mut expected = Events::default();
     (0..5).for_each(|i| expected.push(&finished(i)));
-    assert_eq!(back.events, expected);
-    assert_eq!(back.events.of("r-0003"), Some(33..44));
-    assert_eq!(back.events.of("r-0009"), None);
+    assert_eq!(back.events.whole().unwrap(), expected);
+    assert_eq!((back.events.count_of("r-0003"), back.events.count_of("r-0009")), (11, 0));
     for (i, row) in (0_u64..).zip(&back.requests.rows) {
         assert_eq!(serde_json::to_value(row).unwrap(), serde_json::to_value(request(i)).unwrap());
     }
@@ -55,25 +54,26 @@ fn a_kill_at_any_byte_of_the_events_costs_at_most_the_batch_being_written() {
     let bytes = std::fs::read(folder.file(folder::EVENTS_STREAM)).unwrap();
     let mut lengths = Vec::new();
     for cut in 0..=bytes.len() {
-        let events = Events::from_stream(&bytes[..cut]).unwrap();
+        let events = RunEvents::from_bytes(&bytes[..cut]).unwrap();
         assert!(events.len().is_multiple_of(22), "half a batch at {cut}: {}", events.len());
         assert!(lengths.last().is_none_or(|&before| events.len() >= before), "fewer rows from more bytes");
-        let torn = events.torn_bytes > 0;
-        assert_eq!(torn, events.torn_reason.is_some());
+        assert!(events.torn.as_ref().is_none_or(|torn| torn.bytes > 0 && !torn.reason.is_empty()));
         lengths.push(events.len());
     }
     assert_eq!(lengths[bytes.len()], 44);
     // Read from the file, bit by bit, it is the same.
     for cut in (0..=bytes.len()).step_by(53).chain([bytes.len()]) {
         std::fs::write(folder.file(folder::EVENTS_STREAM), &bytes[..cut]).unwrap();
-        let from_file = Events::read_stream(&folder.file(folder::EVENTS_STREAM)).unwrap();
-        assert_eq!(from_file, Events::from_stream(&bytes[..cut]).unwrap(), "at {cut}");
+        let from_file = RunEvents::open(&folder.file(folder::EVENTS_STREAM)).unwrap();
+        let from_memory = RunEvents::from_bytes(&bytes[..cut]).unwrap();
+        assert_eq!(from_file.whole().unwrap(), from_memory.whole().unwrap(), "at {cut}");
+        assert_eq!(from_file.torn, from_memory.torn, "at {cut}");
     }
-    assert_eq!(Events::from_stream(&bytes).unwrap().torn_bytes, 0);
-    let without_end = Events::from_stream(&bytes[..bytes.len() - 8]).unwrap();
-    assert_eq!((without_end.len(), without_end.torn_bytes), (44, 0));
-    let in_the_end = Events::from_stream(&bytes[..bytes.len() - 3]).unwrap();
-    assert_eq!((in_the_end.len(), in_the_end.torn_bytes), (44, 5));
+    assert_eq!(RunEvents::from_bytes(&bytes).unwrap().torn, None);
+    let without_end = RunEvents::from_bytes(&bytes[..bytes.len() - 8]).unwrap();
+    assert_eq!((without_end.len(), without_end.torn), (44, None));
+    let in_the_end = RunEvents::from_bytes(&bytes[..bytes.len() - 3]).unwrap();
+    assert_eq!((in_the_end.len(), in_the_end.torn.map(|torn| torn.bytes)), (44, Some(5)));
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn something_else_in_place_of_the_events_is_an_error_in_words() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("events.arrows");
     std::fs::write(&path, "<html>".repeat(2000)).unwrap();
-    let error = Events::read_stream(&path).unwrap_err();
+    let error = RunEvents::open(&path).unwrap_err();
     assert!(error.to_string().contains("is not an event stream of tare"), "{error}");
 }
 
@@ -151,8 +151,7 @@ fn requests_come_back_in_the_order_of_scheduling() {
     drop(writer); // killed: the stream has no end mark
     let run = RunData::read(&folder).unwrap();
     assert_eq!(run.requests.rows.iter().map(|r| r.index).collect::<Vec<_>>(), [0, 1, 2]);
-    assert_eq!(run.events.torn_bytes, 0);
-    assert_eq!(run.events.of("r-0002"), Some(0..11));
+    assert_eq!((run.events.torn.as_ref(), run.events.count_of("r-0002")), (None, 11));
 }
 
 #[test]
@@ -173,9 +172,10 @@ fn parquet_is_the_same_bytes_every_time_and_events_can_be_read_from_it() {
     };
     assert!(write("1") == write("2"), "a table differs from itself");
 
+    let events = run.events.whole().unwrap();
     std::fs::rename(folder.file("events1"), folder.file(folder::EVENTS)).unwrap();
     std::fs::remove_file(folder.file(folder::EVENTS_STREAM)).unwrap();
-    assert_eq!(RunData::read(&folder).unwrap().events, run.events);
+    assert_eq!(RunData::read(&folder).unwrap().events.whole().unwrap(), events);
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub fn explain(args: &ExplainArgs) -> anyhow::Result<Exit> {
     }
     let read = run::read_back(&args.folder)?;
     let chosen = choose(args, &read)?;
-    let waterfalls: Vec<_> = chosen.iter().map(|row| read.waterfall(row)).collect();
+    let waterfalls: Vec<_> = chosen.iter().map(|row| read.waterfall(row)).collect::<anyhow::Result<_>>()?;
     let mut out = crate::plain::stdout();
     if args.json {
         super::unless_closed(serde_json::to_writer_pretty(&mut out, &waterfalls).map_err(io::Error::from))?;

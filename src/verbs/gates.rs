@@ -68,7 +68,7 @@ pub(super) fn tell_one(
 ) -> anyhow::Result<Exit> {
     let report = made.report();
     let checks = [(made.manifest.name.as_str(), made.correlated.checks.as_slice())];
-    let judged = gates.judge_one(folder, made);
+    let judged = gates.judge_one(folder, made)?;
     tell(args, judged, &checks, |told| ci::summary(&report, told), otherwise)
 }
 

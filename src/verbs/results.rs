@@ -13,16 +13,19 @@ use crate::run::Recomputed;
 /// Prints the report, and writes the file, if one was asked for.
 pub(super) fn tell(recomputed: &Recomputed, results: &Results, quiet: bool) -> anyhow::Result<()> {
     let report = recomputed.report();
-    let bench = Bench::new(&report, &recomputed.events, results);
-    if !quiet {
-        let mut out = crate::plain::stdout();
-        super::unless_closed(match results.style {
-            Style::Tare => report::print(&mut out, &report),
-            Style::Vllm => warn(&report).and_then(|()| bench.print(&mut out)),
-        })?;
+    let mut out = crate::plain::stdout();
+    if !quiet && results.style == Style::Tare {
+        super::unless_closed(report::print(&mut out, &report))?;
     }
-    if let Some(save) = &results.save {
-        write(&bench, save)?;
+    // It holds every gap of every request.
+    if results.style == Style::Vllm || results.save.is_some() {
+        let bench = Bench::new(&report, &recomputed.events.whole()?, results);
+        if !quiet && results.style == Style::Vllm {
+            super::unless_closed(warn(&report).and_then(|()| bench.print(&mut out)))?;
+        }
+        if let Some(save) = &results.save {
+            write(&bench, save)?;
+        }
     }
     Ok(())
 }

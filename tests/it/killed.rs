@@ -88,7 +88,7 @@ fn nothing_is_lost(place: &Place) -> Moment {
     let data = data(&folder);
     assert_eq!(data.requests.bad + data.begun.bad, 0, "a record was cut in the middle of the file");
     for row in &data.requests.rows {
-        let events = data.events.of(&row.request_id).unwrap_or_default();
+        let events = data.events.of(&row.request_id).unwrap();
         assert_eq!(events.len(), row.n_events as usize, "{row:?}");
     }
     // Users send one after another, so of each the first that ended have their rows: none is missing between.

@@ -100,12 +100,11 @@ impl Stopped {
         let mut all = Vec::new();
         for row in &self.data.requests.rows {
             assert_eq!(row.status, Status::Ok, "{row:?}");
-            let seen = self.data.events.of(&row.request_id).unwrap_or_default();
             let told = &self.truth[&row.request_id].events;
             let written: Vec<i64> = told.iter().filter(|(_, tokens, _)| *tokens > 0).map(|e| e.0.0).collect();
-            assert_eq!(seen.len(), written.len(), "{row:?}");
-            let events = &self.data.events;
-            all.extend(seen.zip(written).map(|(i, written)| Event {
+            let events = self.data.events.of(&row.request_id).unwrap();
+            assert_eq!(events.len(), written.len(), "{row:?}");
+            all.extend((0..events.len()).zip(written).map(|(i, written)| Event {
                 written,
                 lo: events.stamp_lo_unix_ns[i],
                 hi: events.stamp_hi_unix_ns[i],

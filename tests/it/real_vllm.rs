@@ -75,9 +75,10 @@ fn the_seeds_shape_against_a_real_vllm() {
     assert!(rows.iter().all(|row| row.in_band_queue_s.is_some()
         && row.in_band_prefill_s.is_some()
         && row.in_band_decode_s.is_some()));
-    assert!(data.events.tokens.iter().all(Option::is_some));
+    let events = data.events.whole().unwrap();
+    assert!(events.tokens.iter().all(Option::is_some));
     for row in rows {
-        let tokens: u32 = data.events.tokens[data.events.of(&row.request_id).unwrap()].iter().flatten().sum();
+        let tokens: u32 = events.tokens[events.of(&row.request_id).unwrap()].iter().flatten().sum();
         assert_eq!(
             (Some(tokens), row.finish_reason.as_deref()),
             (row.output_tokens, Some("length")),

@@ -209,11 +209,7 @@ fn after_a_kill_everything_that_had_ended_is_reported() {
     let data = RunData::read(&RunFolder::open(&folder).unwrap()).unwrap();
     assert_eq!(data.requests.rows.len(), ended.len());
     for row in &data.requests.rows {
-        assert_eq!(
-            data.events.of(&row.request_id).unwrap_or_default().len(),
-            row.n_events as usize,
-            "{row:?}"
-        );
+        assert_eq!(data.events.count_of(&row.request_id), row.n_events as usize, "{row:?}");
     }
 }
 

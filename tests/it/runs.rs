@@ -109,7 +109,7 @@ impl Run {
             correlated: outcome.recomputed.correlated,
             summary: outcome.recomputed.summary,
             rows: data.requests.rows,
-            events: data.events,
+            events: data.events.whole().unwrap(),
             log: data.log.rows,
             truth,
             config,

@@ -19,14 +19,16 @@ pub mod signature;
 #[allow(clippy::unwrap_used, clippy::float_cmp)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+
+use anyhow::Result;
 
 use self::case::Case;
 use crate::record::own::OwnLag;
 use crate::record::verdicts::VerdictRow;
 use crate::record::{EventRow, HopRow, JoinedRow, LogEvent, LogRow, SpanRow};
 use crate::server::Server;
-use crate::store::Events;
+use crate::store::{Events, RunEvents};
 
 /// Fewer requests than this show nothing about how long things take.
 pub const LEAST_REQUESTS: usize = 10;
@@ -72,12 +74,12 @@ impl<'a> Route<'a> {
     pub fn new(
         name: &str,
         rows: impl IntoIterator<Item = &'a JoinedRow>,
-        events: &Events,
+        events: &RunEvents,
         server: &'a Server,
-    ) -> Self {
-        Self {
+    ) -> Result<Self> {
+        Ok(Self {
             name: name.to_owned(),
-            passages: passages(rows, events),
+            passages: passages(rows, events)?,
             direct: Vec::new(),
             spans: &[],
             log: &[],
@@ -86,14 +88,17 @@ impl<'a> Route<'a> {
             own: None,
             same_host: false,
             seed: 0,
-        }
+        })
     }
 
     /// The same, with the requests that went straight to the server. Requests of one pair (or, where there
     /// are no pairs, of one prompt) are twins.
-    #[must_use]
-    pub fn beside(mut self, direct: impl IntoIterator<Item = &'a JoinedRow>, events: &Events) -> Self {
-        self.direct = passages(direct, events);
+    pub fn beside(
+        mut self,
+        direct: impl IntoIterator<Item = &'a JoinedRow>,
+        events: &RunEvents,
+    ) -> Result<Self> {
+        self.direct = passages(direct, events)?;
         let key =
             |row: &JoinedRow| (row.client.pair, row.client.pair.is_none().then_some(row.client.prompt_index));
         let mut by_key: HashMap<(Option<u64>, Option<u32>), Vec<&'a JoinedRow>> = HashMap::new();
@@ -105,7 +110,7 @@ impl<'a> Route<'a> {
             passage.twin =
                 twins.and_then(|twins| if twins.is_empty() { None } else { Some(twins.remove(0)) });
         }
-        self
+        Ok(self)
     }
 
     /// Whether the server's own log shows connections of this very client: nothing is between. A port or
@@ -127,19 +132,24 @@ impl<'a> Route<'a> {
 
 /// The requests of a route. The streams of more are not looked at one by one than hold [`EVENTS_LOOKED_AT`]
 /// events: every second, or third, … is, over the whole run.
-fn passages<'a>(rows: impl IntoIterator<Item = &'a JoinedRow>, events: &Events) -> Vec<Passage<'a>> {
+fn passages<'a>(
+    rows: impl IntoIterator<Item = &'a JoinedRow>,
+    events: &RunEvents,
+) -> Result<Vec<Passage<'a>>> {
     let rows: Vec<&JoinedRow> = rows.into_iter().collect();
     let all: usize = rows.iter().map(|row| row.client.n_events as usize).sum();
     let every = all.div_ceil(EVENTS_LOOKED_AT).max(1);
-    rows.into_iter().enumerate().map(|(i, row)| Passage::new(row, events, i.is_multiple_of(every))).collect()
+    let looked_at: HashSet<&str> =
+        rows.iter().step_by(every).map(|row| row.client.request_id.as_str()).collect();
+    let events = events.of_some(|id| looked_at.contains(id))?;
+    Ok(rows.into_iter().map(|row| Passage::new(row, &events)).collect())
 }
 
 impl<'a> Passage<'a> {
-    fn new(row: &'a JoinedRow, events: &Events, is_looked_at: bool) -> Self {
+    fn new(row: &'a JoinedRow, events: &Events) -> Self {
         // Where another request has the same id, the events of the id are not this one's.
-        let rows = events
-            .of(&row.client.request_id)
-            .filter(|rows| is_looked_at && rows.len() == row.client.n_events as usize);
+        let rows =
+            events.of(&row.client.request_id).filter(|rows| rows.len() == row.client.n_events as usize);
         Self {
             row,
             events: rows.into_iter().flatten().filter_map(|n| events.row(n)).collect(),

@@ -9,7 +9,7 @@ use crate::record::own::{LoadThreads, OwnLag, Stall, Stalled};
 use crate::record::verdicts::{Kind, Sure, VerdictRow};
 use crate::record::{Connection, EventRow, Finished, HopRow, HopTry, JoinedRow, SpanRow, Status};
 use crate::server::vllm::VLLM;
-use crate::store::Events;
+use crate::store::{Events, RunEvents};
 
 /// A route of requests made by hand: TTFT 60 ms at the server, then a token every `step_s`, 200 bytes each.
 struct Made {
@@ -61,7 +61,7 @@ impl Made {
         Finished { row, events, place: None }
     }
 
-    fn run(&self) -> (Vec<JoinedRow>, Events) {
+    fn run(&self) -> (Vec<JoinedRow>, RunEvents) {
         let mut events = Events::default();
         let rows = (0..self.requests).map(|n| {
             let one = self.one(n);
@@ -72,12 +72,12 @@ impl Made {
             row.server_output_tokens = Some(self.tokens as u32);
             row
         });
-        (rows.collect(), events)
+        (rows.collect::<Vec<_>>(), events.into())
     }
 
     fn verdicts(&self) -> Vec<VerdictRow> {
         let (rows, events) = self.run();
-        diagnose(&Route { same_host: true, ..Route::new("made", &rows, &events, &VLLM) })
+        diagnose(&Route { same_host: true, ..Route::new("made", &rows, &events, &VLLM).unwrap() })
     }
 }
 
@@ -90,7 +90,7 @@ fn joined(one: Finished) -> JoinedRow {
         spans: &[],
         stat_log: &[],
         hops: &[],
-        events: &Events::default(),
+        events: &Events::default().into(),
         own: None,
         server: &VLLM,
         same_host: true,
@@ -185,9 +185,9 @@ fn a_server_that_writes_several_at_once_holds_nothing() {
     // Straight from the server it looks the same, whatever the server says of its first token.
     let made = Made { late: |_, n, _| until_full(4, 60, n, 0.010), ..Made::default() };
     let (rows, events) = made.run();
-    let route = Route { same_host: true, ..Route::new("through", &rows, &events, &VLLM) };
+    let route = Route { same_host: true, ..Route::new("through", &rows, &events, &VLLM).unwrap() };
     assert_eq!(names(&diagnose(&route)), ["coalescing"]);
-    assert_eq!(names(&diagnose(&route.beside(&rows, &events))), [""; 0]);
+    assert_eq!(names(&diagnose(&route.beside(&rows, &events).unwrap())), [""; 0]);
 }
 
 #[test]
@@ -202,10 +202,10 @@ fn without_the_servers_times_those_that_went_straight_tell() {
     let (direct, direct_events) = unjoined(&Made::default());
     let held = Made { late: |_, n, _| until_full(20, 60, n, 0.010), ..Made::default() };
     let (through, events) = unjoined(&held);
-    let alone = Route::new("through", &through, &events, &VLLM);
+    let alone = Route::new("through", &through, &events, &VLLM).unwrap();
     let hint = diagnose(&alone);
     assert_eq!((names(&hint), hint[0].certainty, hint[0].at_stake), (vec!["coalescing"], Sure::Hint, None));
-    let verdicts = diagnose(&alone.beside(&direct, &direct_events));
+    let verdicts = diagnose(&alone.beside(&direct, &direct_events).unwrap());
     assert_eq!((names(&verdicts), verdicts[0].certainty), (vec!["coalescing"], Sure::Certain));
     let stake = verdicts[0].at_stake.unwrap().seconds.value;
     assert!((stake - 0.19).abs() < 0.001, "{stake}");
@@ -228,7 +228,7 @@ fn what_is_late_alike_waits_and_grows_only_if_it_does() {
     };
     name(&mut rows);
     let verdict = |rows: &[JoinedRow]| {
-        diagnose(&Route { same_host: true, ..Route::new("all", rows, &events, &VLLM) }).remove(0)
+        diagnose(&Route { same_host: true, ..Route::new("all", rows, &events, &VLLM).unwrap() }).remove(0)
     };
     let alone = verdict(&rows);
     assert_eq!(
@@ -270,7 +270,7 @@ fn on_a_starved_host_no_gateway_is_blamed_for_waiting() {
         row.client.answer_headers = vec![("server".to_owned(), "nginx/1.22.1".to_owned())];
     }
     let verdicts = |own: &OwnLag| {
-        let route = Route::new("all", &rows, &events, &VLLM);
+        let route = Route::new("all", &rows, &events, &VLLM).unwrap();
         diagnose(&Route { same_host: true, own: Some(own), ..route })
     };
     let ended_unix_ns = BEGIN.plus_seconds(2.106);
@@ -294,9 +294,10 @@ fn what_came_while_this_program_stood_still_says_nothing() {
         waited_s: None,
         window_s: 0.2,
     };
-    let stalls = events.stamp_hi_unix_ns.iter().map(|t| stall(UnixNs(*t).plus_seconds(-0.149)));
+    let all = events.whole().unwrap();
+    let stalls = all.stamp_hi_unix_ns.iter().map(|t| stall(UnixNs(*t).plus_seconds(-0.149)));
     let own = OwnLag { stalls: stalls.collect(), ..OwnLag::default() };
-    let route = Route { own: Some(&own), ..Route::new("made", &rows, &events, &VLLM) };
+    let route = Route { own: Some(&own), ..Route::new("made", &rows, &events, &VLLM).unwrap() };
     assert_eq!(names(&diagnose(&route)), [""; 0]);
     let one = signature::stream(&made.one(0).events, Some(0.010), None);
     assert_eq!((one.bursts.len(), one.bursts[0].events, one.bursts[0].bytes), (3, 20, 4000));
@@ -324,9 +325,9 @@ fn a_head_is_held_only_where_it_is_known_to_be_sent_early() {
     for row in &mut rows {
         row.client.head_unix_ns = row.client.first_token_unix_ns;
     }
-    let alone = Route::new("through", &rows, &events, &VLLM);
+    let alone = Route::new("through", &rows, &events, &VLLM).unwrap();
     assert_eq!(names(&diagnose(&alone)), [""; 0]);
-    let verdicts = diagnose(&alone.clone().beside(&direct, &events));
+    let verdicts = diagnose(&alone.clone().beside(&direct, &events).unwrap());
     assert_eq!((names(&verdicts), verdicts[0].kind), (vec!["head_held"], Kind::Head));
 
     let hops: Vec<HopRow> =
@@ -339,7 +340,10 @@ fn a_head_is_held_only_where_it_is_known_to_be_sent_early() {
     // A server that sends its head with the first token is none's fault.
     let hops: Vec<HopRow> =
         rows.iter().map(|row| hop(row, |hop| hop.upstream_head_s = Some(0.060))).collect();
-    assert_eq!(names(&diagnose(&with_hops(Route::new("through", &rows, &events, &VLLM), &hops))), [""; 0]);
+    assert_eq!(
+        names(&diagnose(&with_hops(Route::new("through", &rows, &events, &VLLM).unwrap(), &hops))),
+        [""; 0]
+    );
 }
 
 /// nginx times its try: what `limit_req` had the request wait for before that is no head held back.
@@ -358,11 +362,17 @@ fn what_a_request_waited_for_before_its_try_holds_no_head() {
     };
     let (rows, events) = made(|_, _, _| 0.150);
     let hops = tried(&rows, 0.060);
-    assert_eq!(names(&diagnose(&with_hops(Route::new("all", &rows, &events, &VLLM), &hops))), ["queueing"]);
+    assert_eq!(
+        names(&diagnose(&with_hops(Route::new("all", &rows, &events, &VLLM).unwrap(), &hops))),
+        ["queueing"]
+    );
     // At once with the server's early head, it is.
     let (rows, events) = made(|_, _, _| 0.000_2);
     let hops = tried(&rows, 0.001);
-    assert_eq!(names(&diagnose(&with_hops(Route::new("all", &rows, &events, &VLLM), &hops))), ["head_held"]);
+    assert_eq!(
+        names(&diagnose(&with_hops(Route::new("all", &rows, &events, &VLLM).unwrap(), &hops))),
+        ["head_held"]
+    );
 }
 
 fn hop(row: &JoinedRow, with: impl Fn(&mut HopRow)) -> HopRow {
@@ -392,7 +402,7 @@ fn ids_connections_retries_and_cuts_are_counted() {
     rows[4].client.status = Status::Cut;
     rows[4].server_output_tokens = Some(90);
     let hops: Vec<HopRow> = rows.iter().map(|row| hop(row, |_| ())).collect();
-    let route = Route { spans: &spans, ..Route::new("all", &rows, &events, &VLLM) };
+    let route = Route { spans: &spans, ..Route::new("all", &rows, &events, &VLLM).unwrap() };
     let verdicts = diagnose(&with_hops(route, &hops));
     let told: Vec<(&str, usize, usize)> = verdicts.iter().map(|v| (v.rule, v.n, v.of)).collect();
     assert_eq!(
@@ -401,6 +411,6 @@ fn ids_connections_retries_and_cuts_are_counted() {
     );
     // The ids of a direct vLLM hold the client's.
     let spans: Vec<SpanRow> = rows.iter().map(|row| crate::record::fixture::span(&row.client)).collect();
-    let verdicts = diagnose(&Route { spans: &spans, ..Route::new("all", &rows, &events, &VLLM) });
+    let verdicts = diagnose(&Route { spans: &spans, ..Route::new("all", &rows, &events, &VLLM).unwrap() });
     assert_eq!(names(&verdicts), ["retries"]);
 }

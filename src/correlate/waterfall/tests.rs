@@ -19,7 +19,7 @@ fn correlated(requests: &[RequestRow], spans: &[SpanRow], log: &[LogRow], one_ho
         stat_log: &[],
         hops: &[],
         hop_names: &[],
-        events: &Events::default(),
+        events: &Events::default().into(),
         own: None,
         server: &VLLM,
         same_host: one_host,

@@ -109,8 +109,8 @@ impl BenchFile {
         };
         import(&given)?;
         let folder = RunFolder::open(&into).map_err(crate::run::unusable)?;
-        let (looked, events) = super::look(&folder, selection)?;
-        let mut run = super::run(&into, name, None, &looked, &events, slo);
+        let looked = super::look(&folder, selection)?;
+        let mut run = super::run(&into, name, None, &looked, slo)?;
         // Prompt tokens are those that the tool counted itself; and without starts there are no rates but its own.
         let placed =
             self.object.get("start_times").is_some_and(|v| v.as_array().is_some_and(|a| !a.is_empty()));

@@ -97,18 +97,18 @@ impl Gates {
 
     /// What they say of one run, of the requests that its report is made from; of an audit, of what goes through,
     /// against what goes straight.
-    pub fn judge_one(&self, folder: &Path, made: &Recomputed) -> Judged {
+    pub fn judge_one(&self, folder: &Path, made: &Recomputed) -> anyhow::Result<Judged> {
         if self.is_empty() {
-            return Judged { left: self.left.clone(), ..Judged::default() };
+            return Ok(Judged { left: self.left.clone(), ..Judged::default() });
         }
         if let Some(found) = &made.audit {
             let cells: Vec<_> =
                 found.cells.iter().map(|cell| (report::cell_name(&cell.cell, found), cell)).collect();
-            return self.each(|asked| judge_audit(&asked.gate, &asked.text, &cells, self.fail_on));
+            return Ok(self.each(|asked| judge_audit(&asked.gate, &asked.text, &cells, self.fail_on)));
         }
         let slo = recompute::slo_of(&made.manifest);
-        let run = super::run(folder, &made.manifest.name, None, made, &made.events, slo);
-        self.judged(&[run], 0)
+        let run = super::run(folder, &made.manifest.name, None, made, slo)?;
+        Ok(self.judged(&[run], 0))
     }
 
     fn each(&self, judge: impl Fn(&Asked) -> Result<Vec<GateFound>, CannotJudge>) -> Judged {

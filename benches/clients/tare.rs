@@ -30,7 +30,7 @@ pub fn command(load: Load, server: &Server, dir: &Path) -> Command {
 /// What the run folder says of each request.
 pub fn answers(dir: &Path) -> anyhow::Result<Vec<Answer>> {
     let data = RunData::read(&RunFolder::open(&dir.join("run"))?)?;
-    let events = &data.events;
+    let events = data.events.whole()?;
     let event = |i: usize| {
         let (lo, hi) = (events.stamp_lo_unix_ns.get(i)?, events.stamp_hi_unix_ns.get(i)?);
         Some((Some(*hi), *events.user_unix_ns.get(i)?, lo == hi))

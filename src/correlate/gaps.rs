@@ -331,7 +331,9 @@ mod tests {
         let moments = [-5, 0, 12, 12, 20, 21, 36, 50, 90, 96, 100, 200];
         let scrapes = moments.map(|at| (at, at, 0.0, 0.0)).to_vec();
         let mut probed = Probed { scrapes, apart: 0, gaps: 0 };
-        of.iter().for_each(|stamps| probed.take(stamps));
+        for stamps in of {
+            probed.take(stamps);
+        }
         let all = moments.map(|at| of.iter().filter(|stamps| longest_met(stamps, at, at).is_some()).count());
         assert_eq!(probed.scrapes.iter().map(|(.., n)| *n as usize).collect::<Vec<_>>(), all);
         assert_eq!(all, [0, 1, 3, 3, 2, 2, 1, 2, 1, 2, 0, 0]);

@@ -17,6 +17,8 @@ const PLOT_TOP: f64 = 28.0;
 const PLOT_BOTTOM: f64 = 190.0;
 const HEIGHT: f64 = 258.0;
 const OUTLINE: usize = 201;
+/// Dots nearer to each other than this, in pixels, are one.
+const NEAR: f64 = 0.1;
 const NOTE: &str = "shape: density of the differences · line: their mean · band: the mean's 95 % interval";
 
 /// The figure.
@@ -118,9 +120,12 @@ impl Panel {
     }
 
     fn body(&self, canvas: &Canvas, x: &dyn Fn(f64) -> f64, (top, bottom): (f64, f64)) -> anyhow::Result<()> {
+        // One for all that would lie on each other: a million equal values have no density, and make one dot.
         let dots = || {
             let middle = f64::midpoint(top, bottom);
-            self.values.iter().try_for_each(|v| canvas.dot((x(*v), middle), 4.0, theme::TARE, 0.8))
+            let mut places: Vec<f64> = self.values.iter().map(|v| x(*v)).collect();
+            places.dedup_by(|next, last| *next - *last < NEAR);
+            places.into_iter().try_for_each(|at| canvas.dot((at, middle), 4.0, theme::TARE, 0.8))
         };
         if self.values.len() < FEW {
             return dots();

@@ -121,6 +121,21 @@ fn the_same_data_give_the_same_bytes() {
 }
 
 #[test]
+fn a_hundred_thousand_requests_make_no_larger_figures_than_a_hundred() {
+    let scattered: Vec<f64> = (1..=100_000).map(|i| f64::from(i).sqrt()).collect();
+    // Of a made-up server: no density, and yet not a dot for each.
+    let alike = vec![0.25; 100_000];
+    let nearly_alike: Vec<f64> = (0..100_000).map(|i| if i < 7 { f64::from(i) } else { 0.25 }).collect();
+    for values in [scattered, alike, nearly_alike] {
+        let data = both_sides(&values);
+        for plot in PLOTS {
+            let bytes = svg(*plot, &data).len();
+            assert!(bytes < 500_000, "{}: {bytes} bytes", plot.name());
+        }
+    }
+}
+
+#[test]
 fn values_that_are_not_finite_are_left_out_and_counted() {
     let data = both_sides(&[0.1, f64::NAN, 0.3, f64::INFINITY, 0.2, 0.25, 0.31]);
     for plot in PLOTS {

@@ -319,6 +319,13 @@ pub fn own_error(report: &Report<'_>) -> Vec<String> {
             units::count(s.first_tokens as u64),
         ));
     }
+    if let Some((itl, error)) = report.summary.of(Metric::Itl).and_then(|m| Some((m, m.percentile_error?))) {
+        said.push(format!(
+            "{} gaps between tokens are too many to keep: they were counted in buckets, and percentiles of ITL are within {} of the true ones.",
+            units::count(itl.n as u64),
+            units::percent(error),
+        ));
+    }
     let lengths = lengths::of(report.correlated.rows.iter().map(|row| &row.client));
     said.extend(lengths.filter(|lengths| !lengths.is_wrong).map(|lengths| lengths.said));
     let w = report.summary.workload;

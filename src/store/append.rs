@@ -49,7 +49,7 @@ impl RunWriter {
     /// `secrets` reach none of them.
     pub fn create(folder: &RunFolder, secrets: &Secrets) -> Result<Self> {
         let mut events = Stream::create(&folder.file(EVENTS_STREAM))?;
-        let mut encoder = EventEncoder::new()?;
+        let mut encoder = EventEncoder::new();
         events.append(encoder.header()?)?;
         Ok(Self {
             events,

@@ -115,7 +115,7 @@ pub struct EventEncoder {
 }
 
 impl EventEncoder {
-    pub fn new() -> Result<Self> {
+    pub fn new() -> Self {
         let field = |(name, kind): (&str, Kind)| {
             let data = match kind {
                 Kind::Text => ArrowDataType::Utf8View,
@@ -125,7 +125,7 @@ impl EventEncoder {
             (name.into(), Field::new(name.into(), data, name == "tokens"))
         };
         let schema = COLUMNS.into_iter().map(field).collect();
-        Ok(Self { schema: Arc::new(schema), message: EncodedData::default(), buffer: Vec::new() })
+        Self { schema: Arc::new(schema), message: EncodedData::default(), buffer: Vec::new() }
     }
 
     /// The stream's first message.

@@ -217,9 +217,11 @@ mod tests {
 
     /// A stream of these batches, on disc and in memory.
     fn both(batches: &[Vec<Finished>]) -> (tempfile::TempDir, RunEvents, RunEvents) {
-        let mut encoder = EventEncoder::new().unwrap();
+        let mut encoder = EventEncoder::new();
         let mut bytes = encoder.header().unwrap().to_vec();
-        batches.iter().for_each(|batch| bytes.extend_from_slice(encoder.batch(batch).unwrap()));
+        for batch in batches {
+            bytes.extend_from_slice(encoder.batch(batch).unwrap());
+        }
         bytes.extend_from_slice(encoder.end().unwrap());
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("events.arrows");

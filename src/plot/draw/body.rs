@@ -15,6 +15,8 @@ use crate::stats::quantile::quantile;
 pub const FEW: usize = 5;
 /// Up to this many values are also shown one by one.
 const SHOWN_SINGLY: usize = 50;
+/// Where there is no density, no more dots.
+const DOTS: usize = 2_000;
 /// Points of the outline.
 const OUTLINE: usize = 151;
 
@@ -111,7 +113,10 @@ impl Body<'_> {
         /// Multiples of the golden ratio fill an interval evenly, however many there are.
         const GOLDEN: f64 = 0.618_033_988_749_895;
         let (left, right) = self.reach();
-        for (i, value) in self.values.iter().enumerate().take_while(|(_, v)| **v <= panel.axis.hi) {
+        // Of so many that they would lie on each other, evenly as many as can be told apart.
+        let every = self.values.len().div_ceil(DOTS).max(1);
+        let shown = self.values.iter().step_by(every).take_while(|v| **v <= panel.axis.hi);
+        for (i, value) in shown.enumerate() {
             let spread = 0.12 + 0.76 * (0.5 + i as f64 * GOLDEN).fract();
             let x = self.at(width_at(*value) * (left + (right - left) * spread));
             canvas.dot((x, panel.y(*value)), radius, self.colour, 0.8)?;

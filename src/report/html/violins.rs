@@ -198,7 +198,9 @@ fn body(half: &Half, (left, right): (f64, f64), axis: &Axis) -> String {
     let at = |offset: f64| SIDE / 2.0 + offset * HALF_WIDTH;
     let class = half.class;
     if values.len() < FEW || min >= max {
-        let dots = values.iter().map(|v| (at(f64::midpoint(left, right)), chart::y(axis, *v)));
+        // Equal ones would lie on each other.
+        let shown = if min >= max { 1 } else { values.len() };
+        let dots = values.iter().take(shown).map(|v| (at(f64::midpoint(left, right)), chart::y(axis, *v)));
         return svg::dots(&format!("dot {class}"), dots);
     }
     let (lo, hi) = (min.max(axis.lo), max.min(axis.hi));

@@ -223,10 +223,10 @@ impl Shared {
     async fn send(
         &self,
         kept: Option<Connected>,
-        request: Prepared,
+        mut request: Prepared,
         scheduled: UnixNs,
     ) -> (Option<Connected>, Status, UnixNs) {
-        self.tellings.live.begin(&request);
+        self.tellings.live.begin(&mut request);
         let (outcome, again, refused) =
             understood(&self.client, &self.requests, kept, request, scheduled, &self.stop).await;
         self.refused_usage.fetch_add(u64::from(refused), Ordering::Relaxed);

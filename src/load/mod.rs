@@ -40,6 +40,8 @@ pub use self::connections::ConnectionCounts;
 pub use self::legs::{Sent, run_legs};
 pub use self::live::Live;
 pub use self::prepare::Requests;
+#[doc(hidden)]
+pub use self::recording::played;
 pub use self::sessions::TurnsUnsent;
 
 use self::client::{Client, Prepared};

@@ -3,6 +3,7 @@
 //! when the answer is over. This file must not know sockets or schedules.
 
 mod bounds;
+pub mod played;
 
 use tare_parsers::sse::SseDecoder;
 

@@ -15,6 +15,7 @@ pub mod columns;
 pub mod events;
 pub mod events_parquet;
 pub mod folder;
+mod guard;
 pub mod manifest;
 pub mod read;
 pub mod table;

@@ -8,6 +8,8 @@ use anyhow::Result;
 use polars::prelude::{AnyValue, DataFrame, ParquetReader, SerReader as _, TimeUnit};
 use polars_arrow::datatypes::ArrowDataType;
 
+use super::guard::guarded;
+
 /// How a Parquet file begins.
 const MAGIC: &[u8] = b"PAR1";
 
@@ -48,8 +50,12 @@ impl Columns {
     /// Reads a whole file. A column that cannot be read costs nothing unless it is asked for.
     ///
     /// # Errors
-    /// When the file is cut.
+    /// When the file is cut, or damaged.
     pub fn read(bytes: Vec<u8>) -> Result<Self> {
+        guarded(|| Self::unguarded(bytes))
+    }
+
+    fn unguarded(bytes: Vec<u8>) -> Result<Self> {
         let mut file = ParquetReader::new(Cursor::new(bytes));
         let (schema, height) = (file.schema()?, file.num_rows()?);
         let (mut names, mut read, mut unread) = (Vec::new(), Vec::new(), BTreeMap::new());

@@ -19,6 +19,7 @@ use polars_arrow::io::ipc::write::{
 };
 use polars_arrow::record_batch::RecordBatchT;
 
+use super::guard::guarded;
 use crate::clock::UnixNs;
 use crate::record::{EventRow, Finished};
 
@@ -177,23 +178,24 @@ impl Events {
         }
         let position = std::rc::Rc::new(std::cell::Cell::new(0));
         let mut source = Counted { inner: source, position: position.clone() };
-        let metadata = match read_stream_metadata(&mut source) {
+        let metadata = match guarded(|| Ok(read_stream_metadata(&mut source)?)) {
             Ok(metadata) => metadata,
             Err(_) if length < HEADER_AT_MOST => {
                 events.torn_bytes = length;
                 events.torn_reason = Some("the stream's header is cut".to_owned());
                 return Ok(events);
             }
-            Err(e) => return Err(e.into()),
+            Err(e) => return Err(e),
         };
         let found: Vec<&str> = metadata.schema.iter_names().map(AsRef::as_ref).collect();
         let expected: Vec<&str> = COLUMNS.iter().map(|(name, _)| *name).collect();
         ensure!(found == expected, "expected the columns {expected:?}, found {found:?}");
         let mut whole = position.get();
-        for state in StreamReader::new(source, metadata, None) {
-            match state {
-                Ok(StreamState::Some(batch)) => events.push_batch(&batch)?,
-                Ok(StreamState::Waiting) => break,
+        let mut batches = StreamReader::new(source, metadata, None);
+        loop {
+            match guarded(|| Ok(batches.next().transpose()?)) {
+                Ok(Some(StreamState::Some(batch))) => events.push_batch(&batch)?,
+                Ok(Some(StreamState::Waiting) | None) => break,
                 Err(e) => {
                     events.torn_reason = Some(e.to_string());
                     break;

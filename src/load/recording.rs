@@ -372,6 +372,8 @@ impl Recording {
             if self.keeps_offsets {
                 self.offsets.push(offset);
             }
+            // What was said to be the end was none.
+            self.closing = None;
         } else if chunk.finished != 0
             && new_tokens.is_none()
             && self.finish_reason.as_deref().is_some_and(|reason| OF_ITS_OWN.contains(&reason))

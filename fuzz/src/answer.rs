@@ -5,7 +5,7 @@ use tare::load::openai;
 use tare::load::played::{Played, play};
 use tare::record::{Endpoint, Status};
 
-use crate::survives;
+use super::survives;
 
 /// Any bytes as an answer. The first byte says how long a read is, the second which API it is of and how it ends: the
 /// same answer however it is cut, and never a success without its end.

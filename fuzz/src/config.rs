@@ -3,8 +3,8 @@
 use tare::cli::RunArgs;
 use tare::config::Config;
 
-use crate::says_something;
-use crate::scratch::with_file;
+use super::says_something;
+use super::scratch::with_file;
 
 /// Any bytes as a configuration file: it is refused in words, or comes back from a manifest as it went in.
 pub fn config(data: &[u8]) {

@@ -4,8 +4,8 @@ use tare::config::Columns;
 use tare::workload::jsonl::About;
 use tare::workload::{Want, csv, jsonl, parquet, sharegpt};
 
-use crate::says_something;
-use crate::scratch::with_file;
+use super::says_something;
+use super::scratch::with_file;
 
 /// Any bytes as a dataset, in the format that the first byte chooses: every entry has its place in the counts, and
 /// what is taken is the same when it was written as a request set and read again.

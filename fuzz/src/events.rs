@@ -3,7 +3,7 @@
 use tare::store::events::Events;
 use tare::store::events_parquet;
 
-use crate::scratch::with_file;
+use super::scratch::with_file;
 
 /// Any bytes as events: an error, or columns of one length of which every request has a part.
 pub fn events(data: &[u8]) {

@@ -6,7 +6,7 @@ use clap::Parser as _;
 use tare::cli::{Cli, Command};
 use tare::config::{load, load_audit, normalise_args};
 
-use crate::says_something;
+use super::says_something;
 
 /// Any lines as the arguments of a command line: clap refuses them, or they make a configuration, or an error says
 /// why not.

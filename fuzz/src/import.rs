@@ -3,8 +3,8 @@
 use tare::import::{Choice, FORMATS, Of, read_chosen};
 use tare::server::SERVERS;
 
-use crate::scratch::with_file;
-use crate::{says_something, survives};
+use super::scratch::with_file;
+use super::{says_something, survives};
 
 const KINDS: [Of; 5] = [Of::Client, Of::Page, Of::Pages, Of::Spans, Of::StatLog];
 

@@ -31,8 +31,11 @@ pub use self::packets::packets;
 pub use self::run_folder::run_folder;
 pub use self::trace::trace;
 
-/// Every target by its name.
-pub const TARGETS: [(&str, fn(&[u8])); 13] = [
+/// A target's name, and what it checks.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: [Target; 13] = [
     ("answer", answer),
     ("columns", columns),
     ("config", config),

@@ -8,7 +8,7 @@ use tare::ingest::problem::Notes;
 use tare::ingest::reader::LineReader;
 use tare::ingest::stat_log::StatReader;
 
-use crate::survives;
+use super::survives;
 
 const READ: UnixNs = UnixNs(1_795_533_161_860_419_328);
 

@@ -5,7 +5,7 @@ use tare::ingest::resets::ResetWatch;
 use tare::ingest::scrape::Page;
 use tare::server::{SERVERS, Totals};
 
-use crate::scratch::with_file;
+use super::scratch::with_file;
 
 /// Any bytes as two pages of one endpoint, one after the other, with a null byte between them: what they say in all,
 /// in between and together, by every server's table, and whether a counter fell.

@@ -6,7 +6,7 @@ use tare::clock::UnixNs;
 use tare::ingest::span;
 use tare::server::SERVERS;
 
-use crate::survives;
+use super::survives;
 
 /// Any bytes as an export: every span is a row or was rejected, by every server's table.
 pub fn otlp(data: &[u8]) {

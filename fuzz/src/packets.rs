@@ -1,7 +1,7 @@
 //! Captures of packets.
 
-use crate::scratch::with_file;
-use crate::{says_something, survives};
+use super::scratch::with_file;
+use super::{says_something, survives};
 
 /// Any bytes as a capture: an error that says why there is nothing in it, or rows that can be written and read.
 pub fn packets(data: &[u8]) {

@@ -6,7 +6,7 @@ use tare::record::begun::Begun;
 use tare::record::{HopRow, LogRow, RequestRow, ScrapeRow, SpanRow, StatRow};
 use tare::store::{Lines, Manifest};
 
-use crate::survives;
+use super::survives;
 
 /// Any bytes as the file that the first byte chooses: every line is a row, blank, bad or the torn last one, and a row
 /// is written as it was read.

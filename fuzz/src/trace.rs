@@ -2,8 +2,8 @@
 
 use tare::config::{Trace, TraceFields, TraceFormat};
 
-use crate::says_something;
-use crate::scratch::with_file;
+use super::says_something;
+use super::scratch::with_file;
 
 const FORMATS: [TraceFormat; 4] =
     [TraceFormat::Mooncake, TraceFormat::TimedTrace, TraceFormat::Azure, TraceFormat::Burstgpt];

@@ -152,7 +152,7 @@ mod tests {
             Some(("stdout", true, "{\"a\": ".to_owned()))
         );
         assert_eq!(line("2026-11-26T20:15:43.1Z stderr F:x 1}"), Some(("stderr", false, "1}".to_owned())));
-        assert_eq!(line("2026-11-26T20:15:43.1Z stdout F"), Some(("stdout", false, "".to_owned())));
+        assert_eq!(line("2026-11-26T20:15:43.1Z stdout F"), Some(("stdout", false, String::new())));
         assert_eq!(line("2026-11-26T20:15:43.1Z stdin F a"), None);
         assert_eq!(line("stdout F a"), None);
     }

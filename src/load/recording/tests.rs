@@ -1,5 +1,6 @@
 //! Answers made by hand: which events are exact, how a request ended, and what is kept of it.
 
+use super::bounds::MAX_NAME_BYTES;
 use super::*;
 use crate::load::http1::HttpError;
 

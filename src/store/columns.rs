@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::Cursor;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use polars::prelude::{AnyValue, DataFrame, ParquetReader, SerReader as _, TimeUnit};
 use polars_arrow::datatypes::ArrowDataType;
 
@@ -68,7 +68,10 @@ impl Columns {
                 unread.insert(name.to_string(), format!("{:?}", field.dtype()));
             }
         }
+        // What the file says of its rows without having one is nothing to make cells of.
+        ensure!(!read.is_empty() || names.is_empty(), "none of its columns can be read: {unread:?}");
         let frame = file.with_columns(Some(read)).finish()?;
+        ensure!(frame.height() == height, "it says {height} rows and has {}", frame.height());
         Ok(Self { names, frame, unread, height })
     }
 

@@ -81,7 +81,8 @@ impl Events {
         for rows in ids.filter_map(|id| self.of(id)) {
             let stamps = self.stamp_hi_unix_ns.get(rows).unwrap_or_default();
             gaps.extend(stamps.windows(2).filter_map(|w| match w {
-                [a, b] => Some((*b, b - a)),
+                // Of a file that is damaged they can be any numbers.
+                [a, b] => Some((*b, b.saturating_sub(*a))),
                 _ => None,
             }));
         }

@@ -52,7 +52,7 @@ use crate::clock::UnixNs;
 pub enum Status {
     /// The answer came whole: `finish_reason`, `[DONE]` or `response.completed` was seen.
     Ok,
-    /// An HTTP status of 400 or more.
+    /// An HTTP status of 300 or more: no redirect is followed.
     HttpError,
     /// No connection, or it broke before the first byte of the answer.
     ConnectError,

@@ -13,6 +13,7 @@ mod figure;
 mod forget;
 mod hop_file;
 mod import;
+mod late;
 mod plotted;
 mod progress;
 mod read_back;
@@ -57,9 +58,6 @@ use crate::store::manifest::{RunState, TargetFacts};
 use crate::store::{FolderError, Manifest, RunFolder, RunWriter};
 use crate::watch;
 use crate::workload::Workload;
-
-/// How long the embedded server may take to say that it serves.
-const EMBEDDED_START: Duration = Duration::from_secs(20);
 
 /// What a run needs beside its configuration.
 #[derive(Clone, Debug)]
@@ -243,7 +241,7 @@ fn observed(
     let base_url = if let Some(url) = &config.target.base_url {
         url.clone()
     } else {
-        let (server, url) = start_embedded(config, options, folder, &mut collector)?;
+        let (server, url) = embedded::start(config, options, folder, &mut collector)?;
         child = Some(server);
         url
     };
@@ -362,80 +360,22 @@ fn observed(
     let ended_early = guard.note(manifest);
     stamping.end(manifest);
     facts::note_own(manifest, own.try_recv().ok());
-    manifest.extra.insert(
-        "load".to_owned(),
-        serde_json::json!({
-            "begun_unix_ns": outcome.begun_unix_ns, "ended_unix_ns": outcome.ended_unix_ns,
-            "sent": outcome.sent, "unsent": outcome.unsent, "interrupted": outcome.interrupted,
-            "last_due_unix_ns": outcome.last_due_unix_ns,
-            "turns_unsent": history.map(|_| outcome.turns_unsent),
-            "connections": outcome.connections, "threads": outcome.threads,
-        }),
-    );
-    // What was due at the very moment at which the load was ended is no sign of anything.
-    if outcome.unsent > 0 && !ended_early {
-        let why = match config.load.max_concurrency {
-            Some(_) => "the limit of concurrency held them back",
-            None => "the client was too late for them",
-        };
-        let what = if history.is_some() { "conversations" } else { "requests" };
-        manifest.warn(format!(
-            "{} {what} were due and never sent: {why}, so the load was lower than asked for",
-            outcome.unsent
-        ));
-    }
-    facts::note_turns(manifest, outcome.turns_unsent);
-    if config.audit.is_none() {
-        facts::note_connections(manifest, &plan, &outcome);
-    }
-    if outcome.refused_usage > 0 {
-        manifest.notes.push(format!(
-            "the server refused `continuous_usage_stats`: {} requests were sent again without it, and tokens per event are unknown",
-            outcome.refused_usage
-        ));
-    }
+    facts::note_load(manifest, config, &plan, &outcome, ended_early);
     let [ok, ok_by_hops, ended_by_hops] = [&live.ok, &live.ok_by_hops, &live.ended_by_hops]
         .map(|count| count.load(std::sync::atomic::Ordering::Relaxed));
     let after = collector.snapshot_after(Some(ok as f64)).filter(|_| !config.observe.no_metrics);
     if let Some(after) = after {
         facts::note_after(manifest, &after, outcome.sent.saturating_sub(ok));
     }
-    wait_for_spans(config, &plan, ok + warmed(0), &collector);
+    late::spans(config, &plan, ok + warmed(0), &collector);
     let sent_by_hops = ended_by_hops + (warmups.len() - past_hops) as u64;
-    wait_for_hops(config, &plan, [ok_by_hops + warmed(past_hops), sent_by_hops], &collector);
+    late::hops(config, &plan, [ok_by_hops + warmed(past_hops), sent_by_hops], &collector);
     if let Some(last_words) = child.as_mut().and_then(embedded::Server::stop) {
         manifest.warn(last_words);
     }
     let ingested = collector.stop();
     facts::note_ingested(manifest, &ingested);
     Ok(outcome)
-}
-
-fn start_embedded(
-    config: &Config,
-    options: &Options,
-    folder: &RunFolder,
-    collector: &mut Collector,
-) -> anyhow::Result<(embedded::Server, String)> {
-    let otlp = collector.otlp_addresses().map(|a| format!("http://{}", a.http));
-    let (mut server, log) = embedded::Server::start(
-        &options.exe,
-        &config.target.embedded,
-        otlp.as_deref(),
-        options.truth.as_deref(),
-        Some(&folder.file(EMBEDDED_STAT_LOG)),
-    )?;
-    let signs = collector.attach_blocking_log("embedded", log).wait_started(EMBEDDED_START);
-    match signs.url {
-        Some(url) if signs.started => Ok((server, url)),
-        _ => {
-            if signs.ended.is_some() {
-                server.wait();
-            }
-            let words = server.stop().unwrap_or_else(|| "it did not say that it serves".to_owned());
-            Err(broken(format!("the embedded server did not start: {words}")).into())
-        }
-    }
 }
 
 /// A folder that cannot be used is for the user to change: nothing was sent yet.
@@ -464,25 +404,4 @@ fn secrets(config: &Config) -> Secrets {
     let through = config.audit.as_ref().and_then(|audit| audit.through_api_key.clone());
     Secrets::new(t.api_key.as_deref(), t.headers.iter().map(|(_, value)| value.clone()).chain(through))
         .and_of(&config.workload.extra_body)
-}
-
-/// Until the spans of as many requests have come as ended well, warm-ups among them.
-fn wait_for_spans(config: &Config, plan: &load::Plan, expected: u64, collector: &Collector) {
-    let ours = format!("{:016x}", plan.requests.nonce);
-    let patience = Duration::from_secs_f64(config.observe.span_wait_s);
-    collector.wait_spans(patience, |seen| {
-        seen.n_request_spans >= expected
-            && seen.trace_ids.iter().filter(|id| id.starts_with(&ours)).count() as u64 >= expected
-    });
-}
-
-/// Until every hop's log has told of the requests that ended well, and a little longer for the others: those that
-/// never reached a hop are in no log. Lines come late where a gateway writes them in one go.
-fn wait_for_hops(config: &Config, plan: &load::Plan, [ok, sent]: [u64; 2], collector: &Collector) {
-    let Requests { id_prefix, nonce, .. } = &*plan.requests;
-    let (request_ids, trace_ids) = (format!("{id_prefix}{:08x}-", *nonce as u32), format!("{nonce:016x}"));
-    let patience = Duration::from_secs_f64(config.observe.span_wait_s);
-    if collector.wait_hops(patience, ok, &request_ids, &trace_ids) {
-        collector.wait_hops(patience.min(Duration::from_secs(1)), sent, &request_ids, &trace_ids);
-    }
 }

@@ -17,6 +17,7 @@ mod event_stream;
 pub mod events;
 pub mod events_parquet;
 pub mod folder;
+mod guard;
 pub mod manifest;
 pub mod read;
 pub mod run_events;

@@ -14,17 +14,21 @@ const LONGEST_NAME: usize = 96;
 const BYTE_ORDER_MARK: char = '\u{feff}';
 const STREAMS: [&str; 2] = ["stdout", "stderr"];
 
-/// A line of a container run-time's file (Kubernetes): what the program wrote, whole or in part. A run-time
-/// cuts long lines, and each stream's parts follow each other.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// Docker cuts a program's line into parts of so many bytes.
+pub const DOCKER_PART_BYTES: usize = 16 << 10;
+
+/// A line of a container run-time's file: what the program wrote, whole or in part. A run-time cuts long lines,
+/// and each stream's parts follow each other.
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RunTimeLine<'a> {
     pub stream: &'a str,
-    /// The program's line goes on in the stream's next line (`P`), or ends with this one (`F`).
+    /// The program's line goes on in the stream's next line, or ends with this one.
     pub goes_on: bool,
-    pub message: &'a str,
+    pub message: Cow<'a, str>,
 }
 
-/// `2026-11-24T14:50:50.553123456Z stdout F message`; `None`: it is no such line.
+/// Kubernetes' `2026-11-24T14:50:50.553123456Z stdout F message`, with `P` where it goes on; `None`: it is no such
+/// line.
 pub fn run_time_line(line: &str) -> Option<RunTimeLine<'_>> {
     let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
     if !line.as_bytes().first().is_some_and(u8::is_ascii_digit) {
@@ -34,12 +38,35 @@ pub fn run_time_line(line: &str) -> Option<RunTimeLine<'_>> {
     let (stream, rest) = rest.split_once(' ').filter(|(stream, _)| STREAMS.contains(stream))?;
     // Tags are parted by colons, this one is the first; an empty message may end with it.
     let (tags, message) = rest.split_once(' ').unwrap_or((rest, ""));
+    let message = Cow::Borrowed(message);
     let goes_on = match tags.split(':').next() {
         Some("P") => true,
         Some("F") => false,
         _ => return None,
     };
     Some(RunTimeLine { stream, goes_on, message })
+}
+
+/// `{"log":"message\n","stream":"stdout","time":"…"}` of docker's json-file; `None`: it is no such line. Only a part
+/// has no line end, but such as pass these objects on take it off: what is shorter than a part is whole.
+pub fn docker_line(line: &str) -> Option<RunTimeLine<'_>> {
+    let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line).trim_end();
+    if !line.starts_with("{\"log\":\"") {
+        return None;
+    }
+    let (mut log, mut stream) = (None, None);
+    let whole = fields(line, |key, value: Value<'_>| match key {
+        "log" if value.quoted => log = Some(value.raw),
+        "stream" if value.quoted => stream = Some(value.raw),
+        _ => {}
+    });
+    whole.ok()?;
+    let stream = stream.filter(|stream| STREAMS.contains(stream))?;
+    let mut message = String::new();
+    unescape(log?, &mut message);
+    let goes_on = !message.ends_with('\n') && message.len() >= DOCKER_PART_BYTES;
+    message.truncate(message.trim_end_matches(['\n', '\r']).len());
+    Some(RunTimeLine { stream, goes_on, message: Cow::Owned(message) })
 }
 
 /// The line as its program wrote it, syslog's framing left on.
@@ -76,7 +103,10 @@ fn without_compose(line: &str) -> &str {
 
 /// Without a container run-time's stamp, stream and tag.
 fn without_run_time(line: &str) -> &str {
-    run_time_line(line).map_or(line, |line| line.message)
+    match run_time_line(line).map(|found| found.message) {
+        Some(Cow::Borrowed(message)) => message,
+        _ => line,
+    }
 }
 
 /// `{"log":"…\n","stream":"stdout","time":"…"}`: what stands in `log`, still escaped.
@@ -115,12 +145,38 @@ mod tests {
 
     #[test]
     fn a_container_run_time_says_where_a_line_goes_on() {
-        let line = |text| run_time_line(text).map(|line| (line.stream, line.goes_on, line.message));
-        assert_eq!(line("2026-11-26T20:15:43.1Z stdout P {\"a\": "), Some(("stdout", true, "{\"a\": ")));
-        assert_eq!(line("2026-11-26T20:15:43.1Z stderr F:x 1}"), Some(("stderr", false, "1}")));
-        assert_eq!(line("2026-11-26T20:15:43.1Z stdout F"), Some(("stdout", false, "")));
+        let line =
+            |text| run_time_line(text).map(|line| (line.stream, line.goes_on, line.message.into_owned()));
+        assert_eq!(
+            line("2026-11-26T20:15:43.1Z stdout P {\"a\": "),
+            Some(("stdout", true, "{\"a\": ".to_owned()))
+        );
+        assert_eq!(line("2026-11-26T20:15:43.1Z stderr F:x 1}"), Some(("stderr", false, "1}".to_owned())));
+        assert_eq!(line("2026-11-26T20:15:43.1Z stdout F"), Some(("stdout", false, String::new())));
         assert_eq!(line("2026-11-26T20:15:43.1Z stdin F a"), None);
         assert_eq!(line("stdout F a"), None);
+    }
+
+    #[test]
+    fn docker_says_where_a_line_ends() {
+        let line =
+            |log: &str| format!(r#"{{"log":"{log}","stream":"stdout","time":"2026-11-24T14:50:50.5Z"}}"#);
+        let read = |text: &str| {
+            docker_line(text).map(|line| (line.stream == "stdout", line.goes_on, line.message.len()))
+        };
+        let part = "x".repeat(DOCKER_PART_BYTES);
+        assert_eq!(read(&line(&part)), Some((true, true, DOCKER_PART_BYTES)));
+        // Its bytes are counted as the program wrote them.
+        assert_eq!(read(&line(&"\\u0022".repeat(4096))), Some((true, false, 4096)));
+        assert_eq!(read(&line(&format!("{part}\\n"))), Some((true, false, DOCKER_PART_BYTES)));
+        assert_eq!(read(&line("a \\\"b\\\" | c\\n")), Some((true, false, 9)));
+        // Of someone who takes the line's end off.
+        assert_eq!(read(&line("short")), Some((true, false, 5)));
+        for none in
+            [r#"{"log":"a","stream":"x"}"#, r#"{"log":"a"}"#, r#"{"log":{"a":"b"},"stream":"stdout"}"#]
+        {
+            assert_eq!(docker_line(none), None);
+        }
     }
 
     #[test]

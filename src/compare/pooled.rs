@@ -37,7 +37,7 @@ impl Pooled {
             |id| ids.contains(id),
             |id, part| {
                 let stamps = part.stamp_hi_unix_ns.windows(2).filter_map(|w| match w {
-                    [a, b] => Some((b - a) as f64 / 1e9),
+                    [a, b] => Some(b.saturating_sub(*a) as f64 / 1e9),
                     _ => None,
                 });
                 gaps.insert(id.to_owned(), stamps.collect());

@@ -40,7 +40,7 @@ struct Gap {
 
 impl Gap {
     fn seconds(self) -> f64 {
-        (self.end - self.begin) as f64 / 1e9
+        self.end.saturating_sub(self.begin) as f64 / 1e9
     }
 }
 
@@ -85,7 +85,7 @@ impl Gaps<'_> {
         // Only their quantiles are asked for: when each came is all the same.
         let mut all = Many::new(begin, begin);
         events.each_of(is_ok, |_, part| {
-            gaps(part.stamp_hi_unix_ns).for_each(|gap| all.push(begin, gap.end - gap.begin));
+            gaps(part.stamp_hi_unix_ns).for_each(|gap| all.push(begin, gap.end.saturating_sub(gap.begin)));
         })?;
         let all = all.values(1e9);
         let Some(median_s) = usual_s(&all) else { return Ok(Found::default()) };

@@ -1,10 +1,10 @@
-//! Lines of a container run-time's file (Kubernetes): without what it puts before them, and those that it
-//! cut into parts (`… stdout P …`) joined with what follows.
+//! Lines of a container run-time's file: those that it cut into parts (Kubernetes' `… stdout P …`, objects of docker's
+//! json-file without a line end) joined with what follows, and without what stands around them.
 //! This file does no I/O and must not know what a line says.
 
 use std::collections::BTreeMap;
 
-use tare_parsers::run_time_line;
+use tare_parsers::{DOCKER_PART_BYTES, RunTimeLine, docker_line, run_time_line};
 
 use super::lines::MAX_LINE_BYTES;
 
@@ -28,15 +28,21 @@ pub enum Part {
 impl Parts {
     /// Takes the next line of a log.
     pub fn next(&mut self, line: &str) -> Part {
-        let Some(found) = run_time_line(line) else { return Part::Whole };
+        let Some(found) = run_time_line(line).or_else(|| self.docker(line)) else { return Part::Whole };
         if found.goes_on {
             let waiting = self.waiting.entry(found.stream.to_owned()).or_default();
-            push(waiting, found.message);
+            push(waiting, &found.message);
             return Part::Kept;
         }
         let mut whole = self.waiting.remove(found.stream).unwrap_or_default();
-        push(&mut whole, found.message);
+        push(&mut whole, &found.message);
         Part::Ended { cut: whole.len() >= MAX_LINE_BYTES, line: whole }
+    }
+
+    /// Docker's objects are looked into only where one can be a part: whoever reads the line sees through a whole one.
+    fn docker<'a>(&self, line: &'a str) -> Option<RunTimeLine<'a>> {
+        let can_be = line.len() >= DOCKER_PART_BYTES || !self.waiting.is_empty();
+        can_be.then(|| docker_line(line)).flatten()
     }
 }
 
@@ -63,6 +69,22 @@ mod tests {
         let ended = Part::Ended { line: "{\"a\": 1, \"b\": 2}".to_owned(), cut: false };
         assert_eq!(parts.next(&format!("{AT} stdout F \"b\": 2}}")), ended);
         assert_eq!(parts.next("{\"plain\": 1}"), Part::Whole);
+    }
+
+    /// As docker's json-file has a line of 40,000 bytes.
+    #[test]
+    fn the_parts_of_a_line_in_objects_are_joined_stream_by_stream() {
+        let object =
+            |stream: &str, log: &str| format!(r#"{{"log":"{log}","stream":"{stream}","time":"{AT}"}}"#);
+        let (mut parts, text) = (Parts::default(), "0123456789".repeat(4000));
+        assert_eq!(parts.next(&object("stdout", "before\\n")), Part::Whole);
+        assert_eq!(parts.next(&object("stdout", &text[..16384])), Part::Kept);
+        let other = Part::Ended { line: "other".to_owned(), cut: false };
+        assert_eq!(parts.next(&object("stderr", "other\\n")), other);
+        assert_eq!(parts.next(&object("stdout", &text[16384..32768])), Part::Kept);
+        let ended = Part::Ended { line: text.clone(), cut: false };
+        assert_eq!(parts.next(&object("stdout", &format!("{}\\n", &text[32768..]))), ended);
+        assert_eq!(parts.next(&object("stdout", "after\\n")), Part::Whole);
     }
 
     #[test]

@@ -16,10 +16,11 @@ use super::sessions::InSession;
 use crate::clock::UnixNs;
 use crate::net::{Sources, StampedStream, tls};
 use crate::record::audit::Leg;
+use crate::record::begun::Begun;
 use crate::record::{Connection, Endpoint};
 
 /// A request made ready before its time comes: nothing of this is done on the clock.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Prepared {
     pub(super) request_id: String,
     pub(super) trace_id: String,
@@ -38,6 +39,8 @@ pub(super) struct Prepared {
     pub(super) in_session: Option<InSession>,
     /// What the prompt was counted to have.
     pub(super) exact_tokens: Option<u32>,
+    /// What is noted of it when it begins, up to the moment; taken then.
+    pub(super) note: Option<Begun>,
     /// Head and body as they go over the wire.
     pub(super) bytes: Vec<u8>,
 }

@@ -33,23 +33,24 @@ pub struct Live {
 }
 
 impl Live {
-    pub(super) fn begin(&self, request: &Prepared) {
+    /// Notes that a request begins. Just before it starts, so that its note is only moved: it was made with it.
+    pub(super) fn begin(&self, request: &mut Prepared) {
         self.sent.fetch_add(1, Ordering::Relaxed);
+        let Some(note) = request.note.take() else { return };
+        let note = Begun { begun_unix_ns: UnixNs::now(), ..note };
         if let Ok(mut begun) = self.begun.lock()
             && let Some(begun) = begun.as_mut()
         {
-            begun.push(Begun {
-                request_id: request.request_id.clone(),
-                index: request.index,
-                user: request.user,
-                begun_unix_ns: UnixNs::now(),
-            });
+            begun.push(note);
         }
     }
 
-    /// What was begun since this was last asked; kept from the first time on that it is asked.
+    /// What was begun since this was last asked; kept from the first time on that it is asked. There is room again for
+    /// as many, made here and not by who begins the next.
     pub fn begun(&self) -> Vec<Begun> {
-        self.begun.lock().map(|mut kept| kept.replace(Vec::new()).unwrap_or_default()).unwrap_or_default()
+        let room = self.begun.lock().map_or(0, |kept| kept.as_ref().map_or(0, Vec::capacity));
+        let empty = Vec::with_capacity(room);
+        self.begun.lock().map(|mut kept| kept.replace(empty).unwrap_or_default()).unwrap_or_default()
     }
 
     pub(super) fn end(&self, row: &RequestRow) {
@@ -105,5 +106,41 @@ impl Live {
     /// TTFT so far at quantile `q`, within 2.5 %, in seconds.
     pub fn ttft_s(&self, q: f64) -> Option<f64> {
         self.ttft.lock().ok().and_then(|h| h.quantile(q))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn request(index: u64) -> Prepared {
+        let note = Begun { request_id: format!("r-{index}"), index, user: Some(3), begun_unix_ns: UnixNs(0) };
+        Prepared { note: Some(note), ..Prepared::default() }
+    }
+
+    #[test]
+    fn what_begins_is_told_once_with_its_moment() {
+        let (live, before) = (Live::default(), UnixNs::now());
+        live.begin(&mut request(0));
+        assert_eq!(live.begun(), [], "nobody had asked");
+        for index in 1..4 {
+            live.begin(&mut request(index));
+        }
+        let told = live.begun();
+        let ids: Vec<&str> = told.iter().map(|begun| begun.request_id.as_str()).collect();
+        assert_eq!(ids, ["r-1", "r-2", "r-3"]);
+        assert!(told.is_sorted_by_key(|begun| begun.begun_unix_ns) && told[0].begun_unix_ns >= before);
+        assert_eq!((live.begun().len(), live.sent.into_inner()), (0, 4));
+    }
+
+    /// Who begins a request waits for no room as long as no more begin between two askings than before.
+    #[test]
+    fn there_is_room_for_as_many_as_last_time() {
+        let live = Live::default();
+        drop(live.begun());
+        (0..100).for_each(|index| live.begin(&mut request(index)));
+        assert_eq!(live.begun().len(), 100);
+        assert!(live.begun.lock().unwrap().as_ref().unwrap().capacity() >= 100);
     }
 }

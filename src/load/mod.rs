@@ -40,6 +40,8 @@ pub use self::connections::ConnectionCounts;
 pub use self::legs::{Sent, run_legs};
 pub use self::live::Live;
 pub use self::prepare::Requests;
+#[doc(hidden)]
+pub use self::recording::played;
 pub use self::sessions::TurnsUnsent;
 
 use self::client::{Client, Prepared};
@@ -223,10 +225,10 @@ impl Shared {
     async fn send(
         &self,
         kept: Option<Connected>,
-        request: Prepared,
+        mut request: Prepared,
         scheduled: UnixNs,
     ) -> (Option<Connected>, Status, UnixNs) {
-        self.tellings.live.begin(&request);
+        self.tellings.live.begin(&mut request);
         let (outcome, again, refused) =
             understood(&self.client, &self.requests, kept, request, scheduled, &self.stop).await;
         self.refused_usage.fetch_add(u64::from(refused), Ordering::Relaxed);

@@ -209,7 +209,7 @@ mod tests {
         fn request(&mut self) -> Option<Prepared> {
             let gives = self.left() > 0;
             self.given += u64::from(gives);
-            gives.then(request)
+            gives.then(Prepared::default)
         }
 
         fn left(&self) -> u64 {
@@ -218,24 +218,6 @@ mod tests {
 
         fn over(self, last_due: Option<UnixNs>, never_sent: u64) {
             *self.told.lock().unwrap() = Some((last_due, never_sent));
-        }
-    }
-
-    fn request() -> Prepared {
-        Prepared {
-            request_id: String::new(),
-            trace_id: String::new(),
-            index: 0,
-            prompt_index: 0,
-            user: None,
-            max_tokens: None,
-            prompt_chars: 0,
-            continuous_usage: false,
-            close: false,
-            leg: None,
-            exact_tokens: None,
-            in_session: None,
-            bytes: Vec::new(),
         }
     }
 

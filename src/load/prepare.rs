@@ -9,8 +9,10 @@ use super::bodies::Bodies;
 use super::client::Prepared;
 use super::openai::BodyOptions;
 use super::sessions::InSession;
+use crate::clock::UnixNs;
 use crate::net::HttpUrl;
 use crate::record::audit::Leg;
+use crate::record::begun::Begun;
 use crate::record::{History, Prompt};
 
 /// The source of a run's requests: request `index` sends prompt `index mod n`.
@@ -131,6 +133,12 @@ impl Requests {
         let traceparent = format!("00-{trace_id}-{span_id:016x}-01");
         Ok(Prepared {
             bytes: self.head_and_body(&request_id, &traceparent, session_id.as_deref(), close, &body)?,
+            note: Some(Begun {
+                request_id: request_id.clone(),
+                index,
+                user,
+                begun_unix_ns: UnixNs::default(),
+            }),
             request_id,
             trace_id,
             index,

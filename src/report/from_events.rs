@@ -42,13 +42,14 @@ impl FromEvents {
             inexact.take(part);
             for (user, kernel) in part.user_unix_ns.iter().zip(part.stamp_hi_unix_ns) {
                 if user != kernel {
-                    lag.push(*kernel, user - kernel);
+                    // Of a damaged file they can be any numbers.
+                    lag.push(*kernel, user.saturating_sub(*kernel));
                 }
             }
             if ok.contains(id) {
                 for w in part.stamp_hi_unix_ns.windows(2) {
                     if let [a, b] = w {
-                        gaps.push(*b, b - a);
+                        gaps.push(*b, b.saturating_sub(*a));
                     }
                 }
             }
@@ -87,9 +88,10 @@ impl Tokens {
                 self.is_told = false;
                 continue;
             };
-            *self.seconds.entry((stamp - self.begin).div_euclid(1_000_000_000)).or_default() += u64::from(*n);
+            *self.seconds.entry(stamp.saturating_sub(self.begin).div_euclid(1_000_000_000)).or_default() +=
+                u64::from(*n);
             if let Some((zero, full, sums)) = &mut self.full {
-                full.count(sums, (stamp - *zero) as f64 / 1e9, f64::from(*n));
+                full.count(sums, stamp.saturating_sub(*zero) as f64 / 1e9, f64::from(*n));
             }
         }
     }

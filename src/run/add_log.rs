@@ -70,9 +70,9 @@ fn is_new<T: DeserializeOwned>(
     Ok(())
 }
 
+/// All rows or none: half a log would be refused the next time as one that is there already.
 fn append<T: Serialize>(folder: &RunFolder, stream: &str, rows: &[T]) -> anyhow::Result<()> {
-    let mut stream = JsonLines::extend(&folder.file(stream))?;
-    rows.iter().try_for_each(|row| stream.append(row))
+    JsonLines::extend(&folder.file(stream))?.append_all(rows.iter())
 }
 
 fn note(manifest: &mut Manifest, report: &SourceReport, notes: Vec<String>) {

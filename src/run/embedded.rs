@@ -13,12 +13,48 @@ use anyhow::Context;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::config::{Embedded, embedded_to_flags};
+use super::Options;
+use crate::config::{Config, Embedded, embedded_to_flags};
+use crate::error::broken;
+use crate::ingest::Collector;
+use crate::store::RunFolder;
+use crate::store::folder::EMBEDDED_STAT_LOG;
 
 /// How long the child may take to flush its spans and its log.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How much of its complaints is kept: their end.
 const LAST_WORDS_BYTES: usize = 4 * 1024;
+
+/// How long it may take to say that it serves.
+const START: Duration = Duration::from_secs(20);
+
+/// Starts it for a run, and waits until its log says that it serves: it, and its URL.
+pub(super) fn start(
+    config: &Config,
+    options: &Options,
+    folder: &RunFolder,
+    collector: &mut Collector,
+) -> anyhow::Result<(Server, String)> {
+    let otlp = collector.otlp_addresses().map(|a| format!("http://{}", a.http));
+    let (mut server, log) = Server::start(
+        &options.exe,
+        &config.target.embedded,
+        otlp.as_deref(),
+        options.truth.as_deref(),
+        Some(&folder.file(EMBEDDED_STAT_LOG)),
+    )?;
+    let signs = collector.attach_blocking_log("embedded", log).wait_started(START);
+    match signs.url {
+        Some(url) if signs.started => Ok((server, url)),
+        _ => {
+            if signs.ended.is_some() {
+                server.wait();
+            }
+            let words = server.stop().unwrap_or_else(|| "it did not say that it serves".to_owned());
+            Err(broken(format!("the embedded server did not start: {words}")).into())
+        }
+    }
+}
 
 /// The running child; killed when dropped.
 pub(super) struct Server {

@@ -90,8 +90,51 @@ pub(super) fn note_workload(manifest: &mut Manifest, workload: &Workload) {
     );
 }
 
+/// What was sent, what was not and why. What was due at the very moment at which the load was `ended_early` is no sign of
+/// anything.
+pub(super) fn note_load(
+    manifest: &mut Manifest,
+    config: &Config,
+    plan: &load::Plan,
+    outcome: &load::Outcome,
+    ended_early: bool,
+) {
+    let history = plan.requests.history;
+    manifest.extra.insert(
+        "load".to_owned(),
+        serde_json::json!({
+            "begun_unix_ns": outcome.begun_unix_ns, "ended_unix_ns": outcome.ended_unix_ns,
+            "sent": outcome.sent, "unsent": outcome.unsent, "interrupted": outcome.interrupted,
+            "last_due_unix_ns": outcome.last_due_unix_ns,
+            "turns_unsent": history.map(|_| outcome.turns_unsent),
+            "connections": outcome.connections, "threads": outcome.threads,
+        }),
+    );
+    if outcome.unsent > 0 && !ended_early {
+        let why = match config.load.max_concurrency {
+            Some(_) => "the limit of concurrency held them back",
+            None => "the client was too late for them",
+        };
+        let what = if history.is_some() { "conversations" } else { "requests" };
+        manifest.warn(format!(
+            "{} {what} were due and never sent: {why}, so the load was lower than asked for",
+            outcome.unsent
+        ));
+    }
+    note_turns(manifest, outcome.turns_unsent);
+    if config.audit.is_none() {
+        note_connections(manifest, plan, outcome);
+    }
+    if outcome.refused_usage > 0 {
+        manifest.notes.push(format!(
+            "the server refused `continuous_usage_stats`: {} requests were sent again without it, and tokens per event are unknown",
+            outcome.refused_usage
+        ));
+    }
+}
+
 /// Later turns that were not sent.
-pub(super) fn note_turns(manifest: &mut Manifest, unsent: load::TurnsUnsent) {
+fn note_turns(manifest: &mut Manifest, unsent: load::TurnsUnsent) {
     if unsent.after_failure > 0 {
         manifest.warn(format!(
             "{} later turns of conversations were not sent, since a turn before them failed",
@@ -163,7 +206,7 @@ pub(super) fn note_own(manifest: &mut Manifest, own: Option<OwnLag>) {
 }
 
 /// Connections that did not come as the configuration has them.
-pub(super) fn note_connections(manifest: &mut Manifest, plan: &load::Plan, outcome: &load::Outcome) {
+fn note_connections(manifest: &mut Manifest, plan: &load::Plan, outcome: &load::Outcome) {
     let counts = outcome.connections;
     if plan.load.connections == Connections::Warm && counts.new > 0 {
         manifest.note(format!(

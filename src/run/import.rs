@@ -64,7 +64,8 @@ pub struct Import {
     pub overwrite: bool,
 }
 
-/// Imports into a run folder and reports it; gives the folder back.
+/// Imports into a run folder and reports it; gives the folder back. What of the report cannot be written is told by
+/// [`Recomputed::unwritten_in`]: it can be shown all the same.
 pub fn import(given: &Import) -> anyhow::Result<(PathBuf, Recomputed)> {
     let server = super::target::known(&given.server)?;
     let gathered = Gathered::read(given, server)?;
@@ -80,10 +81,12 @@ pub fn import(given: &Import) -> anyhow::Result<(PathBuf, Recomputed)> {
         same_host: given.same_host && !gathered.loose,
         ..TargetFacts::default()
     };
-    gathered.write(&folder).or_usage("the output folder cannot be written to")?;
-    gathered.describe(&mut manifest);
-    manifest.write(&folder)?;
-    let recomputed = recompute_in(&folder, Selection::All)?.whole(&path)?;
+    if let Err(error) = gathered.write_all(&folder, manifest) {
+        // What was given is still where it was; the next try can have the folder's name.
+        folder.discard();
+        return Err(error).or_usage("the output folder cannot be written to");
+    }
+    let recomputed = recompute_in(&folder, Selection::All)?;
     Ok((path, recomputed))
 }
 
@@ -306,6 +309,13 @@ impl Gathered {
             LogEvent::Version { version } => Some(version.clone()),
             _ => None,
         })
+    }
+
+    /// Its rows, and what is to be said of them.
+    fn write_all(self, folder: &RunFolder, mut manifest: Manifest) -> anyhow::Result<()> {
+        self.write(folder)?;
+        self.describe(&mut manifest);
+        manifest.write(folder)
     }
 
     fn write(&self, folder: &RunFolder) -> anyhow::Result<()> {

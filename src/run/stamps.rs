@@ -6,6 +6,7 @@ use std::sync::mpsc::Sender;
 
 use serde_json::json;
 
+use super::progress::eprintln_line;
 use crate::config::Stamps;
 use crate::error::usage;
 use crate::load::resolve::Resolver;
@@ -37,7 +38,9 @@ impl Chosen {
             (Stamps::Auto | Stamps::User, None) | (Stamps::User, Some(_)) => StampSource::User,
         };
         if asked == Stamps::Auto && source == StampSource::User && !quiet {
-            eprintln!("note: this system gives no kernel stamps: every time contains the client's own lag");
+            eprintln_line(
+                "note: this system gives no kernel stamps: every time contains the client's own lag",
+            );
         }
         Ok(Self { asked, source, packets, armed })
     }

@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 use std::io::Cursor;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use polars::prelude::{AnyValue, DataFrame, ParquetReader, SerReader as _, TimeUnit};
 use polars_arrow::datatypes::ArrowDataType;
+
+use super::guard::guarded;
 
 /// How a Parquet file begins.
 const MAGIC: &[u8] = b"PAR1";
@@ -48,8 +50,12 @@ impl Columns {
     /// Reads a whole file. A column that cannot be read costs nothing unless it is asked for.
     ///
     /// # Errors
-    /// When the file is cut.
+    /// When the file is cut, or damaged.
     pub fn read(bytes: Vec<u8>) -> Result<Self> {
+        guarded(|| Self::unguarded(bytes))
+    }
+
+    fn unguarded(bytes: Vec<u8>) -> Result<Self> {
         let mut file = ParquetReader::new(Cursor::new(bytes));
         let (schema, height) = (file.schema()?, file.num_rows()?);
         let (mut names, mut read, mut unread) = (Vec::new(), Vec::new(), BTreeMap::new());
@@ -62,7 +68,10 @@ impl Columns {
                 unread.insert(name.to_string(), format!("{:?}", field.dtype()));
             }
         }
+        // What the file says of its rows without having one is nothing to make cells of.
+        ensure!(!read.is_empty() || names.is_empty(), "none of its columns can be read: {unread:?}");
         let frame = file.with_columns(Some(read)).finish()?;
+        ensure!(frame.height() == height, "it says {height} rows and has {}", frame.height());
         Ok(Self { names, frame, unread, height })
     }
 

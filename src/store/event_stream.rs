@@ -17,6 +17,7 @@ use polars_arrow::io::ipc::write::{
 use polars_arrow::record_batch::RecordBatchT;
 
 use super::events::{COLUMNS, Events, Kind};
+use super::guard::guarded;
 use crate::record::Finished;
 
 /// No header of this schema is longer; a shorter file whose header does not parse was cut in it.
@@ -53,13 +54,13 @@ impl<R: Read + Seek> Batches<R> {
         if length == 0 {
             return Ok(batches); // killed before the header was written
         }
-        let metadata = match read_stream_metadata(&mut batches.source) {
+        let metadata = match guarded(|| Ok(read_stream_metadata(&mut batches.source)?)) {
             Ok(metadata) => metadata,
             Err(_) if length < HEADER_AT_MOST => {
                 batches.stopped = Some("the stream's header is cut".to_owned());
                 return Ok(batches);
             }
-            Err(e) => return Err(e.into()),
+            Err(e) => return Err(e),
         };
         let found: Vec<&str> = metadata.schema.iter_names().map(AsRef::as_ref).collect();
         let expected: Vec<&str> = COLUMNS.iter().map(|(name, _)| *name).collect();
@@ -86,14 +87,14 @@ impl<R: Read + Seek> Batches<R> {
     /// The next batch in place of what `events` held; false behind the last whole one.
     pub(super) fn next(&mut self, events: &mut Events) -> Result<bool> {
         events.clear();
-        match self.reader.as_mut().and_then(Iterator::next) {
-            Some(Ok(StreamState::Some(batch))) => {
+        match guarded(|| Ok(self.reader.as_mut().and_then(Iterator::next).transpose()?)) {
+            Ok(Some(StreamState::Some(batch))) => {
                 events.push_batch(&batch)?;
                 self.whole = self.source.position.get();
                 return Ok(true);
             }
-            Some(Err(e)) => self.stopped = Some(e.to_string()),
-            Some(Ok(StreamState::Waiting)) | None => {}
+            Err(e) => self.stopped = Some(e.to_string()),
+            Ok(Some(StreamState::Waiting) | None) => {}
         }
         Ok(false)
     }

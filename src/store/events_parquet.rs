@@ -24,6 +24,7 @@ use polars_parquet::write::{
 
 use super::events::{COLUMNS, Events, Kind};
 use super::folder::replace_file;
+use super::guard::guarded;
 use super::run_events::RunEvents;
 
 /// Rows of a row group, one page a column: a megabyte of stamps.
@@ -191,6 +192,10 @@ fn push_run(out: &mut Vec<u8>, length: usize, value: u32, bits: u32) {
 
 /// The events back, where their stream is no longer there.
 pub fn read(path: &Path) -> Result<Events> {
+    guarded(|| unguarded(path))
+}
+
+fn unguarded(path: &Path) -> Result<Events> {
     let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     let frame = ParquetReader::new(file)
         .finish()

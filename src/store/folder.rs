@@ -178,6 +178,11 @@ impl RunFolder {
         Ok(Self { _lock: lock(path)?, ..folder })
     }
 
+    /// Any folder that tare writes into, such as that of a sweep; refused while another program does.
+    pub fn hold(path: &Path) -> Result<Self, FolderError> {
+        Ok(Self { path: path.to_owned(), made: false, _lock: lock(path)? })
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -18,8 +18,8 @@ pub fn audit(args: &AuditArgs, quiet: bool) -> anyhow::Result<Exit> {
     let config = config::load_audit(args)?;
     let gates = Gates::read(&args.gates.fail_if, &config.gates, gates::fail_on(&args.gates))?;
     if args.output.dry_run {
-        let workload = workload::load(&config.workload, config.seed)?;
-        write!(out, "{}", workload::plan::plan_text(&config, &workload)?)?;
+        let workload = run::workload(&config, &super::options(quiet)?.interrupt)?;
+        super::unless_closed(write!(out, "{}", workload::plan::plan_text(&config, &workload)?))?;
         return Ok(Exit::Finished);
     }
     let outcome = run::record(&config, &super::options(quiet)?)?.report()?;

@@ -30,11 +30,11 @@ pub fn correlate(args: &CorrelateArgs, quiet: bool) -> anyhow::Result<Exit> {
         output: args.output.clone(),
         overwrite: args.overwrite,
     };
-    let (folder, recomputed) = run::import(&given)?;
+    let (folder, mut recomputed) = run::import(&given)?;
     let mut out = crate::plain::stdout();
     if !quiet {
         super::unless_closed(report::print(&mut out, &recomputed.report()))?;
     }
     super::unless_closed(writeln!(out, "{}", folder.display()))?;
-    Ok(Exit::Finished)
+    recomputed.unwritten_in(&folder).map_or(Ok(Exit::Finished), Err)
 }

@@ -20,7 +20,7 @@ use std::io::{self, Write};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-use crate::error::Exit;
+use crate::error::{self, Exit};
 use crate::run::Options;
 
 /// The program's own log, on stderr: warnings, more with `-v`, anything with `RUST_LOG`.
@@ -40,6 +40,22 @@ fn unless_closed(printed: io::Result<()>) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
     }
+}
+
+/// What else went wrong is said, each for itself; `exit` is how it ends where nothing did.
+fn unless_broken(
+    errors: impl Iterator<Item = anyhow::Error>,
+    exit: anyhow::Result<Exit>,
+) -> anyhow::Result<Exit> {
+    let mut broken = None;
+    for error in errors {
+        let _ = error::print(&mut io::stderr(), &error);
+        broken.get_or_insert(error::exit(&error));
+    }
+    Ok(match (exit?, broken) {
+        (Exit::Finished | Exit::GateMissed, Some(broken)) => broken,
+        (exit, _) => exit,
+    })
 }
 
 /// What a run needs of the program.

@@ -67,13 +67,13 @@ pub fn report(args: &ReportArgs, quiet: bool) -> anyhow::Result<Exit> {
     let given = recomputed.manifest.config.get("results").map(Results::deserialize);
     // Written once, when the run had ended; again only when that is asked for.
     let given = Results { save: None, style: Style::Tare, ..given.and_then(Result::ok).unwrap_or_default() };
-    super::results::tell(&recomputed, &config::results_of(&args.results, given)?, quiet)?;
-    if let Some(unwritten) = recomputed.unwritten_in(&args.folder) {
-        return Err(unwritten);
-    }
+    let told = super::results::tell(&recomputed, &config::results_of(&args.results, given)?, quiet);
+    // Whatever could not be written, gates are judged, and CI has its files.
+    let unwritten = recomputed.unwritten_in(&args.folder);
     let configured = run::configured_gates(&recomputed.manifest);
     // The direct requests of an audit are what a threshold with a sign is against.
     let read = if recomputed.audit.is_some() { Gates::read } else { Gates::read_for_one };
     let gates = read(&args.gates.fail_if, &configured, fail_on)?;
-    gates::tell_one(&args.gates, &gates, &args.folder, &recomputed, Exit::Finished)
+    let exit = gates::tell_one(&args.gates, &gates, &args.folder, &recomputed, Exit::Finished);
+    super::unless_broken(told.err().into_iter().chain(unwritten), exit)
 }

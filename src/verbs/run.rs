@@ -16,7 +16,7 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
     if args.output.dry_run {
         let workload = run::workload(&config, &super::options(quiet)?.interrupt)?;
         let config = run::completed(&config, &workload)?;
-        write!(out, "{}", workload::plan::plan_text(&config, &workload)?)?;
+        super::unless_closed(write!(out, "{}", workload::plan::plan_text(&config, &workload)?))?;
         return Ok(Exit::Finished);
     }
     if let Some(idle) = config::results::idle(&args.results) {
@@ -56,13 +56,12 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
         uncalibrated = calibrate::after_run(&config, &options, &mut recorded).err();
     }
     let outcome = recorded.report()?;
-    super::results::tell(&outcome.recomputed, &config.results, quiet)?;
+    // Whatever else goes wrong, gates are judged, and CI has its files.
+    let told = super::results::tell(&outcome.recomputed, &config.results, quiet);
     super::unless_closed(writeln!(out, "{}", outcome.folder.display()))?;
     tell_of_trouble(&outcome)?;
-    if let Some(error) = uncalibrated {
-        return Err(error);
-    }
-    gates::tell_one(&args.gates, &gates, &outcome.folder, &outcome.recomputed, outcome.exit)
+    let exit = gates::tell_one(&args.gates, &gates, &outcome.folder, &outcome.recomputed, outcome.exit);
+    super::unless_broken(told.err().into_iter().chain(uncalibrated), exit)
 }
 
 /// Several runs instead of one.

@@ -339,6 +339,22 @@ fn correlate(place: &Place, args: &str) -> Said {
     place.tare(&format!("correlate --output run {args}"))
 }
 
+/// Half of a report is shown all the same; without its records there is no run.
+#[test]
+fn what_finds_no_room_is_said_and_leaves_no_half_of_a_run() {
+    let place = place();
+    let args = "correlate --output run --client client.jsonl --server-log server.log";
+    let said = place.tare_within("trap '' XFSZ; ulimit -f 4", args);
+    assert_eq!(said.code, Some(2), "{}", said.err);
+    assert!(said.err.contains("error: the output folder cannot be written to"), "{}", said.err);
+    assert!(!place.path("run").exists());
+    let said = place.tare_within("trap '' XFSZ; ulimit -f 160", args);
+    assert_eq!(said.code, Some(3), "{}", said.err);
+    assert!(said.err.contains("of the report's files could not be written"), "{}", said.err);
+    assert!(said.out.contains("Total Requests: ") && said.out.ends_with("\nrun\n"), "{}", said.out);
+    assert_eq!(place.tare("report run").code, Some(0));
+}
+
 fn joined(place: &Place) -> Vec<JoinedRow> {
     recompute(&place.path("run")).unwrap().correlated.rows
 }

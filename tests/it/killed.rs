@@ -229,8 +229,13 @@ fn a_report_that_cannot_be_written_is_shown_and_leaves_the_earlier_one() {
     let folder = place.path("run");
     let page = || std::fs::read_to_string(folder.join("report.html")).unwrap();
     let before = page();
-    let said = place.tare_within("trap '' XFSZ; ulimit -f 8", "report run");
+    let said = place
+        .tare_within("trap '' XFSZ; ulimit -f 8", "report run --fail-if mean_e2el_ms>1us --junit ci.xml");
     assert_eq!(said.code, Some(3));
+    // Gates are judged, and CI is told of this report, not of an earlier one.
+    assert!(said.err.contains("gate missed: `mean_e2el_ms>1us`"), "{}", said.err);
+    let junit = std::fs::read_to_string(place.path("ci.xml")).unwrap();
+    assert!(junit.contains("failures=\"1\""), "{junit}");
     assert!(said.out.contains("Total Requests: 60\n"), "{}", said.out);
     assert!(
         said.err.contains("of the report's files could not be written; every record is kept in run"),
@@ -244,6 +249,26 @@ fn a_report_that_cannot_be_written_is_shown_and_leaves_the_earlier_one() {
         .filter(|path| path.extension().is_some_and(|e| e == "part"));
     assert_eq!(parts.count(), 0);
     assert_eq!(place.tare("report run").code, Some(0));
+}
+
+/// Half a log would be refused the next time as one that is there already.
+#[test]
+fn a_log_that_finds_no_room_can_be_given_again() {
+    let place = Place::new();
+    place.file("config.yaml", QUICK);
+    assert_eq!(place.tare(WHOLE).code, Some(0));
+    let line = "INFO 11-26 20:15:43 [loggers.py:257] Engine 000: Avg prompt throughput: 1.0 tokens/s, Avg generation throughput: 2.0 tokens/s, Running: 1 reqs, Waiting: 0 reqs, GPU KV cache usage: 0.1%, Prefix cache hit rate: 0.0%\n";
+    place.file("server.log", line.repeat(4000));
+    let before = data(&place.path("run")).log.rows.len();
+    let size = std::fs::metadata(place.path("run/server_log.jsonl")).unwrap().len() / 512;
+    let limit = format!("trap '' XFSZ; ulimit -f {}", size + 200);
+    let said = place.tare_within(&limit, "report run --server-log server.log");
+    assert_eq!(said.code, Some(3), "{}", said.err);
+    assert!(said.err.contains("cannot append to run/server_log.jsonl"), "{}", said.err);
+    assert_eq!(data(&place.path("run")).log.rows.len(), before);
+    let said = place.tare("report run --server-log server.log");
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert_eq!(data(&place.path("run")).log.rows.len(), before + 4000);
 }
 
 #[test]

@@ -17,6 +17,9 @@ mod endpoints;
 mod evidence;
 mod explain;
 mod figure;
+#[path = "../../fuzz/src/lib.rs"]
+mod fuzz;
+mod fuzz_bodies;
 mod gateways;
 mod hostile;
 mod import;

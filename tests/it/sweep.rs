@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use serde_json::Value;
+use tare::store::RunFolder;
 
 use crate::program::Place;
 
@@ -67,6 +68,12 @@ fn a_sweep_is_a_folder_of_ordinary_runs_and_can_be_made_again() {
         );
     }
     assert!(said.out.contains("Between runs") && said.out.contains("met the objectives"), "{}", said.out);
+
+    let held = RunFolder::hold(&folder).unwrap();
+    let said = place.tare("report sweep");
+    assert_eq!(said.code, Some(2), "a sweep that goes on writes the same files");
+    assert!(said.err.contains("another tare is writing into sweep"), "{}", said.err);
+    drop(held);
 
     let files = ["sweep.json", "sweep.md", "plots/sweep_latency.svg", "plots/sweep_pareto.svg"];
     let before = files.map(|file| text(&folder.join(file)));

@@ -1,5 +1,6 @@
 //! Answers made by hand: which events are exact, how a request ended, and what is kept of it.
 
+use super::bounds::MAX_NAME_BYTES;
 use super::*;
 use crate::load::http1::HttpError;
 
@@ -72,6 +73,19 @@ fn the_event_that_ends_an_answer_bears_the_last_token() {
     assert_eq!(ended("tool_calls", &usage(3)), 1300);
     // Every token was seen; the limit has no token of its own; nobody counted.
     assert_eq!((ended("stop", &usage(2)), ended("length", &usage(3)), ended("stop", "")), (1200, 1200, 1200));
+}
+
+/// A server that goes on after what should be its last chunk: events stay in the order in which they came.
+#[test]
+fn an_end_that_is_followed_by_tokens_is_none() {
+    let stop = token("", ",\"finish_reason\":\"stop\"");
+    let usage = "data: {\"choices\":[],\"usage\":{\"completion_tokens\":3}}\n\n".to_owned();
+    let reads = [token("a", ""), stop, token("b", ""), usage];
+    let reads: Vec<Vec<u8>> =
+        std::iter::once(HEAD.to_vec()).chain(reads.iter().map(|event| chunk(event))).collect();
+    let (recording, status, _) = record(&reads, &End::Closed(None));
+    let stamps: Vec<i64> = recording.events.iter().map(|event| event.stamp_hi_unix_ns.0).collect();
+    assert_eq!((status, stamps), (Status::Ok, vec![1100, 1300]));
 }
 
 /// By its offset an event is found in a capture: it ends where its blank line does.

@@ -107,7 +107,8 @@ impl BenchFile {
             overwrite: true,
             ..Import::default()
         };
-        import(&given)?;
+        let (_, made) = import(&given)?;
+        made.whole(&into)?;
         let folder = RunFolder::open(&into).map_err(crate::run::unusable)?;
         let looked = super::look(&folder, selection)?;
         let mut run = super::run(&into, name, None, &looked, slo)?;

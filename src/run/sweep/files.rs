@@ -24,6 +24,8 @@ pub fn is_sweep(folder: &Path) -> bool {
 
 /// Makes everything of a sweep again from the raw records of its runs.
 pub fn resweep(folder: &Path) -> anyhow::Result<Swept> {
+    // A sweep that goes on writes the same file.
+    let _held = RunFolder::hold(folder).map_err(super::super::unusable)?;
     let path = folder.join(SWEEP);
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut sweep: Sweep = serde_json::from_str(&text).map_err(|error| {
@@ -47,7 +49,7 @@ pub(super) fn write(folder: &Path, sweep: &Sweep) -> anyhow::Result<()> {
 pub(super) fn write_report(folder: &Path, sweep: &Sweep) -> anyhow::Result<()> {
     let drawn = figures::write(&folder.join(PLOTS), &data(sweep))?;
     let text = report::markdown(sweep, &drawn)?;
-    fs::write(folder.join(SWEEP_MD), text).with_context(|| format!("cannot write {SWEEP_MD}"))
+    replace_file(&folder.join(SWEEP_MD), |file| Ok(file.write_all(text.as_bytes())?))
 }
 
 /// Removes the runs of an earlier sweep in this folder: what tare wrote, and nothing else.

@@ -1,0 +1,4 @@
+//! `fuzz/run answer`: see the README beside this folder.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tare_fuzz::answer(data));

@@ -144,9 +144,7 @@ mod tests {
 
     #[test]
     fn where_the_kernel_does_not_tell_it_is_not_asked_again() {
-        let mut watch = NetworkWatch::default();
-        watch.unknown = true;
-        watch.next = Instant::now();
+        let mut watch = NetworkWatch { unknown: true, next: Instant::now(), ..NetworkWatch::default() };
         watch.look_if_due(|| "127.0.0.1:80".parse().unwrap());
         assert_eq!(watch.looks, 0);
     }

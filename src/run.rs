@@ -50,7 +50,7 @@ use crate::ingest::tail::Begin;
 use crate::ingest::{self, Collector};
 use crate::load::{self, Live, Requests};
 use crate::mock::script::Script;
-use crate::net::{HttpUrl, tls};
+use crate::net::{Following, HttpUrl, tls};
 use crate::record::Status;
 use crate::secrets::Secrets;
 use crate::store::folder::{EMBEDDED_STAT_LOG, RESULTS_STREAM};
@@ -283,9 +283,11 @@ fn observed(
     let address = target
         .reachable(Duration::from_secs_f64(config.load.connect_timeout_s))
         .or_broken(format!("no connection to {}", target.authority()))?;
+    let following = Following::begin(&target, address);
     let stamps = stamps::Chosen::new(config.load.stamps, address, options.quiet)?;
     let plan = load::Plan {
         address,
+        moves: Some(Arc::clone(following.whereabouts())),
         tls,
         stamps: stamps.source(),
         requests: Arc::new(Requests {
@@ -335,7 +337,8 @@ fn observed(
     .start(over.clone());
     let (sink, stamping) = stamps.begin(writer.requests())?;
     let (seen, own) = std::sync::mpsc::channel();
-    let watch = |runtime: &tokio::runtime::Handle| watch::begin(runtime, seen);
+    let moves = Arc::clone(following.whereabouts());
+    let watch = |runtime: &tokio::runtime::Handle| watch::begin(runtime, move || moves.current(), seen);
     let guard = saturation::Guard::start(config, &live, &halt)?;
     let outcome = match config.audit.as_ref().zip(through) {
         None => load::run_watched(&plan, sink, Arc::clone(&live), &guard.ends(), watch),
@@ -360,6 +363,7 @@ fn observed(
     let ended_early = guard.note(manifest);
     stamping.end(manifest);
     facts::note_own(manifest, own.try_recv().ok());
+    facts::note_moves(manifest, &following.whereabouts().history());
     facts::note_load(manifest, config, &plan, &outcome, ended_early);
     let [ok, ok_by_hops, ended_by_hops] = [&live.ok, &live.ok_by_hops, &live.ended_by_hops]
         .map(|count| count.load(std::sync::atomic::Ordering::Relaxed));

@@ -10,9 +10,11 @@
 
 mod gaps;
 mod machine;
+mod network;
 mod proc;
 mod threads;
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
@@ -23,6 +25,7 @@ use nix::time::{ClockId, clock_gettime};
 use tokio::runtime::{Handle, RuntimeFlavor, RuntimeMetrics};
 
 use self::gaps::{Evidence, Gaps, STALL_S};
+use self::network::NetworkWatch;
 use self::threads::{OwnWait, Used};
 use crate::clock::{self, StepWatch, UnixNs};
 use crate::net::{PulseReceiver, PulseSender, pulse};
@@ -47,10 +50,15 @@ pub struct Watching {
     seen: Sender<OwnLag>,
 }
 
-/// Begins to watch a load that is about to begin on `runtime`, from the thread that will wait for it.
+/// Begins to watch a load that is about to begin on `runtime` and goes to `server`, from the thread that will wait
+/// for it.
 /// Drop what is returned before the runtime: then `seen` gets what was seen. Where no thread can be
 /// started, nothing is seen.
-pub fn begin(runtime: &Handle, seen: Sender<OwnLag>) -> Watching {
+pub fn begin(
+    runtime: &Handle,
+    server: impl Fn() -> SocketAddr + Send + 'static,
+    seen: Sender<OwnLag>,
+) -> Watching {
     let end = Arc::new(AtomicBool::new(false));
     let (pulse, heart) = listen(runtime).unzip();
     // A runtime without threads of its own runs on the thread that waits for it.
@@ -62,6 +70,7 @@ pub fn begin(runtime: &Handle, seen: Sender<OwnLag>) -> Watching {
         workers: runtime.metrics(),
         pulse,
         heart: heart.unwrap_or_default(),
+        server: Box::new(server),
     };
     let stop = Arc::clone(&end);
     let thread = std::thread::Builder::new().name("tare-watch".to_owned()).spawn(move || watch.run(&stop));
@@ -107,6 +116,8 @@ struct Watch {
     workers: RuntimeMetrics,
     pulse: Option<PulseSender>,
     heart: Heart,
+    /// Where the load's connections go by now.
+    server: Box<dyn Fn() -> SocketAddr + Send>,
 }
 
 /// The load's threads at one moment: on a CPU, and waiting for one, since the begin.
@@ -130,6 +141,7 @@ impl Watch {
         let (mut before, mut waited_before) = (Moment::now(), wait.waited_ns());
         let mut beats: u32 = 0;
         let (mut wall_clock, mut steps) = (StepWatch::default(), Vec::new());
+        let mut network = NetworkWatch::default();
         while !end.load(Ordering::Relaxed) {
             std::thread::sleep(BEAT);
             let woke = Moment::now();
@@ -151,11 +163,13 @@ impl Watch {
                 samples.extend(self.sample(&used));
                 next_reading = woke.at.plus_seconds(READING_S);
             }
+            network.look_if_due(&self.server);
             before = Moment { at: UnixNs::now(), ..woke };
         }
         used.note(threads::read());
         samples.extend(self.sample(&used));
-        OwnLag { clock_steps: steps, ..self.conclude(&process, &used, &samples) }
+        network.look_if_due(&self.server);
+        OwnLag { clock_steps: steps, network: network.conclude(), ..self.conclude(&process, &used, &samples) }
     }
 
     fn conclude(&self, process: &Gaps, used: &Used, samples: &[Sample]) -> OwnLag {
@@ -262,6 +276,8 @@ mod tests {
     use super::*;
 
     const S: i64 = 1_000_000_000;
+    /// A server without connections.
+    const NOBODY: SocketAddr = SocketAddr::V4(std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 9));
 
     fn samples() -> Vec<Sample> {
         let waited = [0, 1, 41, 43, 50];
@@ -302,7 +318,7 @@ mod tests {
             .build()
             .unwrap();
         let (sender, seen) = channel();
-        let watching = begin(runtime.handle(), sender);
+        let watching = begin(runtime.handle(), || NOBODY, sender);
         let held_s = runtime.block_on(async {
             tokio::time::sleep(Duration::from_millis(50)).await;
             runtime
@@ -336,7 +352,7 @@ mod tests {
     fn a_runtime_on_the_waiting_thread_is_watched_as_well() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (sender, seen) = channel();
-        let watching = begin(runtime.handle(), sender);
+        let watching = begin(runtime.handle(), || NOBODY, sender);
         runtime.block_on(async { tokio::time::sleep(Duration::from_millis(100)).await });
         drop(watching);
         let own = seen.recv().unwrap();

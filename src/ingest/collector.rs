@@ -195,11 +195,12 @@ impl Collector {
         let grid = self.grid.take();
         let endpoints = self.endpoints.clone();
         self.run(async move {
+            let stopped = tokio::time::Instant::now();
             if let Some((stop, task)) = grid {
                 stop.cancel();
                 let _ = task.await;
             }
-            endpoints.after(expected_finished).await
+            endpoints.after(expected_finished, stopped).await
         })
     }
 

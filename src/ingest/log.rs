@@ -19,6 +19,8 @@ use crate::secrets::without_credentials;
 
 /// An unparsed line is kept up to this many characters.
 const MAX_UNPARSED_CHARS: usize = 2_000;
+/// Lines that cannot be read are kept, so that they can be looked at; of a flood of them so many.
+const MAX_UNPARSED_ROWS: u64 = 20_000;
 /// The last lines, kept for the message when an attached server dies.
 const RECENT_LINES: usize = 20;
 
@@ -38,6 +40,9 @@ pub struct LogCounts {
     /// Lines among these that were not UTF-8, and that were longer than is kept.
     pub lossy: u64,
     pub cut: u64,
+    /// Files that were the log between two looks and were read afterwards; those that were gone by then.
+    pub files_between: u64,
+    pub files_lost: u64,
 }
 
 /// What a line's reading tells of when it was written.
@@ -143,6 +148,14 @@ impl LogReader {
                     self.counts.bad += 1;
                 } else {
                     self.counts.unparsed += 1;
+                }
+                if self.counts.bad + self.counts.unparsed > MAX_UNPARSED_ROWS {
+                    self.notes.add(format!(
+                        "the log {} has more than {MAX_UNPARSED_ROWS} lines that cannot be read: the first are kept, the others only counted",
+                        self.source
+                    ));
+                    self.scratch = scratch;
+                    return (None, None);
                 }
                 let text: String = text.chars().take(MAX_UNPARSED_CHARS).collect();
                 let text = without_credentials(&text).into_owned();

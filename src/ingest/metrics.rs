@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::live::Live;
 use super::problem::{Notes, Problem};
 use super::resets::{Reset, ResetWatch};
-use super::scrape::{Page, Scrape, Scraper};
+use super::scrape::{MAX_PAGE_BYTES, Page, Scrape, Scraper, TIMEOUT};
 use super::snapshot::{AfterOutcome, BeforeOutcome, Verdict};
 use super::trouble::Trouble;
 use super::{Ingested, SourceReport};
@@ -28,6 +28,8 @@ use crate::server::{SERVERS, Server, Totals};
 /// A snapshot is repeated this often, and for so long at most.
 const REPEAT: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(2);
+/// At the end of a run a page is waited for so long at least.
+const LEAST_TIMEOUT: Duration = Duration::from_secs(1);
 /// No grid is finer: the page costs the server some milliseconds of its event loop.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -58,6 +60,8 @@ struct State {
     n_failed: u64,
     n_skipped: u64,
     n_bad_lines: u64,
+    /// It was told that no answer came in time: that is said once.
+    timed_out: bool,
 }
 
 impl Endpoints {
@@ -94,17 +98,16 @@ impl Endpoints {
         let begun = Instant::now();
         let mut n_scrapes = 0;
         loop {
-            let scrapes = self.scrape_all().await;
+            let scrapes = self.scrape_all(TIMEOUT).await;
             n_scrapes += 1;
-            let pages: Vec<Totals> = scrapes.iter().filter_map(|scrape| self.totals(scrape)).collect();
+            let pages: Vec<Totals> = scrapes.iter().filter_map(|(_, scrape)| self.totals(scrape)).collect();
             let all = pages.iter().fold(Totals::default(), |sum, totals| sum.plus(totals));
             let idle = is_idle(&all);
-            let may_pass = scrapes.iter().any(|scrape| scrape.page.as_ref().is_err_and(Trouble::may_pass));
+            let may_pass =
+                scrapes.iter().any(|(_, scrape)| scrape.page.as_ref().is_err_and(Trouble::may_pass));
             let done = (idle && !may_pass) || begun.elapsed() >= PATIENCE;
             let phase = if done { ScrapePhase::Before } else { ScrapePhase::During };
-            for (endpoint, scrape) in self.all.iter().zip(&scrapes) {
-                endpoint.keep(scrape, phase);
-            }
+            self.keep_all(&scrapes, phase);
             if done {
                 if !idle {
                     self.note_busy(&all);
@@ -145,8 +148,15 @@ impl Endpoints {
                         () = tokio::time::sleep_until(begun + interval * point + phase) => {}
                         () = stop.cancelled() => return,
                     }
-                    // A scrape under way is finished, not thrown away, when the grid is stopped.
-                    let scrape = endpoint.scraper.scrape().await;
+                    // A scrape under way is finished, not thrown away, when the grid is stopped; but an endpoint that
+                    // has never answered is not waited for.
+                    let scrape = tokio::select! {
+                        scrape = endpoint.scraper.scrape() => scrape,
+                        () = stop.cancelled(), if endpoint.is_silent() => {
+                            endpoint.state().n_skipped += 1;
+                            return;
+                        }
+                    };
                     endpoint.keep(&scrape, ScrapePhase::During);
                     let next = (begun.elapsed().as_secs_f64() / interval.as_secs_f64()).floor() as u32 + 1;
                     endpoint.state().n_skipped += u64::from(next.saturating_sub(point + 1));
@@ -160,12 +170,15 @@ impl Endpoints {
     /// The snapshot after the last measured request: repeated until as many requests have finished
     /// at the server as `expected`, or, without that number, until the counts stand still; and until
     /// the server holds none, since it may still be letting go of those that the client gave up.
-    pub async fn after(&self, expected: Option<f64>) -> AfterOutcome {
+    ///
+    /// `stopped`: when the grid was. From then on it takes as long as one scrape may take, or little more: an
+    /// endpoint that has never answered is not asked again, and one that was waited for is waited for no longer.
+    pub async fn after(&self, expected: Option<f64>, stopped: Instant) -> AfterOutcome {
         let begun = Instant::now();
         let mut n_scrapes = 0;
         let mut last = None;
         loop {
-            let scrapes = self.scrape_all().await;
+            let scrapes = self.scrape_all(TIMEOUT.saturating_sub(stopped.elapsed()).max(LEAST_TIMEOUT)).await;
             n_scrapes += 1;
             let finished = self.finished_since_before(&scrapes);
             let verdict = match (finished, expected) {
@@ -175,18 +188,16 @@ impl Endpoints {
                 (Some(_), Some(_)) => Verdict::Agreed,
                 (Some(_), None) => Verdict::Settled,
             };
-            let idle = scrapes.iter().filter_map(|scrape| self.totals(scrape)).all(|t| is_idle(&t));
+            let idle = scrapes.iter().filter_map(|(_, scrape)| self.totals(scrape)).all(|t| is_idle(&t));
             let settled = verdict != Verdict::Fewer
                 && idle
                 && (expected.is_some() || (n_scrapes > 1 && finished == last));
             let worth_repeating = verdict != Verdict::Unknown
-                || scrapes.iter().any(|scrape| scrape.page.as_ref().is_err_and(Trouble::may_pass));
+                || scrapes.iter().any(|(_, scrape)| scrape.page.as_ref().is_err_and(Trouble::may_pass));
             let done =
                 (settled && verdict != Verdict::Unknown) || !worth_repeating || begun.elapsed() >= PATIENCE;
             let phase = if done { ScrapePhase::After } else { ScrapePhase::During };
-            for (endpoint, scrape) in self.all.iter().zip(&scrapes) {
-                endpoint.keep(scrape, phase);
-            }
+            self.keep_all(&scrapes, phase);
             if done {
                 return AfterOutcome {
                     verdict,
@@ -228,15 +239,25 @@ impl Endpoints {
         self.all.iter().map(report).collect()
     }
 
-    async fn scrape_all(&self) -> Vec<Scrape> {
+    /// Asks all that are worth it, each for so long, and gives each answer with its endpoint's place.
+    async fn scrape_all(&self, timeout: Duration) -> Vec<(usize, Scrape)> {
         let mut tasks = JoinSet::new();
-        for endpoint in self.all.iter() {
-            let (index, scraper) = (endpoint.index, endpoint.scraper.clone());
+        for endpoint in self.all.iter().filter(|endpoint| !endpoint.is_silent()) {
+            let scraper = endpoint.scraper.clone().bounded(MAX_PAGE_BYTES, timeout);
+            let index = endpoint.index;
             tasks.spawn(async move { (index, scraper.scrape().await) });
         }
         let mut scrapes = tasks.join_all().await;
         scrapes.sort_by_key(|(index, _)| *index);
-        scrapes.into_iter().map(|(_, scrape)| scrape).collect()
+        scrapes
+    }
+
+    fn keep_all(&self, scrapes: &[(usize, Scrape)], phase: ScrapePhase) {
+        for (index, scrape) in scrapes {
+            if let Some(endpoint) = self.all.get(*index) {
+                endpoint.keep(scrape, phase);
+            }
+        }
     }
 
     fn totals(&self, scrape: &Scrape) -> Option<Totals> {
@@ -244,8 +265,9 @@ impl Endpoints {
     }
 
     /// Over all endpoints that have both ends and count; `None` if there is none.
-    fn finished_since_before(&self, scrapes: &[Scrape]) -> Option<f64> {
-        let deltas = self.all.iter().zip(scrapes).filter_map(|(endpoint, scrape)| {
+    fn finished_since_before(&self, scrapes: &[(usize, Scrape)]) -> Option<f64> {
+        let deltas = scrapes.iter().filter_map(|(index, scrape)| {
+            let endpoint = self.all.get(*index)?;
             let before = endpoint.state().before.clone()?;
             let now = self.totals(scrape)?;
             // A server may show the counter only once it has counted something.
@@ -280,6 +302,12 @@ impl Endpoint {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether it has been asked, has never given a page, and gave no answer in time when it was last asked.
+    fn is_silent(&self) -> bool {
+        let state = self.state();
+        state.timed_out && state.n_scrapes == state.n_failed
+    }
+
     /// Counts the scrape, watches its counters, keeps its row, and refreshes the live values.
     fn keep(&self, scrape: &Scrape, phase: ScrapePhase) {
         // The writer is gone only when the program ends; there is nobody left to tell.
@@ -290,7 +318,12 @@ impl Endpoint {
             Ok(page) => page,
             Err(trouble) => {
                 state.n_failed += 1;
+                let timed_out = matches!(trouble, Trouble::Timeout(_));
+                let was_told = std::mem::replace(&mut state.timed_out, timed_out) && timed_out;
                 drop(state);
+                if was_told {
+                    return;
+                }
                 self.notes.add(trouble.problem(self.scraper.url()).note());
                 return;
             }

@@ -17,6 +17,7 @@ mod partial;
 pub mod problem;
 pub mod reader;
 pub mod resets;
+mod rotation;
 pub mod scrape;
 pub mod snapshot;
 pub mod span;
@@ -163,7 +164,9 @@ fn read_file(
 }
 
 fn log_report(kind: &Kind, source: String, counts: LogCounts) -> SourceReport {
-    let LogCounts { seen, parsed, other, unparsed, bad, blank, lossy, cut } = counts;
+    let LogCounts { seen, parsed, other, unparsed, bad, blank, lossy, cut, files_between, files_lost } =
+        counts;
+    let rotated = [("files_between", files_between), ("files_lost", files_lost)];
     SourceReport {
         kind: kind.name.to_owned(),
         source,
@@ -179,7 +182,9 @@ fn log_report(kind: &Kind, source: String, counts: LogCounts) -> SourceReport {
             ("lossy", lossy),
             ("cut", cut),
         ]
+        .into_iter()
+        .chain(rotated.into_iter().filter(|(_, n)| *n > 0))
         .map(|(key, n)| (key.to_owned(), n))
-        .into(),
+        .collect(),
     }
 }

@@ -148,4 +148,16 @@ impl Kind {
             path.display()
         ))
     }
+
+    /// `gone`: files of the row that are missing; 0 where it cannot be known.
+    pub fn rotated_away(&self, path: &Path, gone: u64) -> Problem {
+        let what = match gone {
+            0 => "and what was being read is deleted: whether others came between is not known".to_owned(),
+            1 => "and a file that came between is gone: its lines are lost".to_owned(),
+            n => format!("and {n} files that came between are gone: their lines are lost"),
+        };
+        let (short, path) = (self.short, path.display());
+        Problem::new(format!("the {short} {path} was rotated several times between two looks, {what}"))
+            .hint("let the rotation keep more files, or larger ones")
+    }
 }

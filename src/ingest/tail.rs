@@ -4,8 +4,9 @@
 
 use std::fs::File as StdFile;
 use std::io::{self, Read, SeekFrom};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::fs::File;
@@ -19,10 +20,15 @@ use super::lines::{Line, Lines, MAX_LINE_BYTES, not_text};
 use super::log::{Freshness, LogCounts};
 use super::problem::Problem;
 use super::reader::{Kind, LineReader};
+use super::rotation::{Beside, Between, Identity};
 use crate::clock::UnixNs;
 
 /// How often a file is looked at: also how much later than its writing a line may be read.
 const POLL: Duration = Duration::from_millis(50);
+
+/// So many of the bytes read last are looked at again: that they still stand there shows that the file was not
+/// emptied and filled anew.
+const TRACE_BYTES: usize = 128;
 
 /// Where in a file to begin.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -89,10 +95,17 @@ pub async fn follow_file(
     let mut open: Option<Open> = None;
     let mut seen_once = false;
     let mut deadline: Option<Instant> = None;
+    let mut beside = Beside::look(&path);
+    let mut rotated = Rotated::default();
     loop {
         if open.is_none() {
             match Open::at(&path, begin, &mut follower).await {
                 Ok(Some(file)) => {
+                    if seen_once {
+                        // The log may have been rotated again before it was opened.
+                        let between = beside.between(&path, Some((&file.std, file.identity)));
+                        rotated.read(between, &path, &mut follower, deadline);
+                    }
                     open = Some(file);
                     seen_once = true;
                 }
@@ -106,11 +119,13 @@ pub async fn follow_file(
             let _ = ready.send(());
         }
         if let Some(file) = &mut open {
-            match file.step(&path, &mut follower, deadline).await {
+            match file.step(&path, &mut beside, &mut rotated, &mut follower, deadline).await {
                 Ok(Step::Same) => {}
                 Ok(Step::Rotated) => {
-                    open = None;
                     follower.finish_line(Freshness::Fresh);
+                    let between = beside.between(&path, Some((&file.std, file.identity)));
+                    rotated.read(between, &path, &mut follower, deadline);
+                    open = None;
                     // What took its place is read at once, at the end as well.
                     continue;
                 }
@@ -134,7 +149,49 @@ pub async fn follow_file(
         let _ = ready.send(());
     }
     follower.finish_line(Freshness::Fresh);
-    follower.end()
+    LogCounts { files_between: rotated.between, files_lost: rotated.lost, ..follower.end() }
+}
+
+/// What rotations have brought so far.
+#[derive(Default)]
+struct Rotated {
+    between: u64,
+    lost: u64,
+}
+
+impl Rotated {
+    /// Reads the files that came between, whole. Their number is small: what came within two looks.
+    fn read(&mut self, found: Between, log: &Path, follower: &mut Follower, deadline: Option<Instant>) {
+        for file in found.files {
+            match file.open().and_then(|reader| through(reader, follower, deadline)) {
+                Ok(()) => self.between += 1,
+                // Deleted meanwhile: it was seen, and is gone.
+                Err(_) => self.lost += 1,
+            }
+        }
+        self.lost += found.lost;
+        if found.lost > 0 || found.unsure {
+            follower.note(&follower.kind().rotated_away(log, found.lost));
+        }
+    }
+}
+
+/// Hands on all of a file that is no longer written.
+fn through(mut reader: impl Read, follower: &mut Follower, deadline: Option<Instant>) -> io::Result<()> {
+    let mut buffer = vec![0; CHUNK_BYTES];
+    let mut first = true;
+    loop {
+        let n = reader.read(&mut buffer)?;
+        let chunk = buffer.get(..n).unwrap_or_default();
+        if std::mem::take(&mut first) && not_text(chunk.get(..SNIFF_BYTES).unwrap_or(chunk)).is_some() {
+            return Ok(());
+        }
+        if n == 0 || deadline.is_some_and(|deadline| Instant::now() > deadline) {
+            follower.finish_line(Freshness::Fresh);
+            return Ok(());
+        }
+        follower.push(chunk, UnixNs::now(), Freshness::Fresh);
+    }
 }
 
 enum Step {
@@ -144,8 +201,12 @@ enum Step {
 
 struct Open {
     file: File,
-    inode: (u64, u64),
+    /// The same, to look at without moving on.
+    std: Arc<StdFile>,
+    identity: Identity,
     position: u64,
+    /// The bytes read last.
+    trace: Vec<u8>,
     freshness: Freshness,
     buffer: Vec<u8>,
 }
@@ -178,23 +239,35 @@ impl Open {
         } else {
             file.seek(SeekFrom::Start(0)).await?;
         }
-        Ok(Some(Self { file, inode: (meta.dev(), meta.ino()), position, freshness, buffer }))
+        let std = Arc::new(file.try_clone().await?.into_std().await);
+        let identity = Identity::of(&meta);
+        let mut trace = vec![0; TRACE_BYTES.min(usize::try_from(position).unwrap_or(TRACE_BYTES))];
+        let before = position.saturating_sub(trace.len() as u64);
+        if std.read_exact_at(&mut trace, before).is_err() {
+            trace.clear();
+        }
+        Ok(Some(Self { file, std, identity, position, trace, freshness, buffer }))
     }
 
     /// Reads what there is, then looks whether the file was truncated or another took its place.
     async fn step(
         &mut self,
         path: &Path,
+        beside: &mut Beside,
+        rotated: &mut Rotated,
         follower: &mut Follower,
         deadline: Option<Instant>,
     ) -> io::Result<Step> {
+        if self.was_emptied() {
+            self.begin_anew(path, beside, rotated, follower, deadline).await?;
+        }
         self.drain(follower, deadline).await?;
         self.freshness = Freshness::Fresh;
         // Gone for now: whoever writes still has it open, and so have we.
         let Ok(meta) = tokio::fs::metadata(path).await else {
             return Ok(Step::Same);
         };
-        if (meta.dev(), meta.ino()) != self.inode {
+        if Identity::of(&meta) != self.identity {
             // The writer may go on with the old file for a while; only a line in the new one shows
             // that it has changed over.
             if meta.len() == 0 {
@@ -203,13 +276,55 @@ impl Open {
             self.drain(follower, deadline).await?;
             return Ok(Step::Rotated);
         }
-        if meta.len() < self.position {
-            follower.note(&follower.kind().truncated(path));
-            follower.finish_line(Freshness::Fresh);
-            self.position = self.file.seek(SeekFrom::Start(0)).await?;
+        if self.was_emptied() {
+            self.begin_anew(path, beside, rotated, follower, deadline).await?;
             self.drain(follower, deadline).await?;
         }
         Ok(Step::Same)
+    }
+
+    /// Whether it is shorter than what was read of it, or has other bytes there.
+    fn was_emptied(&self) -> bool {
+        let Ok(length) = self.std.metadata().map(|meta| meta.len()) else { return false };
+        if length <= self.position {
+            return length < self.position;
+        }
+        let mut there = vec![0; self.trace.len()];
+        let at = self.position.saturating_sub(self.trace.len() as u64);
+        self.std.read_exact_at(&mut there, at).is_ok() && there != self.trace
+    }
+
+    /// The file was emptied: where it was copied first, what had not been read yet is in the copy.
+    async fn begin_anew(
+        &mut self,
+        path: &Path,
+        beside: &mut Beside,
+        rotated: &mut Rotated,
+        follower: &mut Follower,
+        deadline: Option<Instant>,
+    ) -> io::Result<()> {
+        let mut copies = beside.between(path, None);
+        let (position, trace) = (self.position, std::mem::take(&mut self.trace));
+        let first = copies.files.iter().position(|copy| copy.holds(&trace, position));
+        if let Some(at) = first {
+            let copy = copies.files.remove(at);
+            let mut reader = copy.open()?;
+            io::copy(&mut reader.by_ref().take(position), &mut io::sink())?;
+            through(reader, follower, deadline)?;
+            rotated.between += 1;
+        } else {
+            follower.note(&follower.kind().truncated(path));
+            follower.finish_line(Freshness::Fresh);
+        }
+        // A copy of what stands in the file now is being made for the next time.
+        let (early, past): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut copies.files).into_iter().partition(|copy| copy.begins_as(&self.std));
+        for copy in early {
+            beside.forget(&copy);
+        }
+        rotated.read(Between { files: past, ..copies }, path, follower, deadline);
+        self.position = self.file.seek(SeekFrom::Start(0)).await?;
+        Ok(())
     }
 
     async fn drain(&mut self, follower: &mut Follower, deadline: Option<Instant>) -> io::Result<()> {
@@ -219,7 +334,10 @@ impl Open {
                 return Ok(());
             }
             self.position += n as u64;
-            follower.push(self.buffer.get(..n).unwrap_or_default(), UnixNs::now(), self.freshness);
+            let read = self.buffer.get(..n).unwrap_or_default();
+            self.trace.extend_from_slice(read.get(n.saturating_sub(TRACE_BYTES)..).unwrap_or_default());
+            self.trace.drain(..self.trace.len().saturating_sub(TRACE_BYTES));
+            follower.push(read, UnixNs::now(), self.freshness);
         }
     }
 }

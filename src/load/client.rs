@@ -4,6 +4,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -14,7 +15,7 @@ use super::ended::Ended;
 use super::recording::{End, Recording};
 use super::sessions::InSession;
 use crate::clock::UnixNs;
-use crate::net::{Sources, StampedStream, tls};
+use crate::net::{Sources, StampedStream, Whereabouts, tls};
 use crate::record::audit::Leg;
 use crate::record::begun::Begun;
 use crate::record::{Connection, Endpoint};
@@ -49,6 +50,8 @@ pub(super) struct Prepared {
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) address: SocketAddr,
+    /// Where its name leads by now.
+    pub(super) moves: Option<Arc<Whereabouts>>,
     /// Where connections come from.
     pub(super) sources: Sources,
     pub(super) endpoint: Endpoint,
@@ -82,12 +85,16 @@ pub(super) struct Sending {
 }
 
 impl Client {
+    fn address(&self) -> SocketAddr {
+        self.moves.as_ref().map_or(self.address, |moves| moves.current())
+    }
+
     /// Opens a connection: the one place where that is done, on the clock or off it.
     pub(super) async fn connect(&self) -> io::Result<Connected> {
         let begin = UnixNs::now();
         let source = self.sources.next();
         let mut stream =
-            StampedStream::connect(self.address, source, self.kernel_stamps, self.connect_timeout).await?;
+            StampedStream::connect(self.address(), source, self.kernel_stamps, self.connect_timeout).await?;
         let connect_end = UnixNs::now();
         let mut tls_end = None;
         if let Some(tls) = &self.tls {
@@ -183,7 +190,7 @@ impl Client {
     }
 
     fn no_connection(&self, error: &io::Error) -> String {
-        let said = format!("could not connect to {}: {error}", self.address);
+        let said = format!("could not connect to {}: {error}", self.address());
         match error.kind() {
             io::ErrorKind::AddrNotAvailable => said + NO_PORT,
             _ => said,

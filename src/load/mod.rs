@@ -50,13 +50,15 @@ use self::ended::{Ended, Tellings, ToRows};
 use self::sessions::Sessions;
 use crate::clock::UnixNs;
 use crate::config::{Connections, Load};
-use crate::net::{Sources, tls};
+use crate::net::{Sources, Whereabouts, tls};
 use crate::record::{Finished, RequestRow, StampSource, Status};
 
 /// Everything a load needs.
 #[derive(Clone)]
 pub struct Plan {
     pub address: SocketAddr,
+    /// Where the server's name leads while the load runs; new connections go there.
+    pub moves: Option<Arc<Whereabouts>>,
     pub requests: Arc<Requests>,
     pub load: Load,
     pub seed: u64,
@@ -181,6 +183,7 @@ pub fn warm_up(plan: &Plan, first: u64, interrupt: &CancellationToken) -> anyhow
 fn client(plan: &Plan) -> Client {
     Client {
         address: plan.address,
+        moves: plan.moves.clone(),
         sources: Sources::new(plan.load.source_addresses.clone()),
         endpoint: plan.requests.options.endpoint,
         streamed: plan.requests.options.stream,

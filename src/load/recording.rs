@@ -5,6 +5,7 @@
 mod bounds;
 pub mod played;
 mod reading;
+mod room;
 
 use tare_parsers::sse::SseDecoder;
 
@@ -12,6 +13,7 @@ pub(super) use self::bounds::BadAnswer;
 use self::bounds::{
     KEPT_OF_TOO_MANY, MAX_BODY_BYTES, MAX_EVENTS, MAX_REFUSAL_BYTES, MAX_SILENT_BYTES, MAX_TEXT_BYTES,
 };
+use self::room::Share;
 use super::http1::ResponseDecoder;
 use super::openai::{self, InBand, Usage};
 use crate::clock::UnixNs;
@@ -91,6 +93,8 @@ pub(super) struct Recording {
     closing: Option<(EventRow, u64)>,
     stream_error: Option<String>,
     decode_error: Option<String>,
+    /// Of the memory that all open answers share.
+    share: Share,
 }
 
 impl Recording {
@@ -182,11 +186,13 @@ impl Recording {
 
     fn within_bounds(&mut self) -> Result<(), BadAnswer> {
         if self.n_events > MAX_EVENTS {
-            self.events.truncate(KEPT_OF_TOO_MANY);
-            self.events.shrink_to_fit();
-            self.offsets.truncate(KEPT_OF_TOO_MANY);
-            self.offsets.shrink_to_fit();
+            self.keep_few();
             return Err(BadAnswer::TooManyEvents);
+        }
+        let bytes = self.bytes();
+        if !self.share.holds(bytes) {
+            self.keep_few();
+            return Err(BadAnswer::NoRoom);
         }
         if self.sse.is_over_limit()
             || self.sse.oversize() > 0
@@ -198,6 +204,28 @@ impl Recording {
             return Err(BadAnswer::TextTooLong);
         }
         Ok(())
+    }
+
+    /// What is kept of it takes so much, about.
+    fn bytes(&self) -> usize {
+        self.events.len() * size_of::<EventRow>()
+            + self.offsets.len() * size_of::<u64>()
+            + self.gathered.len() * size_of::<Gathered>()
+            + self.data.len()
+            + self.body.len()
+            + self.kept.len()
+            + self.sse.bytes_since_event()
+    }
+
+    /// It is no measurement any more.
+    fn keep_few(&mut self) {
+        self.events.truncate(KEPT_OF_TOO_MANY);
+        self.events.shrink_to_fit();
+        self.offsets.truncate(KEPT_OF_TOO_MANY);
+        self.offsets.shrink_to_fit();
+        for bytes in [&mut self.body, &mut self.kept] {
+            *bytes = Vec::new();
+        }
     }
 
     /// What came before a stamped segment came no later than it: better than the time at which it had

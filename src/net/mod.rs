@@ -6,6 +6,8 @@ pub mod limits;
 mod listener;
 #[cfg_attr(not(target_os = "linux"), path = "no_packets.rs")]
 mod packets;
+pub mod paths;
+mod prompt;
 mod pulse;
 mod receiving;
 mod source;
@@ -13,6 +15,7 @@ mod stamps;
 mod stream;
 pub mod tls;
 mod url;
+mod whereabouts;
 
 pub use halves::{Incoming, Outgoing};
 pub use listener::StampedListener;
@@ -23,3 +26,4 @@ pub use source::Sources;
 pub use stamps::{Armed, arm};
 pub use stream::StampedStream;
 pub use url::HttpUrl;
+pub use whereabouts::{Following, History, Whereabouts};

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream as BlockingStream;
 
 use tokio::net::UnixStream;
 
+use super::prompt::PROMPT;
 use crate::clock::UnixNs;
 
 /// Pulses that one read takes.
@@ -44,10 +45,13 @@ impl PulseReceiver {
             match self.0.try_read(&mut buffer) {
                 Ok(0) => return false,
                 Ok(length) => {
+                    let now = UnixNs::now();
                     // Written whole, and the buffer holds a whole number: none is cut in two.
                     for bytes in buffer.get(..length).unwrap_or_default().chunks_exact(size_of::<i64>()) {
                         if let Ok(bytes) = bytes.try_into() {
-                            each(UnixNs(i64::from_ne_bytes(bytes)));
+                            let sent = UnixNs(i64::from_ne_bytes(bytes));
+                            PROMPT.note(sent, now);
+                            each(sent);
                         }
                     }
                     return true;

@@ -15,6 +15,7 @@ use std::os::fd::AsRawFd;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
+use super::prompt::PROMPT;
 use super::stamps;
 use crate::clock::{Moment, UnixNs};
 
@@ -49,11 +50,21 @@ impl ReadStamp {
     /// of the kernel for a moment, or behind a lost one for long; or the wall clock was set forward
     /// since. Its stamp is no arrival here, but bounds it. A stamp from the future tells that the
     /// wall clock was set back since: it says nothing.
-    pub(super) fn new(kernel: Option<UnixNs>, now: Moment, drained: bool, empty_before: UnixNs) -> Self {
+    ///
+    /// `waited`: whether bytes stamped so could not be read before some moment between the two. Then the
+    /// stamp bounds nothing but the beginning: what was lost before it came later.
+    pub(super) fn new(
+        kernel: Option<UnixNs>,
+        now: Moment,
+        drained: bool,
+        empty_before: UnixNs,
+        waited: impl Fn(UnixNs, UnixNs) -> bool,
+    ) -> Self {
         let user = now.axis;
         match kernel.map(|wall| now.place(wall)) {
             Some(early) if early < empty_before => Self { kernel: None, user, drained, empty_before: early },
             Some(late) if late > user => Self { kernel: None, user, drained, empty_before },
+            Some(behind) if waited(behind, user) => Self { kernel: None, user, drained, empty_before },
             kernel => Self { kernel, user, drained, empty_before },
         }
     }
@@ -133,7 +144,12 @@ impl Receiving {
                     stamps::receive(socket.as_raw_fd(), buffer, control)
                 })?;
                 let drained = length < READ_BYTES;
-                got = Some((length, ReadStamp::new(kernel, Moment::now(), drained, self.empty_at)));
+                let waited = |stamped, read| PROMPT.shows_waiting(stamped, read);
+                let stamp = ReadStamp::new(kernel, Moment::now(), drained, self.empty_at, waited);
+                if let Some(came) = stamp.kernel {
+                    PROMPT.note(came, stamp.user);
+                }
+                got = Some((length, stamp));
                 // A short read emptied the socket (epoll(7) says so for streams): the readiness is
                 // taken back here, without a second read that would only be told so.
                 if drained && length > 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }

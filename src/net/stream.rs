@@ -234,18 +234,38 @@ mod tests {
 
     #[test]
     fn a_stamp_from_before_the_socket_was_empty_is_a_bound_and_no_point() {
-        let late = ReadStamp::new(Some(UnixNs(5)), moment(9, 0), true, UnixNs(7));
+        let late = ReadStamp::new(Some(UnixNs(5)), moment(9, 0), true, UnixNs(7), |_, _| false);
         assert_eq!(late, interval(5, 9));
-        assert_eq!(ReadStamp::new(Some(UnixNs(8)), moment(9, 0), true, UnixNs(7)).best(), UnixNs(8));
+        assert_eq!(
+            ReadStamp::new(Some(UnixNs(8)), moment(9, 0), true, UnixNs(7), |_, _| false).best(),
+            UnixNs(8)
+        );
+    }
+
+    /// It came at 8, but an earlier one that was lost came again only later.
+    #[test]
+    fn a_stamp_of_bytes_that_waited_behind_a_lost_segment_is_no_point() {
+        let behind = ReadStamp::new(Some(UnixNs(8)), moment(9, 0), true, UnixNs(7), |came, read| {
+            (came, read) == (UnixNs(8), UnixNs(9))
+        });
+        assert_eq!(behind, interval(7, 9));
     }
 
     /// The segment arrives at 8,000 of the axis and is read at 9,000; the socket was empty at 7,000.
     #[test]
     fn a_step_of_the_wall_clock_hurts_only_the_stamp_that_lay_in_the_socket() {
         for step in [-2_000_000, 2_000_000] {
-            let before = ReadStamp::new(Some(UnixNs(8_000)), moment(9_000, 0), true, UnixNs(7_000));
-            let amid = ReadStamp::new(Some(UnixNs(8_000)), moment(9_000, step), true, UnixNs(7_000));
-            let after = ReadStamp::new(Some(UnixNs(8_000 + step)), moment(9_000, step), true, UnixNs(7_000));
+            let before =
+                ReadStamp::new(Some(UnixNs(8_000)), moment(9_000, 0), true, UnixNs(7_000), |_, _| false);
+            let amid =
+                ReadStamp::new(Some(UnixNs(8_000)), moment(9_000, step), true, UnixNs(7_000), |_, _| false);
+            let after = ReadStamp::new(
+                Some(UnixNs(8_000 + step)),
+                moment(9_000, step),
+                true,
+                UnixNs(7_000),
+                |_, _| false,
+            );
             assert_eq!(before.kernel, Some(UnixNs(8_000)));
             assert_eq!(after, before, "both stamped after the step: as if there had been none");
             let lo = if step > 0 { 8_000 - step } else { 7_000 };

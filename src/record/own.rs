@@ -44,6 +44,38 @@ pub struct OwnLag {
     pub machine: Machine,
     /// TCP counters of this network namespace: what they grew by, whoever's the connections were.
     pub kernel: Option<BTreeMap<String, u64>>,
+    /// The connections to the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
+}
+
+/// What the kernel knew of the connections to the server, at looks about a second apart; of all programs in this
+/// network namespace. What a connection counted between the last look and its end is not among it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Network {
+    pub looks: u64,
+    /// The most that one look found.
+    pub most_connections: u64,
+    pub round_trip: RoundTrip,
+    /// Segments sent again from here.
+    pub sent_again: u64,
+    /// Segments that came here after later ones; `None` where the kernel is too old to tell.
+    pub out_of_order: Option<u64>,
+}
+
+/// The kernel's smoothed round trip times, one for each connection at each look; the shortest is of single segments.
+/// Quantiles are those of buckets that grow by 5 %.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RoundTrip {
+    pub n: u64,
+    pub min_s: f64,
+    pub mean_s: f64,
+    pub p50_s: f64,
+    pub p90_s: f64,
+    pub p99_s: f64,
+    pub max_s: f64,
 }
 
 /// A distribution of delays. Quantiles are those of buckets that grow by 5 %.
@@ -138,6 +170,12 @@ impl OwnLag {
         let kernel = self.kernel.as_ref()?;
         let kinds = ["TCPTimeouts", "TCPFastRetrans", "TCPSlowStartRetrans", "TCPLossProbeRecovery"];
         Some(kinds.iter().filter_map(|name| kernel.get(*name)).sum())
+    }
+
+    /// Segments that came here and had to wait for an earlier one that was lost or overtaken: what was read only
+    /// then is late by the network's doing, not by its sender's or its reader's.
+    pub fn waited_segments(&self) -> u64 {
+        self.counted("TCPOFOQueue").unwrap_or(0)
     }
 
     /// What a counter of the kernel grew by.

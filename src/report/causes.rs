@@ -4,7 +4,7 @@
 
 use super::summary::{MetricLike, Summary};
 use crate::metric::Metric;
-use crate::record::own::{OwnLag, Stall, Stalled};
+use crate::record::own::{Network, OwnLag, RoundTrip, Stall, Stalled};
 use crate::store::Manifest;
 use crate::units;
 
@@ -41,6 +41,10 @@ fn inexact(summary: &Summary) -> Option<String> {
     let causes = [
         (s.inexact.in_a_stall, "arrived while the client stalled"),
         (s.inexact.read_late, "were read over 1 ms late by the client"),
+        (
+            s.inexact.behind_lost,
+            "waited in the kernel for bytes before theirs that the network had lost or held up",
+        ),
         (s.inexact.several_at_once, "were sent several at once, by the server or what stands before it"),
         (s.inexact.unstamped, "came without a kernel stamp"),
         (s.inexact.other, "shared a read with other bytes"),
@@ -125,10 +129,19 @@ fn kernel(own: &OwnLag) -> Vec<String> {
     let again = own.lost_segments().unwrap_or(0);
     if again > 0 {
         said.push(format!(
-            "{} TCP segments were lost and sent again during the load, {} of them to connect, {} after a timeout (all programs of this network namespace): a timeout is 0.2 s or more, 1 s or more to connect, and the TTFT of the requests concerned contains it",
+            "{}{} TCP segments were lost and sent again during the load, {} of them to connect, {} after a timeout (all programs of this network namespace): a timeout is 0.2 s or more, 1 s or more to connect, and the TTFT of the requests concerned contains it",
+            if counted("TCPLossProbes") > counted("TCPLossProbeRecovery") { "at least " } else { "" },
             units::count(again),
             units::count(counted("TCPSynRetrans")),
             units::count(counted("TCPTimeouts")),
+        ));
+    }
+    let waited = own.waited_segments();
+    if waited > 0 {
+        said.push(format!(
+            "the network lost or held up what servers sent: {} TCP segments waited in this host's kernel for earlier ones during the load (all programs of this network namespace), and what they brought is as late as those{}",
+            units::count(waited),
+            own.network.as_ref().map(round_trips).unwrap_or_default()
         ));
     }
     let dropped = counted("ListenDrops").max(counted("ListenOverflows"));
@@ -139,6 +152,16 @@ fn kernel(own: &OwnLag) -> Vec<String> {
         ));
     }
     said
+}
+
+fn round_trips(network: &Network) -> String {
+    let RoundTrip { min_s, p50_s, p99_s, .. } = network.round_trip;
+    format!(
+        "; the kernel's round trip times to the server: {} at least, p50 {}, p99 {}",
+        units::seconds(min_s),
+        units::seconds(p50_s),
+        units::seconds(p99_s)
+    )
 }
 
 /// Why the client was late, in seconds for which that was seen.

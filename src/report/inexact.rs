@@ -17,6 +17,9 @@ pub struct Inexact {
     pub in_a_stall: usize,
     /// The client was late: the read came more than 1 ms after its last byte.
     pub read_late: usize,
+    /// The network's: bytes before theirs were lost or overtaken on the way, and theirs waited in the kernel until
+    /// those came. Where segments came out of order, this is what a read without a stamp that can be used is.
+    pub behind_lost: usize,
     /// The server wrote several at once: they shared a read that was in time.
     pub several_at_once: usize,
     /// The kernel gave the read no stamp.
@@ -28,12 +31,15 @@ pub struct Inexact {
 /// Counts them, as events come. Without `own` no stall is known.
 pub(super) struct Counter {
     stalls: Vec<(i64, i64)>,
+    /// Segments waited for earlier ones.
+    network_loses: bool,
     pub found: Inexact,
 }
 
 impl Counter {
     pub(super) fn new(own: Option<&OwnLag>) -> Self {
-        Self { stalls: stalls(own), found: Inexact::default() }
+        let network_loses = own.is_some_and(|own| own.waited_segments() > 0);
+        Self { stalls: stalls(own), network_loses, found: Inexact::default() }
     }
 
     pub(super) fn take(&mut self, part: Part<'_>) {
@@ -46,6 +52,8 @@ impl Counter {
             n.events += 1;
             *if within(&self.stalls, *hi) {
                 &mut n.in_a_stall
+            } else if user == hi && self.network_loses {
+                &mut n.behind_lost
             } else if user == hi {
                 &mut n.unstamped
             } else if user - hi > LATE_NS {
@@ -142,14 +150,24 @@ mod tests {
             (3200.0, 3220.0, 3220.0, 1), // no stamp
             (3220.0, 3221.0, 3221.1, 1), // something else ended the read
         ]);
-        let expected =
-            Inexact { events: 6, in_a_stall: 2, read_late: 1, several_at_once: 1, unstamped: 1, other: 1 };
+        let expected = Inexact {
+            events: 6,
+            in_a_stall: 2,
+            read_late: 1,
+            several_at_once: 1,
+            unstamped: 1,
+            other: 1,
+            behind_lost: 0,
+        };
         let counted = |own| {
             let mut counter = Counter::new(own);
             counter.take(all.part(&(0..all.len())));
             counter.found
         };
         assert_eq!(counted(Some(&own)), expected);
+        let kernel = Some([("TCPOFOQueue".to_owned(), 3)].into());
+        let lossy = OwnLag { kernel, ..own.clone() };
+        assert_eq!(counted(Some(&lossy)), Inexact { unstamped: 0, behind_lost: 1, ..expected });
         let unseen = counted(None);
         assert_eq!((unseen.in_a_stall, unseen.read_late, unseen.several_at_once), (0, 2, 2));
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::Report;
 use super::summary::MetricLike;
 use super::tables::Table;
-use crate::record::own::{Delay, OwnLag};
+use crate::record::own::{Delay, Network, OwnLag};
 use crate::units;
 
 /// Fewer say nothing about a million.
@@ -131,6 +131,19 @@ fn watched(own: &OwnLag, events: usize) -> Vec<Row> {
     let probes = own.counted("TCPLossProbes").unwrap_or(0);
     let lost = format!("TCP segments, beside {} probes of a connection's tail", units::count(probes));
     rows.extend(counter("lost and sent again", own.lost_segments(), &lost));
+    let waited = own.counted("TCPOFOQueue");
+    rows.extend(counter("waited for lost ones", waited, "TCP segments that came here before an earlier one"));
+    if let Some(network) = &own.network {
+        let Network { looks, round_trip: t, .. } = network;
+        let what = format!(
+            "the kernel's, of the connections to the server, at {} looks; {} at least",
+            units::count(*looks),
+            units::seconds(t.min_s)
+        );
+        let [p50, p90, p99, max] = [t.p50_s, t.p90_s, t.p99_s, t.max_s].map(Some);
+        let n = Some(t.n);
+        rows.push(Row { p50, p90, p99, max, n, ..single("round trip (TCP)", "s", Some(t.mean_s), &what) });
+    }
     rows.extend(counter(
         "listen drops",
         own.counted("ListenDrops"),

@@ -45,7 +45,7 @@ pub(super) fn through(
     let prompts = Arc::clone(&direct.requests.prompts);
     let requests = super::target::requests(&by_that_way, kind, prompts, target, model);
     let requests = Requests { nonce: direct.requests.nonce, ..requests };
-    Ok(load::Plan { address, tls, requests: Arc::new(requests), ..direct.clone() })
+    Ok(load::Plan { address, moves: None, tls, requests: Arc::new(requests), ..direct.clone() })
 }
 
 /// The cells of an audit: every combination of its factors' levels.

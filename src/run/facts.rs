@@ -10,6 +10,7 @@ use crate::config::{Config, Connections, Load};
 use crate::ingest::IngestReport;
 use crate::ingest::snapshot::{AfterOutcome, BeforeOutcome, Verdict};
 use crate::load;
+use crate::net;
 use crate::record::History;
 use crate::record::own::{self, OwnLag};
 use crate::store::Manifest;
@@ -257,6 +258,28 @@ pub(super) fn note_written(manifest: &mut Manifest, ended: &Ended, sent: Option<
     );
     manifest.warn(&*broke);
     Some(broke)
+}
+
+/// Where the server's name led, if that was more than one address.
+pub(super) fn note_moves(manifest: &mut Manifest, history: &net::History) {
+    if history.addresses.len() > 1 || history.failed > 0 {
+        manifest.extra.insert("addresses".to_owned(), serde_json::json!(history));
+    }
+    for moved in history.addresses.windows(2) {
+        if let [from, to] = moved {
+            let after = units::seconds(to.since_unix_ns.seconds_since(from.since_unix_ns));
+            manifest.note(format!(
+                "the server's name led to {} instead of {} after {after}: connections opened since then go there, and those that were open stayed",
+                to.address, from.address
+            ));
+        }
+    }
+    if let Some(error) = &history.last_error {
+        manifest.note(format!(
+            "the server's name could not be looked up {} times while the load ran ({error}): the last address was kept",
+            units::count(history.failed)
+        ));
+    }
 }
 
 /// The load that was asked for, before anything of it is sent: in words, and where it stays the same.

@@ -3,7 +3,9 @@
 //! a bound, and tries again; nothing that was measured is thrown away before the very end. This file must not
 //! know what the rows mean.
 
+mod backlog;
 mod queue;
+mod sync;
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, OnceLock};
@@ -13,8 +15,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
+use self::backlog::Backlog;
 pub(super) use self::queue::Left;
 use self::queue::Queue;
+use self::sync::Syncing;
 use super::progress::eprintln_line;
 use crate::expose::Counter;
 use crate::ingest::Ingested;
@@ -29,6 +33,12 @@ const BATCH: usize = 256;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How much is held in memory while the folder cannot be written; when it is full, the load is ended.
 const HOLD_BYTES: usize = 64 << 20;
+
+/// So many times as much may wait for a folder that takes its time: thousands of long answers that end together are
+/// no trouble.
+const BACKLOG_TIMES: usize = 16;
+/// What is said of a folder that took too long, without an error.
+const SLOW: &str = "it takes records more slowly than they come";
 
 /// How it is gone about a folder that cannot be written.
 #[derive(Clone, Copy, Debug)]
@@ -104,11 +114,14 @@ impl Writer {
         patience: Patience,
     ) -> anyhow::Result<Self> {
         let (items, received) = channel();
-        let requests = forward(items.clone(), |f| Item::Finished(Box::new(f)))?;
-        let ingested = forward(items, |i| Item::Ingested(Box::new(i)))?;
+        let backlog = Arc::new(Backlog::new(patience.hold_bytes.saturating_mul(BACKLOG_TIMES)));
+        let way = Way { items, backlog: Arc::clone(&backlog), broken: broken.clone() };
+        let requests = way.clone().forward(|f| Item::Finished(Box::new(f)))?;
+        let ingested = way.forward(|i| Item::Ingested(Box::new(i)))?;
         let counter = Arc::new(OnceLock::new());
         let keeper = Keeper {
             queue: Queue::new(writer),
+            backlog,
             counter: Arc::clone(&counter),
             live,
             broken,
@@ -148,14 +161,31 @@ impl Writer {
     }
 }
 
-/// A channel whose items end up in `items`.
-fn forward<T: Send + 'static>(items: Sender<Item>, wrap: fn(T) -> Item) -> anyhow::Result<Sender<T>> {
-    let (sender, receiver) = channel();
-    std::thread::Builder::new()
-        .name("tare-forward".to_owned())
-        .spawn(move || receiver.into_iter().try_for_each(|item| items.send(wrap(item))))
-        .context("could not start the writer")?;
-    Ok(sender)
+/// The way to the writing thread.
+#[derive(Clone)]
+struct Way {
+    items: Sender<Item>,
+    backlog: Arc<Backlog>,
+    broken: CancellationToken,
+}
+
+impl Way {
+    /// A channel whose items go this way, as far as there is room.
+    fn forward<T: Send + 'static>(self, wrap: fn(T) -> Item) -> anyhow::Result<Sender<T>> {
+        let (sender, receiver) = channel();
+        let work = move || {
+            for item in receiver.into_iter().map(wrap) {
+                if self.backlog.admits(&item, &self.broken) && self.items.send(item).is_err() {
+                    break;
+                }
+            }
+        };
+        std::thread::Builder::new()
+            .name("tare-forward".to_owned())
+            .spawn(work)
+            .context("could not start the writer")?;
+        Ok(sender)
+    }
 }
 
 /// Since when the folder cannot be written.
@@ -167,6 +197,7 @@ struct Held {
 
 struct Keeper {
     queue: Queue,
+    backlog: Arc<Backlog>,
     counter: Arc<OnceLock<Counter>>,
     live: Arc<Live>,
     broken: CancellationToken,
@@ -181,6 +212,7 @@ struct Keeper {
 impl Keeper {
     fn write_all(mut self, items: &Receiver<Item>) -> Ended {
         let mut looked = Instant::now();
+        let syncing = Syncing::start(self.queue.files());
         self.queue.begun(self.live.begun());
         loop {
             match items.recv_timeout(LOOK_EVERY) {
@@ -189,6 +221,7 @@ impl Keeper {
                         if let (Item::Finished(one), Some(counter)) = (&item, self.counter.get()) {
                             counter.count(one);
                         }
+                        self.backlog.taken(&item);
                         self.queue.put(item);
                     });
                 }
@@ -207,7 +240,11 @@ impl Keeper {
             }
         }
         self.queue.begun(self.live.begun());
-        self.end()
+        let ended = self.end();
+        if let Some(syncing) = syncing {
+            syncing.end();
+        }
+        ended
     }
 
     /// Writes what is there; says so when that begins to fail, and when it works again.
@@ -259,7 +296,9 @@ impl Keeper {
             }
         }
         let (written, left) = self.queue.end();
-        let lost = Some(left).filter(Left::is_any);
+        let ended_load = self.ended_load || self.backlog.ended_load();
+        let given_up = self.backlog.given_up();
+        let lost = Some(left.plus(given_up)).filter(Left::is_any);
         let trouble = match (self.held, self.past) {
             (None, None) => None,
             (Some(held), past) => {
@@ -268,10 +307,12 @@ impl Keeper {
             }
             (None, past) => past,
         };
+        let slow = || (SLOW.to_owned(), Duration::ZERO);
+        let trouble = trouble.or_else(|| (ended_load || given_up.is_any()).then(slow));
         let trouble = trouble.map(|(error, lasted)| Trouble {
             error,
             lasted_s: lasted.as_secs_f64(),
-            ended_load: self.ended_load,
+            ended_load,
             lost,
         });
         Ended { written, trouble }

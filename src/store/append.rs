@@ -113,6 +113,14 @@ impl RunWriter {
         Ok(self.written())
     }
 
+    /// The streams' files once more: forcing them to the disc is another thread's business. Those of which there
+    /// is none (too many open files) are left to the system.
+    pub fn files(&self) -> Vec<File> {
+        let Self { events, begun, results, scrapes, log, spans, stat_log, hops, encoder: _ } = self;
+        let lines = [begun, results, scrapes, log, spans, stat_log, hops].map(|lines| &lines.stream);
+        lines.into_iter().chain([events]).filter_map(|stream| stream.file.try_clone().ok()).collect()
+    }
+
     pub fn written(&self) -> Written {
         Written {
             results: self.results.stream.rows,

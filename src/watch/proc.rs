@@ -17,6 +17,8 @@ const COUNTERS: [(&str, &[&str]); 2] = [
             "TCPSlowStartRetrans",
             "TCPLossProbes",
             "TCPLossProbeRecovery",
+            "TCPOFOQueue",
+            "TCPDSACKOldSent",
             "TCPBacklogDrop",
             "TCPRcvQDrop",
             "TCPReqQFullDrop",

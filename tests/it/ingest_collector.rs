@@ -282,6 +282,34 @@ fn a_page_of_another_server_is_said() {
     );
 }
 
+/// It is waited for once, before the run; told once; and neither the grid's end nor the last snapshot waits for it.
+#[test]
+fn an_endpoint_that_never_answers_is_waited_for_once() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        while let Ok((stream, _)) = listener.accept() {
+            count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            kept.push(stream);
+        }
+    });
+    let (mut collector, _rows) = collect(observe(), Some(&url));
+    let before = collector.snapshot_before().unwrap();
+    assert_eq!((before.n_ok, before.n_scrapes), (0, 1));
+    collector.start_grid();
+    crate::support::wait_until("the grid has asked", || asked.load(std::sync::atomic::Ordering::SeqCst) == 2);
+    collector.snapshot_after(Some(1.0));
+    let report = collector.stop();
+    assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 2, "not asked again at the end");
+    let told = report.notes.iter().filter(|note| note.contains("no whole answer within 10 s")).count();
+    assert_eq!((told, report.notes.len()), (1, 1), "{:?}", report.notes);
+    let source = &report.sources[0];
+    assert_eq!((source.seen, source.rejected, source.details["skipped"]), (1, 1, 1));
+}
+
 #[test]
 fn the_base_url_may_be_told_later() {
     let (server, _) = counting(|_| page(1, 0));

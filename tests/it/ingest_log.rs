@@ -166,6 +166,120 @@ fn a_log_that_is_rotated_again_and_again_loses_no_line() {
     assert_eq!(log_details(&collector.stop(), "events"), 60);
 }
 
+/// Three rotations and more between two looks, by numbers, by dates, and packed at once: what came between is read
+/// from where it was put.
+#[test]
+fn a_log_that_is_rotated_many_times_between_two_looks_loses_no_line() {
+    for way in ["numbers", "dates", "packed"] {
+        let dir = TempDir::new().unwrap();
+        let at = |name: String| dir.path().join(name);
+        let path = at("server.log".to_owned());
+        append(&at("server.log.1".to_owned()), &received("before-the-run"));
+        append(&path, &received("old"));
+        let (collector, rows) = follow(&path, Begin::End);
+        append(&path, &received("first"));
+        assert_eq!(id(&next(&rows)), "first");
+        let mut expected = Vec::new();
+        for n in 0..40 {
+            let (line, last) = (format!("{way}-{n}"), format!("{way}-{n}-last"));
+            append(&path, &(received(&line) + &received(&last)));
+            expected.extend([line, last]);
+            match way {
+                "dates" => fs::rename(&path, at(format!("server.log-20261127-{n:03}"))).unwrap(),
+                _ => {
+                    for k in (1..60).rev() {
+                        for end in ["", ".gz"] {
+                            let to = at(format!("server.log.{}{end}", k + 1));
+                            let _ = fs::rename(at(format!("server.log.{k}{end}")), to);
+                        }
+                    }
+                    let rotated = at("server.log.1".to_owned());
+                    fs::rename(&path, &rotated).unwrap();
+                    if way == "packed" {
+                        let packed = File::create(at("server.log.1.gz".to_owned())).unwrap();
+                        let mut packed = flate2::write::GzEncoder::new(packed, flate2::Compression::fast());
+                        packed.write_all(&fs::read(&rotated).unwrap()).unwrap();
+                        packed.finish().unwrap();
+                        fs::remove_file(&rotated).unwrap();
+                    }
+                }
+            }
+            // Sometimes one is looked at, mostly several go by.
+            if n % 10 == 9 {
+                append(&path, &received(&format!("{way}-{n}-seen")));
+                expected.push(format!("{way}-{n}-seen"));
+                let mut got = Vec::new();
+                while got.len() < expected.len() {
+                    got.push(id(&next(&rows)).to_owned());
+                }
+                got.sort_unstable();
+                expected.sort_unstable();
+                assert_eq!(got, expected, "each line once");
+                expected.clear();
+            }
+        }
+        let report = collector.stop();
+        assert_eq!(ids(&rows), Vec::<String>::new(), "{way}: nothing twice");
+        assert!(log_details(&report, "files_between") > 4, "{way}: {:?}", report.sources);
+        assert!(report.notes.is_empty(), "{way}: {:?}", report.notes);
+    }
+}
+
+/// A file that came between and is deleted before anyone looked cannot be read: that is said, and counted.
+#[test]
+fn a_rotated_file_that_is_gone_is_counted() {
+    let dir = TempDir::new().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let path = at("server.log");
+    append(&path, &received("old"));
+    let (collector, rows) = follow(&path, Begin::End);
+    append(&path, &received("first"));
+    assert_eq!(id(&next(&rows)), "first");
+    // Made beside it, so that the program never sees the steps between.
+    for (name, line) in [("new.1", "between"), ("new", "now")] {
+        append(&at(name), &received(line));
+    }
+    fs::rename(&path, at("server.log.3")).unwrap();
+    fs::rename(at("new.1"), at("server.log.1")).unwrap();
+    fs::rename(at("new"), &path).unwrap();
+    assert_eq!([next(&rows), next(&rows)].map(|row| id(&row).to_owned()), ["between", "now"]);
+    let report = collector.stop();
+    assert_eq!((log_details(&report, "files_between"), log_details(&report, "files_lost")), (1, 1));
+    assert!(
+        report.notes[0].contains("a file that came between is gone: its lines are lost"),
+        "{:?}",
+        report.notes
+    );
+}
+
+/// Copied and then emptied: what had not been read yet is in the copy; and a file that has grown past its old length
+/// by the next look is noticed as well.
+#[test]
+fn a_log_that_is_copied_and_emptied_loses_no_line() {
+    let dir = TempDir::new().unwrap();
+    let at = |name: String| dir.path().join(name);
+    let path = at("server.log".to_owned());
+    append(&path, &received("old"));
+    let (collector, rows) = follow(&path, Begin::End);
+    for n in 0..8 {
+        append(&path, &received(&format!("unread-{n}")));
+        for k in (1..10).rev() {
+            let _ = fs::rename(at(format!("server.log.{k}")), at(format!("server.log.{}", k + 1)));
+        }
+        fs::copy(&path, at("server.log.1".to_owned())).unwrap();
+        File::options().write(true).truncate(true).open(&path).unwrap();
+        let after: String = (0..=n % 4).map(|i| received(&format!("after-{n}-{i}"))).collect();
+        append(&path, &after);
+        assert_eq!(id(&next(&rows)), format!("unread-{n}"));
+        for i in 0..=n % 4 {
+            assert_eq!(id(&next(&rows)), format!("after-{n}-{i}"));
+        }
+    }
+    let report = collector.stop();
+    assert_eq!(ids(&rows), Vec::<String>::new(), "nothing twice");
+    assert!(report.notes.is_empty(), "{:?}", report.notes);
+}
+
 #[test]
 fn a_truncated_file_is_read_on_from_its_start() {
     let dir = TempDir::new().unwrap();
@@ -234,6 +348,18 @@ fn lines_of_no_known_format_are_kept_counted_and_said() {
         "{:?}",
         report.notes
     );
+}
+
+/// A flood of lines that say nothing fills neither the disc nor the memory.
+#[test]
+fn of_endless_lines_that_cannot_be_read_some_are_kept_and_all_counted() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("other.log");
+    fs::write(&path, "aaaaaaaaaaaaaaaaaaaaaaaaaaaa\n".repeat(30_000)).unwrap();
+    let mut rows = 0;
+    let (report, notes) = read_log(&path, &VLLM, |_| rows += 1).unwrap();
+    assert_eq!((report.seen, report.rejected, rows), (30_000, 30_000, 20_000));
+    assert!(notes[0].contains("more than 20000 lines that cannot be read"), "{notes:?}");
 }
 
 /// A gateway's line, given as the server's and damaged, may hold its users' keys.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -64,8 +64,8 @@ fn kill_at(moments: impl Iterator<Item = f64>) -> BTreeMap<Moment, usize> {
     for moment in moments {
         let place = Place::new();
         place.file("config.yaml", QUICK);
-        let run = start(&place, WHOLE);
-        std::thread::sleep(took.mul_f64(moment));
+        let mut run = start(&place, WHOLE);
+        until(&mut run, &place, moment, took);
         kill_9(run);
         // The report, too, may be killed.
         let report = start(&place, "report run");
@@ -74,6 +74,24 @@ fn kill_at(moments: impl Iterator<Item = f64>) -> BTreeMap<Moment, usize> {
         *met.entry(nothing_is_lost(&place)).or_default() += 1;
     }
     met
+}
+
+/// Waits for a moment of a run: its beginning and its end by the clock, what lies between by the requests that have
+/// ended, so that it is met however busy the machine is.
+fn until(run: &mut Child, place: &Place, moment: f64, took: Duration) {
+    const BEGINNING: f64 = 0.1;
+    const END: f64 = 0.8;
+    const REQUESTS: f64 = 60.0;
+    if moment < BEGINNING {
+        return std::thread::sleep(took.mul_f64(moment));
+    }
+    let share = ((moment - BEGINNING) / (END - BEGINNING)).min(1.0);
+    let results = place.path("run").join(RESULTS_STREAM);
+    let rows = || std::fs::read_to_string(&results).map_or(0, |text| text.lines().count());
+    while (rows() as f64) < share * REQUESTS && run.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::thread::sleep(took.mul_f64((moment - END).max(0.0) / 2.0));
 }
 
 /// What a killed run has left is whole, and `tare report` tells of it.

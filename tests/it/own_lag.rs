@@ -21,14 +21,14 @@ use crate::runs::{QUICK, SHORT, run};
 use crate::support::{closed_port, wait_until};
 
 /// How long the program is stopped.
-const STOP: Duration = Duration::from_secs(2);
+const STOP: Duration = Duration::from_secs(5);
 /// The server stamps a write just before it makes it; only a machine that then takes the CPU from it
 /// for so long could make a true stamp look wrong. A wrong one is off by up to the whole stop.
 const LATE_WRITE_NS: i64 = 500_000_000;
 
 /// Two processes' readings of one clock may differ by so much.
 const READING_NS: i64 = 20_000;
-/// Eight streams of a token every 10 ms or so, 250 tokens each: what the server writes in two
+/// Eight streams of a token every 20 ms or so, 250 tokens each: what the server writes in five
 /// seconds fits into a socket's buffer, so that the client's stop does not stop the server.
 const LOAD: &str =
     "run --output run --users 8 --num-prompts 24 --random-input-len 12 --random-output-len 250 --ignore-eos";
@@ -47,8 +47,16 @@ struct Stopped {
 fn stopped(stamps: &str) -> Stopped {
     let place = Place::new();
     let truth = place.path("truth.jsonl");
-    let server =
-        LookAlike::start(&["--decode-per-seq-ms", "1", "--jitter", "0", "--truth", truth.to_str().unwrap()]);
+    let server = LookAlike::start(&[
+        "--decode-base-ms",
+        "12",
+        "--decode-per-seq-ms",
+        "1",
+        "--jitter",
+        "0",
+        "--truth",
+        truth.to_str().unwrap(),
+    ]);
     let mut command = place.command(&format!("{LOAD} --stamps {stamps} --base-url {}", server.url));
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     // The first requests have ended, so that the next are under way.

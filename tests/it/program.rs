@@ -96,6 +96,7 @@ impl Said {
             "the client was late",
             "started after their scheduled time",
             "TCP segments were lost",
+            "the network lost or held up",
             "dropped by a full listen queue",
             "receive buffers were full",
             "the wall clock was stepped",

@@ -165,6 +165,7 @@ pub fn plan(address: SocketAddr) -> Plan {
     };
     Plan {
         address,
+        moves: None,
         requests: Arc::new(Requests {
             prompts: vec![prompt].into(),
             options: BodyOptions {

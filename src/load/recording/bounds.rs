@@ -1,6 +1,7 @@
 //! What is taken of one answer at most, so that a server that never stops, or sends what no answer holds,
 //! costs its own request and no more. This file must not know how an answer is read.
 
+use super::room::MAX_TOGETHER_BYTES;
 use crate::load::http1::HttpError;
 
 /// Events of one answer: more than the tokens of the longest contexts there are. An event kept takes 40
@@ -36,6 +37,11 @@ pub(in crate::load) enum BadAnswer {
     RefusalTooLong,
     #[error("the answer's text, which is to be kept, is longer than {} MiB", MAX_TEXT_BYTES >> 20)]
     TextTooLong,
+    #[error(
+        "all open answers together take more than {} MiB in memory, and this one more than its share",
+        MAX_TOGETHER_BYTES >> 20
+    )]
+    NoRoom,
 }
 
 impl BadAnswer {

@@ -1,6 +1,7 @@
 //! Answers made by hand: which events are exact, how a request ended, and what is kept of it.
 
 use super::bounds::MAX_NAME_BYTES;
+use super::room::Room;
 use super::*;
 use crate::load::http1::HttpError;
 
@@ -197,6 +198,42 @@ fn a_stream_without_end_is_given_up() {
         assert!(error.is_some());
         assert!(recording.events.len() <= KEPT_OF_TOO_MANY, "{event}");
     }
+}
+
+/// Four streams that never end share room for what one alone might take; the one that asks for more than there is left
+/// is given up, gives its share back, and the others go on.
+#[test]
+fn streams_without_end_share_their_room() {
+    static ROOM: Room = Room::of(4 << 20);
+    let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+    let read = token("a", "").repeat(1024).into_bytes();
+    let mut open: Vec<Recording> =
+        (0..4).map(|_| Recording { share: Share::of(&ROOM), ..Recording::default() }).collect();
+    for recording in &mut open {
+        recording.take(Received::plain(head, stamp(1000), 0)).unwrap();
+    }
+    let mut given_up = 0;
+    for _ in 0..60 {
+        for recording in &mut open {
+            match recording.take(Received::plain(&read, stamp(1100), 0)) {
+                Ok(_) => {}
+                Err(BadAnswer::NoRoom) => {
+                    let (status, error) = recording.conclude(&End::Bad(BadAnswer::NoRoom));
+                    assert_eq!(status, Status::DecodeError);
+                    assert!(error.unwrap().contains("all open answers together take more than 1024 MiB"));
+                    assert!(recording.events.len() <= KEPT_OF_TOO_MANY);
+                    // Gone, as after a request that failed; its user's next one begins.
+                    *recording = Recording { share: Share::of(&ROOM), ..Recording::default() };
+                    recording.take(Received::plain(head, stamp(1000), 0)).unwrap();
+                    given_up += 1;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        let taken: usize = open.iter().map(Recording::bytes).sum();
+        assert!(taken <= (4 << 20) + 4 * (64 << 10), "{taken}");
+    }
+    assert!(given_up > 0);
 }
 
 #[test]

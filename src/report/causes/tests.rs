@@ -111,4 +111,13 @@ fn lost_packets_are_counted_and_none_are_not_mentioned() {
     let lossy = OwnLag { kernel: Some(counted(7)), ..OwnLag::default() };
     let said = super::kernel(&lossy);
     assert!(said.len() == 2 && said.iter().all(|line| line.starts_with("7 ")), "{said:?}");
+    let probed = ["TCPFastRetrans", "TCPLossProbes", "TCPOFOQueue"].map(|name| (name.to_owned(), 1200));
+    let round_trip =
+        RoundTrip { n: 9, min_s: 0.4, mean_s: 0.44, p50_s: 0.41, p90_s: 0.5, p99_s: 1.2, max_s: 1.3 };
+    let network = Some(Network { round_trip, ..Network::default() });
+    let lossy = OwnLag { kernel: Some(probed.into()), network, ..OwnLag::default() };
+    insta::assert_snapshot!(super::kernel(&lossy).join("\n"), @r"
+    at least 1,200 TCP segments were lost and sent again during the load, 0 of them to connect, 0 after a timeout (all programs of this network namespace): a timeout is 0.2 s or more, 1 s or more to connect, and the TTFT of the requests concerned contains it
+    the network lost or held up what servers sent: 1,200 TCP segments waited in this host's kernel for earlier ones during the load (all programs of this network namespace), and what they brought is as late as those; the kernel's round trip times to the server: 400.0 ms at least, p50 410.0 ms, p99 1,200 ms
+    ");
 }

@@ -27,6 +27,14 @@ pub(super) struct Queue {
     bytes: usize,
 }
 
+/// What it takes in memory, about.
+pub(super) fn bytes_of_item(item: &Item) -> usize {
+    match item {
+        Item::Finished(finished) => bytes_of(finished),
+        Item::Ingested(row) => bytes_of_ingested(row),
+    }
+}
+
 /// Rows that are in no file.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(in crate::run) struct Left {
@@ -37,6 +45,24 @@ pub(in crate::run) struct Left {
 }
 
 impl Left {
+    pub(super) fn add(&mut self, item: &Item) {
+        match item {
+            Item::Finished(finished) => {
+                self.requests += 1;
+                self.events += finished.events.len();
+            }
+            Item::Ingested(_) => self.others += 1,
+        }
+    }
+
+    pub(super) fn plus(self, more: Self) -> Self {
+        Self {
+            requests: self.requests + more.requests,
+            events: self.events + more.events,
+            others: self.others + more.others,
+        }
+    }
+
     pub(super) fn is_any(&self) -> bool {
         *self != Self::default()
     }
@@ -58,6 +84,11 @@ impl Queue {
                 self.ingested.push_back(row);
             }
         }
+    }
+
+    /// The files that it writes, to be forced to the disc by someone else.
+    pub(super) fn files(&self) -> Vec<std::fs::File> {
+        self.writer.files()
     }
 
     pub(super) fn begun(&mut self, mut rows: Vec<Begun>) {

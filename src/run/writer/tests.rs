@@ -34,7 +34,8 @@ fn without_trouble_everything_is_written() {
     let dir = tempfile::tempdir().unwrap();
     let folder = folder(dir.path());
     let broken = CancellationToken::new();
-    let writer = start(&folder, &broken);
+    let streams = RunWriter::create(&folder, &Secrets::default()).unwrap();
+    let writer = Writer::with_patience(streams, Arc::new(Live::default()), broken.clone(), PATIENCE).unwrap();
     let requests = writer.requests();
     (0..600).for_each(|i| requests.send(finished(i)).unwrap());
     writer.ingested().send(Ingested::Span(span(&finished(1).row))).unwrap();

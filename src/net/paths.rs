@@ -1,0 +1,239 @@
+//! What the kernel knows of the network between here and a server: of each open connection the round trip
+//! times it has measured, segments it sent again, and those that came out of order. Asked over a netlink
+//! socket, so that no connection is touched and nothing happens on the path of a token. Linux only: elsewhere
+//! nothing is known. This file must not know who asks, nor what is concluded.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// One open TCP connection to a server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Path {
+    /// This end of it.
+    pub local: SocketAddr,
+    /// The kernel's smoothed round trip time, and the shortest that it has seen.
+    pub rtt_us: u32,
+    pub min_rtt_us: Option<u32>,
+    /// Segments sent again from here, since the connection was opened.
+    pub sent_again: u32,
+    /// Segments that came here after later ones: what lay before them was lost or overtaken.
+    pub out_of_order: Option<u32>,
+}
+
+/// Asks for the connections to `server`, of all programs in this network namespace.
+#[cfg(target_os = "linux")]
+pub fn paths_to(server: SocketAddr) -> io::Result<Vec<Path>> {
+    use std::os::fd::AsRawFd;
+
+    use nix::sys::socket::sockopt::ReceiveTimeout;
+    use nix::sys::socket::{
+        AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, setsockopt,
+        socket,
+    };
+    use nix::sys::time::{TimeVal, TimeValLike};
+
+    let socket = socket(
+        AddressFamily::Netlink,
+        SockType::Datagram,
+        SockFlag::SOCK_CLOEXEC,
+        SockProtocol::NetlinkSockDiag,
+    )?;
+    // The kernel answers at once; a thread that asks must not be held up all the same.
+    setsockopt(&socket, ReceiveTimeout, &TimeVal::milliseconds(200))?;
+    sendto(socket.as_raw_fd(), &request(server), &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
+    let mut found = Vec::new();
+    let mut buffer = vec![0_u8; ANSWER_BYTES];
+    loop {
+        let n = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
+        if take(buffer.get(..n).unwrap_or_default(), server, &mut found)? || n == 0 {
+            return Ok(found);
+        }
+    }
+}
+
+/// Only Linux tells.
+#[cfg(not(target_os = "linux"))]
+pub fn paths_to(_: SocketAddr) -> io::Result<Vec<Path>> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// The kernel fills at most 32 KiB at a time.
+const ANSWER_BYTES: usize = 64 << 10;
+/// Of `linux/netlink.h`, `linux/sock_diag.h` and `linux/inet_diag.h`.
+const HEADER_BYTES: usize = 16;
+const REQUEST_BYTES: u32 = 72;
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const NLM_F_REQUEST_DUMP: u16 = 0x301;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const INET_DIAG_INFO: u8 = 2;
+const IPPROTO_TCP: u8 = 6;
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+/// `ESTABLISHED` and `CLOSE_WAIT`: not closed from here.
+const OPEN_STATES: u32 = 1 << 1 | 1 << 8;
+/// A message's own part, before its attributes.
+const MESSAGE_BYTES: usize = 72;
+
+/// A question for every connection to this port. The address is looked at here: the kernel's own filter on it
+/// is a program in another language.
+fn request(server: SocketAddr) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(REQUEST_BYTES as usize);
+    bytes.extend(REQUEST_BYTES.to_ne_bytes());
+    bytes.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+    bytes.extend(NLM_F_REQUEST_DUMP.to_ne_bytes());
+    bytes.extend([0; 8]);
+    let family = if server.is_ipv4() { AF_INET } else { AF_INET6 };
+    bytes.extend([family, IPPROTO_TCP, 1 << (INET_DIAG_INFO - 1), 0]);
+    bytes.extend(OPEN_STATES.to_ne_bytes());
+    bytes.extend(0_u16.to_be_bytes());
+    bytes.extend(server.port().to_be_bytes());
+    // Addresses and interface: any. The cookie: none.
+    bytes.extend([0; 36]);
+    bytes.extend([0xff; 8]);
+    bytes
+}
+
+/// Takes one answer apart; whether it was the last.
+fn take(mut answer: &[u8], server: SocketAddr, found: &mut Vec<Path>) -> io::Result<bool> {
+    let broken = || io::Error::new(io::ErrorKind::InvalidData, "a netlink message is cut off");
+    while !answer.is_empty() {
+        let length = u32_at(answer, 0).ok_or_else(broken)? as usize;
+        let kind = u16_at(answer, 4).ok_or_else(broken)?;
+        let body = answer.get(HEADER_BYTES..length).ok_or_else(broken)?;
+        match kind {
+            NLMSG_DONE => return Ok(true),
+            NLMSG_ERROR => {
+                let number = u32_at(body, 0).ok_or_else(broken)?.cast_signed();
+                return Err(io::Error::from_raw_os_error(number.wrapping_neg()));
+            }
+            SOCK_DIAG_BY_FAMILY => found.extend(path(body, server)),
+            _ => {}
+        }
+        answer = answer.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    Ok(false)
+}
+
+/// One connection, if it goes to `server` and the kernel has measured it.
+fn path(message: &[u8], server: SocketAddr) -> Option<Path> {
+    let family = *message.first()?;
+    let port = |at: usize| Some(u16::from_be_bytes(message.get(at..at + 2)?.try_into().ok()?));
+    let address = |at: usize| -> Option<IpAddr> {
+        match family {
+            AF_INET => Some(Ipv4Addr::from(<[u8; 4]>::try_from(message.get(at..at + 4)?).ok()?).into()),
+            AF_INET6 => Some(Ipv6Addr::from(<[u8; 16]>::try_from(message.get(at..at + 16)?).ok()?).into()),
+            _ => None,
+        }
+    };
+    let local = SocketAddr::new(address(8)?, port(4)?);
+    if SocketAddr::new(address(24)?, port(6)?) != SocketAddr::new(server.ip(), server.port()) {
+        return None;
+    }
+    let mut rest = message.get(MESSAGE_BYTES..)?;
+    while let (Some(length), Some(kind)) = (u16_at(rest, 0), u16_at(rest, 2)) {
+        let length = usize::from(length);
+        if kind == u16::from(INET_DIAG_INFO) {
+            return measured(local, rest.get(4..length)?);
+        }
+        rest = rest.get(length.max(4).next_multiple_of(4)..)?;
+    }
+    None
+}
+
+/// Of `struct tcp_info`, which only ever grows: an older kernel's is shorter.
+fn measured(local: SocketAddr, info: &[u8]) -> Option<Path> {
+    let rtt_us = u32_at(info, 68).filter(|us| *us > 0)?;
+    Some(Path {
+        local,
+        rtt_us,
+        // Before anything was measured it is the largest number there is.
+        min_rtt_us: u32_at(info, 148).filter(|us| *us < u32::MAX && *us > 0),
+        sent_again: u32_at(info, 100)?,
+        out_of_order: u32_at(info, 224),
+    })
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}
+
+#[cfg(all(test, target_os = "linux"))]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// The kernel's own answer about connections that are there: only those to this server, each with the
+    /// address of its end here, and a round trip as short as the loopback interface's.
+    #[test]
+    fn the_connections_to_a_server_are_found_and_no_others() {
+        for host in ["127.0.0.1:0", "[::1]:0"] {
+            let Ok(listener) = TcpListener::bind(host) else { continue };
+            let server = listener.local_addr().unwrap();
+            let other = TcpListener::bind(host).unwrap();
+            let _elsewhere = TcpStream::connect(other.local_addr().unwrap()).unwrap();
+            let mut open: Vec<TcpStream> = (0..50).map(|_| TcpStream::connect(server).unwrap()).collect();
+            let _accepted: Vec<_> = open.iter().map(|_| listener.accept().unwrap()).collect();
+            open.sort_by_key(|stream| stream.local_addr().unwrap());
+            let mut paths = paths_to(server).unwrap();
+            paths.sort_by_key(|path| path.local);
+            let here: Vec<SocketAddr> = open.iter().map(|stream| stream.local_addr().unwrap()).collect();
+            assert_eq!(paths.iter().map(|path| path.local).collect::<Vec<_>>(), here);
+            for path in paths {
+                assert!(
+                    path.rtt_us > 0 && path.min_rtt_us.is_none_or(|least| least <= path.rtt_us),
+                    "{path:?}"
+                );
+                assert_eq!(path.out_of_order.unwrap_or(0), 0);
+            }
+            drop(open);
+            assert_eq!(paths_to(server).unwrap().len(), 0, "those closed are gone");
+        }
+    }
+
+    #[test]
+    fn what_is_cut_off_is_an_error_and_no_panic() {
+        let server: SocketAddr = "127.0.0.1:80".parse().unwrap();
+        let mut message = vec![0_u8; 16 + 72 + 4 + 232];
+        let length = message.len() as u32;
+        message[..4].copy_from_slice(&length.to_ne_bytes());
+        message[4..6].copy_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+        let body = &mut message[16..];
+        body[0] = AF_INET;
+        body[4..6].copy_from_slice(&4000_u16.to_be_bytes());
+        body[6..8].copy_from_slice(&80_u16.to_be_bytes());
+        body[8..12].copy_from_slice(&[127, 0, 0, 2]);
+        body[24..28].copy_from_slice(&[127, 0, 0, 1]);
+        body[72..74].copy_from_slice(&236_u16.to_ne_bytes());
+        body[74..76].copy_from_slice(&u16::from(INET_DIAG_INFO).to_ne_bytes());
+        for (at, value) in [(68, 1500_u32), (100, 7), (148, 900), (224, 3)] {
+            body[76 + at..80 + at].copy_from_slice(&value.to_ne_bytes());
+        }
+        let mut found = Vec::new();
+        assert!(!take(&message, server, &mut found).unwrap());
+        let expected = Path {
+            local: "127.0.0.2:4000".parse().unwrap(),
+            rtt_us: 1500,
+            min_rtt_us: Some(900),
+            sent_again: 7,
+            out_of_order: Some(3),
+        };
+        assert_eq!(found, [expected]);
+        for cut in 1..message.len() {
+            assert!(take(&message[..cut], server, &mut Vec::new()).is_err(), "{cut}");
+        }
+        let mut shorter = message[..16 + 72 + 4 + 104].to_vec();
+        let length = shorter.len() as u32;
+        shorter[..4].copy_from_slice(&length.to_ne_bytes());
+        shorter[16 + 72..16 + 74].copy_from_slice(&108_u16.to_ne_bytes());
+        found.clear();
+        take(&shorter, server, &mut found).unwrap();
+        assert_eq!(found, [Path { min_rtt_us: None, out_of_order: None, ..expected }], "an older kernel");
+    }
+}

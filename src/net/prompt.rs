@@ -1,0 +1,97 @@
+//! Moments at which this program is known to have learnt at once of what came: a read, or a pulse, that it had
+//! within a millisecond. Whatever else could be read at such a moment was learnt of as well. So bytes whose
+//! stamp lies before it and that were read clearly after it could not be read yet: they waited in the kernel
+//! behind a segment that was lost or overtaken, and their stamp is no time at which they could be had. Without
+//! this the network's delay would be shown as this program's lateness. This file must not know sockets.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use crate::clock::UnixNs;
+
+/// What is had so soon after it came shows that the program was not late.
+const PROMPT_NS: i64 = 1_000_000;
+/// Tasks that are woken together are run one after another, in some order: what is read so long after a prompt
+/// moment was not woken with it.
+const APART_NS: i64 = 3_000_000;
+
+/// The two latest such moments, at least [`APART_NS`] apart: the later may be too young to tell.
+#[derive(Debug)]
+pub(super) struct Prompt {
+    latest: AtomicI64,
+    before: AtomicI64,
+}
+
+/// Of this program: one load at a time, whose runtime has one poller.
+pub(super) static PROMPT: Prompt = Prompt::new();
+
+impl Prompt {
+    const fn new() -> Self {
+        Self { latest: AtomicI64::new(0), before: AtomicI64::new(0) }
+    }
+
+    /// Notes that what came at `came` was had at `had`. Written a few hundred times a second at most, so that
+    /// threads do not take the line from each other's caches at every read.
+    pub(super) fn note(&self, came: UnixNs, had: UnixNs) {
+        let latest = self.latest.load(Ordering::Relaxed);
+        if had.0 - came.0 < PROMPT_NS && came.0 - latest >= APART_NS {
+            // Torn by another thread, both are still moments of this kind.
+            self.before.store(latest, Ordering::Relaxed);
+            self.latest.store(came.0, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether bytes stamped `stamped` and read at `read` could not be read in between.
+    pub(super) fn shows_waiting(&self, stamped: UnixNs, read: UnixNs) -> bool {
+        if read.0 - stamped.0 < APART_NS {
+            return false;
+        }
+        [&self.latest, &self.before].into_iter().any(|moment| {
+            let moment = moment.load(Ordering::Relaxed);
+            stamped.0 < moment && moment + APART_NS <= read.0
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: i64 = 1_000_000;
+
+    fn at(ms: i64) -> UnixNs {
+        UnixNs(ms * MS)
+    }
+
+    #[test]
+    fn bytes_read_well_after_a_prompt_moment_had_waited_elsewhere() {
+        let prompt = Prompt::new();
+        assert!(!prompt.shows_waiting(at(100), at(300)), "nothing is known yet");
+        prompt.note(at(200), UnixNs(200 * MS + 50_000));
+        assert!(prompt.shows_waiting(at(100), at(300)));
+        // Stamped after it; read with it.
+        assert!(!prompt.shows_waiting(at(201), at(300)));
+        assert!(!prompt.shows_waiting(at(199), at(202)));
+        assert!(!prompt.shows_waiting(at(198), UnixNs(200 * MS + 100_000)));
+    }
+
+    /// A client that is late for everything has no such moment: its lag stays its own.
+    #[test]
+    fn a_late_client_shows_nothing() {
+        let prompt = Prompt::new();
+        for n in 0..1000 {
+            prompt.note(at(n), at(n + 5));
+        }
+        assert!(!prompt.shows_waiting(at(10), at(900)));
+    }
+
+    /// In a dense load the latest moment is always too young; the one before it tells.
+    #[test]
+    fn of_two_moments_one_is_old_enough() {
+        let prompt = Prompt::new();
+        for n in 0..1000 {
+            prompt.note(UnixNs(n * MS / 2), UnixNs(n * MS / 2 + 10_000));
+        }
+        assert!(prompt.shows_waiting(at(480), at(500)));
+        assert!(!prompt.shows_waiting(at(498), at(500)), "too short to tell");
+    }
+}

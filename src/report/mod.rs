@@ -62,10 +62,11 @@ pub use self::waterfall::print as print_waterfall;
 pub use self::window::View;
 
 use crate::plot::PlotData;
+use crate::record::JoinedRow;
 use crate::record::audit::Found;
 use crate::record::correlated::Correlated;
 use crate::record::timeline::Timeline;
-use crate::record::waterfall::Chosen;
+use crate::record::waterfall::{Chosen, Outline};
 use crate::store::Manifest;
 use crate::store::folder::replace_file;
 
@@ -83,6 +84,8 @@ pub struct Report<'a> {
     pub timeline: Option<&'a Timeline>,
     /// Requests that are shown one by one.
     pub chosen: &'a [Chosen],
+    /// Any other request, as far as its row tells.
+    pub outline: fn(&JoinedRow) -> Outline,
     /// What the figures are drawn from.
     pub figures: &'a PlotData,
 }

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::compare::{self, ToCompare};
 use super::recompute::looked_at;
-use super::unusable;
+use super::{named, plotted, read_back, unusable};
 use crate::error::usage;
 use crate::plot::{self, PlotData, Side};
+use crate::record::Status;
 use crate::record::figure::{Asked, By, Kind, Size};
 use crate::record::selection::Selection;
 use crate::store::RunFolder;
@@ -20,6 +21,11 @@ pub fn figure(
     out: Option<&Path>,
 ) -> anyhow::Result<Vec<PathBuf>> {
     let name = name_of(asked)?;
+    if asked.request.is_some() && (asked.kind != Kind::Waterfall || selection != Selection::All) {
+        return Err(usage("`--request` is of a waterfall, and of the whole run")
+            .hint("`--figure waterfall --request ID`, without `--window`")
+            .into());
+    }
     let mut data = if asked.by == Some(By::Run) {
         compare::figure_data(&ToCompare { folders: folders.to_vec(), selection, ..ToCompare::default() })?
     } else {
@@ -29,7 +35,10 @@ pub fn figure(
                 .into());
         };
         let folder = RunFolder::open(folder).map_err(unusable)?;
-        looked_at(&folder, selection)?.figures
+        match &asked.request {
+            None => looked_at(&folder, selection)?.figures,
+            Some(id) => of_one(folder.path(), id)?,
+        }
     };
     if asked.by == Some(By::Hop) && data.hops.is_empty() && !data.bars.iter().any(|bars| bars.by_hop) {
         return Err(usage("this run has no hop that tells of its requests")
@@ -51,6 +60,20 @@ pub fn figure(
     plot::save(&svg, &files(out, &home, &asked.stem())?)
 }
 
+/// What the figure of one request is drawn from.
+fn of_one(folder: &Path, id: &str) -> anyhow::Result<PlotData> {
+    let read = read_back(folder)?;
+    let rows = &read.correlated.rows;
+    let waterfall = read.waterfall(named(id, rows)?)?;
+    let n_ended = rows.iter().filter(|row| row.client.status != Status::InFlight).count();
+    Ok(PlotData {
+        run: read.manifest.name.clone(),
+        n_ended,
+        falls: vec![plotted::fall(&waterfall, String::new())],
+        ..PlotData::default()
+    })
+}
+
 /// The figure in the table of all.
 fn name_of(asked: &Asked) -> anyhow::Result<&'static str> {
     Ok(match (asked.kind, asked.by) {
@@ -61,6 +84,8 @@ fn name_of(asked: &Asked) -> anyhow::Result<&'static str> {
         (Kind::Ecdf, Some(By::Run)) => "compare_ecdf",
         (Kind::Breakdown, None | Some(By::Server | By::Hop)) => "breakdown",
         (Kind::Tare, None | Some(By::Server)) => "tare",
+        (Kind::Timeline, None | Some(By::Server)) => "timeline",
+        (Kind::Waterfall, None | Some(By::Server)) => "waterfall",
         (kind, Some(by)) => {
             return Err(usage(format!("there is no `{kind}` by {by}"))
                 .hint("violin and ecdf are drawn by run, violin and breakdown by hop")

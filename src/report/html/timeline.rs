@@ -15,9 +15,10 @@ use crate::stats::quantile::sorted;
 use crate::units;
 
 const LABEL: &str = "The run over time: arrow keys move along it, with Shift they choose a part";
-const HINT: &str = "Point at a moment, or use the arrow keys.";
+const HINT: &str =
+    "Point at a moment, or use the arrow keys; a click on a dot, or Enter, shows that request below.";
 /// More requests than this are drawn by every so many-th, by start.
-const DOTS: usize = 3_000;
+pub const DOTS: usize = 3_000;
 /// Up to so many scrapes are marked one by one.
 const SCRAPES: usize = 200;
 /// And so many are at hand when a part of the run is chosen.
@@ -173,13 +174,16 @@ fn requests(page: &Page<'_>, line: &Timeline) -> Option<Chart> {
     })
 }
 
-fn first_tokens(page: &Page<'_>, line: &Timeline) -> Option<Chart> {
-    let known: Vec<f64> = line.requests.iter().filter_map(|r| r.ttft_s).collect();
-    let values = sorted(&known);
+/// From zero, whatever the smallest is: lanes are looked at together.
+fn ttft_axis(line: &Timeline) -> Option<Axis> {
+    let values = sorted(&line.requests.iter().filter_map(|r| r.ttft_s).collect::<Vec<f64>>());
     let axis = Axis::of(&[&values], Metric::Ttft.unit())?;
-    // From zero, whatever the smallest is: lanes are looked at together.
-    let axis =
-        Axis::between(0.0, axis.hi, Metric::Ttft.unit()).map(|a| Axis { ends_at: axis.ends_at, ..a })?;
+    Axis::between(0.0, axis.hi, Metric::Ttft.unit()).map(|a| Axis { ends_at: axis.ends_at, ..a })
+}
+
+fn first_tokens(page: &Page<'_>, line: &Timeline) -> Option<Chart> {
+    let values = sorted(&line.requests.iter().filter_map(|r| r.ttft_s).collect::<Vec<f64>>());
+    let axis = ttft_axis(line)?;
     let mut marks = behind(page, line, &axis);
     let every = line.requests.len().div_ceil(DOTS).max(1);
     let dots = line.requests.iter().step_by(every).filter_map(|r| Some((x(line, r.start_s), r.ttft_s?)));
@@ -274,6 +278,7 @@ fn island(line: &Timeline) -> Value {
     let millis = |value: Option<f64>| value.map_or(Value::Null, |v| short((v * 1e6).round() / 1e6));
     json!({
         "length": short(line.length_s),
+        "ttft_top": short_or_null(ttft_axis(line).map(|axis| axis.hi)),
         "bin": short(line.bin_s),
         "bins": {
             "begin": bins(&|b| Some(b.begin_s)),

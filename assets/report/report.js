@@ -240,7 +240,7 @@
       element("td", {}, p.how),
       element("td", { class: "axis " + p.whose, "aria-hidden": "true" }, element("span", { class: "track" }, ...p.extents.flatMap(place).filter(Boolean)))));
     for (const [name, whose] of [["client's stamps", "client"], ["hops' stamps", "tare"], ["server's stamps", "server"]]) {
-      const marks = r.stamps.filter((s) => s.whose === whose && s.hi >= 0 && s.lo <= end)
+      const marks = r.stamps.filter((s) => s.whose === whose && s.hi >= 0 && !above(s.lo, end))
         .map((s) => mark(percent(s.hi) - percent(s.lo) > 0.5 ? "stamp perhaps" : "stamp", s.lo, s.hi, `${s.what}: ${between(s.lo, s.hi)} ms`));
       if (marks.length) {
         rows.push(element("tr", { class: "stamps", "aria-hidden": "true" }, element("td", { colspan: 4 }, name), element("td", { class: "axis " + whose }, element("span", { class: "track" }, ...marks))));
@@ -250,9 +250,8 @@
     const until = r.ttft > 0 ? "until the first token" : "until its last stamp";
     return [
       element("h3", {}, `Request ${r.index}: `, element("span", { class: r.status === "ok" ? "" : "bad" }, r.status)),
-      element("p", { class: "meta" }, element("span", {}, r.id), element("span", {}, `started at ${r.start.toFixed(3)} s`),
-        said(r.figures) ? element("span", {}, "client: " + said(r.figures)) : null,
-        said(r.server) ? element("span", {}, "server: " + said(r.server)) : null),
+      element("p", { class: "meta" }, ...[r.id, `started at ${r.start.toFixed(3)} s`, said(r.figures) && "client: " + said(r.figures), said(r.server) && "server: " + said(r.server)]
+        .filter(Boolean).flatMap((text) => [element("span", {}, text), " "])),
       r.error ? element("p", { class: "warnings" }, "Error: " + r.error) : null,
       rows.length ? element("table", { class: "falls" }, element("caption", {}, "Parts of its time"),
         head(["part"], ["of TTFT, ms", "num"], ["of E2E, ms", "num"], ["how"], [`${until}, ${unit[0]}`, "axis", ticks]),

@@ -206,6 +206,8 @@ pub struct OverTime {
     pub failed_s: Vec<f64>,
     /// A part of it that stands out: what it is, from when, until when.
     pub marked: Option<(String, f64, f64)>,
+    /// Why there is none.
+    pub unmarked: String,
     /// What lies before that part is its warm-up.
     pub warm_up: bool,
 }

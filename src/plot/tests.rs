@@ -106,6 +106,7 @@ fn over_time(values: &[f64]) -> Option<OverTime> {
         server_source: Some(Evidence::Metrics),
         failed_s: vec![0.5],
         marked: Some(("steady state".to_owned(), 1.0, 2.0)),
+        unmarked: String::new(),
         warm_up: true,
     })
 }

@@ -110,6 +110,9 @@ fn notes(line: &OverTime) -> Vec<String> {
             units::count(n as u64)
         ));
     }
+    if !line.unmarked.is_empty() {
+        notes.push(format!("No steady state: {}.", line.unmarked.trim_end_matches('.')));
+    }
     notes
 }
 

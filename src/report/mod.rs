@@ -105,6 +105,7 @@ pub const ARTIFACTS: &[Artifact] = &[
     csv::REQUESTS,
     csv::BREAKDOWN,
     csv::TIMELINE_CLIENT,
+    csv::TIMELINE_TTFT,
     csv::TIMELINE_SERVER,
     csv::STAMPS,
     csv::GAPS,

@@ -191,6 +191,7 @@ fn over_time(line: &Timeline, report: &Report<'_>) -> OverTime {
         server_source: line.server_source,
         failed_s: failed.map(|r| r.done_s).collect(),
         warm_up: marked.is_some() && !window.is_cut(),
+        unmarked: if marked.is_none() { steady.rule.clone() } else { String::new() },
         marked,
     }
 }
@@ -201,7 +202,7 @@ fn over_time_finding(line: &Timeline) -> String {
     const MANY: usize = 20;
     let known: Vec<f64> = line.requests.iter().filter_map(|r| r.ttft_s).collect();
     let most = |values: &mut dyn Iterator<Item = f64>| values.filter(|v| v.is_finite()).reduce(f64::max);
-    let waited = most(&mut line.server.iter().filter_map(|p| p.waiting));
+    let waited = most(&mut line.server.iter().filter_map(|p| p.waiting)).filter(|n| *n > 0.0);
     let waited = waited.map_or_else(String::new, |n| format!("; up to {n:.0} waited"));
     let quarter = known.len() / 4;
     let median = |values: &[f64]| quantile(&sorted(values), 0.5);

@@ -164,6 +164,11 @@ fn gates_end_the_program_as_they_say() {
     error: `--fail-if 'p99_ttft_ms>+5%'` cannot be judged: p99_ttft_ms of slow has no interval on this side
     hint: send more requests, or let the estimate decide: --fail-on point
     ");
+    // CI is told all the same: what was missed is a failure, what cannot be judged an error.
+    assert_eq!(gated("request_goodput<1 --fail-if mean_tpot_ms>+20% --junit gates.xml").code, Some(2));
+    let xml = std::fs::read_to_string(place.path("gates.xml")).unwrap();
+    assert!(xml.contains("tests=\"2\" failures=\"1\" errors=\"1\""), "{xml}");
+    assert!(xml.contains("<error message=\"`--fail-if 'request_goodput&lt;1'` cannot be judged"), "{xml}");
 }
 
 #[test]

@@ -10,7 +10,9 @@ use std::borrow::Cow;
 
 pub(super) use self::breakdown::BREAKDOWN;
 pub(super) use self::requests::REQUESTS;
-pub(super) use self::timeline::{CLIENT as TIMELINE_CLIENT, SERVER as TIMELINE_SERVER};
+pub(super) use self::timeline::{
+    CLIENT as TIMELINE_CLIENT, SERVER as TIMELINE_SERVER, TTFT as TIMELINE_TTFT,
+};
 pub(super) use self::waterfalls::{GAPS, STAMPS};
 
 /// A table with a head, as text.

@@ -246,7 +246,8 @@
         rows.push(element("tr", { class: "stamps", "aria-hidden": "true" }, element("td", { colspan: 4 }, name), element("td", { class: "axis " + whose }, element("span", { class: "track" }, ...marks))));
       }
     }
-    const said = (all) => all.filter(([, v]) => v !== null).map(([name, v]) => `${name} ${time(v)}`).join(", ");
+    const about = (v) => (Math.abs(v) < 1e-3 ? Math.round(v * 1e6) + " µs" : time(v));
+    const said = (all) => all.filter(([, v]) => v !== null).map(([name, v]) => `${name} ${about(v)}`).join(", ");
     const until = r.ttft > 0 ? "until the first token" : "until its last stamp";
     return [
       element("h3", {}, `Request ${r.index}: `, element("span", { class: r.status === "ok" ? "" : "bad" }, r.status)),
@@ -364,7 +365,8 @@
       const gauge = (name) => (s < 0 ? null : d.server[name][s]);
       const parts = [`${cursor.toFixed(cursor < 10 ? 2 : 1)} s`, `in flight ${d.bins.in_flight[i].toFixed(1)}`];
       if (gauge("running") !== null) parts.push(`running ${whole(gauge("running"))}` + (gauge("waiting") !== null ? `, waiting ${whole(gauge("waiting"))}` : ""));
-      if (d.bins.ttft[i] !== null) parts.push(`median TTFT: client ${time(d.bins.ttft[i])}` + (d.bins.server_ttft[i] !== null ? `, server ${time(d.bins.server_ttft[i])}` : ""));
+      const f = d.firsts.begin.findIndex((begin, n) => cursor >= begin && cursor < d.firsts.end[n]);
+      if (f >= 0) parts.push(`median TTFT: client ${time(d.firsts.ttft[f])}` + (d.firsts.server_ttft[f] !== null ? `, server ${time(d.firsts.server_ttft[f])}` : ""));
       const rates = [["client", d.bins.tps[i]], ["server", gauge("tps")]].filter(([, v]) => v !== null);
       if (rates.length) parts.push("output: " + rates.map(([who, v]) => `${who} ${number(v)} tok/s`).join(", "));
       if (gauge("kv") !== null) parts.push(`KV cache ${(gauge("kv") * 100).toFixed(1)} %`);

@@ -100,13 +100,13 @@ fn notes(line: &OverTime) -> Vec<String> {
         None => "nothing was scraped",
     };
     let mut notes =
-        vec![format!("Client: averaged over stretches of {}. Server: {server}.", length(line.bin_s))];
+        vec![format!("Client: averaged over stretches of {}. Server: {server}.", units::stretch(line.bin_s))];
     if let Some(first) = line.firsts.first() {
         let in_each: Vec<f64> = line.firsts.iter().map(|f| f.n as f64).collect();
         let n = quantile(&sorted(&in_each), 0.5).unwrap_or(0.0);
         notes.push(format!(
             "TTFT: of the requests that started in each stretch of {} (the median one has {}); a band needs five of them.",
-            length(first.end_s - first.begin_s),
+            units::stretch(first.end_s - first.begin_s),
             units::count(n as u64)
         ));
     }
@@ -114,11 +114,6 @@ fn notes(line: &OverTime) -> Vec<String> {
         notes.push(format!("No steady state: {}.", line.unmarked.trim_end_matches('.')));
     }
     notes
-}
-
-/// A stretch's round length.
-fn length(s: f64) -> String {
-    if s >= 1.0 { format!("{s} s") } else { format!("{} ms", (s * 1e6).round() / 1e3) }
 }
 
 /// The part that stands out, behind a lane, and named once.

@@ -66,9 +66,14 @@ use crate::record::JoinedRow;
 use crate::record::audit::Found;
 use crate::record::correlated::Correlated;
 use crate::record::timeline::Timeline;
-use crate::record::waterfall::{Chosen, Outline};
+use crate::record::waterfall::{Chosen, Outline, Waterfall};
 use crate::store::Manifest;
 use crate::store::folder::replace_file;
+
+/// One request's parts, stamps and gaps as CSV.
+pub fn request_csv(waterfall: &Waterfall) -> anyhow::Result<String> {
+    csv::one_request(waterfall)
+}
 
 /// All that a writer needs.
 #[derive(Clone, Copy)]

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use super::compare::{self, ToCompare};
 use super::recompute::looked_at;
 use super::{named, plotted, read_back, unusable};
-use crate::error::usage;
+use crate::error::{Explain, usage};
 use crate::plot::{self, PlotData, Side};
 use crate::record::Status;
 use crate::record::figure::{Asked, By, Kind, Size};
 use crate::record::selection::Selection;
+use crate::report;
 use crate::store::RunFolder;
 
 /// Draws it; the files that were written.
@@ -26,6 +27,7 @@ pub fn figure(
             .hint("`--figure waterfall --request ID`, without `--window`")
             .into());
     }
+    let mut csv = None;
     let mut data = if asked.by == Some(By::Run) {
         compare::figure_data(&ToCompare { folders: folders.to_vec(), selection, ..ToCompare::default() })?
     } else {
@@ -37,7 +39,11 @@ pub fn figure(
         let folder = RunFolder::open(folder).map_err(unusable)?;
         match &asked.request {
             None => looked_at(&folder, selection)?.figures,
-            Some(id) => of_one(folder.path(), id)?,
+            Some(id) => {
+                let (data, text) = of_one(folder.path(), id)?;
+                csv = Some(text);
+                data
+            }
         }
     };
     if asked.by == Some(By::Hop) && data.hops.is_empty() && !data.bars.iter().any(|bars| bars.by_hop) {
@@ -57,21 +63,30 @@ pub fn figure(
         [folder] => folder.join(crate::store::folder::PLOTS),
         _ => PathBuf::from("."),
     };
-    plot::save(&svg, &files(out, &home, &asked.stem())?)
+    let mut written = plot::save(&svg, &files(out, &home, &asked.stem())?)?;
+    // No other file has the numbers of a request that was asked for.
+    if let (Some(text), Some(first)) = (csv, written.first()) {
+        let path = first.with_extension("csv");
+        std::fs::write(&path, text).or_broken(format!("could not write {}", path.display()))?;
+        written.push(path);
+    }
+    Ok(written)
 }
 
-/// What the figure of one request is drawn from.
-fn of_one(folder: &Path, id: &str) -> anyhow::Result<PlotData> {
+/// What the figure of one request is drawn from, and its numbers as CSV.
+fn of_one(folder: &Path, id: &str) -> anyhow::Result<(PlotData, String)> {
     let read = read_back(folder)?;
     let rows = &read.correlated.rows;
     let waterfall = read.waterfall(named(id, rows)?)?;
     let n_ended = rows.iter().filter(|row| row.client.status != Status::InFlight).count();
-    Ok(PlotData {
+    let csv = report::request_csv(&waterfall)?;
+    let data = PlotData {
         run: read.manifest.name.clone(),
         n_ended,
         falls: vec![plotted::fall(&waterfall, String::new())],
         ..PlotData::default()
-    })
+    };
+    Ok((data, csv))
 }
 
 /// The figure in the table of all.

@@ -51,6 +51,10 @@ fn a_figure_shows_what_was_asked_for_and_nothing_else_is_touched() {
     let one = drawn(&place, "report one --figure waterfall --request 7 --out figures");
     assert!(one.contains("Request 7: TTFT ") && one.contains("arrival at the front end"), "{one}");
     assert!(place.path("figures/waterfall-7.png").exists() && !one.contains("median TTFT"));
+    let numbers = std::fs::read_to_string(place.path("figures/waterfall-7.csv")).unwrap();
+    for row in ["part,path out,tare,", "stamp,first token,\"client, kernel\",", "gap,before event 2,"] {
+        assert!(numbers.contains(row), "{row}: {numbers}");
+    }
 
     assert_eq!(files(&place.path("one")), before);
     let said = place.tare("report one --figure tare --out wide.png");

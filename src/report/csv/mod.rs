@@ -13,7 +13,7 @@ pub(super) use self::requests::REQUESTS;
 pub(super) use self::timeline::{
     CLIENT as TIMELINE_CLIENT, SERVER as TIMELINE_SERVER, TTFT as TIMELINE_TTFT,
 };
-pub(super) use self::waterfalls::{GAPS, STAMPS};
+pub(super) use self::waterfalls::{GAPS, STAMPS, one as one_request};
 
 /// A table with a head, as text.
 fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> anyhow::Result<String> {

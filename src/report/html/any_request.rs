@@ -20,7 +20,8 @@ pub fn tools(page: &mut Page<'_>) -> anyhow::Result<String> {
     let report = page.report;
     let rows = &report.correlated.rows;
     let Some(line) = report.timeline else { return Ok(String::new()) };
-    let at_hand = at_hand(rows);
+    let chosen: BTreeSet<u64> = report.chosen.iter().map(|one| one.waterfall.row.client.index).collect();
+    let at_hand = at_hand(rows, &chosen);
     let mut packed = Packed::default();
     for n in &at_hand {
         let Some(row) = rows.get(*n) else { continue };
@@ -46,12 +47,13 @@ pub fn tools(page: &mut Page<'_>) -> anyhow::Result<String> {
     ))
 }
 
-/// Which rows are at hand, ascending.
-fn at_hand(rows: &[JoinedRow]) -> Vec<usize> {
+/// Which rows are at hand, ascending; the `chosen` among them, by their numbers.
+fn at_hand(rows: &[JoinedRow], chosen: &BTreeSet<u64>) -> Vec<usize> {
     if rows.len() <= AT_HAND {
         return (0..rows.len()).collect();
     }
-    let mut kept: BTreeSet<usize> = BTreeSet::new();
+    let is_chosen = |n: &usize| rows.get(*n).is_some_and(|row| chosen.contains(&row.client.index));
+    let mut kept: BTreeSet<usize> = (0..rows.len()).filter(is_chosen).collect();
     // As the timeline draws them.
     let mut by_start: Vec<usize> = (0..rows.len()).collect();
     by_start.sort_by_key(|n| rows.get(*n).map(|row| (row.client.started_unix_ns, row.client.index)));
@@ -107,13 +109,14 @@ mod tests {
                 JoinedRow::of(row)
             })
             .collect();
-        let kept = at_hand(&rows);
+        let kept = at_hand(&rows, &BTreeSet::from([3, 29_999]));
         assert_eq!(kept.len(), AT_HAND);
         assert!(kept.windows(2).all(|pair| pair[0] < pair[1]));
         assert!(kept.contains(&12_345), "the only failed one");
+        assert!(kept.contains(&3) && kept.contains(&29_999), "what is drawn anyway");
         let slowest = ranked(&rows, |row| row.client.ttft_s);
         assert!(slowest[..SLOWEST].iter().all(|n| kept.contains(n)));
         assert!((0..30_000).step_by(10).all(|n| kept.contains(&n)), "what the timeline draws");
-        assert_eq!(at_hand(&rows[..AT_HAND]).len(), AT_HAND);
+        assert_eq!(at_hand(&rows[..AT_HAND], &BTreeSet::new()).len(), AT_HAND);
     }
 }

@@ -10,7 +10,7 @@ use crate::metric::{Metric, Unit};
 use crate::plot::draw::axis::Axis;
 use crate::record::Status;
 use crate::record::correlated::Evidence;
-use crate::record::timeline::{AtServer, Bin, Timeline};
+use crate::record::timeline::{AtServer, Bin, Firsts, Timeline};
 use crate::stats::quantile::sorted;
 use crate::units;
 
@@ -50,8 +50,12 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
     );
     let dots = line.requests.len().div_ceil(DOTS).max(1);
     let about = format!(
-        "Client: averaged over stretches of {}. Server: {}.{}{}",
-        units::seconds(line.bin_s),
+        "Client: averaged over stretches of {}{}. Server: {}.{}{}",
+        units::stretch(line.bin_s),
+        line.firsts.first().map_or_else(String::new, |f| format!(
+            ", TTFT by the requests that started in {}",
+            units::stretch(f.end_s - f.begin_s)
+        )),
         match line.server_source {
             Some(Evidence::Metrics) => "as scraped from its metrics endpoint, rates between scrapes",
             Some(_) => "by the stats lines of its log",
@@ -72,6 +76,7 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
         window: format!("whole run, {}", units::seconds(line.length_s)),
         links: vec![
             Link { href: "data/timeline_client.csv", text: "client's data (CSV)" },
+            Link { href: "data/timeline_ttft.csv", text: "TTFT (CSV)" },
             Link { href: "data/timeline_server.csv", text: "server's data (CSV)" },
         ],
     };
@@ -117,6 +122,11 @@ fn x(line: &Timeline, at_s: f64) -> f64 {
 fn bins(line: &Timeline, axis: &Axis, class: &str, value: impl Fn(&Bin) -> Option<f64>) -> String {
     let stretch = |b: &Bin| (x(line, b.begin_s), x(line, b.end_s), value(b).map(|v| chart::y(axis, v)));
     svg::steps(class, line.bins.iter().map(stretch))
+}
+
+fn medians(line: &Timeline, axis: &Axis, class: &str, value: fn(&Firsts) -> Option<f64>) -> String {
+    let stretch = |f: &Firsts| (x(line, f.begin_s), x(line, f.end_s), value(f).map(|v| chart::y(axis, v)));
+    svg::steps(class, line.firsts.iter().map(stretch))
 }
 
 fn gauge(line: &Timeline, axis: &Axis, class: &str, value: impl Fn(&AtServer) -> Option<f64>) -> String {
@@ -186,14 +196,19 @@ fn first_tokens(page: &Page<'_>, line: &Timeline) -> Option<Chart> {
     let axis = ttft_axis(line)?;
     let mut marks = behind(page, line, &axis);
     let every = line.requests.len().div_ceil(DOTS).max(1);
+    for f in &line.firsts {
+        let Some((lo, hi)) = f.band_s else { continue };
+        let corner = |at: f64, v: f64| (x(line, at), chart::y(&axis, v.min(axis.hi)));
+        marks += &svg::rect("band client", corner(f.begin_s, hi), corner(f.end_s, lo));
+    }
     let dots = line.requests.iter().step_by(every).filter_map(|r| Some((x(line, r.start_s), r.ttft_s?)));
     let (in_sight, beyond): (Vec<_>, Vec<_>) = dots.partition(|(_, v)| *v <= axis.hi);
     marks += &svg::dots("dot client faint", in_sight.into_iter().map(|(x, v)| (x, chart::y(&axis, v))));
     marks += &svg::dots("dot beyond", beyond.into_iter().map(|(x, _)| (x, 12.0)));
-    marks += &bins(line, &axis, "curve client", |b| b.ttft_p50_s);
-    marks += &bins(line, &axis, "curve server", |b| b.server_ttft_p50_s);
-    let mut legend = vec![("client", "client: requests by start, median".to_owned())];
-    if line.bins.iter().any(|b| b.server_ttft_p50_s.is_some()) {
+    marks += &medians(line, &axis, "curve client", |f| Some(f.p50_s));
+    marks += &medians(line, &axis, "curve server", |f| f.server_p50_s);
+    let mut legend = vec![("client", "client: requests by start, median, p10 to p90".to_owned())];
+    if line.firsts.iter().any(|f| f.server_p50_s.is_some()) {
         legend.push(("server", "server: median".to_owned()));
     }
     if axis.ends_at.is_some() {
@@ -270,6 +285,9 @@ fn island(line: &Timeline) -> Value {
     let bins = |value: &dyn Fn(&Bin) -> Option<f64>| -> Vec<Value> {
         line.bins.iter().map(|b| short_or_null(value(b))).collect()
     };
+    let firsts = |value: &dyn Fn(&Firsts) -> Option<f64>| -> Vec<Value> {
+        line.firsts.iter().map(|f| short_or_null(value(f))).collect()
+    };
     let server = |value: &dyn Fn(&AtServer) -> Option<f64>| -> Vec<Value> {
         line.server.iter().map(|p| short_or_null(value(p))).collect()
     };
@@ -283,9 +301,13 @@ fn island(line: &Timeline) -> Value {
         "bins": {
             "begin": bins(&|b| Some(b.begin_s)),
             "in_flight": bins(&|b| Some(b.in_flight)),
-            "ttft": bins(&|b| b.ttft_p50_s),
-            "server_ttft": bins(&|b| b.server_ttft_p50_s),
             "tps": bins(&|b| b.output_tps),
+        },
+        "firsts": {
+            "begin": firsts(&|f| Some(f.begin_s)),
+            "end": firsts(&|f| Some(f.end_s)),
+            "ttft": firsts(&|f| Some(f.p50_s)),
+            "server_ttft": firsts(&|f| f.server_p50_s),
         },
         "server": {
             "at": server(&|p| Some(p.at_s)),

@@ -35,24 +35,24 @@ impl Plot for Timeline {
     }
 
     fn draw(&self, data: &PlotData) -> anyhow::Result<Drawn> {
-        let Some(line) = &data.over_time else {
+        let Some(run) = &data.over_time else {
             return Ok(Drawn::Nothing("there are no requests, or two loads in turn".to_owned()));
         };
-        let Some(x) = Axis::between(0.0, line.length_s, Unit::TokensPerSecond) else {
+        let Some(x) = Axis::between(0.0, run.length_s, Unit::TokensPerSecond) else {
             return Ok(Drawn::Nothing("the run took no time".to_owned()));
         };
         let lanes: Vec<Content> =
-            [requests(line), first_tokens(line), tokens(line), cache(line)].into_iter().flatten().collect();
-        let notes = notes(line);
+            [requests(run), first_tokens(run), tokens(run), cache(run)].into_iter().flatten().collect();
+        let notes = notes(run);
         let height =
             page::TOP + lanes.iter().map(|l| l.height + GAP).sum::<f64>() + BELOW + ROW * notes.len() as f64;
-        let svg = canvas::svg((theme::WIDTH, height), &line.finding, |canvas| {
-            page::header(canvas, theme::WIDTH, &line.finding, &subtitle(data, line))?;
+        let svg = canvas::svg((theme::WIDTH, height), &run.finding, |canvas| {
+            page::header(canvas, theme::WIDTH, &run.finding, &subtitle(data, run))?;
             let mut top = page::TOP;
             let last = lanes.len().saturating_sub(1);
             for (i, content) in lanes.into_iter().enumerate() {
                 let lane = Lane { x: &x, y: content.axis, top, height: content.height };
-                marked(canvas, &lane, line, i == 0)?;
+                marked(canvas, &lane, run, i == 0)?;
                 lane.draw(canvas, &content.heading, &content.legend)?;
                 (content.draw)(canvas, &lane)?;
                 if i == last {
@@ -82,27 +82,27 @@ struct Content<'a> {
     draw: Draw<'a>,
 }
 
-fn subtitle(data: &PlotData, line: &OverTime) -> String {
-    let run = if data.run.is_empty() { String::new() } else { format!("{} · ", data.run) };
-    let failed = units::count(line.failed_s.len() as u64);
+fn subtitle(data: &PlotData, run: &OverTime) -> String {
+    let name = if data.run.is_empty() { String::new() } else { format!("{} · ", data.run) };
+    let failed = units::count(run.failed_s.len() as u64);
     format!(
-        "{run}{} requests, {failed} failed · whole run, {}",
-        units::count(line.n as u64),
-        units::seconds(line.length_s)
+        "{name}{} requests, {failed} failed · whole run, {}",
+        units::count(run.n as u64),
+        units::seconds(run.length_s)
     )
 }
 
 /// What all lanes must be read with.
-fn notes(line: &OverTime) -> Vec<String> {
-    let server = match line.server_source {
+fn notes(run: &OverTime) -> Vec<String> {
+    let server = match run.server_source {
         Some(Evidence::Metrics) => "as scraped from its metrics endpoint, rates between scrapes",
         Some(_) => "by the stats lines of its log",
         None => "nothing was scraped",
     };
     let mut notes =
-        vec![format!("Client: averaged over stretches of {}. Server: {server}.", units::stretch(line.bin_s))];
-    if let Some(first) = line.firsts.first() {
-        let in_each: Vec<f64> = line.firsts.iter().map(|f| f.n as f64).collect();
+        vec![format!("Client: averaged over stretches of {}. Server: {server}.", units::stretch(run.bin_s))];
+    if let Some(first) = run.firsts.first() {
+        let in_each: Vec<f64> = run.firsts.iter().map(|f| f.n as f64).collect();
         let n = quantile(&sorted(&in_each), 0.5).unwrap_or(0.0);
         notes.push(format!(
             "TTFT: of the requests that started in each stretch of {} (the median one has {}); a band needs five of them.",
@@ -110,15 +110,15 @@ fn notes(line: &OverTime) -> Vec<String> {
             units::count(n as u64)
         ));
     }
-    if !line.unmarked.is_empty() {
-        notes.push(format!("No steady state: {}.", line.unmarked.trim_end_matches('.')));
+    if !run.unmarked.is_empty() {
+        notes.push(format!("No steady state: {}.", run.unmarked.trim_end_matches('.')));
     }
     notes
 }
 
 /// The part that stands out, behind a lane, and named once.
-fn marked(canvas: &Canvas, lane: &Lane, line: &OverTime, named: bool) -> anyhow::Result<()> {
-    let Some((what, from, to)) = &line.marked else { return Ok(()) };
+fn marked(canvas: &Canvas, lane: &Lane, run: &OverTime, named: bool) -> anyhow::Result<()> {
+    let Some((what, from, to)) = &run.marked else { return Ok(()) };
     lane.shade(canvas, *from, *to, theme::GRID)?;
     if !named {
         return Ok(());
@@ -133,7 +133,7 @@ fn marked(canvas: &Canvas, lane: &Lane, line: &OverTime, named: bool) -> anyhow:
         canvas.text(text, (begin + 4.0, at + 9.0), ink)
     };
     name(what, from, to)?;
-    if line.warm_up { name("warm-up", lane::reach().0, from) } else { Ok(()) }
+    if run.warm_up { name("warm-up", lane::reach().0, from) } else { Ok(()) }
 }
 
 fn most(values: impl Iterator<Item = f64>) -> f64 {
@@ -145,43 +145,43 @@ fn from_zero(most: f64, unit: Unit) -> Option<Axis> {
     Axis::between(0.0, if most > 0.0 { most * 1.12 } else { 1.0 }, unit)
 }
 
-fn gauge(line: &OverTime, value: fn(&AtServer) -> Option<f64>) -> impl Iterator<Item = (f64, f64)> {
-    line.server.iter().filter_map(move |p| Some((p.at_s, value(p)?)))
+fn gauge(run: &OverTime, value: fn(&AtServer) -> Option<f64>) -> impl Iterator<Item = (f64, f64)> {
+    run.server.iter().filter_map(move |p| Some((p.at_s, value(p)?)))
 }
 
-fn requests(line: &OverTime) -> Option<Content<'_>> {
-    let flights = line.bins.iter().map(|b| b.in_flight);
+fn requests(run: &OverTime) -> Option<Content<'_>> {
+    let flights = run.bins.iter().map(|b| b.in_flight);
     let running: fn(&AtServer) -> Option<f64> = |p| p.running;
     let waiting: fn(&AtServer) -> Option<f64> = |p| p.waiting;
-    let gauges = gauge(line, running).chain(gauge(line, waiting)).map(|(_, v)| v);
+    let gauges = gauge(run, running).chain(gauge(run, waiting)).map(|(_, v)| v);
     // With room above for what the marked part is called.
     let axis = from_zero(1.18 * most(flights.chain(gauges)), Unit::TokensPerSecond)?;
     let mut legend = vec![(CLIENT, "in flight at the client".to_owned())];
-    legend.extend(gauge(line, running).next().map(|_| (SERVER, "running at the server".to_owned())));
-    legend.extend(gauge(line, waiting).next().map(|_| (WAITING, "waiting there".to_owned())));
-    if !line.failed_s.is_empty() {
-        legend.push((FAILED, format!("{} failed", units::count(line.failed_s.len() as u64))));
+    legend.extend(gauge(run, running).next().map(|_| (SERVER, "running at the server".to_owned())));
+    legend.extend(gauge(run, waiting).next().map(|_| (WAITING, "waiting there".to_owned())));
+    if !run.failed_s.is_empty() {
+        legend.push((FAILED, format!("{} failed", units::count(run.failed_s.len() as u64))));
     }
     let draw = move |canvas: &Canvas, lane: &Lane| {
-        lane.steps(canvas, line.bins.iter().map(|b| (b.begin_s, b.end_s, Some(b.in_flight))), CLIENT)?;
-        lane.line(canvas, gauge(line, running), SERVER)?;
-        lane.line(canvas, gauge(line, waiting), WAITING)?;
-        lane.strokes(canvas, &line.failed_s, theme::NOTE)
+        lane.steps(canvas, run.bins.iter().map(|b| (b.begin_s, b.end_s, Some(b.in_flight))), CLIENT)?;
+        lane.line(canvas, gauge(run, running), SERVER)?;
+        lane.line(canvas, gauge(run, waiting), WAITING)?;
+        lane.strokes(canvas, &run.failed_s, theme::NOTE)
     };
     Some(Content { axis, height: 120.0, heading: "Requests".to_owned(), legend, draw: Box::new(draw) })
 }
 
-fn first_tokens(line: &OverTime) -> Option<Content<'_>> {
-    let tops = line.firsts.iter().map(|f| f.band_s.map_or(f.p50_s, |(_, hi)| hi.max(f.p50_s)));
-    line.firsts.first()?;
+fn first_tokens(run: &OverTime) -> Option<Content<'_>> {
+    let tops = run.firsts.iter().map(|f| f.band_s.map_or(f.p50_s, |(_, hi)| hi.max(f.p50_s)));
+    run.firsts.first()?;
     let axis = from_zero(most(tops), Metric::Ttft.unit())?;
     let heading = format!("TTFT ({})", axis.scale.name);
     let mut legend = vec![(BAND, "client p10 to p90".to_owned()), (CLIENT, "client median".to_owned())];
-    if line.firsts.iter().any(|f| f.server_p50_s.is_some()) {
+    if run.firsts.iter().any(|f| f.server_p50_s.is_some()) {
         legend.push((SERVER, "server median".to_owned()));
     }
     let draw = move |canvas: &Canvas, lane: &Lane| {
-        let firsts = || line.firsts.iter();
+        let firsts = || run.firsts.iter();
         let bands = firsts().filter_map(|f| Some((f.begin_s, f.end_s, f.band_s?)));
         lane.band(canvas, bands, theme::CLIENT)?;
         lane.steps(canvas, firsts().map(|f| (f.begin_s, f.end_s, Some(f.p50_s))), CLIENT)?;
@@ -190,13 +190,13 @@ fn first_tokens(line: &OverTime) -> Option<Content<'_>> {
     Some(Content { axis, height: 150.0, heading, legend, draw: Box::new(draw) })
 }
 
-fn tokens(line: &OverTime) -> Option<Content<'_>> {
-    let client = line.bins.iter().any(|b| b.output_tps.is_some());
-    let server = line.server.iter().any(|p| p.output_tps.is_some());
+fn tokens(run: &OverTime) -> Option<Content<'_>> {
+    let client = run.bins.iter().any(|b| b.output_tps.is_some());
+    let server = run.server.iter().any(|p| p.output_tps.is_some());
     if !client && !server {
         return None;
     }
-    let rates = line.bins.iter().map(|b| b.output_tps).chain(line.server.iter().map(|p| p.output_tps));
+    let rates = run.bins.iter().map(|b| b.output_tps).chain(run.server.iter().map(|p| p.output_tps));
     let axis = from_zero(most(rates.flatten()), Unit::TokensPerSecond)?;
     let mut legend = Vec::new();
     if client {
@@ -206,8 +206,8 @@ fn tokens(line: &OverTime) -> Option<Content<'_>> {
         legend.push((SERVER, "generated by the server".to_owned()));
     }
     let draw = move |canvas: &Canvas, lane: &Lane| {
-        lane.steps(canvas, line.bins.iter().map(|b| (b.begin_s, b.end_s, b.output_tps)), CLIENT)?;
-        let rates = line.server.windows(2).filter_map(|pair| match pair {
+        lane.steps(canvas, run.bins.iter().map(|b| (b.begin_s, b.end_s, b.output_tps)), CLIENT)?;
+        let rates = run.server.windows(2).filter_map(|pair| match pair {
             [a, b] => Some((a.at_s, b.at_s, b.output_tps)),
             _ => None,
         });
@@ -217,11 +217,11 @@ fn tokens(line: &OverTime) -> Option<Content<'_>> {
     Some(Content { axis, height: 120.0, heading, legend, draw: Box::new(draw) })
 }
 
-fn cache(line: &OverTime) -> Option<Content<'_>> {
+fn cache(run: &OverTime) -> Option<Content<'_>> {
     let used: fn(&AtServer) -> Option<f64> = |p| p.kv_cache_usage.map(|share| share * 100.0);
-    gauge(line, used).next()?;
-    let axis = from_zero(most(gauge(line, used).map(|(_, v)| v)), Unit::TokensPerSecond)?;
-    let draw = move |canvas: &Canvas, lane: &Lane| lane.line(canvas, gauge(line, used), SERVER);
+    gauge(run, used).next()?;
+    let axis = from_zero(most(gauge(run, used).map(|(_, v)| v)), Unit::TokensPerSecond)?;
+    let draw = move |canvas: &Canvas, lane: &Lane| lane.line(canvas, gauge(run, used), SERVER);
     let legend = vec![(SERVER, "in use at the server".to_owned())];
     Some(Content { axis, height: 96.0, heading: "KV cache (%)".to_owned(), legend, draw: Box::new(draw) })
 }

@@ -173,7 +173,7 @@ impl<'a> Drawing<'a> {
         )?;
         for (i, stamp) in self.fall.stamps.iter().enumerate() {
             let y = middle(parts + 1 + i);
-            self.named(canvas, y, &stamp.what, &when(stamp), stamp.by.name())?;
+            Self::named(canvas, y, &stamp.what, &when(stamp), stamp.by.name())?;
             self.stamp(canvas, y, stamp)?;
         }
         match self.gaps() {
@@ -200,7 +200,7 @@ impl<'a> Drawing<'a> {
     }
 
     /// Its name on the left, its number and how it was found on the right.
-    fn named(&self, canvas: &Canvas, y: f64, name: &str, number: &str, how: &str) -> anyhow::Result<()> {
+    fn named(canvas: &Canvas, y: f64, name: &str, number: &str, how: &str) -> anyhow::Result<()> {
         let ink = Ink::new(theme::SMALL, theme::INK);
         let name = canvas::fit(name, theme::SMALL, LEFT - theme::MARGIN - 8.0);
         canvas.text(&name, (LEFT - 8.0, y), ink.align(Align::Right))?;
@@ -218,7 +218,7 @@ impl<'a> Drawing<'a> {
             Some(_) => part.how().to_owned(),
             None => part.e2e_s.map_or_else(String::new, |s| format!("{} of E2E", milliseconds(s))),
         };
-        self.named(canvas, y, part.part.name(), &number, &how)?;
+        Self::named(canvas, y, part.part.name(), &number, &how)?;
         let colour = theme::whose(part.part.whose());
         for extent in &part.extents {
             if let Some(perhaps) = extent.perhaps() {

@@ -210,17 +210,14 @@ fn over_time_finding(line: &Timeline) -> String {
         let (first, last) = (known.get(..quarter)?, known.get(known.len() - quarter..)?);
         median(first).zip(median(last))
     });
-    match ends.flatten() {
-        Some((first, last)) => format!(
-            "Median TTFT: {} for the first quarter of requests, {} for the last{waited}",
-            units::seconds(first),
-            units::seconds(last)
-        ),
-        None => {
-            let flight = most(&mut line.bins.iter().map(|b| b.in_flight)).unwrap_or(0.0);
-            format!("At most {flight:.0} requests in flight{waited}")
-        }
+    if let Some((first, last)) = ends.flatten() {
+        let (first, last) = (units::seconds(first), units::seconds(last));
+        return format!(
+            "Median TTFT: {first} for the first quarter of requests, {last} for the last{waited}"
+        );
     }
+    let flight = most(&mut line.bins.iter().map(|b| b.in_flight)).unwrap_or(0.0);
+    format!("At most {flight:.0} requests in flight{waited}")
 }
 
 /// The slowest, a median and a failed one of those that are drawn one by one.

@@ -189,11 +189,11 @@ fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let mut kept = Vec::new();
     for shared in points.chunk_by(|a, b| pixel(a) == pixel(b)) {
         let by_y = |a: &&(f64, f64), b: &&(f64, f64)| a.1.total_cmp(&b.1);
-        let least = shared.iter().min_by(by_y);
-        let most = shared.iter().max_by(by_y);
+        let lowest = shared.iter().min_by(by_y);
+        let highest = shared.iter().max_by(by_y);
         let (first, last) = (shared.first(), shared.last());
         kept.extend(
-            shared.iter().filter(|p| [first, least, most, last].contains(&Some(*p))).take(4).copied(),
+            shared.iter().filter(|p| [first, lowest, highest, last].contains(&Some(*p))).take(4).copied(),
         );
         // Many that are equal: the last one is where the line goes on from.
         kept.extend(last.filter(|last| kept.last() != Some(*last)).copied());

@@ -224,14 +224,16 @@ mod tests {
         #[test]
         fn numbers_come_back(values in prop::collection::vec(any::<i32>(), 0..50)) {
             let mut bytes = Vec::new();
-            values.iter().for_each(|v| varint(&mut bytes, signed(i64::from(*v))));
+            for v in &values {
+                varint(&mut bytes, signed(i64::from(*v)));
+            }
             let mut read = Vec::new();
             let (mut n, mut shift) = (0_u64, 0);
             for byte in bytes {
                 n |= u64::from(byte & 0x7f) << shift;
                 shift += 7;
                 if byte < 0x80 {
-                    read.push(((n >> 1) as i64) ^ -((n & 1) as i64));
+                    read.push((n >> 1).cast_signed() ^ -(n & 1).cast_signed());
                     (n, shift) = (0, 0);
                 }
             }

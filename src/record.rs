@@ -31,6 +31,7 @@ pub mod slo;
 pub mod timeline;
 pub mod verdicts;
 pub mod waterfall;
+mod whose;
 
 use std::net::SocketAddr;
 
@@ -44,6 +45,7 @@ pub use self::prompt::{History, Message, Prompt, PromptKind, Turn};
 pub use self::server_side::{
     LogEvent, LogRow, OWN_STAMPS, SampleRow, ScrapePhase, ScrapeRow, SpanRow, StatRow,
 };
+pub use self::whose::Whose;
 use crate::clock::UnixNs;
 
 /// How a request ended. Only `Ok` is a success.

@@ -100,6 +100,15 @@ impl Scale {
     }
 }
 
+/// A round length of time, as it is meant: `0.2` → `200 ms`, `2` → `2 s`.
+pub fn stretch(s: f64) -> String {
+    if s >= 1.0 {
+        format!("{} s", (s * 1e6).round() / 1e6)
+    } else {
+        format!("{} ms", (s * 1e6).round() / 1e3)
+    }
+}
+
 /// `1234567` → `1,234,567`.
 pub fn count(n: u64) -> String {
     let digits = n.to_string();

@@ -40,6 +40,29 @@
     return (lo + (v - q[lo]) / (q[hi] - q[lo] || 1)) / (q.length - 1);
   };
 
+  const element = (tag, props = {}, ...children) => {
+    const made = document.createElement(tag);
+    for (const [name, value] of Object.entries(props)) {
+      if (value === undefined || value === null || value === false) continue;
+      if (name === "class") made.className = value;
+      else if (name === "style") made.style.cssText = value;
+      else made.setAttribute(name, value === true ? "" : value);
+    }
+    made.append(...children.filter((child) => child !== null && child !== undefined));
+    return made;
+  };
+  // Labels at round numbers, at their places from the left.
+  const labels = (lo, hi) => {
+    const rough = (hi - lo) / 6, power = 10 ** Math.floor(Math.log10(rough)), made = [];
+    const step = [1, 2, 2.5, 5, 10].map((m) => m * power).find((s) => s >= rough * 0.999);
+    const decimals = Math.max(0, -Math.floor(Math.log10(step) + 1e-9) + (Math.abs(step / power - 2.5) < 1e-9 ? 1 : 0));
+    for (let n = Math.ceil(lo / step - 1e-9); n * step <= hi + 1e-9; n++) {
+      const style = `left:${((n * step - lo) / (hi - lo)) * 100}%`;
+      made.push(element("span", { style }, decimals ? (n * step).toFixed(decimals) : whole(n * step)));
+    }
+    return made;
+  };
+
   // What a figure says below itself.
   const readoutOf = (element) => {
     const out = one("[data-readout]", element.closest("figure"));
@@ -123,6 +146,170 @@
     });
   }
 
+  // Any request: unpacked when it is first asked for, and drawn as those are that the page was made with.
+  const own = one("[data-own]") && data.requests ? anyRequest(one("[data-own]"), data.requests) : null;
+
+  async function unpacked(d) {
+    const inflated = async (text) => {
+      const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+      const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
+      return new Uint8Array(await new Response(stream).arrayBuffer());
+    };
+    const bytes = await inflated(d.numbers);
+    const ids = new TextDecoder().decode(await inflated(d.ids)).split("\n");
+    let at = 0;
+    const next = () => {
+      let n = 0, scale = 1;
+      for (;;) {
+        const byte = bytes[at++];
+        n += (byte & 127) * scale;
+        if (byte < 128) return n;
+        scale *= 128;
+      }
+    };
+    const made = [];
+    for (const [count, template] of d.templates) {
+      let width = 13 + 2 * template.stamps.length;
+      for (const [, , , bounded, places] of template.parts) width += 2 + (bounded ? 2 : 0) + 4 * places;
+      const columns = Array.from({ length: width }, () => Array.from({ length: count }, next));
+      for (let row = 0; row < count; row++) {
+        const [index, status, error, start, ttft, , , e2e] = columns.slice(0, 8).map((c) => c[row]);
+        made.push({
+          id: d.prefix + ids[made.length], index, status: d.words[status], error: error ? d.words[error - 1] : null,
+          start: signed(start), ttft: maybe(ttft), e2e: maybe(e2e), template, columns, row,
+        });
+      }
+    }
+    return made;
+  }
+  // Seconds, of whole microseconds.
+  function signed(n) { return (n % 2 ? -(n + 1) / 2 : n / 2) / 1e6; }
+  function maybe(n) { return n === 0 ? null : signed(n - 1); }
+
+  // What is packed as differences, added up again.
+  function whole_of(r) {
+    let column = 4;
+    const next = () => r.columns[column++][r.row];
+    const figures = ["TTFT", "ITL", "TPOT", "E2E"].map((name) => [name, maybe(next())]);
+    const server = ["TTFT", "queue", "prefill", "decode", "E2E"].map((name) => [name, maybe(next())]);
+    let lo = 0, hi = 0;
+    const parts = r.template.parts.map(([name, whose, how, bounded, places]) => {
+      const ttft = maybe(next()), more = maybe(next());
+      const e2e = more === null ? null : ttft === null ? more : ttft + more;
+      const bounds = bounded ? [(ttft ?? 0) + signed(next()), (ttft ?? 0) + signed(next())] : null;
+      const extents = Array.from({ length: places }, () => {
+        const beginLo = lo + signed(next()), beginHi = hi + signed(next());
+        const endLo = beginLo + (ttft ?? 0) + signed(next());
+        const endHi = beginHi + (endLo - beginLo) + signed(next());
+        [lo, hi] = [endLo, endHi];
+        return [beginLo, beginHi, endLo, endHi];
+      });
+      return { name, whose, how, ttft, e2e, bounds, extents };
+    });
+    let before = 0;
+    const stamps = r.template.stamps.map(([what, by, whose, note]) => {
+      const from = before + signed(next()), to = from + signed(next());
+      before = from;
+      return { what, by, whose, note, lo: from, hi: to };
+    });
+    stamps.sort((a, b) => a.lo - b.lo || a.hi - b.hi);
+    return { ...r, figures, server, parts, stamps };
+  }
+
+  function drawn(r) {
+    const ms = (s) => (s === null ? "–" : number(s * 1e3));
+    const between = (lo, hi) => (ms(lo) === ms(hi) ? ms(lo) : `${ms(lo)} … ${ms(hi)}`);
+    const end = r.ttft > 0 ? r.ttft : Math.max(0, ...r.stamps.map((s) => s.hi));
+    const percent = (t) => clamp(t / end, 0, 1) * 100;
+    const mark = (kind, from, to, title) =>
+      element("i", { class: kind, style: `left:${percent(from)}%;width:${Math.max(0, percent(to) - percent(from))}%`, title });
+    // A few millionths are rounding.
+    const above = (a, b) => a > b + 2.5e-6;
+    const place = ([beginLo, beginHi, endLo, endHi]) => {
+      if (above(beginLo, endHi)) return [];
+      const open = above(beginHi, beginLo) || above(endHi, endLo);
+      return [open ? mark("perhaps", beginLo, endHi) : null, above(beginHi, endLo) ? null : mark("certain", beginHi, endLo)];
+    };
+    const head = (...cells) => element("thead", {}, element("tr", {}, ...cells.map(([name, kind, ...more]) => element("th", { scope: "col", class: kind }, name, ...more))));
+    const unit = end >= 10 ? ["s", 1] : end >= 1e-3 ? ["ms", 1e3] : ["µs", 1e6];
+    const ticks = end > 0 ? element("span", { class: "xs", "aria-hidden": "true" }, ...labels(0, end * unit[1])) : null;
+    const rows = r.parts.map((p) => element("tr", {},
+      element("th", { scope: "row" }, p.name),
+      element("td", { class: "num" }, p.bounds ? `${ms(p.bounds[0])} … ${ms(p.bounds[1])}` : ms(p.ttft)),
+      element("td", { class: "num" }, ms(p.e2e)),
+      element("td", {}, p.how),
+      element("td", { class: "axis " + p.whose, "aria-hidden": "true" }, element("span", { class: "track" }, ...p.extents.flatMap(place).filter(Boolean)))));
+    for (const [name, whose] of [["client's stamps", "client"], ["hops' stamps", "tare"], ["server's stamps", "server"]]) {
+      const marks = r.stamps.filter((s) => s.whose === whose && s.hi >= 0 && !above(s.lo, end))
+        .map((s) => mark(percent(s.hi) - percent(s.lo) > 0.5 ? "stamp perhaps" : "stamp", s.lo, s.hi, `${s.what}: ${between(s.lo, s.hi)} ms`));
+      if (marks.length) {
+        rows.push(element("tr", { class: "stamps", "aria-hidden": "true" }, element("td", { colspan: 4 }, name), element("td", { class: "axis " + whose }, element("span", { class: "track" }, ...marks))));
+      }
+    }
+    const about = (v) => (Math.abs(v) < 1e-3 ? Math.round(v * 1e6) + " µs" : time(v));
+    const said = (all) => all.filter(([, v]) => v !== null).map(([name, v]) => `${name} ${about(v)}`).join(", ");
+    const until = r.ttft > 0 ? "until the first token" : "until its last stamp";
+    return [
+      element("h3", {}, `Request ${r.index}: `, element("span", { class: r.status === "ok" ? "" : "bad" }, r.status)),
+      element("p", { class: "meta" }, ...[r.id, `started at ${r.start.toFixed(3)} s`, said(r.figures) && "client: " + said(r.figures), said(r.server) && "server: " + said(r.server)]
+        .filter(Boolean).flatMap((text) => [element("span", {}, text), " "])),
+      r.error ? element("p", { class: "warnings" }, "Error: " + r.error) : null,
+      rows.length ? element("table", { class: "falls" }, element("caption", {}, "Parts of its time"),
+        head(["part"], ["of TTFT, ms", "num"], ["of E2E, ms", "num"], ["how"], [`${until}, ${unit[0]}`, "axis", ticks]),
+        element("tbody", {}, ...rows)) : null,
+      element("details", { class: "all" }, element("summary", {}, `All ${r.stamps.length} stamps`),
+        element("div", { class: "scroll" }, element("table", {}, element("caption", {}, "Every stamp of both sides, from the start, on the client’s clock"),
+          head(["what"], ["ms", "num"], ["by"], ["bound"]),
+          element("tbody", {}, ...r.stamps.map((s) => element("tr", {}, element("th", { scope: "row" }, s.what),
+            element("td", { class: "num" }, between(s.lo, s.hi)),
+            element("td", {}, element("span", { class: "key " + s.whose }, s.by)), element("td", {}, s.note))))))),
+      element("p", { class: "below" }, "To the microsecond. The gaps between its tokens, and what is not known: ", element("code", {}, `tare explain FOLDER ${r.id}`), "; as a file: ", element("code", {}, `tare report FOLDER --figure waterfall --request ${r.id}`)),
+    ];
+  }
+
+  function anyRequest(box, d) {
+    const search = one("[data-own-search]", box), said = one("[data-own-said]", box);
+    const found = one("[data-own-found]", box), place = one("[data-own-shown]", box);
+    const hint = said.textContent, FEW = 6;
+    let unpacking = null;
+    const get = () => (unpacking ??= unpacked(d).catch((error) => { said.textContent = `This browser cannot unpack the requests: ${error.message}`; return []; }));
+    const show = (r) => {
+      place.replaceChildren(...drawn(whole_of(r)).filter((part) => part !== null));
+      place.hidden = false;
+      place.scrollIntoView({ block: "nearest" });
+      place.focus({ preventScroll: true });
+      reachable();
+    };
+    const matching = async () => {
+      const text = search.value.trim().toLowerCase();
+      if (!text) return null;
+      const requests = await get();
+      const named = requests.filter((r) => String(r.index) === text || r.id.toLowerCase() === text);
+      const holding = requests.filter((r) => !named.includes(r) && r.id.toLowerCase().includes(text));
+      return named.concat(holding);
+    };
+    const list = async () => {
+      const matches = await matching();
+      found.replaceChildren();
+      if (matches === null) { said.textContent = hint; return; }
+      for (const r of matches.slice(0, FEW)) {
+        const button = element("button", { type: "button" }, `${r.index}`, element("span", { class: "id" }, ` ${r.id} `), `${r.status}${r.ttft === null ? "" : `, TTFT ${time(r.ttft)}`}`);
+        button.addEventListener("click", () => show(r));
+        found.append(element("li", {}, button));
+      }
+      const n = matches.length;
+      said.textContent = n === 0 ? "No such request in this page; `tare explain FOLDER ID` knows all of the run." : n === 1 ? "1 request fits; Enter shows it." : `${whole(n)} requests fit${n > FEW ? `, ${FEW} are listed` : ""}; Enter shows the first.`;
+    };
+    search.addEventListener("input", list);
+    search.addEventListener("keydown", async (e) => {
+      if (e.key !== "Enter") return;
+      e.preventDefault();
+      const matches = await matching();
+      if (matches?.length) show(matches[0]);
+    });
+    return { get, show };
+  }
+
   const line = one("[data-timeline]");
   if (line && data.timeline) timeline(line, data.timeline);
 
@@ -156,19 +343,7 @@
         brush.style.width = at(part[1]) - at(part[0]) + "px";
       }
     };
-    const ticks = () => {
-      const [lo, hi] = view, rough = (hi - lo) / 6;
-      const power = 10 ** Math.floor(Math.log10(rough));
-      const step = [1, 2, 2.5, 5, 10].map((m) => m * power).find((s) => s >= rough * 0.999);
-      const decimals = Math.max(0, -Math.floor(Math.log10(step) + 1e-9) + (Math.abs(step / power - 2.5) < 1e-9 ? 1 : 0));
-      xs.replaceChildren();
-      for (let n = Math.ceil(lo / step - 1e-9); n * step <= hi + 1e-9; n++) {
-        const label = document.createElement("span");
-        label.style.left = ((n * step - lo) / (hi - lo)) * 100 + "%";
-        label.textContent = (n * step).toFixed(decimals);
-        xs.append(label);
-      }
-    };
+    const ticks = () => xs.replaceChildren(...labels(view[0], view[1]));
     const look = (lo, hi) => {
       view = [lo, hi];
       for (const plot of plots) {
@@ -190,7 +365,8 @@
       const gauge = (name) => (s < 0 ? null : d.server[name][s]);
       const parts = [`${cursor.toFixed(cursor < 10 ? 2 : 1)} s`, `in flight ${d.bins.in_flight[i].toFixed(1)}`];
       if (gauge("running") !== null) parts.push(`running ${whole(gauge("running"))}` + (gauge("waiting") !== null ? `, waiting ${whole(gauge("waiting"))}` : ""));
-      if (d.bins.ttft[i] !== null) parts.push(`median TTFT: client ${time(d.bins.ttft[i])}` + (d.bins.server_ttft[i] !== null ? `, server ${time(d.bins.server_ttft[i])}` : ""));
+      const f = d.firsts.begin.findIndex((begin, n) => cursor >= begin && cursor < d.firsts.end[n]);
+      if (f >= 0) parts.push(`median TTFT: client ${time(d.firsts.ttft[f])}` + (d.firsts.server_ttft[f] !== null ? `, server ${time(d.firsts.server_ttft[f])}` : ""));
       const rates = [["client", d.bins.tps[i]], ["server", gauge("tps")]].filter(([, v]) => v !== null);
       if (rates.length) parts.push("output: " + rates.map(([who, v]) => `${who} ${number(v)} tok/s`).join(", "));
       if (gauge("kv") !== null) parts.push(`KV cache ${(gauge("kv") * 100).toFixed(1)} %`);
@@ -231,8 +407,29 @@
       if (from && Math.abs(e.clientX - from.x) > 4) { e.preventDefault(); choose(from.t, timeAt(e)); }
       if (from || e.target.closest(".plot")) point(timeAt(e));
     });
+    // The request whose dot is nearest to a click.
+    const dotAt = async (e) => {
+      const plot = e.target.closest?.(".lane.tall .plot");
+      if (!plot || !own) return;
+      const rect = plot.getBoundingClientRect(), requests = await own.get();
+      const x = (t) => (rect.width * (t - view[0])) / (view[1] - view[0]);
+      const y = (ttft) => rect.height * (1 - clamp(ttft / d.ttft_top, 0, 1));
+      let best = null, least = 14;
+      for (const r of requests) {
+        if (r.ttft === null) continue;
+        const far = Math.hypot(x(r.start) - (e.clientX - rect.left), y(r.ttft) - (e.clientY - rect.top));
+        if (far < least) [best, least] = [r, far];
+      }
+      if (best) own.show(best);
+    };
+    const startedAt = async (t) => {
+      if (!own) return;
+      const requests = await own.get();
+      const nearer = (a, b) => (Math.abs(b.start - t) < Math.abs(a.start - t) ? b : a);
+      if (requests.length) own.show(requests.reduce(nearer));
+    };
     addEventListener("pointerup", (e) => {
-      if (from && Math.abs(e.clientX - from.x) <= 4) choose(null);
+      if (from && Math.abs(e.clientX - from.x) <= 4) { choose(null); dotAt(e); }
       from = null;
     });
     box.addEventListener("pointerleave", () => { if (!from) { cursor = null; say(null); place(); } });
@@ -249,6 +446,7 @@
       } else if (e.key === "Home") point(view[0]);
       else if (e.key === "End") point(view[1]);
       else if (e.key === "Enter" && part) { look(part[0], part[1]); choose(null); anchor = null; }
+      else if (e.key === "Enter" && cursor !== null) startedAt(cursor);
       else if (e.key === "Escape") {
         anchor = null;
         if (part) choose(null); else look(0, d.length);
@@ -259,22 +457,18 @@
     look(0, d.length);
   }
 
-  // Single requests: by what they were chosen for, and by id.
+  // Single requests, by what they were chosen for.
   const requests = all("[data-requests] > details");
-  const kind = one("[data-kind]"), search = one("[data-search]"), shown = one("[data-shown]"), open = one("[data-open]");
+  const kind = one("[data-kind]"), shown = one("[data-shown]"), open = one("[data-open]");
   if (kind) {
-    const filter = () => {
-      const text = search.value.trim().toLowerCase();
+    kind.addEventListener("change", () => {
       let n = 0;
       for (const request of requests) {
-        const fits = request.dataset.kinds.includes(kind.value) && request.dataset.id.toLowerCase().includes(text);
-        request.hidden = !fits;
-        n += fits ? 1 : 0;
+        request.hidden = !request.dataset.kinds.includes(kind.value);
+        n += request.hidden ? 0 : 1;
       }
       shown.textContent = `${n} of ${requests.length} shown`;
-    };
-    kind.addEventListener("change", filter);
-    search.addEventListener("input", filter);
+    });
     open.addEventListener("click", () => {
       const to = requests.some((request) => !request.hidden && !request.open);
       for (const request of requests) if (!request.hidden) request.open = to;

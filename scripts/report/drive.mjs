@@ -114,16 +114,86 @@ for (const report of reports) {
     const slowest = await visible();
     expect(slowest > 0 && slowest <= requests.length, `${slowest} of ${requests.length} requests are among the slowest`);
     await page.selectOption("[data-kind]", "");
-    const id = await requests[0].getAttribute("data-id");
-    await page.fill("[data-search]", id);
-    expect((await visible()) === 1, "an id finds its request");
-    await page.fill("[data-search]", "");
     await page.click("[data-open]");
     const opened = await page.$$eval("[data-requests] > details[open]", (all) => all.length);
     expect(opened === requests.length, "all requests unfold");
     for (const n of [0, Math.min(6, requests.length - 1)]) {
       await requests[n].screenshot({ path: join(pictures, `${name}-request-${n}.png`) });
     }
+  }
+
+  if (await page.$("[data-own]")) {
+    const shown = () => page.$eval("[data-own-shown]", (e) => (e.hidden ? "" : e.innerText));
+    const said = () => page.$eval("[data-own-said]", (e) => e.textContent);
+    const until = async (truth) => {
+      for (let i = 0; i < 100; i++) {
+        if (await truth()) return true;
+        await page.waitForTimeout(50);
+      }
+      return false;
+    };
+    const look = async (text) => {
+      await page.fill("[data-own-search]", text);
+      await page.press("[data-own-search]", "Enter");
+    };
+    // As the page was made with it, and as the script unpacks and draws it: the same numbers, to their last digit.
+    const table = (root) => page.$eval(root, (e) => ({
+      rows: [...e.querySelectorAll(".falls tbody tr")].map((tr) => [...tr.querySelectorAll("th, td:not(.axis)")].map((c) => c.textContent)),
+      marks: [...e.querySelectorAll(".falls i")].map((i) => [i.className, parseFloat(i.style.left), parseFloat(i.style.width)]),
+      stamps: [...e.querySelectorAll(".all tbody tr")].map((tr) => [...tr.children].map((c) => c.textContent)),
+    }));
+    const near = (a, b) => {
+      const [x, y] = [a, b].map((t) => t.split(" … ").map((n) => Number(n.replaceAll(",", ""))));
+      return a === b || (x.length === y.length && x.every((v, i) => Math.abs(v - y[i]) <= (Math.abs(v) >= 1000 ? 1.01 : Math.abs(v) >= 100 ? 0.11 : Math.abs(v) >= 1 ? 0.011 : 0.0011)));
+    };
+    let compared = 0, differ = [];
+    for (const request of requests) {
+      const [id, anchor] = [await request.getAttribute("data-id"), await request.getAttribute("id")];
+      await look(id);
+      if (!(await until(async () => (await shown()).includes(id)))) { wrong(`request ${id} is not found by its id`); continue; }
+      const [made, drawn] = [await table(`[id="${anchor}"]`), await table("[data-own-shown]")];
+      const alike = made.rows.length === drawn.rows.length && made.rows.every((row, i) => row.every((cell, j) => near(cell, drawn.rows[i][j] ?? "")));
+      // Stamps of the same moment may stand either way.
+      const sorted = (stamps) => stamps.map((s) => [s[0], s[2], s[3], s[1]].join("|")).sort().map((s) => s.split("|"));
+      const [a, b] = [sorted(made.stamps), sorted(drawn.stamps)];
+      const stamps = a.length === b.length && a.every((s, i) => s.slice(0, 3).join() === b[i].slice(0, 3).join() && near(s[3], b[i][3]));
+      const marks = made.marks.length === drawn.marks.length && made.marks.every((m) => drawn.marks.some((d) => d[0] === m[0] && Math.abs(d[1] - m[1]) < 0.06 && Math.abs(d[2] - m[2]) < 0.06));
+      compared += 1;
+      if (!alike || !stamps || !marks) differ.push(`${anchor} (parts ${alike}, stamps ${stamps}, marks ${marks})`);
+    }
+    expect(compared === requests.length && differ.length === 0, `${compared} requests are drawn by the script as they were made (${differ})`);
+    const number = (await requests[0].getAttribute("id")).replace("request-", "");
+    await look(number);
+    expect(await until(async () => (await shown()).includes(`Request ${number}:`)), `request ${number} is found by its number (“${await said()}”)`);
+    expect(await page.evaluate(() => document.activeElement.hasAttribute("data-own-shown")), "and has the focus");
+    await (await page.$("#requests .own")).screenshot({ path: join(pictures, `${name}-own.png`) });
+    await page.fill("[data-own-search]", "-");
+    expect(await until(async () => (await page.$$("[data-own-found] button")).length > 1), `a part of an id lists requests (“${await said()}”)`);
+    await page.fill("[data-own-search]", "no such id");
+    expect(await until(async () => /No such request/.test(await said())), "what is not there is said");
+    await page.fill("[data-own-search]", "");
+    // A dot of the timeline, by the pointer and by keys.
+    if (await page.$(".lane.tall path.dot.client")) {
+      const lane = await page.$(".lane.tall .plot");
+      await lane.scrollIntoViewIfNeeded();
+      const moved = await page.evaluate(() => {
+        const svg = document.querySelector(".lane.tall path.dot.client").closest("svg").getBoundingClientRect();
+        return { left: svg.left, top: svg.top, width: svg.width, height: svg.height };
+      });
+      const share = await page.evaluate(() => {
+        const places = [...document.querySelector(".lane.tall path.dot.client").getAttribute("d").matchAll(/M([\d.]+) ([\d.]+)h0/g)];
+        const at = places[Math.floor(places.length / 2)];
+        return [at[1] / 1000, at[2] / 1000];
+      });
+      const before = await shown();
+      await page.mouse.click(moved.left + moved.width * share[0], moved.top + moved.height * share[1]);
+      expect(await until(async () => (await shown()) !== before && /^Request \d+:/.test(await shown())), `a click on a dot shows its request (“${(await shown()).split("\n")[0]}”)`);
+    }
+    await (await page.$("[data-timeline]")).focus();
+    for (let i = 0; i < 3; i++) await page.keyboard.press("ArrowRight");
+    const before = await shown();
+    await page.keyboard.press("Enter");
+    expect(await until(async () => (await shown()) !== before && /^Request \d+:/.test(await shown())), `Enter at a moment shows a request (“${(await shown()).split("\n")[0]}”)`);
   }
 
   await page.click("[data-theme-button]");

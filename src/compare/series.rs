@@ -44,6 +44,8 @@ pub struct Given<'a> {
 pub struct Run {
     pub(super) facts: RunFacts,
     pub(super) conditions: BTreeMap<String, String>,
+    /// Whether what is not among them is not so; else it is only not said.
+    pub(super) conditions_are_whole: bool,
     pub(super) request_set: Option<u64>,
     pub(super) prompts: Vec<Prompt>,
     pub(super) counts: Counts,
@@ -115,6 +117,7 @@ impl Run {
             rounds: given.correlated.rounds.clone(),
             request_set: given.request_set,
             conditions: BTreeMap::new(),
+            conditions_are_whole: true,
             facts: given.facts.clone(),
         }
     }
@@ -130,6 +133,7 @@ impl Run {
             rounds: Rounds::default(),
             request_set: None,
             conditions: BTreeMap::new(),
+            conditions_are_whole: true,
             facts,
         }
     }
@@ -142,6 +146,11 @@ impl Run {
     /// Leaves out what it counted over a time that is not that of its requests.
     pub fn drop_rates(&mut self) {
         self.series.retain(|_, series| !matches!(series, Series::Slices(_)));
+    }
+
+    /// Another tool's file says little of its conditions.
+    pub fn says_little(&mut self) {
+        self.conditions_are_whole = false;
     }
 
     /// Under what conditions it was, label by label.

@@ -36,6 +36,7 @@ fn run(name: &str, ttft: &[f64]) -> Run {
             checks: Vec::new(),
             headline: Vec::new(),
         },
+        conditions_are_whole: true,
         conditions: BTreeMap::from([
             ("server".to_owned(), name.to_owned()),
             ("seed".to_owned(), "1".to_owned()),

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::series::Run;
-use crate::record::comparison::{Against, Figure, Told, Unlike};
+use crate::record::comparison::{self, Against, Figure, Unlike};
 use crate::record::measure::{Key, Measure, Stat};
 use crate::units;
 
@@ -48,22 +48,52 @@ const RULES: &[(&str, Option<&str>)] = &[
 pub(super) fn unlike(runs: &[Run], figures: &[Figure], baseline: usize) -> Vec<Unlike> {
     let mut all = failures(runs);
     all.extend(lengths(runs, figures, baseline));
-    let conditions: Vec<&BTreeMap<String, String>> = runs.iter().map(|run| &run.conditions).collect();
-    all.extend(differing(&conditions));
+    let told = |run: &Run| Told { all: run.conditions.clone(), is_whole: run.conditions_are_whole };
+    all.extend(differing(&runs.iter().map(told).collect::<Vec<_>>()));
     all
 }
 
 /// The same of what is known as conditions alone.
 pub fn of_conditions(conditions: &[BTreeMap<String, String>]) -> Vec<Unlike> {
-    differing(&conditions.iter().collect::<Vec<_>>())
+    let told = |all: &BTreeMap<String, String>| Told { all: all.clone(), is_whole: true };
+    differing(&conditions.iter().map(told).collect::<Vec<_>>())
 }
 
-fn differing(conditions: &[&BTreeMap<String, String>]) -> Vec<Unlike> {
-    let labels: BTreeSet<&String> = conditions.iter().flat_map(|c| c.keys()).collect();
+/// What one run was under, as far as it says.
+struct Told {
+    all: BTreeMap<String, String>,
+    is_whole: bool,
+}
+
+fn differing(told: &[Told]) -> Vec<Unlike> {
+    let labels: BTreeSet<&String> = told.iter().flat_map(|c| c.all.keys()).collect();
+    let (unsaid, said): (Vec<&String>, Vec<&String>) =
+        labels.into_iter().partition(|label| is_only_unsaid(told, label));
+    let conditions: Vec<&BTreeMap<String, String>> = told.iter().map(|c| &c.all).collect();
     let mut differing: Vec<(usize, Unlike)> =
-        labels.into_iter().filter_map(|label| one(conditions, label)).collect();
+        said.into_iter().filter_map(|label| one(&conditions, label)).collect();
     differing.sort_by_key(|(rank, _)| *rank);
-    differing.into_iter().map(|(_, unlike)| unlike).collect()
+    let differing = differing.into_iter().map(|(_, unlike)| unlike);
+    differing.chain(left_out(told, &unsaid)).collect()
+}
+
+/// Whether the only difference is that a file does not say it.
+fn is_only_unsaid(told: &[Told], label: &str) -> bool {
+    let says = |c: &&Told| c.is_whole || c.all.contains_key(label);
+    let mut known = told.iter().filter(says).map(|c| c.all.get(label));
+    let first = known.next().flatten();
+    first.is_some() && known.all(|value| value == first) && !told.iter().all(|c| says(&c))
+}
+
+/// One line for all of them.
+fn left_out(told: &[Told], labels: &[&String]) -> Option<Unlike> {
+    let names: Vec<&str> = labels.iter().map(|label| label.as_str()).collect();
+    let values = told.iter().map(|c| if c.is_whole { "said" } else { "not said" }.to_owned());
+    (!names.is_empty()).then(|| Unlike {
+        what: format!("{} more conditions", names.len()),
+        values: values.collect(),
+        so: Some(format!("a result file does not say them; they may differ: {}", names.join(", "))),
+    })
 }
 
 fn one(conditions: &[&BTreeMap<String, String>], label: &str) -> Option<(usize, Unlike)> {
@@ -130,7 +160,7 @@ fn lengths(runs: &[Run], figures: &[Figure], baseline: usize) -> Vec<Unlike> {
         let figure = figures.iter().find(|figure| figure.key == key)?;
         let base = figure.of.get(baseline)?.as_ref()?.value;
         let unlike = |against: &Against| {
-            matches!(against.told, Told::More | Told::Less)
+            matches!(against.told, comparison::Told::More | comparison::Told::Less)
                 && (against.difference.value / base).abs() >= SAME_LENGTH
         };
         if !figure.against.iter().flatten().any(unlike) {
@@ -147,4 +177,33 @@ fn lengths(runs: &[Run], figures: &[Figure], baseline: usize) -> Vec<Unlike> {
         })
     };
     of.iter().filter_map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_file_does_not_say_is_one_line() {
+        let told = |is_whole, all: &[(&str, &str)]| Told {
+            all: all.iter().map(|(label, value)| ((*label).to_owned(), (*value).to_owned())).collect(),
+            is_whole,
+        };
+        let run = [("model", "m"), ("seed", "7"), ("workload.max_tokens", "64"), ("load.requests", "9")];
+        let file = [("model", "m"), ("load.requests", "10")];
+        let shown = |told: &[Told]| -> Vec<String> {
+            differing(told).iter().map(|u| format!("{}: {}", u.what, u.values.join(" | "))).collect()
+        };
+        assert_eq!(
+            shown(&[told(true, &run), told(false, &file)]),
+            ["load.requests: 9 | 10", "2 more conditions: said | not said"]
+        );
+        // What a run lacks is a difference, and what two runs say differently is one beside a file, too.
+        assert_eq!(shown(&[told(true, &run), told(true, &run[..3])]), ["load.requests: 9 | –"]);
+        let other = [("model", "m"), ("seed", "8"), ("workload.max_tokens", "64"), ("load.requests", "9")];
+        assert_eq!(
+            shown(&[told(true, &run), told(true, &other), told(false, &file)]),
+            ["load.requests: 9 | 9 | 10", "seed: 7 | 8 | –", "1 more conditions: said | said | not said"]
+        );
+    }
 }

@@ -89,7 +89,9 @@ fn sums(
                 return check(name, Some(sum), Some(observed.sum), Verdict::NotAvailable, detail);
             }
             let error = (sum - observed.sum).abs() / observed.sum.abs().max(f64::MIN_POSITIVE);
-            let detail = format!("{told} requests, relative difference {error:.0e}");
+            let how =
+                if error == 0.0 { "equal".to_owned() } else { format!("relative difference {error:.0e}") };
+            let detail = format!("{told} requests, {how}");
             check(name, Some(sum), Some(observed.sum), agree_if(error <= SUM_TOLERANCE), detail)
         })
         .collect()

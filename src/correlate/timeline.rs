@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use crate::clock::UnixNs;
 use crate::record::correlated::Evidence;
-use crate::record::timeline::{AtClient, AtServer, Bin, Timeline};
+use crate::record::timeline::{AtClient, AtServer, Bin, Firsts, Timeline};
 use crate::record::{JoinedRow, LogEvent, LogRow, ScrapeRow};
 use crate::server::Server;
 use crate::stats::quantile::{quantile, sorted};
@@ -49,6 +49,7 @@ pub fn timeline(
         begin_unix_ns: begin,
         length_s,
         bin_s: width_s,
+        firsts: firsts(&requests, length_s),
         bins: stretches,
         server,
         server_source,
@@ -120,6 +121,37 @@ fn count(bins: &mut [Bin], requests: &[AtClient], width_s: f64) {
         bin.ttft_p50_s = quantile(&sorted(client), 0.5);
         bin.server_ttft_p50_s = quantile(&sorted(server), 0.5);
     }
+}
+
+/// First tokens in stretches of about 20 requests, at most 80 of them. Of fewer than five there is no band.
+fn firsts(requests: &[AtClient], length_s: f64) -> Vec<Firsts> {
+    const IN_EACH: usize = 20;
+    const MOST: f64 = 80.0;
+    const FEW: usize = 5;
+    let known = requests.iter().filter(|r| r.ttft_s.is_some()).count();
+    let width_s = round_up(length_s / ((known / IN_EACH) as f64).clamp(1.0, MOST));
+    let stretches = bins(length_s, width_s);
+    let mut values: Vec<[Vec<f64>; 2]> = vec![<[Vec<f64>; 2]>::default(); stretches.len()];
+    for request in requests {
+        let n = number(request.start_s, width_s, stretches.len());
+        if let Some([client, server]) = values.get_mut(n) {
+            client.extend(request.ttft_s);
+            server.extend(request.server_ttft_s);
+        }
+    }
+    let of = |(bin, [client, server]): (&Bin, &[Vec<f64>; 2])| {
+        let client = sorted(client);
+        let band_s = quantile(&client, 0.1).zip(quantile(&client, 0.9));
+        Some(Firsts {
+            begin_s: bin.begin_s,
+            end_s: bin.end_s,
+            n: client.len(),
+            p50_s: quantile(&client, 0.5)?,
+            band_s: band_s.filter(|_| client.len() >= FEW),
+            server_p50_s: quantile(&sorted(server), 0.5),
+        })
+    };
+    stretches.iter().zip(&values).filter_map(of).collect()
 }
 
 /// Only where every event says how many tokens it holds.
@@ -277,6 +309,9 @@ mod tests {
         assert_eq!([total(|b| b.started), total(|b| b.ended), total(|b| b.failed)], [40, 40, 1]);
         assert_eq!(line.bins[5].ttft_p50_s, Some(0.1));
         assert_eq!(line.bins[1].ttft_p50_s, None, "nothing started in it");
+        // 40 requests in two stretches; 39.201 s / 2, made round.
+        let shown: Vec<_> = line.firsts.iter().map(|f| (f.begin_s, f.end_s, f.n, f.band_s)).collect();
+        assert_eq!(shown, [(0.0, 20.0, 20, Some((0.1, 0.1))), (20.0, 39.201, 20, Some((0.1, 0.1)))]);
     }
 
     #[test]

@@ -6,8 +6,9 @@ use super::draw::axis::Axis;
 use super::draw::canvas::{self, Align, Canvas, Ink};
 use super::draw::page;
 use super::theme::{self, Colour};
-use super::{Bar, BarPart, Bars, Drawn, Plot, PlotData, Whose};
+use super::{Bar, BarPart, Bars, Drawn, Plot, PlotData};
 use crate::metric::Unit;
+use crate::record::Whose;
 use crate::units::{self, milliseconds};
 
 const HEADING: f64 = 34.0;
@@ -157,19 +158,9 @@ impl<'a> Section<'a> {
     fn coloured<'b>(&self, bar: &'b Bar) -> Vec<(&'b BarPart, Colour)> {
         let colour = |(i, part): (usize, &'b BarPart)| {
             let before = bar.parts.iter().take(i).filter(|p| p.whose == part.whose).count();
-            (part, theme::shade(base(part.whose), before, (self.most)(part.whose)))
+            (part, theme::shade(theme::whose(part.whose), before, (self.most)(part.whose)))
         };
         bar.parts.iter().enumerate().map(colour).collect()
-    }
-}
-
-fn base(whose: Whose) -> Colour {
-    match whose {
-        Whose::Client => theme::CLIENT,
-        Whose::Server => theme::SERVER,
-        Whose::Tare => theme::TARE,
-        Whose::Both => theme::BOTH,
-        Whose::Unknown => theme::AXIS,
     }
 }
 

@@ -2,6 +2,10 @@
 //! joined, nor how they are drawn.
 
 use crate::metric::{Metric, Unit};
+use crate::record::Whose;
+use crate::record::correlated::Evidence;
+use crate::record::timeline::{AtServer, Bin, Firsts};
+use crate::record::waterfall::{Decode, DrawnPart, Stamp};
 use crate::stats::Estimate;
 use crate::units;
 
@@ -59,6 +63,10 @@ pub struct PlotData {
     pub paired: Vec<Paired>,
     /// Where the time went.
     pub bars: Vec<Bars>,
+    /// The run over time.
+    pub over_time: Option<OverTime>,
+    /// Single requests.
+    pub falls: Vec<Fall>,
 }
 
 /// One measure of several runs, in the unit of the files.
@@ -148,18 +156,6 @@ pub fn ascending(values: &[f64]) -> Option<Vec<f64>> {
     (!values.is_empty()).then_some(values)
 }
 
-/// Whose a part of the time is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Whose {
-    Client,
-    /// Between client and server.
-    Tare,
-    Server,
-    /// The server's and what lies between, not told apart.
-    Both,
-    Unknown,
-}
-
 /// Where one time went: at its mean and around its percentiles.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bars {
@@ -190,4 +186,44 @@ pub struct BarPart {
     pub whose: Whose,
     /// May be negative, where stamps of two clocks contradict.
     pub mean_s: f64,
+}
+
+/// The whole run over time, in seconds since the first start.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OverTime {
+    /// What stands out, as a title.
+    pub finding: String,
+    /// Requests.
+    pub n: usize,
+    pub length_s: f64,
+    /// How long a stretch is; the last one may be shorter.
+    pub bin_s: f64,
+    pub bins: Vec<Bin>,
+    pub firsts: Vec<Firsts>,
+    pub server: Vec<AtServer>,
+    pub server_source: Option<Evidence>,
+    /// When failed requests ended.
+    pub failed_s: Vec<f64>,
+    /// A part of it that stands out: what it is, from when, until when.
+    pub marked: Option<(String, f64, f64)>,
+    /// Why there is none.
+    pub unmarked: String,
+    /// What lies before that part is its warm-up.
+    pub warm_up: bool,
+}
+
+/// One request, in seconds since its start.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fall {
+    /// What it was chosen for; empty: it was asked for.
+    pub why: String,
+    pub request_id: String,
+    pub index: u64,
+    /// How it ended, as files have it.
+    pub status: &'static str,
+    pub ttft_s: Option<f64>,
+    pub e2e_s: Option<f64>,
+    pub parts: Vec<DrawnPart>,
+    pub stamps: Vec<Stamp>,
+    pub decode: Option<Decode>,
 }

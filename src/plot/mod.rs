@@ -17,7 +17,9 @@ mod tare;
 #[allow(clippy::unwrap_used)]
 mod tests;
 pub mod theme;
+mod timeline;
 mod violin;
+mod waterfall;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,7 +27,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use self::data::ascending;
-pub use self::data::{Arms, AtHop, Bar, BarPart, Bars, Compared, Paired, PlotData, Sample, Side, Whose};
+pub use self::data::{
+    Arms, AtHop, Bar, BarPart, Bars, Compared, Fall, OverTime, Paired, PlotData, Sample, Side,
+};
 pub use self::split_violin::{Pair, pairs};
 
 /// Every figure, in the order of the report.
@@ -35,6 +39,8 @@ pub const PLOTS: &[&dyn Plot] = &[
     &ecdf::Ecdf,
     &breakdown::Breakdown,
     &tare::Tare,
+    &timeline::Timeline,
+    &waterfall::Waterfall,
     &audit::Audit,
     &compare_violin::CompareViolin,
     &compare_ecdf::CompareEcdf,

@@ -7,6 +7,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::metric::{Metric, Unit};
+use crate::record::Whose;
+use crate::record::breakdown::{Bounds, PartRow};
+use crate::record::correlated::Evidence;
+use crate::record::timeline::{AtServer, Bin, Firsts};
+use crate::record::waterfall::{By, DrawnPart, Extent, Stamp};
 use crate::stats::Estimate;
 
 const ALL: [Metric; 4] = [Metric::Ttft, Metric::Throughput, Metric::ItlMean, Metric::E2e];
@@ -64,6 +69,83 @@ fn both_sides(values: &[f64]) -> PlotData {
                     .collect(),
             }],
         }],
+        over_time: over_time(values),
+        falls: vec![fall(values)],
+    }
+}
+
+/// A request a second, the quickest first; the server was asked every other second.
+fn over_time(values: &[f64]) -> Option<OverTime> {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    let stretch = |i: usize| (i as f64, i as f64 + 1.0);
+    let bins = values.iter().enumerate().map(|(i, value)| {
+        let (begin_s, end_s) = stretch(i);
+        Bin { begin_s, end_s, in_flight: *value, output_tps: Some(10.0 * value), ..Bin::default() }
+    });
+    let firsts = values.iter().enumerate().map(|(i, value)| {
+        let (begin_s, end_s) = stretch(i);
+        let band_s = (i % 2 == 0).then_some((value / 2.0, value * 2.0));
+        Firsts { begin_s, end_s, n: 7, p50_s: *value, band_s, server_p50_s: Some(value / 3.0) }
+    });
+    let server = values.iter().enumerate().step_by(2).map(|(i, value)| AtServer {
+        at_s: i as f64,
+        running: Some(*value),
+        waiting: Some(1.0),
+        kv_cache_usage: Some(0.25),
+        output_tps: Some(*value),
+    });
+    (!values.is_empty()).then(|| OverTime {
+        finding: "Median TTFT: 1 ms for the first quarter of requests, 2 ms for the last".to_owned(),
+        n: values.len(),
+        length_s: values.len() as f64,
+        bin_s: 1.0,
+        bins: bins.collect(),
+        firsts: firsts.collect(),
+        server: server.collect(),
+        server_source: Some(Evidence::Metrics),
+        failed_s: vec![0.5],
+        marked: Some(("steady state".to_owned(), 1.0, 2.0)),
+        unmarked: String::new(),
+        warm_up: true,
+    })
+}
+
+/// A request whose queue lies somewhere, and that failed where there is no value.
+fn fall(values: &[f64]) -> Fall {
+    let ttft_s = values.iter().copied().filter(|v| v.is_finite()).reduce(f64::max);
+    let end = ttft_s.unwrap_or(1.0);
+    let part = |part, from: f64, to: f64, open: f64| DrawnPart {
+        part,
+        ttft_s: Some(to - from),
+        e2e_s: None,
+        bounds: (open > 0.0).then_some(Bounds { lo_s: to - from - open, hi_s: to - from + open }),
+        measured: true,
+        extents: vec![Extent {
+            begin_lo_s: from - open,
+            begin_hi_s: from,
+            end_lo_s: to,
+            end_hi_s: to + open,
+        }],
+    };
+    let stamp = |what: &str, by, lo_s, hi_s| Stamp { what: what.to_owned(), by, lo_s, hi_s, note: None };
+    Fall {
+        why: "slowest TTFT".to_owned(),
+        request_id: "tare-7".to_owned(),
+        index: 7,
+        status: "ok",
+        ttft_s,
+        e2e_s: ttft_s.map(|t| 2.0 * t),
+        parts: vec![
+            part(PartRow::Send, 0.0, 0.1 * end, 0.0),
+            part(PartRow::Queue, 0.1 * end, 0.9 * end, 0.05 * end),
+        ],
+        stamps: vec![
+            stamp("sent", By::User, 0.1 * end, 0.1 * end),
+            stamp("arrival at the front end", By::Span, 0.1 * end, 0.2 * end),
+            stamp("last token", By::Kernel, 2.0 * end, 2.0 * end),
+        ],
+        decode: None,
     }
 }
 
@@ -138,7 +220,8 @@ fn a_hundred_thousand_requests_make_no_larger_figures_than_a_hundred() {
 #[test]
 fn values_that_are_not_finite_are_left_out_and_counted() {
     let data = both_sides(&[0.1, f64::NAN, 0.3, f64::INFINITY, 0.2, 0.25, 0.31]);
-    for plot in PLOTS {
+    // These two are not drawn from values, but from instants.
+    for plot in PLOTS.iter().filter(|plot| !["timeline", "waterfall"].contains(&plot.name())) {
         assert!(svg(*plot, &data).contains("16 values that are not finite left out"));
     }
 }
@@ -199,6 +282,60 @@ fn one_small_figure_in_full() {
         ..PlotData::default()
     };
     insta::assert_snapshot!(svg(&split_violin::SplitViolin, &data));
+}
+
+#[test]
+fn a_timeline_has_a_lane_for_each_thing_that_is_known() {
+    let mut data = both_sides(&[0.1, 0.2, 0.3, 0.4]);
+    let lanes = ["Requests", "TTFT (ms)", "Output tokens (tok/s)", "KV cache (%)"];
+    let shown = |data: &PlotData| {
+        let svg = svg(&timeline::Timeline, data);
+        lanes.map(|lane| svg.contains(&format!("{lane}\n</text>")))
+    };
+    assert_eq!(shown(&data), [true; 4]);
+    let line = data.over_time.as_mut().unwrap();
+    line.server.clear();
+    line.server_source = None;
+    line.bins.iter_mut().for_each(|bin| bin.output_tps = None);
+    assert_eq!(shown(&data), [true, true, false, false]);
+    let said = svg(&timeline::Timeline, &data);
+    assert!(said.contains("nothing was scraped") && said.contains("warm-up") && said.contains("1 failed"));
+}
+
+/// Stretches are as many for any run; what was scraped, and what failed, is not.
+#[test]
+fn a_run_of_any_length_is_a_figure_of_the_same_size() {
+    let size = |n: usize| {
+        let mut data = both_sides(&[0.1; 240]);
+        let line = data.over_time.as_mut().unwrap();
+        let at = |i: usize| 240.0 * i as f64 / n as f64;
+        let point = |i: usize| AtServer {
+            at_s: at(i),
+            running: Some((i * 7_919 % 50) as f64),
+            output_tps: Some((i * 7_919 % 900) as f64),
+            ..AtServer::default()
+        };
+        line.server = (0..n).map(point).collect();
+        line.failed_s = (0..n).map(at).collect();
+        svg(&timeline::Timeline, &data).len()
+    };
+    let (few, many) = (size(240), size(200_000));
+    assert!(many < 3 * few, "{few} and {many}");
+}
+
+#[test]
+fn a_waterfall_names_what_most_of_the_time_was_and_each_stamp() {
+    let said = svg(&waterfall::Waterfall, &both_sides(&[0.2]));
+    assert!(
+        said.contains("Request 7 (slowest TTFT): TTFT 200.0 ms, 160.0 ms of it queue (80.0 %)"),
+        "{said}"
+    );
+    // Bounds in full, a stamp within two instants, and one beyond the axis.
+    for text in ["150.0 … 170.0", "within bounds", "arrival at the front end", "20.00 … 40.00", "→"] {
+        assert!(said.contains(text), "{text}");
+    }
+    let failed = svg(&waterfall::Waterfall, &PlotData { falls: vec![fall(&[])], ..PlotData::default() });
+    assert!(failed.contains("ok, no first token"), "{failed}");
 }
 
 proptest! {

@@ -4,6 +4,8 @@
 //! (*Color Universal Design*, 2008); the client is always blue, the server always orange, and both
 //! are also told apart by place and by name.
 
+use crate::record::Whose;
+
 /// An sRGB colour.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Colour(pub u8, pub u8, pub u8);
@@ -41,6 +43,17 @@ pub fn run(i: usize) -> Colour {
 
 /// What is the server's and what lies between, not told apart: between their two colours.
 pub const BOTH: Colour = Colour(217, 140, 84);
+
+/// The colour of whose a part is.
+pub fn whose(whose: Whose) -> Colour {
+    match whose {
+        Whose::Client => CLIENT,
+        Whose::Server => SERVER,
+        Whose::Tare => TARE,
+        Whose::Both => BOTH,
+        Whose::Unknown => AXIS,
+    }
+}
 
 /// The i-th of so many shades of a colour, from light to dark.
 pub fn shade(base: Colour, i: usize, of: usize) -> Colour {

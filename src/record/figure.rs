@@ -41,6 +41,10 @@ words! {
     Breakdown = "breakdown",
     /// Client minus server, request by request.
     Tare = "tare",
+    /// The run over time, both sides on one axis.
+    Timeline = "timeline",
+    /// Single requests, with every stamp of both sides.
+    Waterfall = "waterfall",
 }
 
 words! {
@@ -89,6 +93,8 @@ pub struct Asked {
     pub of: Vec<Of>,
     pub by: Option<By>,
     pub size: Size,
+    /// Of a waterfall: which request, by id or number.
+    pub request: Option<String>,
 }
 
 impl Asked {
@@ -97,6 +103,11 @@ impl Asked {
         let mut stem = self.kind.to_string();
         for of in &self.of {
             stem = format!("{stem}-{of}");
+        }
+        if let Some(request) = &self.request {
+            // An id may be anything; a file's name may not.
+            let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
+            stem = format!("{stem}-{}", request.chars().map(plain).take(80).collect::<String>());
         }
         if let Some(by) = self.by {
             stem = format!("{stem}-by-{by}");
@@ -118,12 +129,16 @@ mod tests {
     #[test]
     fn words_are_read_and_others_refused_with_all_there_are() {
         assert_eq!("breakdown".parse::<Kind>().unwrap(), Kind::Breakdown);
-        assert_eq!("pie".parse::<Kind>().unwrap_err(), "expected violin, ecdf, breakdown, tare, found `pie`");
+        assert_eq!(
+            "pie".parse::<Kind>().unwrap_err(),
+            "expected violin, ecdf, breakdown, tare, timeline, waterfall, found `pie`"
+        );
         let asked = Asked {
             kind: Kind::Violin,
             of: vec![Of::Ttft, Of::Itl],
             by: Some(By::Server),
             size: Size::Slide,
+            request: None,
         };
         assert_eq!(asked.stem(), "violin-ttft-itl-by-server-slide");
         assert!(asked.has(Metric::QueuePrefill) && asked.has(Metric::ItlMean) && !asked.has(Metric::E2e));

@@ -18,6 +18,8 @@ pub struct Timeline {
     /// How long a stretch is, s; the last one may be shorter.
     pub bin_s: f64,
     pub bins: Vec<Bin>,
+    /// First tokens, by longer stretches: as many requests in each as a band needs.
+    pub firsts: Vec<Firsts>,
     /// In the order of time; may begin before the first start and end after the last end.
     pub server: Vec<AtServer>,
     /// Where the server's gauges come from: the metrics endpoints, else the log's stats lines.
@@ -43,6 +45,20 @@ pub struct Bin {
     pub server_ttft_p50_s: Option<f64>,
     /// Output tokens that came in, per second; `None` where events do not say how many they hold.
     pub output_tps: Option<f64>,
+}
+
+/// The times to first token of the requests that started in a stretch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Firsts {
+    pub begin_s: f64,
+    pub end_s: f64,
+    /// Requests that have one.
+    pub n: usize,
+    pub p50_s: f64,
+    /// p10 and p90; `None` where there are too few for them.
+    pub band_s: Option<(f64, f64)>,
+    /// Of those whose server tells it.
+    pub server_p50_s: Option<f64>,
 }
 
 /// What the server said at one moment, all endpoints together.

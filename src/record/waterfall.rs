@@ -22,8 +22,16 @@ pub struct Waterfall {
     pub unknown: Vec<String>,
 }
 
+/// A request as far as its row tells, without the gaps between its tokens.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outline {
+    /// Those of the client first, each side's in the order in which they ought to come.
+    pub stamps: Vec<Stamp>,
+    pub parts: Vec<DrawnPart>,
+}
+
 /// Something that happened, and when.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Stamp {
     pub what: String,
     /// Who dated it.
@@ -73,7 +81,7 @@ impl By {
 }
 
 /// A part of the request's time: its number in TTFT and in E2E, and where it lies up to the first token.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DrawnPart {
     pub part: PartRow,
     pub ttft_s: Option<f64>,
@@ -95,8 +103,35 @@ pub struct Extent {
     pub end_hi_s: f64,
 }
 
+impl Extent {
+    /// From the first to the last instant at which the part perhaps is, where that is more than where it certainly
+    /// is; `None` where its bounds contradict.
+    pub fn perhaps(&self) -> Option<(f64, f64)> {
+        let is_open = self.begin_lo_s < self.begin_hi_s || self.end_lo_s < self.end_hi_s;
+        (is_open && self.end_hi_s >= self.begin_lo_s).then_some((self.begin_lo_s, self.end_hi_s))
+    }
+
+    /// Where it certainly is.
+    pub fn certain(&self) -> Option<(f64, f64)> {
+        let (from, to) = (self.begin_hi_s, self.end_lo_s);
+        (to >= from && self.end_hi_s >= self.begin_lo_s).then_some((from, to))
+    }
+}
+
+impl DrawnPart {
+    /// How its number was found, in the words of reports.
+    pub fn how(&self) -> &'static str {
+        match (self.bounds.is_some(), self.measured, self.part.inside()) {
+            (true, ..) => "within bounds",
+            (false, true, true) => "measured",
+            (false, false, true) => "by subtraction",
+            (false, _, false) => "beside TTFT",
+        }
+    }
+}
+
 /// The gaps between the token-bearing events of an answer.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Decode {
     pub events: usize,
     /// Gaps between two points; any other has bounds.

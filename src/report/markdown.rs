@@ -64,6 +64,8 @@ fn figures(report: &Report<'_>) -> Vec<(&'static str, &'static str)> {
         (!data.bars.is_empty(), ("Where the time went", "breakdown")),
         (!plot::pairs(data).is_empty(), ("Client and server", "split_violin")),
         (!data.samples.is_empty(), ("The run's four metrics", "req_metrics_violin")),
+        (data.over_time.is_some(), ("The run over time", "timeline")),
+        (!data.falls.is_empty(), ("Single requests", "waterfall")),
     ];
     known.into_iter().filter(|(there, _)| *there).map(|(_, figure)| figure).collect()
 }

@@ -62,12 +62,18 @@ pub use self::waterfall::print as print_waterfall;
 pub use self::window::View;
 
 use crate::plot::PlotData;
+use crate::record::JoinedRow;
 use crate::record::audit::Found;
 use crate::record::correlated::Correlated;
 use crate::record::timeline::Timeline;
-use crate::record::waterfall::Chosen;
+use crate::record::waterfall::{Chosen, Outline, Waterfall};
 use crate::store::Manifest;
 use crate::store::folder::replace_file;
+
+/// One request's parts, stamps and gaps as CSV.
+pub fn request_csv(waterfall: &Waterfall) -> anyhow::Result<String> {
+    csv::one_request(waterfall)
+}
 
 /// All that a writer needs.
 #[derive(Clone, Copy)]
@@ -83,6 +89,8 @@ pub struct Report<'a> {
     pub timeline: Option<&'a Timeline>,
     /// Requests that are shown one by one.
     pub chosen: &'a [Chosen],
+    /// Any other request, as far as its row tells.
+    pub outline: fn(&JoinedRow) -> Outline,
     /// What the figures are drawn from.
     pub figures: &'a PlotData,
 }
@@ -102,6 +110,7 @@ pub const ARTIFACTS: &[Artifact] = &[
     csv::REQUESTS,
     csv::BREAKDOWN,
     csv::TIMELINE_CLIENT,
+    csv::TIMELINE_TTFT,
     csv::TIMELINE_SERVER,
     csv::STAMPS,
     csv::GAPS,

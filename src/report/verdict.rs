@@ -72,7 +72,7 @@ pub struct Apart {
 pub struct Term {
     pub name: &'static str,
     pub value: String,
-    /// `client`, `tare`, `server` or `unknown`.
+    /// The word of its [`Whose`](crate::record::Whose).
     pub side: &'static str,
 }
 
@@ -135,21 +135,9 @@ fn terms_of_breakdown(mean: &BreakdownColumn) -> Option<Vec<Term>> {
     let rest = mean.parts.iter().filter(|p| p.row.inside() && !is_own(p.row)).map(|p| Term {
         name: p.row.name(),
         value: within(p.mean_s, p.bounds.map_or(0.0, |b| b.width_s() / 2.0)),
-        side: side(p.row),
+        side: p.row.whose().name(),
     });
     Some(own.into_iter().chain(rest).collect())
-}
-
-/// Whose part it is: `client`, `server`, what lies between (`tare`), or nobody knows.
-pub(super) fn side(row: PartRow) -> &'static str {
-    match row {
-        PartRow::Schedule | PartRow::Connect | PartRow::Send | PartRow::ClientLag => "client",
-        PartRow::FrontEnd | PartRow::Queue | PartRow::Prefill | PartRow::Decode | PartRow::Inference => {
-            "server"
-        }
-        PartRow::Unexplained => "unknown",
-        _ => "tare",
-    }
 }
 
 /// By the way of the first token, where both ends of the server's part are known.

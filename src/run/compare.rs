@@ -24,7 +24,7 @@ use crate::compare::pooled::Pooled;
 use crate::compare::{self, Given, Run};
 use crate::error::{Explain, Failure, usage};
 use crate::plot::PlotData;
-use crate::record::comparison::{AuditFacts, Audits, Comparison, GateFound, RunFacts};
+use crate::record::comparison::{AuditFacts, Audits, Comparison, RunFacts};
 use crate::record::selection::Selection;
 use crate::record::slo::Slo;
 use crate::report::{self, Page};
@@ -66,22 +66,15 @@ impl Compared {
             Compared::Audits(audits) => report::audits(audits, all),
         }
     }
-
-    /// What gates said; of audits there are none.
-    pub fn gates(&self) -> &[GateFound] {
-        match self {
-            Compared::Runs(comparison) => &comparison.gates,
-            Compared::Audits(_) => &[],
-        }
-    }
 }
 
-/// Compares, writes, and gives the folder back.
-pub fn compare(asked: &ToCompare) -> anyhow::Result<(PathBuf, Compared)> {
+/// Compares, writes, and gives the folder back, with what gates said: those that cannot be judged keep nothing from being
+/// written.
+pub fn compare(asked: &ToCompare) -> anyhow::Result<(PathBuf, Compared, Judged)> {
     let opened = Opened::of(asked)?;
     let folder = folder_of(asked)?;
     match opened.compare(asked, &folder) {
-        Ok(compared) => Ok((folder.path().to_owned(), compared)),
+        Ok((compared, judged)) => Ok((folder.path().to_owned(), compared, judged)),
         Err(error) => {
             bench_file::discard(folder.path(), asked.folders.len());
             folder.discard();
@@ -178,22 +171,23 @@ impl Opened {
         Ok(opened)
     }
 
-    fn compare(&self, asked: &ToCompare, to: &RunFolder) -> anyhow::Result<Compared> {
+    fn compare(&self, asked: &ToCompare, to: &RunFolder) -> anyhow::Result<(Compared, Judged)> {
         if self.audits {
             let audits = self.audits(asked)?;
             let numbers = serde_json::to_value(&audits)?;
             let compared = Compared::Audits(audits);
             write(to, &compared.page(true), "audits", numbers)?;
-            return Ok(compared);
+            return Ok((compared, Judged::default()));
         }
         let runs = self.runs(asked, to.path())?;
         let mut comparison = compare::compare(&runs, self.baseline);
-        comparison.gates = self.gates.judged(&runs, self.baseline).all()?;
+        let judged = self.gates.judged(&runs, self.baseline);
+        comparison.gates.clone_from(&judged.found);
         let figures = draw::figures(to, &runs)?;
         let numbers = serde_json::to_value(&comparison)?;
         let compared = Compared::Runs(comparison);
         write(to, &Page { figures, ..compared.page(true) }, "runs", numbers)?;
-        Ok(compared)
+        Ok((compared, judged))
     }
 
     /// Each run read and made ready, one after the other: their rows are never in memory together.
@@ -211,7 +205,9 @@ impl Opened {
                 }
                 Source::File(file) => {
                     conditions.push(conditions::Conditions::stated(file.conditions()));
-                    runs.push(file.run(name, i, to, asked.selection, slo)?);
+                    let mut run = file.run(name, i, to, asked.selection, slo)?;
+                    run.says_little();
+                    runs.push(run);
                 }
             }
         }

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use super::compare::{self, ToCompare};
 use super::recompute::looked_at;
-use super::unusable;
-use crate::error::usage;
+use super::{named, plotted, read_back, unusable};
+use crate::error::{Explain, usage};
 use crate::plot::{self, PlotData, Side};
+use crate::record::Status;
 use crate::record::figure::{Asked, By, Kind, Size};
 use crate::record::selection::Selection;
+use crate::report;
 use crate::store::RunFolder;
 
 /// Draws it; the files that were written.
@@ -20,6 +22,12 @@ pub fn figure(
     out: Option<&Path>,
 ) -> anyhow::Result<Vec<PathBuf>> {
     let name = name_of(asked)?;
+    if asked.request.is_some() && (asked.kind != Kind::Waterfall || selection != Selection::All) {
+        return Err(usage("`--request` is of a waterfall, and of the whole run")
+            .hint("`--figure waterfall --request ID`, without `--window`")
+            .into());
+    }
+    let mut csv = None;
     let mut data = if asked.by == Some(By::Run) {
         compare::figure_data(&ToCompare { folders: folders.to_vec(), selection, ..ToCompare::default() })?
     } else {
@@ -29,7 +37,14 @@ pub fn figure(
                 .into());
         };
         let folder = RunFolder::open(folder).map_err(unusable)?;
-        looked_at(&folder, selection)?.figures
+        match &asked.request {
+            None => looked_at(&folder, selection)?.figures,
+            Some(id) => {
+                let (data, text) = of_one(folder.path(), id)?;
+                csv = Some(text);
+                data
+            }
+        }
     };
     if asked.by == Some(By::Hop) && data.hops.is_empty() && !data.bars.iter().any(|bars| bars.by_hop) {
         return Err(usage("this run has no hop that tells of its requests")
@@ -48,7 +63,30 @@ pub fn figure(
         [folder] => folder.join(crate::store::folder::PLOTS),
         _ => PathBuf::from("."),
     };
-    plot::save(&svg, &files(out, &home, &asked.stem())?)
+    let mut written = plot::save(&svg, &files(out, &home, &asked.stem())?)?;
+    // No other file has the numbers of a request that was asked for.
+    if let (Some(text), Some(first)) = (csv, written.first()) {
+        let path = first.with_extension("csv");
+        std::fs::write(&path, text).or_broken(format!("could not write {}", path.display()))?;
+        written.push(path);
+    }
+    Ok(written)
+}
+
+/// What the figure of one request is drawn from, and its numbers as CSV.
+fn of_one(folder: &Path, id: &str) -> anyhow::Result<(PlotData, String)> {
+    let read = read_back(folder)?;
+    let rows = &read.correlated.rows;
+    let waterfall = read.waterfall(named(id, rows)?)?;
+    let n_ended = rows.iter().filter(|row| row.client.status != Status::InFlight).count();
+    let csv = report::request_csv(&waterfall)?;
+    let data = PlotData {
+        run: read.manifest.name.clone(),
+        n_ended,
+        falls: vec![plotted::fall(&waterfall, String::new())],
+        ..PlotData::default()
+    };
+    Ok((data, csv))
 }
 
 /// The figure in the table of all.
@@ -61,6 +99,8 @@ fn name_of(asked: &Asked) -> anyhow::Result<&'static str> {
         (Kind::Ecdf, Some(By::Run)) => "compare_ecdf",
         (Kind::Breakdown, None | Some(By::Server | By::Hop)) => "breakdown",
         (Kind::Tare, None | Some(By::Server)) => "tare",
+        (Kind::Timeline, None | Some(By::Server)) => "timeline",
+        (Kind::Waterfall, None | Some(By::Server)) => "waterfall",
         (kind, Some(by)) => {
             return Err(usage(format!("there is no `{kind}` by {by}"))
                 .hint("violin and ecdf are drawn by run, violin and breakdown by hop")

@@ -3,13 +3,17 @@
 
 use crate::correlate::hops::stations;
 use crate::metric::Metric;
-use crate::plot::{Arms, AtHop, Bar, BarPart, Bars, Paired, PlotData, Sample, Side, Whose};
+use crate::plot::{Arms, AtHop, Bar, BarPart, Bars, Fall, OverTime, Paired, PlotData, Sample, Side};
 use crate::record::audit;
-use crate::record::breakdown::{Breakdown, BreakdownColumn, Part, PartRow};
+use crate::record::breakdown::{Breakdown, BreakdownColumn, Part};
 use crate::record::correlated::Evidence;
-use crate::record::hops::{HopColumn, HopPart, HopPath, HopSide, HopSummary};
+use crate::record::hops::{HopColumn, HopPart, HopPath, HopSummary};
+use crate::record::timeline::Timeline;
+use crate::record::waterfall::{Chosen, Waterfall};
 use crate::record::{JoinedRow, RequestRow, Source, Status};
 use crate::report::{self, Report};
+use crate::stats::quantile::{quantile, sorted};
+use crate::units;
 
 /// The samples that figures are drawn from: successful requests, on both sides.
 pub(super) fn plot_data(report: &Report<'_>) -> PlotData {
@@ -21,6 +25,7 @@ pub(super) fn plot_data(report: &Report<'_>) -> PlotData {
             n_ok: report.summary.counts.ok,
             n_ended: report.summary.counts.total - report.summary.counts.in_flight,
             arms: arms(found, &ok),
+            falls: falls(report.chosen),
             ..PlotData::default()
         };
     }
@@ -63,6 +68,8 @@ pub(super) fn plot_data(report: &Report<'_>) -> PlotData {
         arms: Vec::new(),
         paired: paired(&ok),
         bars: bars(report),
+        over_time: report.timeline.map(|line| over_time(line, report)),
+        falls: falls(report.chosen),
         differences: report
             .correlated
             .headline
@@ -139,7 +146,7 @@ fn bars(report: &Report<'_>) -> Vec<Bars> {
 }
 
 fn broken_down(of: &Breakdown) -> Option<Bars> {
-    let part = |p: &Part| BarPart { name: p.row.name().to_owned(), whose: whose(p.row), mean_s: p.mean_s };
+    let part = |p: &Part| BarPart { name: p.row.name().to_owned(), whose: p.row.whose(), mean_s: p.mean_s };
     let bar = |column: &BreakdownColumn| Bar {
         at: column.at.clone(),
         n: column.n,
@@ -151,14 +158,7 @@ fn broken_down(of: &Breakdown) -> Option<Bars> {
 }
 
 fn path(of: &HopPath) -> Bars {
-    let whose = |p: &HopPart| match p.side {
-        HopSide::Client => Whose::Client,
-        // The server and the way to it, or from it, where nothing parts them.
-        HopSide::Server if !p.hops.is_empty() => Whose::Both,
-        HopSide::Server => Whose::Server,
-        HopSide::Request | HopSide::Response => Whose::Tare,
-    };
-    let part = |p: &HopPart| BarPart { name: p.name.clone(), whose: whose(p), mean_s: p.mean_s };
+    let part = |p: &HopPart| BarPart { name: p.name.clone(), whose: p.whose(), mean_s: p.mean_s };
     let bar = |column: &HopColumn| Bar {
         at: column.at.clone(),
         n: column.n,
@@ -169,19 +169,82 @@ fn path(of: &HopPath) -> Bars {
     Bars { metric: of.of, finding, by_hop: true, bars: of.columns.iter().map(bar).collect() }
 }
 
-fn whose(row: PartRow) -> Whose {
-    match row {
-        PartRow::Schedule | PartRow::Connect | PartRow::Send | PartRow::ClientLag => Whose::Client,
-        PartRow::FrontEnd | PartRow::Queue | PartRow::Prefill | PartRow::Decode | PartRow::Inference => {
-            Whose::Server
+/// The run over time, with the part of it that the report is made from, else its steady state.
+fn over_time(line: &Timeline, report: &Report<'_>) -> OverTime {
+    let (window, steady) = (&report.summary.window, &report.summary.steady);
+    let between =
+        |what: &str, begin: f64, end: f64| (format!("{what}, {begin:.1} s to {end:.1} s"), begin, end);
+    let marked = if window.is_cut() {
+        Some(between("window of this report", window.begin_s, window.end_s))
+    } else {
+        steady.begin_s.zip(steady.end_s).map(|(begin, end)| between("steady state", begin, end))
+    };
+    let failed = line.requests.iter().filter(|r| r.status.is_failure());
+    OverTime {
+        finding: over_time_finding(line),
+        n: line.requests.len(),
+        length_s: line.length_s,
+        bin_s: line.bin_s,
+        bins: line.bins.clone(),
+        firsts: line.firsts.clone(),
+        server: line.server.clone(),
+        server_source: line.server_source,
+        failed_s: failed.map(|r| r.done_s).collect(),
+        warm_up: marked.is_some() && !window.is_cut(),
+        unmarked: if marked.is_none() { steady.rule.clone() } else { String::new() },
+        marked,
+    }
+}
+
+/// How the run began and how it ended, by its requests in the order of their starts.
+fn over_time_finding(line: &Timeline) -> String {
+    /// Of fewer a quarter is too few for a median.
+    const MANY: usize = 20;
+    let known: Vec<f64> = line.requests.iter().filter_map(|r| r.ttft_s).collect();
+    let most = |values: &mut dyn Iterator<Item = f64>| values.filter(|v| v.is_finite()).reduce(f64::max);
+    let waited = most(&mut line.server.iter().filter_map(|p| p.waiting)).filter(|n| *n > 0.0);
+    let waited = waited.map_or_else(String::new, |n| format!("; up to {n:.0} waited"));
+    let quarter = known.len() / 4;
+    let median = |values: &[f64]| quantile(&sorted(values), 0.5);
+    let ends = (known.len() >= MANY).then(|| {
+        let (first, last) = (known.get(..quarter)?, known.get(known.len() - quarter..)?);
+        median(first).zip(median(last))
+    });
+    if let Some((first, last)) = ends.flatten() {
+        let (first, last) = (units::seconds(first), units::seconds(last));
+        return format!(
+            "Median TTFT: {first} for the first quarter of requests, {last} for the last{waited}"
+        );
+    }
+    let flight = most(&mut line.bins.iter().map(|b| b.in_flight)).unwrap_or(0.0);
+    format!("At most {flight:.0} requests in flight{waited}")
+}
+
+/// The slowest, a median and a failed one of those that are drawn one by one.
+fn falls(chosen: &[Chosen]) -> Vec<Fall> {
+    let mut drawn: Vec<&Chosen> = Vec::new();
+    for wanted in ["slowest TTFT", "at the median TTFT", "failed: ", "not ended: "] {
+        let is_it = |chosen: &&Chosen| chosen.why.iter().any(|why| why.starts_with(wanted));
+        let Some(one) = chosen.iter().find(is_it) else { continue };
+        if !drawn.iter().any(|known| std::ptr::eq(*known, one)) {
+            drawn.push(one);
         }
-        PartRow::PathOut | PartRow::PathBack | PartRow::Path => Whose::Tare,
-        PartRow::PathOutAndReceipt
-        | PartRow::ServerAndPathBack
-        | PartRow::FrontEndAndPathBack
-        | PartRow::PathAndFrontEnd
-        | PartRow::PathAndQueue
-        | PartRow::PathAndServer => Whose::Both,
-        PartRow::Unexplained => Whose::Unknown,
+    }
+    drawn.into_iter().map(|one| fall(&one.waterfall, one.why.join(", "))).collect()
+}
+
+/// One request, as figures take it.
+pub(super) fn fall(w: &Waterfall, why: String) -> Fall {
+    let c = &w.row.client;
+    Fall {
+        why,
+        request_id: c.request_id.clone(),
+        index: c.index,
+        status: c.status.as_str(),
+        ttft_s: c.ttft_s,
+        e2e_s: c.e2e_s,
+        parts: w.parts.clone(),
+        stamps: w.stamps.clone(),
+        decode: w.decode.clone(),
     }
 }

@@ -80,6 +80,7 @@ impl Recomputed {
             notes: &self.notes,
             timeline: self.timeline.as_ref(),
             chosen: &self.chosen,
+            outline: correlate::waterfall::outline,
             figures: &self.figures,
         }
     }

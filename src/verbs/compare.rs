@@ -10,7 +10,7 @@ use crate::record::comparison::Audits;
 use crate::record::slo::Slo;
 use crate::report;
 use crate::report::ci;
-use crate::run::{self, Compared, Judged, ToCompare};
+use crate::run::{self, Compared, ToCompare};
 
 /// Runs the verb.
 pub fn compare(args: &CompareArgs, quiet: bool) -> anyhow::Result<Exit> {
@@ -25,13 +25,12 @@ pub fn compare(args: &CompareArgs, quiet: bool) -> anyhow::Result<Exit> {
         output: args.output.clone(),
         overwrite: args.overwrite,
     };
-    let (folder, compared) = run::compare(&asked)?;
+    let (folder, compared, judged) = run::compare(&asked)?;
     let mut out = crate::plain::stdout();
     if !quiet {
         super::unless_closed(report::print_page(&mut out, &compared.page(false)))?;
     }
     super::unless_closed(writeln!(out, "{}", folder.display()))?;
-    let judged = Judged { found: compared.gates().to_vec(), ..Judged::default() };
     let checks = match &compared {
         Compared::Runs(found) => {
             found.runs.iter().map(|run| (run.name.as_str(), run.checks.as_slice())).collect()

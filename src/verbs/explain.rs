@@ -1,18 +1,13 @@
 //! `tare explain RUN`: single requests of a run folder, each as a waterfall of both sides. Reads the raw
 //! records and writes nothing into the folder.
 
-use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use crate::cli::{ExplainArgs, SlowestBy};
-use crate::config;
 use crate::error::{Exit, usage};
 use crate::record::JoinedRow;
 use crate::run::{self, ReadBack};
 use crate::{report, units};
-
-/// So many ids are named as examples.
-const EXAMPLES: usize = 3;
 
 /// Runs the verb.
 pub fn explain(args: &ExplainArgs) -> anyhow::Result<Exit> {
@@ -47,7 +42,7 @@ fn choose<'a>(args: &ExplainArgs, read: &'a ReadBack) -> anyhow::Result<Vec<&'a 
         return Err(usage(format!("{} holds no request that ended", args.folder.display())).into());
     }
     let ids = args.ids.iter().chain(&args.id);
-    let named: Vec<&JoinedRow> = ids.map(|id| find(id, rows)).collect::<anyhow::Result<_>>()?;
+    let named: Vec<&JoinedRow> = ids.map(|id| run::named(id, rows)).collect::<anyhow::Result<_>>()?;
     if !named.is_empty() {
         return Ok(named);
     }
@@ -83,43 +78,4 @@ fn nothing_to_rank(by: SlowestBy, n: usize) -> anyhow::Error {
     usage(format!("expected a request with {what}, found {} without", units::count(n as u64)))
         .hint(hint)
         .into()
-}
-
-/// The request of an id: of the one sent first, then of the answer's, then of the trace's.
-fn find<'a>(id: &str, rows: &'a [JoinedRow]) -> anyhow::Result<&'a JoinedRow> {
-    let kinds: [fn(&JoinedRow) -> Option<&str>; 3] = [
-        |row| Some(&row.client.request_id),
-        |row| row.client.response_id.as_deref(),
-        |row| Some(&row.client.trace_id),
-    ];
-    for kind in kinds {
-        if let Some(row) = rows.iter().find(|row| kind(row) == Some(id)) {
-            return Ok(row);
-        }
-    }
-    let failure = usage(format!("no request of this run has the id `{id}`"));
-    Err(failure.hint(like(id, rows)).into())
-}
-
-/// Ids that were perhaps meant: such as hold what was given, else the nearest, else some.
-fn like(id: &str, rows: &[JoinedRow]) -> String {
-    let sent = || rows.iter().map(|row| row.client.request_id.as_str());
-    let holding: Vec<&str> = sent().filter(|known| !id.is_empty() && known.contains(id)).collect();
-    let listed = |ids: &[&str]| {
-        let mut text = String::new();
-        for known in ids.iter().take(EXAMPLES) {
-            let _ = write!(text, "{}`{known}`", if text.is_empty() { "" } else { ", " });
-        }
-        match ids.len().saturating_sub(EXAMPLES) {
-            0 => text,
-            more => format!("{text} and {} more", units::count(more as u64)),
-        }
-    };
-    if !holding.is_empty() {
-        return format!("these hold it: {}", listed(&holding));
-    }
-    match config::nearest(id, sent()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("there are {}", listed(&sent().collect::<Vec<_>>())),
-    }
 }

@@ -19,7 +19,7 @@ use crate::{config, report, run};
 pub fn report(args: &ReportArgs, quiet: bool) -> anyhow::Result<Exit> {
     if let Some(kind) = args.figure.figure {
         let f = &args.figure;
-        let asked = Asked { kind, of: f.metric.clone(), by: f.by, size: f.size };
+        let asked = Asked { kind, of: f.metric.clone(), by: f.by, size: f.size, request: f.request.clone() };
         let folders: Vec<_> = std::iter::once(&args.folder).chain(&args.others).cloned().collect();
         for file in run::figure(&folders, &asked, args.window, f.out.as_deref())? {
             if !quiet {

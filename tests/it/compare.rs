@@ -164,6 +164,11 @@ fn gates_end_the_program_as_they_say() {
     error: `--fail-if 'p99_ttft_ms>+5%'` cannot be judged: p99_ttft_ms of slow has no interval on this side
     hint: send more requests, or let the estimate decide: --fail-on point
     ");
+    // CI is told all the same: what was missed is a failure, what cannot be judged an error.
+    assert_eq!(gated("request_goodput<1 --fail-if mean_tpot_ms>+20% --junit gates.xml").code, Some(2));
+    let xml = std::fs::read_to_string(place.path("gates.xml")).unwrap();
+    assert!(xml.contains("tests=\"2\" failures=\"1\" errors=\"1\""), "{xml}");
+    assert!(xml.contains("<error message=\"`--fail-if 'request_goodput&lt;1'` cannot be judged"), "{xml}");
 }
 
 #[test]
@@ -348,10 +353,10 @@ fn a_summary_of_vllm_bench_has_no_interval_and_no_verdict() {
     assert!(found["figures"].as_array().unwrap().iter().all(|f| f["key"] != "request_goodput"));
     let gate = place.tare("compare ours theirs.json --output gate --fail-if mean_ttft_ms>+5%");
     assert!(gate.code == Some(2) && gate.err.contains("has no interval on this side"), "{}", gate.err);
-    assert!(!place.path("gate").exists());
-    let window = place.tare("compare ours theirs.json --output gate --window 0..1");
+    assert!(place.path("gate/compare.md").exists(), "it is compared all the same");
+    let window = place.tare("compare ours theirs.json --output other --window 0..1");
     assert!(window.code == Some(2) && window.err.contains("a summary has no window"), "{}", window.err);
     place.file("two.json", format!("{summary}\n{summary}"));
-    let two = place.tare("compare ours two.json --output gate");
+    let two = place.tare("compare ours two.json --output other");
     assert!(two.code == Some(2) && two.err.contains("expected one result, found 2"), "{}", two.err);
 }

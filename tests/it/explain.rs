@@ -209,21 +209,21 @@ fn what_is_not_there_is_said_with_what_is() {
     exit code: 2
     ----- stdout
     ----- stderr
-    error: no request of this run has the id `small-47654bfb-9`
+    error: no request of this run has the id or number `small-47654bfb-9`
     hint: did you mean `small-47654bfb-0`?
     ");
     assert_snapshot!(shown("explain run nothing-like-it"), @r"
     exit code: 2
     ----- stdout
     ----- stderr
-    error: no request of this run has the id `nothing-like-it`
+    error: no request of this run has the id or number `nothing-like-it`
     hint: there are `small-47654bfb-0`, `small-47654bfb-1`, `small-47654bfb-2` and 1 more
     ");
     assert_snapshot!(shown("explain run small"), @r"
     exit code: 2
     ----- stdout
     ----- stderr
-    error: no request of this run has the id `small`
+    error: no request of this run has the id or number `small`
     hint: these hold it: `small-47654bfb-0`, `small-47654bfb-1`, `small-47654bfb-2` and 1 more
     ");
     assert_snapshot!(shown("explain run --slowest 0"), @r"

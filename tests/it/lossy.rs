@@ -95,8 +95,8 @@ fn say(why: &str) {
 fn check_stamps(data: &RunData, truth: &[TruthRow], what: &str) -> (usize, usize) {
     let (mut events, mut exact) = (0, 0);
     for row in &data.requests.rows {
-        let events = data.events.of(&row.request_id).unwrap();
-        let seen: Vec<usize> = (0..events.len()).collect();
+        let own = data.events.of(&row.request_id).unwrap();
+        let seen: Vec<usize> = (0..own.len()).collect();
         // A request that was sent a second time has two rows there.
         let told = truth.iter().filter(|told| told.x_request_id.as_deref() == Some(&row.request_id));
         let written = told.map(|told| -> Vec<i64> {
@@ -106,8 +106,8 @@ fn check_stamps(data: &RunData, truth: &[TruthRow], what: &str) -> (usize, usize
             panic!("{what}: more was seen than was written: {row:?}");
         };
         for (at, written) in seen.into_iter().zip(written) {
-            let (lo, hi) = (events.stamp_lo_unix_ns[at], events.stamp_hi_unix_ns[at]);
-            let user = events.user_unix_ns[at];
+            let (lo, hi) = (own.stamp_lo_unix_ns[at], own.stamp_hi_unix_ns[at]);
+            let user = own.user_unix_ns[at];
             let arrives = written + DELAY_MS * 1_000_000;
             assert!(lo <= hi && hi <= user, "{what}");
             // No byte is quicker than its way: an upper bound below that would be a wrong one.

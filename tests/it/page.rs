@@ -245,6 +245,56 @@ fn ten_thousand_requests_make_a_page_of_less_than_three_megabytes() {
         close(&values[0][0], 0.1) && close(&values[0][400], 0.199_99) && close(&values[1][200], 0.144_995)
     );
     assert_eq!(csv(&place, "run/data/requests.csv").len(), 10_000);
+    packed_requests_come_back(&island(&html)["requests"]);
+}
+
+/// Every request is at hand, with its number, its id and its TTFT: unpacked as it is described, not as it is done.
+fn packed_requests_come_back(packed: &Value) {
+    let templates = packed["templates"].as_array().unwrap();
+    assert_eq!(templates.len(), 1, "all of these are alike");
+    assert_eq!(templates[0][0], 10_000);
+    let ids = String::from_utf8(inflated(&packed["ids"])).unwrap();
+    let ids: Vec<String> =
+        ids.split('\n').map(|rest| format!("{}{rest}", packed["prefix"].as_str().unwrap())).collect();
+    assert_eq!((ids.len(), ids[9_999].as_str()), (10_000, "tare-many-9999"));
+    let mut numbers = Vec::new();
+    let (mut n, mut shift) = (0_u64, 0);
+    for byte in inflated(&packed["numbers"]) {
+        n |= u64::from(byte & 0x7f) << shift;
+        shift += 7;
+        if byte < 0x80 {
+            numbers.push(n);
+            (n, shift) = (0, 0);
+        }
+    }
+    assert_eq!(numbers.len() % 10_000, 0, "column by column");
+    // The first column is the number, the fifth the TTFT: signed, plus one.
+    let column = |i: usize| &numbers[i * 10_000..(i + 1) * 10_000];
+    for (row, index) in column(0).iter().enumerate() {
+        assert_eq!(*index, row as u64);
+        let ttft_us = 100_000 + (index * 7_919 % 10_000) * 10;
+        assert_eq!(column(4)[row], 2 * ttft_us + 1, "request {index}");
+    }
+}
+
+/// Base64 of a deflated text.
+fn inflated(text: &Value) -> Vec<u8> {
+    use std::io::Read as _;
+    let value = |c: u8| match c {
+        b'A'..=b'Z' => u32::from(c - b'A'),
+        b'a'..=b'z' => u32::from(c - b'a') + 26,
+        b'0'..=b'9' => u32::from(c - b'0') + 52,
+        b'+' => 62,
+        _ => 63,
+    };
+    let mut bytes = Vec::new();
+    for four in text.as_str().unwrap().trim_end_matches('=').as_bytes().chunks(4) {
+        let bits = four.iter().fold(0, |bits, c| bits << 6 | value(*c)) << (6 * (4 - four.len()));
+        bytes.extend([16, 8, 0].iter().take(four.len() - 1).map(|shift| (bits >> shift) as u8));
+    }
+    let mut out = Vec::new();
+    flate2::read::DeflateDecoder::new(bytes.as_slice()).read_to_end(&mut out).unwrap();
+    out
 }
 
 /// Request `n` and its span: TTFT 100 ms and a hundredth of a millisecond for each in a scrambled order.

@@ -11,7 +11,7 @@ mod unknown;
 
 use crate::record::correlated::Correlated;
 use crate::record::own::OwnLag;
-use crate::record::waterfall::Waterfall;
+use crate::record::waterfall::{Outline, Waterfall};
 use crate::record::{EventRow, JoinedRow};
 
 /// The waterfall of `row`, one of `run`. `events` are its own, in order; `own` is what this program saw
@@ -19,10 +19,15 @@ use crate::record::{EventRow, JoinedRow};
 pub fn waterfall(row: &JoinedRow, events: &[EventRow], run: &Correlated, own: Option<&OwnLag>) -> Waterfall {
     let median_s = run.stalls.as_ref().map(|stalls| stalls.median_s);
     Waterfall {
-        stamps: stamps::of(row),
+        stamps: stamps::in_time(row),
         parts: bars::of(row),
         decode: decode::of(row, events, median_s, own),
         unknown: unknown::of(row, events, &run.clocks),
         row: row.clone(),
     }
+}
+
+/// What the row alone tells of a request: for many at once.
+pub fn outline(row: &JoinedRow) -> Outline {
+    Outline { stamps: stamps::of(row), parts: bars::of(row) }
 }

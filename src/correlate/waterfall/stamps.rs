@@ -8,6 +8,13 @@ use crate::record::waterfall::{By, Stamp};
 use crate::record::{Connection, JoinedRow, LogLine, LogSays, Source, StampSource};
 
 /// The stamps, by their lower bounds.
+pub fn in_time(row: &JoinedRow) -> Vec<Stamp> {
+    let mut found = of(row);
+    found.sort_by(|a, b| a.lo_s.total_cmp(&b.lo_s).then(a.hi_s.total_cmp(&b.hi_s)));
+    found
+}
+
+/// The stamps, source by source.
 pub fn of(row: &JoinedRow) -> Vec<Stamp> {
     let c = &row.client;
     let mut all = Stamps { begin: c.started_unix_ns, found: Vec::new() };
@@ -46,7 +53,6 @@ pub fn of(row: &JoinedRow) -> Vec<Stamp> {
     all.within("last token at the front end", by(row.e2e_source), row.last_here);
     row.log_lines.iter().for_each(|line| all.line(line));
     row.hops.iter().flatten().for_each(|passage| all.passage(passage));
-    all.found.sort_by(|a, b| a.lo_s.total_cmp(&b.lo_s).then(a.hi_s.total_cmp(&b.hi_s)));
     all.found
 }
 

@@ -10,8 +10,10 @@ use std::borrow::Cow;
 
 pub(super) use self::breakdown::BREAKDOWN;
 pub(super) use self::requests::REQUESTS;
-pub(super) use self::timeline::{CLIENT as TIMELINE_CLIENT, SERVER as TIMELINE_SERVER};
-pub(super) use self::waterfalls::{GAPS, STAMPS};
+pub(super) use self::timeline::{
+    CLIENT as TIMELINE_CLIENT, SERVER as TIMELINE_SERVER, TTFT as TIMELINE_TTFT,
+};
+pub(super) use self::waterfalls::{GAPS, STAMPS, one as one_request};
 
 /// A table with a head, as text.
 fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> anyhow::Result<String> {

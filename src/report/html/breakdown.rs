@@ -12,7 +12,7 @@ use crate::metric::Metric;
 use crate::record::correlated::{Breakdown, Part, PartRow};
 use crate::record::hops::{HopPart, HopPath, HopSide};
 use crate::report::tables;
-use crate::report::{breakdown, hops, next_level, verdict};
+use crate::report::{breakdown, hops, next_level};
 use crate::units::{self, milliseconds};
 
 /// Bars, as the template takes them.
@@ -195,19 +195,12 @@ fn class(row: PartRow) -> String {
         PartRow::Decode => "last",
         _ => "main",
     };
-    format!("{} {which}", verdict::side(row))
+    format!("{} {which}", row.whose().name())
 }
 
 fn hop_class(part: &HopPart) -> String {
-    match part.side {
-        HopSide::Client => "client main",
-        HopSide::Request => "tare first",
-        // The server and the way to it, or from it, where nothing parts them.
-        HopSide::Server if !part.hops.is_empty() => "mixed",
-        HopSide::Server => "server main",
-        HopSide::Response => "tare main",
-    }
-    .to_owned()
+    let which = if part.side == HopSide::Request { "first" } else { "main" };
+    format!("{} {which}", part.whose().name())
 }
 
 fn said(p: &Part, at: &str) -> String {

@@ -2,10 +2,12 @@
 //! Its text, its tables and its figures are made here; the script only points, filters and folds. The page
 //! is laid out by the files of `assets/report`. This module must not know how anything was measured.
 
+mod any_request;
 mod breakdown;
 mod chart;
 mod errors;
 mod evidence;
+mod packed;
 mod page;
 mod settings;
 mod shares;

@@ -10,14 +10,15 @@ use crate::metric::{Metric, Unit};
 use crate::plot::draw::axis::Axis;
 use crate::record::Status;
 use crate::record::correlated::Evidence;
-use crate::record::timeline::{AtServer, Bin, Timeline};
+use crate::record::timeline::{AtServer, Bin, Firsts, Timeline};
 use crate::stats::quantile::sorted;
 use crate::units;
 
 const LABEL: &str = "The run over time: arrow keys move along it, with Shift they choose a part";
-const HINT: &str = "Point at a moment, or use the arrow keys.";
+const HINT: &str =
+    "Point at a moment, or use the arrow keys; a click on a dot, or Enter, shows that request below.";
 /// More requests than this are drawn by every so many-th, by start.
-const DOTS: usize = 3_000;
+pub const DOTS: usize = 3_000;
 /// Up to so many scrapes are marked one by one.
 const SCRAPES: usize = 200;
 /// And so many are at hand when a part of the run is chosen.
@@ -49,8 +50,12 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
     );
     let dots = line.requests.len().div_ceil(DOTS).max(1);
     let about = format!(
-        "Client: averaged over stretches of {}. Server: {}.{}{}",
-        units::seconds(line.bin_s),
+        "Client: averaged over stretches of {}{}. Server: {}.{}{}",
+        units::stretch(line.bin_s),
+        line.firsts.first().map_or_else(String::new, |f| format!(
+            ", TTFT by the requests that started in {}",
+            units::stretch(f.end_s - f.begin_s)
+        )),
         match line.server_source {
             Some(Evidence::Metrics) => "as scraped from its metrics endpoint, rates between scrapes",
             Some(_) => "by the stats lines of its log",
@@ -71,6 +76,7 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
         window: format!("whole run, {}", units::seconds(line.length_s)),
         links: vec![
             Link { href: "data/timeline_client.csv", text: "client's data (CSV)" },
+            Link { href: "data/timeline_ttft.csv", text: "TTFT (CSV)" },
             Link { href: "data/timeline_server.csv", text: "server's data (CSV)" },
         ],
     };
@@ -116,6 +122,11 @@ fn x(line: &Timeline, at_s: f64) -> f64 {
 fn bins(line: &Timeline, axis: &Axis, class: &str, value: impl Fn(&Bin) -> Option<f64>) -> String {
     let stretch = |b: &Bin| (x(line, b.begin_s), x(line, b.end_s), value(b).map(|v| chart::y(axis, v)));
     svg::steps(class, line.bins.iter().map(stretch))
+}
+
+fn medians(line: &Timeline, axis: &Axis, class: &str, value: fn(&Firsts) -> Option<f64>) -> String {
+    let stretch = |f: &Firsts| (x(line, f.begin_s), x(line, f.end_s), value(f).map(|v| chart::y(axis, v)));
+    svg::steps(class, line.firsts.iter().map(stretch))
 }
 
 fn gauge(line: &Timeline, axis: &Axis, class: &str, value: impl Fn(&AtServer) -> Option<f64>) -> String {
@@ -173,23 +184,31 @@ fn requests(page: &Page<'_>, line: &Timeline) -> Option<Chart> {
     })
 }
 
-fn first_tokens(page: &Page<'_>, line: &Timeline) -> Option<Chart> {
-    let known: Vec<f64> = line.requests.iter().filter_map(|r| r.ttft_s).collect();
-    let values = sorted(&known);
+/// From zero, whatever the smallest is: lanes are looked at together.
+fn ttft_axis(line: &Timeline) -> Option<Axis> {
+    let values = sorted(&line.requests.iter().filter_map(|r| r.ttft_s).collect::<Vec<f64>>());
     let axis = Axis::of(&[&values], Metric::Ttft.unit())?;
-    // From zero, whatever the smallest is: lanes are looked at together.
-    let axis =
-        Axis::between(0.0, axis.hi, Metric::Ttft.unit()).map(|a| Axis { ends_at: axis.ends_at, ..a })?;
+    Axis::between(0.0, axis.hi, Metric::Ttft.unit()).map(|a| Axis { ends_at: axis.ends_at, ..a })
+}
+
+fn first_tokens(page: &Page<'_>, line: &Timeline) -> Option<Chart> {
+    let values = sorted(&line.requests.iter().filter_map(|r| r.ttft_s).collect::<Vec<f64>>());
+    let axis = ttft_axis(line)?;
     let mut marks = behind(page, line, &axis);
     let every = line.requests.len().div_ceil(DOTS).max(1);
+    for f in &line.firsts {
+        let Some((lo, hi)) = f.band_s else { continue };
+        let corner = |at: f64, v: f64| (x(line, at), chart::y(&axis, v.min(axis.hi)));
+        marks += &svg::rect("band client", corner(f.begin_s, hi), corner(f.end_s, lo));
+    }
     let dots = line.requests.iter().step_by(every).filter_map(|r| Some((x(line, r.start_s), r.ttft_s?)));
     let (in_sight, beyond): (Vec<_>, Vec<_>) = dots.partition(|(_, v)| *v <= axis.hi);
     marks += &svg::dots("dot client faint", in_sight.into_iter().map(|(x, v)| (x, chart::y(&axis, v))));
     marks += &svg::dots("dot beyond", beyond.into_iter().map(|(x, _)| (x, 12.0)));
-    marks += &bins(line, &axis, "curve client", |b| b.ttft_p50_s);
-    marks += &bins(line, &axis, "curve server", |b| b.server_ttft_p50_s);
-    let mut legend = vec![("client", "client: requests by start, median".to_owned())];
-    if line.bins.iter().any(|b| b.server_ttft_p50_s.is_some()) {
+    marks += &medians(line, &axis, "curve client", |f| Some(f.p50_s));
+    marks += &medians(line, &axis, "curve server", |f| f.server_p50_s);
+    let mut legend = vec![("client", "client: requests by start, median, p10 to p90".to_owned())];
+    if line.firsts.iter().any(|f| f.server_p50_s.is_some()) {
         legend.push(("server", "server: median".to_owned()));
     }
     if axis.ends_at.is_some() {
@@ -266,6 +285,9 @@ fn island(line: &Timeline) -> Value {
     let bins = |value: &dyn Fn(&Bin) -> Option<f64>| -> Vec<Value> {
         line.bins.iter().map(|b| short_or_null(value(b))).collect()
     };
+    let firsts = |value: &dyn Fn(&Firsts) -> Option<f64>| -> Vec<Value> {
+        line.firsts.iter().map(|f| short_or_null(value(f))).collect()
+    };
     let server = |value: &dyn Fn(&AtServer) -> Option<f64>| -> Vec<Value> {
         line.server.iter().map(|p| short_or_null(value(p))).collect()
     };
@@ -274,13 +296,18 @@ fn island(line: &Timeline) -> Value {
     let millis = |value: Option<f64>| value.map_or(Value::Null, |v| short((v * 1e6).round() / 1e6));
     json!({
         "length": short(line.length_s),
+        "ttft_top": short_or_null(ttft_axis(line).map(|axis| axis.hi)),
         "bin": short(line.bin_s),
         "bins": {
             "begin": bins(&|b| Some(b.begin_s)),
             "in_flight": bins(&|b| Some(b.in_flight)),
-            "ttft": bins(&|b| b.ttft_p50_s),
-            "server_ttft": bins(&|b| b.server_ttft_p50_s),
             "tps": bins(&|b| b.output_tps),
+        },
+        "firsts": {
+            "begin": firsts(&|f| Some(f.begin_s)),
+            "end": firsts(&|f| Some(f.end_s)),
+            "ttft": firsts(&|f| Some(f.p50_s)),
+            "server_ttft": firsts(&|f| f.server_p50_s),
         },
         "server": {
             "at": server(&|p| Some(p.at_s)),

@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::any_request;
 use super::chart::{self, Chart};
 use super::page::{Page, Section};
 use super::svg::{self, SIDE};
 use crate::metric::Unit;
 use crate::plot::draw::axis::Axis;
-use crate::record::waterfall::{By, Chosen, Decode, DrawnPart, Extent, Stamp};
-use crate::report::verdict;
+use crate::record::waterfall::{Chosen, Decode, DrawnPart, Extent, Stamp};
 use crate::units::{self, milliseconds};
 
 /// One request, as the template takes it.
@@ -32,6 +32,7 @@ struct One<'a> {
     parts: Vec<PartLine>,
     lanes: Vec<Lane>,
     ticks: Vec<chart::Tick>,
+    until: &'static str,
     unit: &'static str,
     stamps: Vec<StampLine>,
     gaps: String,
@@ -43,7 +44,7 @@ struct One<'a> {
 #[derive(Serialize)]
 struct PartLine {
     name: &'static str,
-    class: String,
+    class: &'static str,
     ttft: String,
     e2e: String,
     how: &'static str,
@@ -81,15 +82,15 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
     if chosen.is_empty() {
         return Ok(None);
     }
+    let own = any_request::tools(page)?;
     let mut list = String::new();
     for (n, one) in chosen.iter().enumerate() {
         list += &page.render("waterfall.html", of(page, n, one)?)?;
     }
     let body = format!(
-        "<div class=\"tools js\"><label>Show <select data-kind><option value=\"\">all</option>\
+        "{own}<h3>Chosen for this page</h3><div class=\"tools js\"><label>Show <select data-kind><option value=\"\">all</option>\
          <option value=\"slowest\">the slowest</option><option value=\"largest\">those with the largest tare</option>\
          <option value=\"failed\">the failed</option><option value=\"at the\">ordinary ones</option></select></label> \
-         <label>Id holds <input type=\"search\" data-search size=\"18\" autocomplete=\"off\"></label> \
          <button type=\"button\" data-open>Open all</button> <output aria-live=\"polite\" data-shown></output></div>\
          <div data-requests>{list}</div>\
          <p class=\"meta\"><span>n {} of {} requests</span> <span>{}</span> \
@@ -101,7 +102,7 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
     Ok(Some(Section {
         id: "requests", short: "Requests",
         title: "Single requests".to_owned(),
-        lead: "The slowest, one of each kind of failure, and ordinary ones to hold them against. `tare explain FOLDER ID` shows any other.".to_owned(),
+        lead: "Any request by its number or id; and the slowest, one of each kind of failure, and ordinary ones to hold them against.".to_owned(),
         body,
     }))
 }
@@ -109,7 +110,9 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
 fn of<'a>(page: &Page<'_>, n: usize, chosen: &'a Chosen) -> anyhow::Result<One<'a>> {
     let w = &chosen.waterfall;
     let c = &w.row.client;
-    let end_s = c.ttft_s.filter(|t| *t > 0.0);
+    let last = w.stamps.iter().map(|s| s.hi_s).fold(0.0, f64::max);
+    let first = c.ttft_s.filter(|t| *t > 0.0);
+    let end_s = first.or((last > 0.0).then_some(last));
     let axis = end_s.and_then(|end| Axis::between(0.0, end, Unit::Seconds));
     let r = &w.row;
     Ok(One {
@@ -139,6 +142,7 @@ fn of<'a>(page: &Page<'_>, n: usize, chosen: &'a Chosen) -> anyhow::Result<One<'
         parts: w.parts.iter().map(|p| part(p, axis.as_ref())).collect(),
         lanes: axis.as_ref().map(|axis| lanes(&w.stamps, axis)).unwrap_or_default(),
         ticks: axis.as_ref().map(chart::ticks).unwrap_or_default(),
+        until: if first.is_some() { "until the first token" } else { "until its last stamp" },
         unit: axis.as_ref().map_or("", |axis| axis.scale.name),
         stamps: w.stamps.iter().map(stamp).collect(),
         gaps: w.decode.as_ref().map_or(Ok(String::new()), |decode| gaps(page, decode))?,
@@ -157,19 +161,13 @@ fn part(p: &DrawnPart, axis: Option<&Axis>) -> PartLine {
     let ttft = p
         .bounds
         .map_or_else(|| number(p.ttft_s), |b| format!("{} … {}", milliseconds(b.lo_s), milliseconds(b.hi_s)));
-    let how = match (p.bounds.is_some(), p.measured, p.part.inside()) {
-        (true, ..) => "within bounds",
-        (false, true, true) => "measured",
-        (false, false, true) => "by subtraction",
-        (false, _, false) => "beside TTFT",
-    };
     let marks = axis.map(|axis| p.extents.iter().flat_map(|e| extent(e, axis)).collect()).unwrap_or_default();
     PartLine {
         name: p.part.name(),
-        class: verdict::side(p.part).to_owned(),
+        class: p.part.whose().name(),
         ttft,
         e2e: number(p.e2e_s),
-        how,
+        how: p.how(),
         marks,
     }
 }
@@ -180,17 +178,8 @@ fn extent(e: &Extent, axis: &Axis) -> Vec<Mark> {
         let (from, to) = (axis.fraction(from) * 100.0, axis.fraction(to) * 100.0);
         Mark { class, left: svg::number(from), width: svg::number((to - from).max(0.0)), say: String::new() }
     };
-    let mut marks = Vec::new();
-    if e.end_hi_s < e.begin_lo_s {
-        return marks;
-    }
-    if e.begin_lo_s < e.begin_hi_s || e.end_lo_s < e.end_hi_s {
-        marks.push(mark("perhaps", e.begin_lo_s, e.end_hi_s));
-    }
-    if e.end_lo_s >= e.begin_hi_s {
-        marks.push(mark("certain", e.begin_hi_s, e.end_lo_s));
-    }
-    marks
+    let perhaps = e.perhaps().map(|(from, to)| mark("perhaps", from, to));
+    perhaps.into_iter().chain(e.certain().map(|(from, to)| mark("certain", from, to))).collect()
 }
 
 /// The stamps up to the first token, a lane for each side.
@@ -201,7 +190,7 @@ fn lanes(stamps: &[Stamp], axis: &Axis) -> Vec<Lane> {
         .filter_map(|(name, class)| {
             let marks: Vec<Mark> = stamps
                 .iter()
-                .filter(|s| side(s.by) == class && s.hi_s >= axis.lo && s.lo_s <= axis.hi)
+                .filter(|s| s.by.whose().name() == class && s.hi_s >= axis.lo && s.lo_s <= axis.hi)
                 .map(|s| {
                     let (from, to) = (axis.fraction(s.lo_s) * 100.0, axis.fraction(s.hi_s) * 100.0);
                     let say = format!("{}: {} ms", s.what, when(s));
@@ -215,14 +204,6 @@ fn lanes(stamps: &[Stamp], axis: &Axis) -> Vec<Lane> {
         .collect()
 }
 
-fn side(by: By) -> &'static str {
-    match by {
-        By::Schedule | By::User | By::Kernel | By::Packet => "client",
-        By::Span | By::StatLog | By::LogLine | By::AccessLine => "server",
-        By::Hop => "tare",
-    }
-}
-
 /// ms since the start; a point, or within bounds.
 fn when(s: &Stamp) -> String {
     let (lo, hi) = (milliseconds(s.lo_s), milliseconds(s.hi_s));
@@ -234,7 +215,7 @@ fn stamp(s: &Stamp) -> StampLine {
         when: when(s),
         what: s.what.clone(),
         by: s.by.name(),
-        class: side(s.by),
+        class: s.by.whose().name(),
         how: s.note.clone().unwrap_or_default(),
     }
 }

@@ -1,6 +1,7 @@
 //! The one integration test binary: each further one would link polars again.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::float_cmp)]
 
+mod action;
 mod arrivals;
 mod audit;
 mod bad_input;

@@ -77,11 +77,7 @@ fn text_of(github: &Github, headers: &HeaderMap, body: &Bytes) -> Result<String,
     Ok(body["body"].as_str().unwrap().to_owned())
 }
 
-async fn create(
-    State(github): State<Github>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<String, StatusCode> {
+async fn create(State(github): State<Github>, headers: HeaderMap, body: Bytes) -> Result<String, StatusCode> {
     let text = text_of(&github, &headers, &body)?;
     let mut comments = github.comments.lock().unwrap();
     let id = comments.len() as u64 + 1;
@@ -148,7 +144,10 @@ impl Job {
             name => match name.strip_prefix("inputs.") {
                 Some(input) => self.inputs[input].clone(),
                 None => {
-                    assert!(name.starts_with("steps.") && name.contains(".outputs."), "{name} is not known here");
+                    assert!(
+                        name.starts_with("steps.") && name.contains(".outputs."),
+                        "{name} is not known here"
+                    );
                     self.outputs.get(name).cloned().unwrap_or_default()
                 }
             },
@@ -213,7 +212,8 @@ fn action() -> Value {
 /// A release whose program is the one that is tested, called by another name.
 fn release(sums: impl FnOnce(String) -> String) -> Github {
     let dir = tempfile::tempdir().unwrap();
-    let target = if cfg!(target_arch = "aarch64") { "aarch64" } else { "x86_64" }.to_owned() + "-unknown-linux-gnu";
+    let target =
+        if cfg!(target_arch = "aarch64") { "aarch64" } else { "x86_64" }.to_owned() + "-unknown-linux-gnu";
     let name = format!("tare-9.9.9-{target}");
     std::fs::create_dir(dir.path().join(&name)).unwrap();
     let script = format!("#!/bin/sh\nexec '{}' \"$@\"\n", env!("CARGO_BIN_EXE_tare"));
@@ -226,12 +226,12 @@ fn release(sums: impl FnOnce(String) -> String) -> Github {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let sums = sums(String::from_utf8(made.stdout).unwrap());
     let archive = std::fs::read(dir.path().join(format!("{name}.tar.gz"))).unwrap();
-    let files = [(format!("v9.9.9/{name}.tar.gz"), archive), ("v9.9.9/SHA256SUMS".to_owned(), sums.into_bytes())];
+    let files =
+        [(format!("v9.9.9/{name}.tar.gz"), archive), ("v9.9.9/SHA256SUMS".to_owned(), sums.into_bytes())];
     Github { files: Arc::new(files.into()), ..Github::default() }
 }
 
-const SMALL: &str =
-    "--users 1 --num-prompts 20 --random-input-len 20 --random-output-len 6 --ignore-eos --scrape-interval 60";
+const SMALL: &str = "--users 1 --num-prompts 20 --random-input-len 20 --random-output-len 6 --ignore-eos --scrape-interval 60";
 
 #[test]
 fn a_missed_gate_is_reported_commented_once_and_fails_the_job() {
@@ -257,7 +257,10 @@ fn a_missed_gate_is_reported_commented_once_and_fails_the_job() {
         let comments = github.comments();
         assert_eq!(comments.len(), 1, "the second run updates the comment of the first");
         let text = &comments[0].2;
-        assert!(text.starts_with("<!-- tare: tare -->\n**tare, tare: a gate was missed**\n\n# nightly\n"), "{text}");
+        assert!(
+            text.starts_with("<!-- tare: tare -->\n**tare, tare: a gate was missed**\n\n# nightly\n"),
+            "{text}"
+        );
         assert!(text.contains("## Client and server") && !text.contains("!["), "{text}");
         assert!(text.ends_with("/me/site/actions/runs/12)\n"), "{text}");
     }
@@ -266,7 +269,9 @@ fn a_missed_gate_is_reported_commented_once_and_fails_the_job() {
 #[test]
 fn arguments_are_split_as_a_shell_does_and_nothing_in_them_is_run() {
     let github = Github::default();
-    let args = format!("{SMALL} --label 'two words'\n  --fail-if \"failed_percent > 1\" --metadata x=$(touch${{IFS}}made)");
+    let args = format!(
+        "{SMALL} --label 'two words'\n  --fail-if \"failed_percent > 1\" --metadata x=$(touch${{IFS}}made)"
+    );
     let inputs = [("program", env!("CARGO_BIN_EXE_tare")), ("args", &args), ("name", "by hand")];
     let mut job = Job::new(&github, &inputs);
     assert_eq!(job.step("Install tare").0, 0);
@@ -341,7 +346,8 @@ fn only_an_own_comment_is_updated_on_whatever_page_and_a_long_report_is_cut() {
     job.outputs.insert("steps.run.outputs.exit-code".to_owned(), "0".to_owned());
     let (code, said) = job.step("Comment");
     assert!(code == 0 && said.contains("updated: https://x/121"), "{said}");
-    let changed: Vec<_> = github.comments().into_iter().filter(|(_, _, body)| body.contains("# long")).collect();
+    let changed: Vec<_> =
+        github.comments().into_iter().filter(|(_, _, body)| body.contains("# long")).collect();
     assert_eq!(changed.len(), 1);
     let text = &changed[0].2;
     assert!(text.chars().count() <= 65_536 && text.contains("cut: a comment holds no more"));

@@ -11,7 +11,8 @@ fn text(path: &str) -> String {
 
 /// A key of `Cargo.toml` whose value is a string.
 fn cargo_toml(key: &str) -> String {
-    let line = text("Cargo.toml").lines().find(|line| line.starts_with(&format!("{key} = \""))).unwrap().to_owned();
+    let line =
+        text("Cargo.toml").lines().find(|line| line.starts_with(&format!("{key} = \""))).unwrap().to_owned();
     line.split('"').nth(1).unwrap().to_owned()
 }
 
@@ -62,7 +63,8 @@ fn the_wheel_has_the_crates_words_and_profile() {
 #[test]
 fn every_crate_that_is_shipped_has_a_licence_that_is_allowed() {
     let checked = Command::new(root().join("scripts/licences")).arg("--check").output().unwrap();
-    let said = String::from_utf8_lossy(&checked.stdout).into_owned() + &String::from_utf8_lossy(&checked.stderr);
+    let said =
+        String::from_utf8_lossy(&checked.stdout).into_owned() + &String::from_utf8_lossy(&checked.stderr);
     assert!(checked.status.success() && said.contains("all there, all allowed"), "{said}");
 }
 

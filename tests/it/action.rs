@@ -141,16 +141,13 @@ impl Job {
             "github.action_ref" => "v9.9.9".to_owned(),
             "github.server_url" => self.served.url(""),
             "github.run_id" => "12".to_owned(),
-            name => match name.strip_prefix("inputs.") {
-                Some(input) => self.inputs[input].clone(),
-                None => {
-                    assert!(
-                        name.starts_with("steps.") && name.contains(".outputs."),
-                        "{name} is not known here"
-                    );
-                    self.outputs.get(name).cloned().unwrap_or_default()
+            name => {
+                if let Some(input) = name.strip_prefix("inputs.") {
+                    return self.inputs[input].clone();
                 }
-            },
+                assert!(name.starts_with("steps.") && name.contains(".outputs."), "{name} is not known here");
+                self.outputs.get(name).cloned().unwrap_or_default()
+            }
         };
         expression.split("||").map(known).find(|value| !value.is_empty()).unwrap_or_default()
     }

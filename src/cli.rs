@@ -24,6 +24,7 @@ mod results;
 mod sampling;
 mod serve;
 mod shape;
+mod shipped;
 mod slo;
 mod sweep;
 mod tap;
@@ -53,6 +54,7 @@ pub use self::results::{IdleArgs, ResultArgs, StyleName};
 pub use self::sampling::SamplingArgs;
 pub use self::serve::{ClockArgs, EngineArgs, LogFormatName, PoseName, SaysArgs, ServeArgs};
 pub use self::shape::{ChangeName, ShapeArgs};
+pub use self::shipped::{CompletionsArgs, ManArgs, Page, pages};
 pub use self::slo::SloArgs;
 pub use self::sweep::{SearchName, SweepArgs};
 pub use self::tap::TapArgs;
@@ -129,6 +131,10 @@ pub enum Command {
     Serve(Box<ServeArgs>),
     /// bench serve: take a command line of vllm bench serve as it stands
     Bench(BenchArgs),
+    /// Print a script that completes tare's verbs and flags in a shell
+    Completions(CompletionsArgs),
+    /// Print a page of the manual, or write all pages into a folder
+    Man(ManArgs),
 }
 
 /// `tare run`: flags override the configuration file.

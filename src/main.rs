@@ -22,6 +22,8 @@ fn main() -> ExitCode {
         Command::Tap(args) => verbs::tap::tap(args, cli.quiet),
         Command::Serve(args) => verbs::serve::serve(args),
         Command::Bench(args) => verbs::bench::bench(args, cli.quiet),
+        Command::Completions(args) => verbs::completions::completions(*args),
+        Command::Man(args) => verbs::man::man(args),
     };
     let exit: Exit = done.unwrap_or_else(|error| {
         // A closed terminal changes nothing about what happened.

@@ -97,6 +97,8 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("plotters", &["plot/"]),
     ("resvg", &["plot/"]),
     ("clap", &["cli.rs", "cli/"]),
+    ("clap_complete", &["cli/shipped.rs"]),
+    ("clap_mangen", &["cli/shipped.rs"]),
     ("socket2", &["net/", "mock/"]),
     ("reqwest", &["ingest/scrape.rs", "server/", "mock/"]),
     ("rustls", &["net/"]),

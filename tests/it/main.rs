@@ -1,6 +1,7 @@
 //! The one integration test binary: each further one would link polars again.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::float_cmp)]
 
+mod action;
 mod arrivals;
 mod audit;
 mod bad_input;
@@ -38,6 +39,7 @@ mod malice;
 mod moved;
 mod mutations;
 mod own_lag;
+mod packages;
 mod page;
 mod posing;
 mod program;
@@ -50,6 +52,7 @@ mod runs;
 mod schema;
 mod secrets;
 mod shapes;
+mod shipped;
 mod source;
 mod stamps;
 mod support;

@@ -31,6 +31,7 @@ pub mod config;
 pub mod correlate;
 pub mod doctor;
 pub mod error;
+pub mod export;
 pub mod expose;
 pub mod gateway_config;
 pub mod import;

@@ -29,6 +29,7 @@ pub mod selection;
 mod server_side;
 pub mod slo;
 pub mod timeline;
+mod trace_ids;
 pub mod verdicts;
 pub mod waterfall;
 
@@ -44,6 +45,7 @@ pub use self::prompt::{History, Message, Prompt, PromptKind, Turn};
 pub use self::server_side::{
     LogEvent, LogRow, OWN_STAMPS, SampleRow, ScrapePhase, ScrapeRow, SpanRow, StatRow,
 };
+pub use self::trace_ids::TraceIds;
 use crate::clock::UnixNs;
 
 /// How a request ended. Only `Ok` is a success.

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 pub(super) use self::queue::Left;
 use self::queue::Queue;
 use super::progress::eprintln_line;
+use crate::export::Feed;
 use crate::expose::Counter;
 use crate::ingest::Ingested;
 use crate::load::Live;
@@ -56,6 +57,7 @@ pub(super) struct Writer {
     requests: Sender<Finished>,
     ingested: Sender<Ingested>,
     counter: Arc<OnceLock<Counter>>,
+    spans: Arc<OnceLock<Feed>>,
 }
 
 /// What became of everything that was sent.
@@ -106,10 +108,11 @@ impl Writer {
         let (items, received) = channel();
         let requests = forward(items.clone(), |f| Item::Finished(Box::new(f)))?;
         let ingested = forward(items, |i| Item::Ingested(Box::new(i)))?;
-        let counter = Arc::new(OnceLock::new());
+        let (counter, spans) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
         let keeper = Keeper {
             queue: Queue::new(writer),
             counter: Arc::clone(&counter),
+            spans: Arc::clone(&spans),
             live,
             broken,
             patience,
@@ -121,12 +124,17 @@ impl Writer {
             .name("tare-writer".to_owned())
             .spawn(move || keeper.write_all(&received))
             .context("could not start the writer")?;
-        Ok(Self { thread, requests, ingested, counter })
+        Ok(Self { thread, requests, ingested, counter, spans })
     }
 
     /// Counts every request from now on with this, too.
     pub(super) fn count_with(&self, counter: Counter) {
         let _ = self.counter.set(counter);
+    }
+
+    /// Hands every request from now on to this, too.
+    pub(super) fn export_with(&self, feed: Feed) {
+        let _ = self.spans.set(feed);
     }
 
     /// Where finished requests go.
@@ -168,6 +176,7 @@ struct Held {
 struct Keeper {
     queue: Queue,
     counter: Arc<OnceLock<Counter>>,
+    spans: Arc<OnceLock<Feed>>,
     live: Arc<Live>,
     broken: CancellationToken,
     patience: Patience,
@@ -186,8 +195,9 @@ impl Keeper {
             match items.recv_timeout(LOOK_EVERY) {
                 Ok(first) => {
                     std::iter::once(first).chain(items.try_iter().take(BATCH)).for_each(|item| {
-                        if let (Item::Finished(one), Some(counter)) = (&item, self.counter.get()) {
-                            counter.count(one);
+                        if let Item::Finished(one) = &item {
+                            self.counter.get().inspect(|counter| counter.count(one));
+                            self.spans.get().inspect(|feed| feed.offer(&one.row));
                         }
                         self.queue.put(item);
                     });

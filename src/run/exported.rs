@@ -1,0 +1,90 @@
+//! The export of client spans: of a run that goes on, and of a run folder. This file must not know what a span says.
+
+use std::path::Path;
+
+use super::progress::eprintln_line;
+use super::secrets;
+use super::writer::Writer;
+use crate::config::{Config, SpanExport};
+use crate::error::{Explain as _, broken, usage};
+use crate::export::{self, Exported, Exporter, Facts};
+use crate::net::HttpUrl;
+use crate::record::RequestRow;
+use crate::store::folder::RESULTS_STREAM;
+use crate::store::{Lines, Manifest, RunFolder};
+
+/// Exports what the writer gets to see, if that was asked for. What is known of the server must be in `manifest`.
+pub(super) fn begin(
+    config: &Config,
+    manifest: &Manifest,
+    folder: &RunFolder,
+    writer: &Writer,
+) -> anyhow::Result<Option<Exporter>> {
+    let Some(asked) = &config.observe.export_spans else { return Ok(None) };
+    let warn = |text: &str| eprintln_line(&format!("warning: client spans: {text}; the run goes on"));
+    let exporter = Exporter::start(asked, facts(config, manifest, folder), &secrets(config), warn)?;
+    writer.export_with(exporter.feed());
+    Ok(Some(exporter))
+}
+
+/// Sends what is left and notes what became of it.
+pub(super) fn end(exporter: Option<Exporter>, manifest: &mut Manifest) {
+    match exporter.map(Exporter::end) {
+        None => {}
+        Some(Ok(exported)) => {
+            if exported.requests > 0 {
+                manifest.note(exported.arrived());
+            }
+            if let Some(lacking) = exported.lacking() {
+                manifest.warn(lacking);
+            }
+        }
+        // What was measured is whole.
+        Some(Err(error)) => manifest.warn(format!("client spans: {error:#}")),
+    }
+}
+
+/// Exports the requests of `folder`, which is only looked at: those that have ended.
+pub fn export_spans(folder: &Path, asked: &SpanExport) -> anyhow::Result<Exported> {
+    let folder = RunFolder::open(folder).map_err(super::unusable)?;
+    let manifest = Manifest::read(&folder)?;
+    let mut requests: Lines<RequestRow> = Lines::read(&folder.file(RESULTS_STREAM))?;
+    if let Some(complaint) = requests.complaint(RESULTS_STREAM) {
+        eprintln_line(&format!("note: {complaint}"));
+    }
+    requests.rows.sort_by_key(|row| row.index);
+    let path = folder.path().display().to_string();
+    let Ok(config) = serde_json::from_value::<Config>(manifest.config.clone()) else {
+        return Err(usage(format!(
+            "{path} holds what another tool recorded: with which span ids is not known"
+        ))
+        .hint("spans are exported of what `tare run` or `tare audit` sent")
+        .into());
+    };
+    let exported = export::export(asked, &facts(&config, &manifest, &folder), &requests.rows)?;
+    if exported.requests == 0 {
+        let why = exported.lacking().unwrap_or_else(|| format!("{path} holds no request that has ended"));
+        return Err(broken(why)).hint("is it the collector's HTTP port, usually 4318?");
+    }
+    Ok(exported)
+}
+
+/// What all requests of a run have in common.
+fn facts(config: &Config, manifest: &Manifest, folder: &RunFolder) -> Facts {
+    let address = |url: Option<&str>| {
+        let url = HttpUrl::parse(url?).ok()?;
+        Some((url.host, url.port))
+    };
+    let through = config.audit.as_ref().map(|audit| audit.through.as_str());
+    let path = folder.path().canonicalize().unwrap_or_else(|_| folder.path().to_owned());
+    Facts {
+        run_id: path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+        name: manifest.name.clone(),
+        label: config.label.clone(),
+        model: manifest.target.model.clone(),
+        server: manifest.target.server.clone(),
+        addresses: [address(manifest.target.base_url.as_deref()), address(through)],
+        temperature: config.workload.temperature,
+        top_p: config.workload.top_p,
+    }
+}

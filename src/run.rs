@@ -316,10 +316,14 @@ fn observed(
             manifest.note("the server's prefix cache was reset before the run");
         }
     }
+    *exporter = exported::begin(config, manifest, folder, writer, &collector)?;
     let mut warmups = load::warm_up(&plan, 0, &halt)?;
     let past_hops = if through.is_some() { warmups.len() } else { 0 };
     if let Some(through) = &through {
         warmups.extend(load::warm_up(through, warmups.len() as u64, &halt)?);
+    }
+    if let Some(exporter) = exporter {
+        warmups.iter().for_each(|row| exporter.feed().offer(row));
     }
     for error in warmups.iter().filter_map(|row| row.error.as_ref()) {
         manifest.warn(secrets(config).clean(&format!("a warm-up request failed: {error}")));
@@ -333,7 +337,6 @@ fn observed(
 
     // Served until what goes on here has ended.
     let _page = page.map(|page| exposed::serve(page, &model, &live, writer, options.quiet)).transpose()?;
-    *exporter = exported::begin(config, manifest, folder, writer)?;
     let over = CancellationToken::new();
     let shown = progress::Progress {
         load: Arc::clone(&live),

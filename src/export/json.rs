@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
-use opentelemetry_proto::tonic::trace::v1::span::Event;
+use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 use serde_json::{Map, Value, json};
 
@@ -26,7 +26,9 @@ fn scope(of_scope: &ScopeSpans) -> Value {
 
 fn span(span: &Span) -> Value {
     let events: Vec<Value> = span.events.iter().map(event).collect();
+    let links: Vec<Value> = span.links.iter().map(link).collect();
     object([
+        text("traceState", &span.trace_state),
         text("traceId", &hex(&span.trace_id)),
         text("spanId", &hex(&span.span_id)),
         text("parentSpanId", &hex(&span.parent_span_id)),
@@ -37,6 +39,7 @@ fn span(span: &Span) -> Value {
         text("endTimeUnixNano", &span.end_time_unix_nano.to_string()),
         attributes(&span.attributes),
         (!events.is_empty()).then(|| ("events", Value::Array(events))),
+        (!links.is_empty()).then(|| ("links", Value::Array(links))),
         Some(("status", span.status.as_ref().map_or_else(|| json!({}), status))),
     ])
 }
@@ -46,6 +49,16 @@ fn event(event: &Event) -> Value {
         text("timeUnixNano", &event.time_unix_nano.to_string()),
         text("name", &event.name),
         attributes(&event.attributes),
+    ])
+}
+
+fn link(link: &Link) -> Value {
+    object([
+        text("traceId", &hex(&link.trace_id)),
+        text("spanId", &hex(&link.span_id)),
+        text("traceState", &link.trace_state),
+        number("flags", link.flags.into()),
+        attributes(&link.attributes),
     ])
 }
 
@@ -70,8 +83,7 @@ fn number(key: &'static str, number: i64) -> Field {
 }
 
 fn attributes(pairs: &[KeyValue]) -> Field {
-    let list: Vec<Value> =
-        pairs.iter().map(|pair| json!({ "key": pair.key, "value": any(pair.value.as_ref()) })).collect();
+    let list: Vec<Value> = pairs.iter().map(pair).collect();
     (!list.is_empty()).then(|| ("attributes", Value::Array(list)))
 }
 
@@ -85,9 +97,32 @@ fn any(value: Option<&AnyValue>) -> Value {
             let values: Vec<Value> = list.values.iter().map(|value| any(Some(value))).collect();
             json!({ "arrayValue": { "values": values } })
         }
-        // Of the other kinds there are none in what is exported.
+        Some(Any::KvlistValue(map)) => {
+            let values: Vec<Value> = map.values.iter().map(pair).collect();
+            json!({ "kvlistValue": { "values": values } })
+        }
+        Some(Any::BytesValue(bytes)) => json!({ "bytesValue": base64(bytes) }),
+        // What is left is an index into a dictionary that spans do not carry.
         Some(_) | None => json!({}),
     }
+}
+
+fn pair(pair: &KeyValue) -> Value {
+    json!({ "key": pair.key, "value": any(pair.value.as_ref()) })
+}
+
+/// As RFC 4648 has it, padded.
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for three in bytes.chunks(3) {
+        let word = (0..3).fold(0, |word, n| word << 8 | u32::from(three.get(n).copied().unwrap_or(0)));
+        for n in 0..4 {
+            let letter = LETTERS.get((word >> (18 - 6 * n) & 63) as usize).copied().unwrap_or(b'=');
+            out.push(if n > three.len() { '=' } else { char::from(letter) });
+        }
+    }
+    out
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -96,4 +131,41 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(out, "{byte:02x}");
         out
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::common::v1::KeyValueList;
+
+    use super::*;
+
+    /// The values of RFC 4648, section 10.
+    #[test]
+    fn bytes_are_base64() {
+        for (bytes, text) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
+        assert_eq!(base64(&[0xfb, 0xff, 0xfe]), "+//+");
+    }
+
+    #[test]
+    fn spans_of_others_keep_every_kind_of_value() {
+        let value = |value| AnyValue { value: Some(value) };
+        let inner = KeyValue {
+            key: "b".to_owned(),
+            value: Some(value(Any::BytesValue(vec![1]))),
+            ..KeyValue::default()
+        };
+        let map = value(Any::KvlistValue(KeyValueList { values: vec![inner] }));
+        let shown = any(Some(&map)).to_string();
+        assert_eq!(shown, r#"{"kvlistValue":{"values":[{"key":"b","value":{"bytesValue":"AQ=="}}]}}"#);
+        assert_eq!(any(None).to_string(), "{}");
+    }
 }

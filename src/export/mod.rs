@@ -16,6 +16,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 
 use self::sink::Sink;
 pub use self::span::Facts;
@@ -46,6 +47,11 @@ pub struct Exported {
     /// Requests whose spans were taken, and how many spans that were.
     pub requests: u64,
     pub spans: u64,
+    /// Warm-ups, which are no requests of the run: there so that what the server makes of them has a parent.
+    pub warmups: u64,
+    /// Spans that others sent here and that went to the same place, and those that could not.
+    pub passed_on: u64,
+    pub unpassed: u64,
     /// The collector took the batch and refused these spans of it.
     pub rejected_spans: u64,
     /// Requests that found no room in the queue.
@@ -72,8 +78,15 @@ impl Exported {
                 self.overflowed
             ));
         }
-        if self.rejected_spans > 0 {
+        if self.unpassed > 0 {
             let reason = if self.unsent > 0 { "" } else { &reason };
+            said.push(format!(
+                "{} spans that came from others could not be passed on{reason}",
+                self.unpassed
+            ));
+        }
+        if self.rejected_spans > 0 {
+            let reason = if self.unsent + self.unpassed > 0 { "" } else { &reason };
             said.push(format!("{} spans were refused{reason}", self.rejected_spans));
         }
         if self.foreign > 0 {
@@ -84,7 +97,15 @@ impl Exported {
 
     /// What arrived, in one sentence.
     pub fn arrived(&self) -> String {
-        format!("client spans went to {}: {} requests, {} spans", self.to, self.requests, self.spans)
+        let mut said = format!("client spans went to {}: {} requests", self.to, self.requests);
+        if self.warmups > 0 {
+            said += &format!(" and {} warm-ups", self.warmups);
+        }
+        said += &format!(", {} spans", self.spans);
+        if self.passed_on > 0 {
+            said += &format!("; {} spans that came here from others were passed on", self.passed_on);
+        }
+        said
     }
 }
 
@@ -100,15 +121,43 @@ pub struct Exporter {
 /// Where requests that have ended are handed in.
 #[derive(Clone)]
 pub struct Feed {
-    rows: SyncSender<Box<RequestRow>>,
+    items: SyncSender<Item>,
     overflowed: Arc<AtomicU64>,
+    unpassed: Arc<AtomicU64>,
+}
+
+enum Item {
+    Request(Box<RequestRow>),
+    /// Spans of others, and how many.
+    Others(Box<ResourceSpans>, u64),
 }
 
 impl Feed {
     /// Hands one in, or counts it: this never waits.
     pub fn offer(&self, row: &RequestRow) {
-        if let Err(TrySendError::Full(_)) = self.rows.try_send(Box::new(row.clone())) {
-            self.overflowed.fetch_add(1, Ordering::Relaxed);
+        self.put(Item::Request(Box::new(row.clone())));
+    }
+
+    /// The same for spans that others sent here, to go to the same place as they are.
+    pub fn pass_on(&self, spans: ResourceSpans) {
+        let count = spans.scope_spans.iter().map(|of_scope| of_scope.spans.len() as u64).sum();
+        self.put(Item::Others(Box::new(spans), count));
+    }
+
+    fn put(&self, item: Item) {
+        match self.items.try_send(item) {
+            Ok(()) => {}
+            Err(TrySendError::Full(Item::Request(_))) => {
+                self.overflowed.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(
+                TrySendError::Full(Item::Others(_, count))
+                | TrySendError::Disconnected(Item::Others(_, count)),
+            ) => {
+                self.unpassed.fetch_add(count, Ordering::Relaxed);
+            }
+            // Nobody is there any more: the run is over, and it has told what became of its requests.
+            Err(TrySendError::Disconnected(Item::Request(_))) => {}
         }
     }
 }
@@ -124,8 +173,8 @@ impl Exporter {
     ) -> anyhow::Result<Self> {
         let mut sink = Sink::open(asked)?;
         let secrets = with_headers(secrets, asked);
-        let (rows, received) = sync_channel(QUEUE);
-        let feed = Feed { rows, overflowed: Arc::default() };
+        let (items, received) = sync_channel(QUEUE);
+        let feed = Feed { items, overflowed: Arc::default(), unpassed: Arc::default() };
         let end = Arc::new(OnceLock::new());
         let of_the_run = Arc::clone(&end);
         let thread = std::thread::Builder::new()
@@ -150,14 +199,17 @@ impl Exporter {
         self.feed.clone()
     }
 
-    /// Sends what is left, for about as long as one batch may take, and tells what became of all. Every other
-    /// [`Feed`] must be gone by now.
+    /// Sends what was handed in until now, for about as long as one batch may take, and tells what became of all.
     pub fn end(self) -> anyhow::Result<Exported> {
-        let Self { feed: Feed { rows, overflowed }, thread, end, last_tries } = self;
+        let Self { feed, thread, end, last_tries } = self;
         let _ = end.set(Instant::now() + last_tries);
-        drop(rows);
         let done = thread.join().map_err(|_| anyhow::anyhow!("the export of client spans panicked"))?;
-        Ok(Exported { overflowed: overflowed.load(Ordering::Relaxed), ..done })
+        let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Ok(Exported {
+            overflowed: get(&feed.overflowed),
+            unpassed: done.unpassed + get(&feed.unpassed),
+            ..done
+        })
     }
 }
 
@@ -204,20 +256,21 @@ impl<'a> Work<'a> {
         Self { sink, facts, secrets, end, patience: PATIENCE, failing: false, given_up: false, done }
     }
 
-    /// Sends what comes until nobody hands in any more.
-    fn follow(&mut self, rows: &Receiver<Box<RequestRow>>) {
+    /// Sends what comes until the run has ended and nothing is left.
+    fn follow(&mut self, items: &Receiver<Item>) {
         let mut batch: Vec<Box<RequestRow>> = Vec::with_capacity(BATCH);
         let mut begun = Instant::now();
         loop {
-            match rows.recv_timeout(LOOK_EVERY) {
-                Ok(row) => {
+            match items.recv_timeout(LOOK_EVERY) {
+                Ok(Item::Request(row)) => {
                     if batch.is_empty() {
                         begun = Instant::now();
                     }
                     batch.push(row);
                 }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
+                Ok(Item::Others(spans, count)) => self.pass_on(*spans, count),
+                Err(RecvTimeoutError::Timeout) if self.end.get().is_none() => {}
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
             }
             if batch.len() >= BATCH || (!batch.is_empty() && begun.elapsed() >= LINGER) {
                 self.send(batch.iter().map(AsRef::as_ref));
@@ -229,12 +282,12 @@ impl<'a> Work<'a> {
 
     /// One batch.
     fn send<'r>(&mut self, rows: impl Iterator<Item = &'r RequestRow>) {
-        let (mut spans, mut requests) = (Vec::new(), 0);
+        let (mut spans, mut requests, mut warmups) = (Vec::new(), 0, 0);
         for row in rows {
             match span::spans(row, self.facts, self.secrets) {
                 Some(of_one) => {
                     spans.extend(of_one);
-                    requests += 1;
+                    *(if span::is_warmup(row) { &mut warmups } else { &mut requests }) += 1;
                 }
                 None => self.done.foreign += 1,
             }
@@ -242,31 +295,49 @@ impl<'a> Work<'a> {
         if spans.is_empty() {
             return;
         }
-        let ended = self.end.get().is_some();
-        if self.given_up {
-            self.done.unsent += requests;
-            return;
-        }
         let count = spans.len() as u64;
+        match self.try_to_send(span::resource_spans(self.facts, spans)) {
+            Some(rejected) => {
+                self.done.requests += requests;
+                self.done.warmups += warmups;
+                self.done.spans += count.saturating_sub(rejected);
+            }
+            None => self.done.unsent += requests,
+        }
+    }
+
+    /// Spans of others.
+    fn pass_on(&mut self, spans: ResourceSpans, count: u64) {
+        match self.try_to_send(spans) {
+            Some(rejected) => self.done.passed_on += count.saturating_sub(rejected),
+            None => self.done.unpassed += count,
+        }
+    }
+
+    /// How many were refused of those that were taken; `None`: none was.
+    fn try_to_send(&mut self, spans: ResourceSpans) -> Option<u64> {
+        if self.given_up {
+            return None;
+        }
+        let ended = self.end.get().is_some();
         // A collector that had failed when the run ended is not waited for: it gets one more chance.
         let patience = if self.failing && ended { self.patience.min(LAST_CHANCE) } else { self.patience };
         let (begun, end) = (Instant::now(), self.end);
         let until = || end.get().map_or(begun + patience, |&end| end.min(begun + patience));
-        let sent = self.sink.send(span::resource_spans(self.facts, spans), &until);
+        let sent = self.sink.send(spans, &until);
         self.failing = sent.is_err();
         self.given_up = self.failing && ended;
         match sent {
             Ok(taken) => {
-                self.done.requests += requests;
-                self.done.spans += count.saturating_sub(taken.rejected);
                 self.done.rejected_spans += taken.rejected;
                 if let Some(why) = taken.why {
                     self.because(&why);
                 }
+                Some(taken.rejected)
             }
             Err(error) => {
-                self.done.unsent += requests;
                 self.because(&format!("{error:#}"));
+                None
             }
         }
     }

@@ -149,6 +149,9 @@ fn attributes(row: &RequestRow, facts: &Facts) -> Vec<KeyValue> {
 
     of.text("tare.request_id", &row.request_id);
     of.text("tare.status", row.status.as_str());
+    if is_warmup(row) {
+        of.bool("tare.warmup", true);
+    }
     of.int("tare.request.index", i64::try_from(row.index).ok());
     of.int("tare.prompt.index", Some(row.prompt_index));
     of.int("tare.user", row.user);
@@ -172,6 +175,11 @@ fn attributes(row: &RequestRow, facts: &Facts) -> Vec<KeyValue> {
     of.int("tare.events", Some(row.n_events));
     of.int("tare.exact_events", Some(row.n_exact_events));
     of.0
+}
+
+/// Whether it was sent before the run, by its id: `PREFIX-warmup-N`.
+pub(super) fn is_warmup(row: &RequestRow) -> bool {
+    row.request_id.rsplit_once('-').is_some_and(|(run, _)| run.ends_with("-warmup"))
 }
 
 /// As the request's `X-Session-ID` had it: the ids of a run begin alike.

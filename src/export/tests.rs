@@ -387,16 +387,26 @@ fn what_another_tool_sent_is_left_out() {
 
 #[test]
 fn a_full_queue_counts_and_does_not_wait() {
-    let (rows, received) = sync_channel(2);
-    let feed = Feed { rows, overflowed: Arc::default() };
+    let (items, received) = sync_channel(2);
+    let feed = Feed { items, overflowed: Arc::default(), unpassed: Arc::default() };
     (0..5).for_each(|index| feed.offer(&sent(index)));
-    assert_eq!(feed.overflowed.load(Ordering::Relaxed), 3);
-    let kept: Vec<u64> = received.try_iter().map(|row| row.index).collect();
+    feed.pass_on(span::resource_spans(
+        &facts(),
+        span::spans(&sent(9), &facts(), &Secrets::default()).unwrap(),
+    ));
+    let counts = || [&feed.overflowed, &feed.unpassed].map(|count| count.load(Ordering::Relaxed));
+    assert_eq!(counts(), [3, 5]);
+    let kept: Vec<u64> = received
+        .try_iter()
+        .map(|item| match item {
+            Item::Request(row) => row.index,
+            Item::Others(..) => 99,
+        })
+        .collect();
     assert_eq!(kept, [0, 1]);
     drop(received);
-    // Nobody is there any more: the run is over, and this is no loss.
     feed.offer(&sent(5));
-    assert_eq!(feed.overflowed.load(Ordering::Relaxed), 3);
+    assert_eq!(counts(), [3, 5]);
 }
 
 #[test]
@@ -405,14 +415,17 @@ fn what_is_lacking_is_said_with_its_reason() {
         to: "http://c:4318/v1/traces".to_owned(),
         requests: 10,
         spans: 40,
+        warmups: 2,
+        passed_on: 12,
+        unpassed: 6,
         rejected_spans: 3,
         overflowed: 2,
         unsent: 5,
         foreign: 1,
         reason: Some("it answers 503".to_owned()),
     };
-    insta::assert_snapshot!(exported.arrived(), @r"client spans went to http://c:4318/v1/traces: 10 requests, 40 spans");
-    insta::assert_snapshot!(exported.lacking().unwrap(), @r"client spans are lacking at http://c:4318/v1/traces: those of 5 requests could not be sent (it answers 503); those of 2 requests found no room: requests ended faster than their spans could be sent; 3 spans were refused; 1 requests were sent by another tool, with ids of its own");
+    insta::assert_snapshot!(exported.arrived(), @r"client spans went to http://c:4318/v1/traces: 10 requests and 2 warm-ups, 40 spans; 12 spans that came here from others were passed on");
+    insta::assert_snapshot!(exported.lacking().unwrap(), @r"client spans are lacking at http://c:4318/v1/traces: those of 5 requests could not be sent (it answers 503); those of 2 requests found no room: requests ended faster than their spans could be sent; 6 spans that came from others could not be passed on; 3 spans were refused; 1 requests were sent by another tool, with ids of its own");
     let none = Exported { requests: 10, spans: 40, ..Exported::default() };
     assert_eq!(none.lacking(), None);
 }

@@ -6,24 +6,28 @@ use super::progress::eprintln_line;
 use super::secrets;
 use super::writer::Writer;
 use crate::config::{Config, SpanExport};
-use crate::error::{Explain as _, broken, usage};
+use crate::error::{broken, usage};
 use crate::export::{self, Exported, Exporter, Facts};
+use crate::ingest::Collector;
 use crate::net::HttpUrl;
 use crate::record::RequestRow;
 use crate::store::folder::RESULTS_STREAM;
 use crate::store::{Lines, Manifest, RunFolder};
 
-/// Exports what the writer gets to see, if that was asked for. What is known of the server must be in `manifest`.
+/// Exports what the writer gets to see and what the server's spans are, if that was asked for. What is known of the server must be in `manifest`.
 pub(super) fn begin(
     config: &Config,
     manifest: &Manifest,
     folder: &RunFolder,
     writer: &Writer,
+    collector: &Collector,
 ) -> anyhow::Result<Option<Exporter>> {
     let Some(asked) = &config.observe.export_spans else { return Ok(None) };
     let warn = |text: &str| eprintln_line(&format!("warning: client spans: {text}; the run goes on"));
     let exporter = Exporter::start(asked, facts(config, manifest, folder), &secrets(config), warn)?;
     writer.export_with(exporter.feed());
+    let feed = exporter.feed();
+    collector.pass_spans_on(Box::new(move |spans| feed.pass_on(spans)));
     Ok(Some(exporter))
 }
 
@@ -32,7 +36,7 @@ pub(super) fn end(exporter: Option<Exporter>, manifest: &mut Manifest) {
     match exporter.map(Exporter::end) {
         None => {}
         Some(Ok(exported)) => {
-            if exported.requests > 0 {
+            if exported.requests + exported.passed_on > 0 {
                 manifest.note(exported.arrived());
             }
             if let Some(lacking) = exported.lacking() {
@@ -63,8 +67,8 @@ pub fn export_spans(folder: &Path, asked: &SpanExport) -> anyhow::Result<Exporte
     };
     let exported = export::export(asked, &facts(&config, &manifest, &folder), &requests.rows)?;
     if exported.requests == 0 {
-        let why = exported.lacking().unwrap_or_else(|| format!("{path} holds no request that has ended"));
-        return Err(broken(why)).hint("is it the collector's HTTP port, usually 4318?");
+        let none = || format!("{path} holds no request that has ended");
+        return Err(broken(exported.lacking().unwrap_or_else(none)).into());
     }
     Ok(exported)
 }

@@ -278,7 +278,6 @@ fn a_busy_collector_is_asked_again_and_one_that_refuses_is_not() {
     ----- stdout
     ----- stderr
     error: client spans are lacking at http://127.0.0.1:PORT/v1/traces: those of 10 requests could not be sent (it answers 401: it wants other headers (--export-spans-header, OTEL_EXPORTER_OTLP_HEADERS))
-    hint: is it the collector's HTTP port, usually 4318?
     ");
     assert_eq!(inbox.bodies.lock().unwrap().len(), 1);
     // ExportTraceServiceResponse { partial_success: { rejected_spans: 3, error_message: "too old" } }
@@ -327,4 +326,31 @@ fn headers_reach_the_collector_and_nothing_else() {
     let said = place.tare(&format!("run --base-url {} --output other --users 1 --num-prompts 2 --random-input-len 12 --random-output-len 4", server.url));
     assert_eq!(said.code, Some(0), "{}", said.shown());
     assert_eq!(inbox.bodies.lock().unwrap().len(), before);
+}
+
+/// The server can only send its spans to one place: where that is tare, they go on from there.
+#[test]
+fn spans_that_come_here_are_passed_on_and_warm_ups_have_theirs() {
+    let (inbox, collector) = Inbox::serve(Vec::new());
+    let place = Place::new();
+    let said = place.tare(&format!(
+        "run --output run --users 4 --num-prompts 30 --random-input-len 12 --random-output-len 4 --num-warmups 3 --export-spans {}",
+        collector.url("")
+    ));
+    assert_eq!(said.code, Some(0), "{}", said.shown());
+    let (ours, theirs) = inbox.both();
+    let by_id: BTreeMap<&str, &Span> = ours.iter().map(|span| (span.id.as_str(), span)).collect();
+    let requests: Vec<&Span> = theirs.iter().filter(|span| span.name == "llm_request").collect();
+    assert_eq!((ours.len(), requests.len()), (33, 33));
+    let warmups = ours.iter().filter(|span| span.attributes.contains_key("tare.warmup"));
+    assert_eq!(warmups.count(), 3);
+    for inner in &requests {
+        assert_eq!(by_id[inner.parent.as_str()].trace, inner.trace);
+    }
+    // They are of use here, too.
+    let of_folder = std::fs::read_to_string(place.path("run/spans.jsonl")).unwrap();
+    assert_eq!(of_folder.lines().filter(|line| line.contains("llm_request")).count(), 33);
+    let notes = summary(&place)["notes"].to_string();
+    assert!(notes.contains("30 requests and 3 warm-ups"), "{notes}");
+    assert!(notes.contains("that came here from others were passed on"), "{notes}");
 }

@@ -35,11 +35,11 @@ pub(super) fn begin(
 pub(super) fn end(exporter: Option<Exporter>, manifest: &mut Manifest) {
     match exporter.map(Exporter::end) {
         None => {}
-        Some(Ok(exported)) => {
-            if exported.requests + exported.passed_on > 0 {
-                manifest.note(exported.arrived());
+        Some(Ok(done)) => {
+            if done.requests + done.passed_on > 0 {
+                manifest.note(done.arrived());
             }
-            if let Some(lacking) = exported.lacking() {
+            if let Some(lacking) = done.lacking() {
                 manifest.warn(lacking);
             }
         }
@@ -80,9 +80,8 @@ fn facts(config: &Config, manifest: &Manifest, folder: &RunFolder) -> Facts {
         Some((url.host, url.port))
     };
     let through = config.audit.as_ref().map(|audit| audit.through.as_str());
-    let path = folder.path().canonicalize().unwrap_or_else(|_| folder.path().to_owned());
     Facts {
-        run_id: path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+        run_id: run_id(folder.path()),
         name: manifest.name.clone(),
         label: config.label.clone(),
         model: manifest.target.model.clone(),
@@ -90,5 +89,29 @@ fn facts(config: &Config, manifest: &Manifest, folder: &RunFolder) -> Facts {
         addresses: [address(manifest.target.base_url.as_deref()), address(through)],
         temperature: config.workload.temperature,
         top_p: config.workload.top_p,
+    }
+}
+
+/// The folder's name. Runs of a sweep are called alike: `sweep-…/point-01-rate-8/run-1`.
+fn run_id(folder: &Path) -> String {
+    let path = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let names: Vec<String> = path.iter().map(|name| name.to_string_lossy().into_owned()).collect();
+    match names.as_slice() {
+        [.., sweep, point, run] if run.starts_with("run-") && point.starts_with("point-") => {
+            format!("{sweep}/{point}/{run}")
+        }
+        [.., run] => run.clone(),
+        [] => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_known_by_its_folder_and_one_of_a_sweep_by_the_sweeps_too() {
+        assert_eq!(run_id(Path::new("output/demo-20260102-030405")), "demo-20260102-030405");
+        assert_eq!(run_id(Path::new("output/knee/point-01-rate-8/run-1")), "knee/point-01-rate-8/run-1");
     }
 }

@@ -29,6 +29,11 @@ pub fn report(args: &ReportArgs, quiet: bool) -> anyhow::Result<Exit> {
         return Ok(Exit::Finished);
     }
     if let Some(to) = &args.export_spans {
+        if args.window != Selection::All {
+            return Err(usage("spans are exported of all requests, and `--window` names some")
+                .hint("leave it out; a tracing backend filters by time")
+                .into());
+        }
         let exported = run::export_spans(&args.folder, &config::span_export(to, &args.export_spans_header)?)?;
         if !quiet {
             super::unless_closed(writeln!(crate::plain::stdout(), "{}", exported.arrived()))?;

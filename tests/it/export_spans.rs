@@ -216,6 +216,9 @@ fn what_is_sent_afterwards_is_what_was_sent_meanwhile() {
     };
     assert_eq!(sorted(&meanwhile), sorted(&afterwards));
 
+    let said = place.tare("report run --export-spans spans.jsonl --window steady");
+    assert_eq!(said.code, Some(2), "{}", said.shown());
+
     // And in a file, read by the reader of the collector's files.
     assert_eq!(place.tare("report run --export-spans spans.jsonl").code, Some(0));
     let text = std::fs::read_to_string(place.path("spans.jsonl")).unwrap();

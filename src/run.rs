@@ -323,7 +323,10 @@ fn observed(
         warmups.extend(load::warm_up(through, warmups.len() as u64, &halt)?);
     }
     if let Some(exporter) = exporter {
-        warmups.iter().for_each(|row| exporter.feed().offer(row));
+        let feed = exporter.feed();
+        for row in &warmups {
+            feed.offer(row);
+        }
     }
     for error in warmups.iter().filter_map(|row| row.error.as_ref()) {
         manifest.warn(secrets(config).clean(&format!("a warm-up request failed: {error}")));

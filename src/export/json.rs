@@ -38,8 +38,8 @@ fn span(span: &Span) -> Value {
         text("startTimeUnixNano", &span.start_time_unix_nano.to_string()),
         text("endTimeUnixNano", &span.end_time_unix_nano.to_string()),
         attributes(&span.attributes),
-        (!events.is_empty()).then(|| ("events", Value::Array(events))),
-        (!links.is_empty()).then(|| ("links", Value::Array(links))),
+        listed("events", events),
+        listed("links", links),
         Some(("status", span.status.as_ref().map_or_else(|| json!({}), status))),
     ])
 }
@@ -82,9 +82,12 @@ fn number(key: &'static str, number: i64) -> Field {
     (number != 0).then(|| (key, Value::from(number)))
 }
 
+fn listed(key: &'static str, list: Vec<Value>) -> Field {
+    if list.is_empty() { None } else { Some((key, Value::Array(list))) }
+}
+
 fn attributes(pairs: &[KeyValue]) -> Field {
-    let list: Vec<Value> = pairs.iter().map(pair).collect();
-    (!list.is_empty()).then(|| ("attributes", Value::Array(list)))
+    listed("attributes", pairs.iter().map(pair).collect())
 }
 
 fn any(value: Option<&AnyValue>) -> Value {

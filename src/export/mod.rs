@@ -97,15 +97,16 @@ impl Exported {
 
     /// What arrived, in one sentence.
     pub fn arrived(&self) -> String {
-        let mut said = format!("client spans went to {}: {} requests", self.to, self.requests);
-        if self.warmups > 0 {
-            said += &format!(" and {} warm-ups", self.warmups);
-        }
-        said += &format!(", {} spans", self.spans);
-        if self.passed_on > 0 {
-            said += &format!("; {} spans that came here from others were passed on", self.passed_on);
-        }
-        said
+        let if_any =
+            |n: u64, words: &str| if n > 0 { words.replace('#', &n.to_string()) } else { String::new() };
+        format!(
+            "client spans went to {}: {} requests{}, {} spans{}",
+            self.to,
+            self.requests,
+            if_any(self.warmups, " and # warm-ups"),
+            self.spans,
+            if_any(self.passed_on, "; # spans that came here from others were passed on")
+        )
     }
 }
 
@@ -145,19 +146,20 @@ impl Feed {
     }
 
     fn put(&self, item: Item) {
-        match self.items.try_send(item) {
-            Ok(()) => {}
-            Err(TrySendError::Full(Item::Request(_))) => {
-                self.overflowed.fetch_add(1, Ordering::Relaxed);
-            }
-            Err(
-                TrySendError::Full(Item::Others(_, count))
-                | TrySendError::Disconnected(Item::Others(_, count)),
-            ) => {
+        let (lost, was_full) = match self.items.try_send(item) {
+            Ok(()) => return,
+            Err(TrySendError::Full(item)) => (item, true),
+            Err(TrySendError::Disconnected(item)) => (item, false),
+        };
+        match lost {
+            Item::Others(_, count) => {
                 self.unpassed.fetch_add(count, Ordering::Relaxed);
             }
+            Item::Request(_) if was_full => {
+                self.overflowed.fetch_add(1, Ordering::Relaxed);
+            }
             // Nobody is there any more: the run is over, and it has told what became of its requests.
-            Err(TrySendError::Disconnected(Item::Request(_))) => {}
+            Item::Request(_) => {}
         }
     }
 }

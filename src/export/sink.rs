@@ -115,8 +115,15 @@ impl Sink {
 /// A batch that was not taken.
 struct Refusal {
     why: anyhow::Error,
-    /// It may be taken later; after so long, if the collector says.
-    again: Option<Option<Duration>>,
+    again: Again,
+}
+
+/// Whether a batch that was not taken may be taken later.
+enum Again {
+    Never,
+    Later,
+    /// As the collector says.
+    After(Duration),
 }
 
 impl Collector {
@@ -150,8 +157,12 @@ impl Collector {
                 Ok(taken) => return Ok(taken),
                 Err(refusal) => refusal,
             };
-            let Some(asked_for) = refusal.again else { return Err(refusal.why) };
-            let resume = Instant::now() + asked_for.unwrap_or(pause).min(LONGEST_PAUSE);
+            let wait = match refusal.again {
+                Again::Never => return Err(refusal.why),
+                Again::Later => pause,
+                Again::After(asked_for) => asked_for.min(LONGEST_PAUSE),
+            };
+            let resume = Instant::now() + wait;
             while Instant::now() < resume {
                 if resume > until() {
                     return Err(refusal.why);
@@ -192,9 +203,9 @@ impl Collector {
             Ok(Err(error)) => {
                 // Its own words repeat the URL; what lies beneath says what happened.
                 let why = anyhow::Error::new(error.without_url());
-                return Err(Refusal { why, again: Some(None) });
+                return Err(Refusal { why, again: Again::Later });
             }
-            Err(_) => return Err(Refusal { why: anyhow::anyhow!("no answer in time"), again: Some(None) }),
+            Err(_) => return Err(Refusal { why: anyhow::anyhow!("no answer in time"), again: Again::Later }),
         };
         if status.is_success() {
             // An answer that is none is no reason to send spans twice.
@@ -205,10 +216,13 @@ impl Collector {
                     .then(|| partial.error_message.chars().take(MAX_WHY_CHARS).collect()),
             }));
         }
-        let after = headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.trim().parse().ok());
-        let again = matches!(status.as_u16(), 429 | 502 | 503 | 504);
+        let after: Option<u64> = headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.trim().parse().ok());
+        let again = match status.as_u16() {
+            429 | 502 | 503 | 504 => after.map_or(Again::Later, |s| Again::After(Duration::from_secs(s))),
+            _ => Again::Never,
+        };
         let why = anyhow::anyhow!("it answers {}{}", status.as_u16(), in_words(status));
-        Err(Refusal { why, again: again.then_some(after.map(Duration::from_secs)) })
+        Err(Refusal { why, again })
     }
 }
 

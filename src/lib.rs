@@ -10,6 +10,7 @@
 //! - [`load`]: when and how; over [`net`], sockets and stamps
 //! - [`watch`]: this process itself, meanwhile: was it late, what did it wait for
 //! - [`tap`]: a hop of our own that only stamps, between client and server
+//! - [`expose`] and [`export`]: the client's metrics and spans, for those who look elsewhere
 //! - [`ingest`]: what the server says while the load runs: scrapes, log, spans
 //! - [`import`]: what other tools recorded of both sides
 //! - [`store`]: rows to append-only streams and Parquet, and back
@@ -31,6 +32,7 @@ pub mod config;
 pub mod correlate;
 pub mod doctor;
 pub mod error;
+pub mod export;
 pub mod expose;
 pub mod gateway_config;
 pub mod import;

@@ -7,6 +7,7 @@ mod audit;
 mod chosen;
 mod compare;
 mod embedded;
+mod exported;
 mod exposed;
 mod facts;
 mod figure;
@@ -36,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::add_log::{add_hop, add_log, add_stat_log};
 pub use self::compare::{Compared, Gates, Judged, ToCompare, compare, configured_gates};
+pub use self::exported::export_spans;
 pub use self::figure::figure;
 pub use self::import::{Import, import};
 pub use self::named::named;
@@ -48,6 +50,7 @@ pub use self::tokens::workload;
 
 use crate::config::Config;
 use crate::error::{Exit, Explain, broken, usage};
+use crate::export::Exporter;
 use crate::ingest::tail::Begin;
 use crate::ingest::{self, Collector};
 use crate::load::{self, Live, Requests};
@@ -174,10 +177,12 @@ fn measure(
     let streams =
         RunWriter::create(folder, &secrets(config)).or_usage("the output folder cannot be written to")?;
     let writer = writer::Writer::start(streams, Arc::clone(&live), halt.clone())?;
-    let under_way = UnderWay { writer: &writer, live, halt };
+    let mut exporter = None;
+    let under_way = UnderWay { writer: &writer, live, halt, exporter: &mut exporter };
     let outcome = observed(config, options, workload, folder, manifest, under_way);
     // Whatever became of the load: what it measured is written first.
     let ended = writer.end()?;
+    exported::end(exporter, manifest);
     let sent = outcome.as_ref().ok().map(|outcome| outcome.sent);
     let broke = facts::note_written(manifest, &ended, sent);
     let outcome = outcome?;
@@ -194,6 +199,8 @@ struct UnderWay<'a> {
     writer: &'a writer::Writer,
     live: Arc<Live>,
     halt: CancellationToken,
+    /// Ended when the last row is written.
+    exporter: &'a mut Option<Exporter>,
 }
 
 /// The load with everything around it.
@@ -205,7 +212,7 @@ fn observed(
     manifest: &mut Manifest,
     under_way: UnderWay<'_>,
 ) -> anyhow::Result<load::Outcome> {
-    let UnderWay { writer, live, halt } = under_way;
+    let UnderWay { writer, live, halt, exporter } = under_way;
     let given = config.target.base_url.as_deref().map(HttpUrl::parse).transpose()?;
     let tls = given
         .as_ref()
@@ -311,10 +318,17 @@ fn observed(
             manifest.note("the server's prefix cache was reset before the run");
         }
     }
+    *exporter = exported::begin(config, manifest, folder, writer, &collector)?;
     let mut warmups = load::warm_up(&plan, 0, &halt)?;
     let past_hops = if through.is_some() { warmups.len() } else { 0 };
     if let Some(through) = &through {
         warmups.extend(load::warm_up(through, warmups.len() as u64, &halt)?);
+    }
+    if let Some(exporter) = exporter {
+        let feed = exporter.feed();
+        for row in &warmups {
+            feed.offer(row);
+        }
     }
     for error in warmups.iter().filter_map(|row| row.error.as_ref()) {
         manifest.warn(secrets(config).clean(&format!("a warm-up request failed: {error}")));
@@ -408,6 +422,7 @@ fn save(manifest: &mut Manifest, folder: &RunFolder, config: &Config) -> anyhow:
 fn secrets(config: &Config) -> Secrets {
     let t = &config.target;
     let through = config.audit.as_ref().and_then(|audit| audit.through_api_key.clone());
-    Secrets::new(t.api_key.as_deref(), t.headers.iter().map(|(_, value)| value.clone()).chain(through))
-        .and_of(&config.workload.extra_body)
+    let of_collector = config.observe.export_spans.iter().flat_map(|export| &export.headers);
+    let headers = t.headers.iter().chain(of_collector).map(|(_, value)| value.clone());
+    Secrets::new(t.api_key.as_deref(), headers.chain(through)).and_of(&config.workload.extra_body)
 }

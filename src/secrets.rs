@@ -105,15 +105,20 @@ impl Secrets {
         Self(all.into_iter().map(Secret::new).collect())
     }
 
+    /// These and others.
+    #[must_use]
+    pub fn and(&self, others: &Self) -> Self {
+        let mut all = [self.0.clone(), others.0.clone()].concat();
+        all.sort_by_key(|secret| std::cmp::Reverse(secret.text.len()));
+        Self(all)
+    }
+
     /// The same, and what `fields` (of a request's body) hold under a telling name.
     #[must_use]
     pub fn and_of(self, fields: &serde_json::Map<String, Value>) -> Self {
         let is_telling = |name: &str| NAMES.iter().any(|known| name.to_ascii_lowercase().contains(known));
         let told = fields.iter().filter(|(name, _)| is_telling(name)).filter_map(|(_, value)| value.as_str());
-        let more = Self::new(None, told.map(str::to_owned));
-        let mut all = [self.0, more.0].concat();
-        all.sort_by_key(|secret| std::cmp::Reverse(secret.text.len()));
-        Self(all)
+        self.and(&Self::new(None, told.map(str::to_owned)))
     }
 
     /// The text without secrets.

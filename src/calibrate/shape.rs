@@ -122,7 +122,7 @@ fn base(given: &Config) -> Config {
     target.headers = Vec::new();
     target.server = Some(VLLM.name.to_owned());
     config.observe.metrics_urls = Vec::new();
-    config.observe.listen_metrics = None;
+    (config.observe.listen_metrics, config.observe.export_spans) = (None, None);
     (config.observe.server_log, config.observe.stat_log, config.observe.otlp) = (None, None, None);
     // Addresses from which the real server is reached.
     config.load.source_addresses = Vec::new();

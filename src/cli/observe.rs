@@ -39,6 +39,12 @@ pub struct ObserveArgs {
     /// Serve the client's own metrics to Prometheus while the run goes on, at /metrics of this port
     #[arg(long, value_name = "[HOST:]PORT")]
     pub listen_metrics: Option<String>,
+    /// Send a span of each request to this OTLP/HTTP collector, or add it to this file; env: OTEL_* say
+    #[arg(long, value_name = "URL|FILE|env")]
+    pub export_spans: Option<String>,
+    /// Header for that collector, repeatable; OTEL_EXPORTER_OTLP_HEADERS keeps a key out of the command
+    #[arg(long, value_name = "NAME=VALUE", action = ArgAction::Append)]
+    pub export_spans_header: Vec<String>,
     /// Wait so long for late spans and lines of hops after the last request [default: 10]
     #[arg(long, value_name = "SECONDS")]
     pub span_wait: Option<f64>,

@@ -226,6 +226,8 @@ pub struct Observe {
     pub stat_log: Option<String>,
     pub otlp: Option<OtlpChoice>,
     pub listen_metrics: Option<String>,
+    pub export_spans: Option<String>,
+    pub export_spans_headers: BTreeMap<String, String>,
     pub span_wait_s: Option<f64>,
     pub clock_bound_s: Option<f64>,
 }

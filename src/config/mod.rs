@@ -10,6 +10,7 @@ mod check;
 mod cpus;
 mod embedded;
 mod engine;
+mod export;
 pub mod file;
 mod hops;
 pub mod law;
@@ -39,6 +40,7 @@ pub use self::bench::as_vllm;
 pub use self::cpus::CpuList;
 pub use self::embedded::{from_flags as embedded_from_flags, to_flags as embedded_to_flags};
 pub use self::engine::{Embedded, LogFormat, Pose};
+pub use self::export::{SpanExport, SpanTarget, span_export};
 pub use self::hops::hop_of;
 pub use self::load::{Connections, Load, Stamps};
 pub use self::suggest::nearest;
@@ -194,6 +196,9 @@ pub struct Observe {
     /// Where the client's own metrics are served while the run goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listen_metrics: Option<SocketAddr>,
+    /// Where the client's spans go while the run goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub export_spans: Option<SpanExport>,
     /// How long to wait for late spans after the last request.
     pub span_wait_s: f64,
     /// By how much the server's clock differs from this one's at most, as NTP or PTP say on both hosts;

@@ -293,6 +293,10 @@ fn observe(flags: &cli::ObserveArgs, file: &mut File, origins: &mut Origins) {
         flags.listen_metrics.clone(),
         &mut into.listen_metrics,
     );
+    origins.set("observe.export_spans", "--export-spans", flags.export_spans.clone(), &mut into.export_spans);
+    if !flags.export_spans_header.is_empty() {
+        origins.came_from("observe.export_spans_headers", "--export-spans-header");
+    }
     origins.set("observe.clock_bound_s", "--clock-bound", flags.clock_bound, &mut into.clock_bound_s);
 
     let otlp = flags.otlp.is_some() || flags.otlp_grpc_port.is_some() || flags.otlp_http_port.is_some();

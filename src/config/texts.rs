@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::check::Check;
+use super::export;
 use super::file::File;
 use super::law::Law;
 use super::overlay;
@@ -27,6 +28,7 @@ pub fn lay(flags: &RunArgs, file: &mut File, check: &mut Check<'_>) {
             ),
         }
     }
+    export::lay_headers(&flags.observe.export_spans_header, &mut file.observe.export_spans_headers, check);
     for pair in &flags.output.metadata {
         match pair.split_once('=') {
             Some((key, value)) => {

@@ -21,7 +21,7 @@ use super::hops_seen::HopsSeen;
 use super::live::Live;
 use super::log::{LogCounts, LogReader};
 use super::metrics::Endpoints;
-use super::otlp::{self, Inbox, OtlpAddresses, SpansSeen};
+use super::otlp::{self, Inbox, OtlpAddresses, PassOn, SpansSeen};
 use super::problem::{Notes, Problem};
 use super::reader::{HOP_LOG, Kind, SERVER_LOG, STAT_LOG};
 use super::snapshot::{AfterOutcome, BeforeOutcome};
@@ -114,6 +114,13 @@ impl Collector {
     /// Where spans are received.
     pub fn otlp_addresses(&self) -> Option<OtlpAddresses> {
         self.otlp.as_ref().map(|(_, addresses, _)| *addresses)
+    }
+
+    /// Hands the spans that come from now on to `to`, too, as they came.
+    pub fn pass_spans_on(&self, to: PassOn) {
+        if let Some((inbox, ..)) = &self.otlp {
+            inbox.pass_on(to);
+        }
     }
 
     /// Tells the base URL once the server is up; the metrics endpoints follow from it.

@@ -7,7 +7,7 @@ use std::io::Read;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
@@ -23,6 +23,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
+use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use prost::Message;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -62,6 +63,9 @@ pub struct SpansSeen {
     pub request_ids: HashSet<String>,
 }
 
+/// Who gets spans as they came; called where they are received, so it must not wait.
+pub type PassOn = Box<dyn Fn(ResourceSpans) + Send + Sync>;
+
 /// The receiver's ports, taken but not yet served.
 pub struct Bound {
     grpc: StdListener,
@@ -76,6 +80,8 @@ pub struct Inbox {
     notes: Notes,
     seen: Mutex<SpansSeen>,
     changed: Condvar,
+    /// Who gets the spans as well, as they came.
+    pass_on: OnceLock<PassOn>,
     n_spans: AtomicU64,
     n_rejected_spans: AtomicU64,
     n_exports: AtomicU64,
@@ -168,6 +174,7 @@ impl Inbox {
             notes,
             seen: Mutex::default(),
             changed: Condvar::new(),
+            pass_on: OnceLock::new(),
             n_spans: AtomicU64::new(0),
             n_rejected_spans: AtomicU64::new(0),
             n_exports: AtomicU64::new(0),
@@ -219,7 +226,15 @@ impl Inbox {
         }
     }
 
+    /// Hands on what comes from now on, whatever spans they are. Only the first one asked for gets them.
+    pub fn pass_on(&self, to: PassOn) {
+        let _ = self.pass_on.set(to);
+    }
+
     fn take(&self, export: ExportTraceServiceRequest, via: &str) -> ExportTraceServiceResponse {
+        if let Some(pass_on) = self.pass_on.get() {
+            export.resource_spans.iter().cloned().for_each(pass_on);
+        }
         let (rows, n_rejected) = rows(export.resource_spans, self.server, UnixNs::now(), via);
         self.n_exports.fetch_add(1, Ordering::Relaxed);
         self.n_spans.fetch_add(rows.len() as u64, Ordering::Relaxed);

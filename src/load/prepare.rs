@@ -13,7 +13,7 @@ use crate::clock::UnixNs;
 use crate::net::HttpUrl;
 use crate::record::audit::Leg;
 use crate::record::begun::Begun;
-use crate::record::{History, Prompt};
+use crate::record::{History, Prompt, TraceIds};
 
 /// The source of a run's requests: request `index` sends prompt `index mod n`.
 #[derive(Debug)]
@@ -128,8 +128,7 @@ impl Requests {
                 .get(kept_at, 2 * self.prompts.len(), || self.options.body(prompt, continuous_usage))?,
         };
         let session_id = in_session.as_ref().map(|turn| self.session_id(turn.session));
-        let trace_id = format!("{:016x}{:016x}", self.nonce, mix(fold(&request_id)));
-        let span_id = mix(self.nonce ^ fold(&request_id)).max(1);
+        let TraceIds { trace_id, span_id } = TraceIds::of(self.nonce, &request_id);
         let traceparent = format!("00-{trace_id}-{span_id:016x}-01");
         Ok(Prepared {
             bytes: self.head_and_body(&request_id, &traceparent, session_id.as_deref(), close, &body)?,
@@ -200,18 +199,6 @@ impl Requests {
         bytes.extend_from_slice(body);
         Ok(bytes)
     }
-}
-
-/// FNV-1a, to make a number of an id.
-fn fold(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3))
-}
-
-/// The finaliser of `SplitMix64`: neighbouring numbers become unlike ones.
-fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

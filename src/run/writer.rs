@@ -20,6 +20,7 @@ pub(super) use self::queue::Left;
 use self::queue::Queue;
 use self::sync::Syncing;
 use super::progress::eprintln_line;
+use crate::export::Feed;
 use crate::expose::Counter;
 use crate::ingest::Ingested;
 use crate::load::Live;
@@ -66,6 +67,7 @@ pub(super) struct Writer {
     requests: Sender<Finished>,
     ingested: Sender<Ingested>,
     counter: Arc<OnceLock<Counter>>,
+    spans: Arc<OnceLock<Feed>>,
 }
 
 /// What became of everything that was sent.
@@ -118,11 +120,12 @@ impl Writer {
         let way = Way { items, backlog: Arc::clone(&backlog), broken: broken.clone() };
         let requests = way.clone().forward(|f| Item::Finished(Box::new(f)))?;
         let ingested = way.forward(|i| Item::Ingested(Box::new(i)))?;
-        let counter = Arc::new(OnceLock::new());
+        let (counter, spans) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
         let keeper = Keeper {
             queue: Queue::new(writer),
             backlog,
             counter: Arc::clone(&counter),
+            spans: Arc::clone(&spans),
             live,
             broken,
             patience,
@@ -134,12 +137,17 @@ impl Writer {
             .name("tare-writer".to_owned())
             .spawn(move || keeper.write_all(&received))
             .context("could not start the writer")?;
-        Ok(Self { thread, requests, ingested, counter })
+        Ok(Self { thread, requests, ingested, counter, spans })
     }
 
     /// Counts every request from now on with this, too.
     pub(super) fn count_with(&self, counter: Counter) {
         let _ = self.counter.set(counter);
+    }
+
+    /// Hands every request from now on to this, too.
+    pub(super) fn export_with(&self, feed: Feed) {
+        let _ = self.spans.set(feed);
     }
 
     /// Where finished requests go.
@@ -199,6 +207,7 @@ struct Keeper {
     queue: Queue,
     backlog: Arc<Backlog>,
     counter: Arc<OnceLock<Counter>>,
+    spans: Arc<OnceLock<Feed>>,
     live: Arc<Live>,
     broken: CancellationToken,
     patience: Patience,
@@ -218,8 +227,9 @@ impl Keeper {
             match items.recv_timeout(LOOK_EVERY) {
                 Ok(first) => {
                     std::iter::once(first).chain(items.try_iter().take(BATCH)).for_each(|item| {
-                        if let (Item::Finished(one), Some(counter)) = (&item, self.counter.get()) {
-                            counter.count(one);
+                        if let Item::Finished(one) = &item {
+                            self.counter.get().inspect(|counter| counter.count(one));
+                            self.spans.get().inspect(|feed| feed.offer(&one.row));
                         }
                         self.backlog.taken(&item);
                         self.queue.put(item);

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::gates;
 use crate::cli::ReportArgs;
 use crate::config::hop_of;
-use crate::error::{Exit, usage};
+use crate::error::{Exit, broken, usage};
 use crate::record::figure::Asked;
 use crate::record::results::{Results, Style};
 use crate::record::selection::Selection;
@@ -27,6 +27,21 @@ pub fn report(args: &ReportArgs, quiet: bool) -> anyhow::Result<Exit> {
             }
         }
         return Ok(Exit::Finished);
+    }
+    if let Some(to) = &args.export_spans {
+        if args.window != Selection::All {
+            return Err(usage("spans are exported of all requests, and `--window` names some")
+                .hint("leave it out; a tracing backend filters by time")
+                .into());
+        }
+        let exported = run::export_spans(&args.folder, &config::span_export(to, &args.export_spans_header)?)?;
+        if !quiet {
+            super::unless_closed(writeln!(crate::plain::stdout(), "{}", exported.arrived()))?;
+        }
+        return match exported.lacking() {
+            Some(lacking) => Err(broken(lacking).into()),
+            None => Ok(Exit::Finished),
+        };
     }
     if !args.others.is_empty() {
         return Err(usage(format!("expected one run folder, found {}", 1 + args.others.len()))

@@ -25,6 +25,7 @@ pub fn observe() -> Observe {
         stat_log: None,
         otlp: None,
         listen_metrics: None,
+        export_spans: None,
         span_wait_s: 0.0,
         clock_bound_s: None,
     }

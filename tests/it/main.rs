@@ -17,6 +17,7 @@ mod end_to_end;
 mod endpoints;
 mod evidence;
 mod explain;
+mod export_spans;
 mod figure;
 #[path = "../../fuzz/src/lib.rs"]
 mod fuzz;
@@ -43,6 +44,7 @@ mod packages;
 mod page;
 mod posing;
 mod program;
+mod protobuf;
 mod readme;
 mod real_llama_cpp;
 mod real_vllm;

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
+use serde_json::Value;
 use tare::cli::{Cli, Command};
 use tare::config;
 use tare::error::Exit;
@@ -15,6 +16,17 @@ use tare::store::{RunData, RunFolder};
 use tokio_util::sync::CancellationToken;
 
 use crate::source::root;
+
+/// Every span of a file of exports.
+fn exported(text: &str) -> Vec<Value> {
+    let exports = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    exports
+        .flat_map(|export| {
+            let scopes = export["resourceSpans"][0]["scopeSpans"].as_array().unwrap().clone();
+            scopes.into_iter().flat_map(|scope| scope["spans"].as_array().unwrap().clone())
+        })
+        .collect()
+}
 
 fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: scripts/vllm-cpu/check.sh sets it"))
@@ -31,6 +43,7 @@ fn the_seeds_shape_against_a_real_vllm() {
         ("--stat-log", variable("TARE_VLLM_STAT_LOG").into()),
         ("--dataset-path", requests.into_os_string()),
         ("--output", dir.path().join("run").into_os_string()),
+        ("--export-spans", dir.path().join("spans.jsonl").into_os_string()),
     ];
     let file = root().join("configs/vllm-cpu.yaml");
     let words = ["tare", "run", "--otlp"].map(OsString::from).into_iter();
@@ -66,6 +79,21 @@ fn the_seeds_shape_against_a_real_vllm() {
     }
     assert_eq!(outcome.recomputed.summary.counts.ok, correlated.coverage.joined);
     assert!(correlated.headline.iter().all(|row| row.source == Evidence::Span && row.tare.is_some()));
+
+    // In the traces, each span of the server is inside of the request that it is of.
+    let spans = exported(&std::fs::read_to_string(dir.path().join("spans.jsonl")).unwrap());
+    let (ours, theirs): (Vec<Value>, Vec<Value>) =
+        spans.into_iter().filter(|span| span["kind"] != 1).partition(|span| span["kind"] == 3);
+    assert!(theirs.len() >= rows.len() && ours.len() >= rows.len());
+    for inner in theirs.iter().filter(|span| span["name"] == "llm_request") {
+        let parent = ours.iter().find(|span| span["spanId"] == inner["parentSpanId"]);
+        let outer = parent.unwrap_or_else(|| panic!("no parent: {inner}"));
+        let ns = |span: &Value, key: &str| span[key].as_str().unwrap().parse::<i64>().unwrap();
+        // Its float holds its arrival to 256 ns.
+        assert!(ns(outer, "startTimeUnixNano") <= ns(inner, "startTimeUnixNano") + 512, "{outer}\n{inner}");
+        assert!(ns(inner, "endTimeUnixNano") <= ns(outer, "endTimeUnixNano") + 512, "{outer}\n{inner}");
+        assert_eq!(outer["traceId"], inner["traceId"]);
+    }
 
     // Both sides agree about everything that can be compared.
     for check in &correlated.checks {

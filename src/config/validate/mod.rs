@@ -84,7 +84,7 @@ fn all(
     load.keep_texts = results.save.as_ref().is_some_and(|save| save.detailed);
     let workload = workload::workload(&mut file, load.requests, &mut check);
     let mut embedded = embedded::from_file(&file, seed, &mut check);
-    let observe = observe::observe(&file, &mut embedded, &mut check);
+    let observe = observe::observe(&file, &mut embedded, env, &mut check);
     let config = Config {
         name: name(&file, source, if audit.is_some() { "audit" } else { "run" }, &mut check),
         target: target::target(&mut file, embedded, env, &mut check),

@@ -6,10 +6,15 @@ use std::net::SocketAddr;
 use super::SPAN;
 use crate::config::check::{Check, Limits};
 use crate::config::file::{self, File, Metrics, OtlpChoice};
-use crate::config::{Embedded, Observe, Otlp};
+use crate::config::{Embedded, Observe, Otlp, export};
 use crate::net::HttpUrl;
 
-pub fn observe(file: &File, embedded: &mut Embedded, check: &mut Check<'_>) -> Observe {
+pub fn observe(
+    file: &File,
+    embedded: &mut Embedded,
+    env: &dyn Fn(&str) -> Option<String>,
+    check: &mut Check<'_>,
+) -> Observe {
     let given = &file.observe;
     let starts_embedded = file.target.base_url.is_none();
     let metrics_urls = match &given.metrics {
@@ -61,6 +66,7 @@ pub fn observe(file: &File, embedded: &mut Embedded, check: &mut Check<'_>) -> O
         stat_log: given.stat_log.clone(),
         otlp,
         listen_metrics: listen_metrics(file, check),
+        export_spans: export::resolve(given.export_spans.as_deref(), &given.export_spans_headers, env, check),
         span_wait_s: check.real("observe.span_wait_s", given.span_wait_s, 10.0, SPAN),
         clock_bound_s: given.clock_bound_s.map(|bound| {
             check.real("observe.clock_bound_s", Some(bound), bound, Limits::from(1e-6, 3600.0, "seconds"))

@@ -15,6 +15,7 @@ use crate::record::audit;
 use crate::record::clocks::ClockRelation;
 use crate::record::correlated::Correlated;
 use crate::record::own::{self, OwnLag};
+use crate::record::shard::{self, Merged};
 use crate::record::selection::Selection;
 use crate::record::slo::Slo;
 use crate::record::timeline::Timeline;
@@ -234,10 +235,22 @@ pub(super) fn correlated(data: &mut RunData) -> anyhow::Result<Correlated> {
         events: &data.events,
         server: super::target::known(&data.manifest.target.server)?,
         same_host: data.manifest.target.same_host,
+        ranks_beside_server: &beside_server(&data.manifest),
         clock_bound_s: clock_bound_s(&data.manifest),
         seed: SEED,
     };
     correlate::correlate(requests, &inputs)
+}
+
+/// Of a merged run: the ranks whose clock is the server's.
+fn beside_server(manifest: &Manifest) -> Vec<u32> {
+    let merged = merged_of(manifest).unwrap_or_default();
+    merged.hosts.iter().filter(|host| host.same_host).map(|host| host.rank).collect()
+}
+
+/// What a merged run is made of; `None` of any other.
+pub(super) fn merged_of(manifest: &Manifest) -> Option<Merged> {
+    manifest.extra.get(shard::MERGED).and_then(|value| Merged::deserialize(value).ok())
 }
 
 /// The hops as they were configured, in their order.

@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod explain;
 mod gates;
 pub mod prepare;
+mod ranks;
 pub mod report;
 mod results;
 pub mod run;
@@ -49,6 +50,7 @@ fn options(quiet: bool) -> anyhow::Result<Options> {
         quiet,
         interrupt: interrupt("stopping: the report follows (again to end at once)")?,
         truth: None,
+        ranks: None,
     })
 }
 

@@ -13,6 +13,7 @@ use super::window::{SteadyFacts, View, WindowFacts};
 use crate::metric::Metric;
 use crate::record::correlated::Correlated;
 use crate::record::own::OwnLag;
+use crate::record::shard::HostRow;
 use crate::record::slo::{Slo, SloFound};
 use crate::record::{RequestRow, StampSource, Status};
 use crate::stats::rates::Rates;
@@ -46,6 +47,9 @@ pub struct Summary {
     pub workload: WorkloadFacts,
     /// What was seen of the program itself; `None` for a run that was killed.
     pub own: Option<OwnLag>,
+    /// Of a load that several processes sent: a row each; in the file they stand with its ranks.
+    #[serde(skip)]
+    pub hosts: Vec<HostRow>,
 }
 
 /// How the requests ended.
@@ -146,6 +150,7 @@ impl Summary {
             stamps: stamps(&rows, events, own.as_ref()),
             workload: workload(&rows),
             own,
+            hosts: Vec::new(),
         }
     }
 

@@ -178,6 +178,7 @@ fn reported(
     let own = own_of(&data.manifest);
     let slo = slo_of(&data.manifest);
     let mut summary = Summary::new(&correlated, &data.events, own, view, slo);
+    summary.hosts = report::host_rows(&data.manifest, &correlated.rows, &data.events);
     let audit = plan_of(&data.manifest).map(|plan| correlate::audit::found(&correlated, &plan, SEED));
     if audit.is_some() {
         summary.leave_out_figures();

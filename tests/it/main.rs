@@ -36,6 +36,7 @@ mod own_lag;
 mod page;
 mod posing;
 mod program;
+mod ranks;
 mod readme;
 mod real_llama_cpp;
 mod real_vllm;

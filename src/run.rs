@@ -317,10 +317,7 @@ fn observed(
         address,
         tls,
         stamps: stamps.source(),
-        requests: Arc::new(Requests {
-            history,
-            ..requests
-        }),
+        requests: Arc::new(Requests { history, ..requests }),
         load: config.load.clone(),
         seed: config.seed,
         leg: None,
@@ -445,10 +442,14 @@ fn observed(
             (all.sent, all.ok, all.warmed, all.ended_by_hops, all.ok_by_hops);
         counts_all = session.counts_all() && silent.is_empty();
         for who in silent {
-            manifest.warn(format!("{who} never said that it ended: what the server's side has of it may be cut off"));
+            manifest.warn(format!(
+                "{who} never said that it ended: what the server's side has of it may be cut off"
+            ));
         }
     }
-    let after = collector.snapshot_after(counts_all.then_some(ok as f64)).filter(|_| !config.observe.no_metrics);
+    let after = collector
+        .snapshot_after(counts_all.then_some(ok as f64))
+        .filter(|_| observes && !config.observe.no_metrics);
     if let Some(after) = after {
         facts::note_after(manifest, &after, sent.saturating_sub(ok));
     }

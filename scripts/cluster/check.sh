@@ -60,16 +60,15 @@ load=(--dataset-name random --random-input-len 64 --random-output-len 16 --ignor
   --num-prompts 200 --num-warmups 4 --seed 7)
 
 slurm() {
-  local host cpus
+  local host
   host=$(hostname -s)
-  cpus=$(nproc)
-  mkdir -p "$work/slurm" /run/munge
+  mkdir -p "$work/slurm-conf" /run/munge
   chown munge:munge /run/munge
   [ -f /etc/munge/munge.key ] || mungekey --create --keyfile /etc/munge/munge.key
   chown munge:munge /etc/munge/munge.key
   chmod 400 /etc/munge/munge.key
   pgrep -x munged >/dev/null || { runuser -u munge -- munged --force; undo+=("pkill -x -u munge munged"); }
-  cat >"$work/slurm/slurm.conf" <<CONF
+  cat >"$work/slurm-conf/slurm.conf" <<CONF
 ClusterName=check
 SlurmctldHost=$host(127.0.0.1)
 SlurmUser=root
@@ -77,37 +76,40 @@ SlurmdUser=root
 AuthType=auth/munge
 SlurmctldPort=$((port + 11))
 SlurmdPort=$((port + 12))
-StateSaveLocation=$work/slurm/state
-SlurmdSpoolDir=$work/slurm/spool
-SlurmctldPidFile=$work/slurm/ctld.pid
-SlurmdPidFile=$work/slurm/d.pid
-SlurmctldLogFile=$work/slurm/ctld.log
-SlurmdLogFile=$work/slurm/d.log
+StateSaveLocation=$work/slurm-conf/state
+SlurmdSpoolDir=$work/slurm-conf/spool
+SlurmctldPidFile=$work/slurm-conf/ctld.pid
+SlurmdPidFile=$work/slurm-conf/d.pid
+SlurmctldLogFile=$work/slurm-conf/ctld.log
+SlurmdLogFile=$work/slurm-conf/d.log
 ProctrackType=proctrack/pgid
 TaskPlugin=task/none
 SelectType=select/cons_tres
 MpiDefault=none
-NodeName=$host NodeAddr=127.0.0.1 CPUs=$cpus
+# As many as the script asks for, whatever this machine has.
+SlurmdParameters=config_overrides
+NodeName=$host NodeAddr=127.0.0.1 CPUs=8
 PartitionName=all Nodes=ALL Default=YES OverSubscribe=FORCE:8 MaxTime=INFINITE State=UP
 CONF
-  export SLURM_CONF=$work/slurm/slurm.conf
-  mkdir -p "$work/slurm/state" "$work/slurm/spool"
-  slurmctld -c -D >"$work/slurm/ctld.out" 2>&1 &
+  export SLURM_CONF=$work/slurm-conf/slurm.conf
+  mkdir -p "$work/slurm-conf/state" "$work/slurm-conf/spool"
+  slurmctld -c -D >"$work/slurm-conf/ctld.out" 2>&1 &
   undo+=("kill $!")
-  slurmd -D >"$work/slurm/d.out" 2>&1 &
+  slurmd -D >"$work/slurm-conf/d.out" 2>&1 &
   undo+=("kill $!")
   for _ in $(seq 60); do sinfo -h -o %T 2>/dev/null | grep -q idle && break; sleep 0.5; done
   sinfo
 
   serve slurm 127.0.0.1 "http://127.0.0.1:$((port + 1))"
-  # The shipped script as it is; only one node is there, and it has few CPUs.
-  OUT=$work/slurm-out TARE=$tare sbatch --wait --ntasks=4 --ntasks-per-node=4 --cpus-per-task=1 --overcommit \
-    --chdir "$work" --output "$work/slurm.out" "$here/tare.sbatch" --quiet "${load[@]}" --base-url "http://127.0.0.1:$port" \
+  # The shipped script as it is; only one node is there.
+  OUT=$work/slurm TARE=$tare sbatch --wait --ntasks=4 --ntasks-per-node=4 --cpus-per-task=1 --chdir "$work" \
+    --output "$work/slurm.out" "$here/tare.sbatch" --quiet "${load[@]}" --base-url "http://127.0.0.1:$port" \
     --otlp --otlp-http-port $((port + 1)) --otlp-grpc-port $((port + 2)) || { cat "$work/slurm.out"; return 1; }
-  head -20 "$work/slurm.out"
-  mv "$work/slurm-out" "$work/slurm-run" && rm -rf "$work/slurm.d" && ln -sfn "$work/slurm-run" "$work/slurm-merged"
-  cp "$work/slurm.truth" "$work/slurm-run.truth"
-  look slurm-run 4
+  look slurm 4
+  # The shell of a batch job knows how many tasks there may be, and is one process.
+  sbatch --wait --ntasks=4 --chdir "$work" --output "$work/shell.out" \
+    --wrap "'$tare' run --base-url http://127.0.0.1:$port --num-prompts 4 --dry-run"
+  grep "this is the shell of a batch job, one process" "$work/shell.out"
 }
 
 mpi() {
@@ -129,7 +131,7 @@ mpi() {
   # shellcheck disable=SC2016
   mpirun --allow-run-as-root --oversubscribe -n 4 bash -c \
     'exec ip netns exec "tare$OMPI_COMM_WORLD_RANK" "$@"' rank "$tare" run "${load[@]}" \
-    --base-url "http://10.77.0.1:$port" --otlp 0.0.0.0 --otlp-http-port $((port + 1)) --otlp-grpc-port $((port + 2)) \
+    --base-url "http://10.77.0.1:$port" --otlp=0.0.0.0 --otlp-http-port $((port + 1)) --otlp-grpc-port $((port + 2)) \
     --output "$work/mpi"
   "$tare" --quiet correlate "$work"/mpi/shard-* --output "$work/mpi/merged"
   look mpi 4

@@ -22,9 +22,7 @@ pub fn own(load: &Load, share: Share) -> Load {
 fn own_arrival(arrival: &Arrival, share: Share) -> Arrival {
     let part = |rate: f64| rate / f64::from(share.world);
     match arrival {
-        Arrival::Closed { users, ramp_s } => {
-            Arrival::Closed { users: share.users(*users), ramp_s: *ramp_s }
-        }
+        Arrival::Closed { users, ramp_s } => Arrival::Closed { users: share.users(*users), ramp_s: *ramp_s },
         Arrival::UserStages { stages } => {
             let own = |stage: &UserStage| UserStage { users: share.users(stage.users), ..*stage };
             Arrival::UserStages { stages: stages.iter().map(own).collect() }

@@ -151,7 +151,10 @@ pub(super) fn facts(report: &Report<'_>) -> Option<(&'static str, String)> {
     let shard = part(report.manifest)?;
     Some((
         "shard",
-        format!("rank {} of {} (by {}), run {}", shard.share.rank, shard.share.world, shard.from, shard.run_id),
+        format!(
+            "rank {} of {} (by {}), run {}",
+            shard.share.rank, shard.share.world, shard.from, shard.run_id
+        ),
     ))
 }
 

@@ -46,7 +46,8 @@ impl Place {
     pub fn command(&self, args: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tare"));
         command.args(args.split_whitespace()).current_dir(self.dir.path()).stdin(Stdio::null());
-        let of_launchers = ["SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "JOB_COMPLETION_INDEX"];
+        let of_launchers =
+            ["SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "JOB_COMPLETION_INDEX"];
         let others = ["OPENAI_API_KEY", "RUST_LOG", "OTEL_SERVICE_NAME", "GITHUB_STEP_SUMMARY"];
         for name in others.into_iter().chain(of_launchers) {
             command.env_remove(name);

@@ -33,17 +33,16 @@ impl Ranks {
         let otlp = closed_port().port();
         let endpoint = format!("http://127.0.0.1:{otlp}");
         let truth = place.path("truth.jsonl");
-        let server =
-            LookAlike::start(&["--truth", truth.to_str().unwrap(), "--otlp-endpoint", &endpoint]);
+        let server = LookAlike::start(&["--truth", truth.to_str().unwrap(), "--otlp-endpoint", &endpoint]);
         let url = server.url.clone();
         let ranks = Self { place, _server: server, url };
         let children: Vec<Child> = (0..world)
             .map(|rank| {
-                let of_first = format!("--otlp --otlp-http-port {otlp} --otlp-grpc-port {}", closed_port().port());
+                // One command for all: only the first listens.
                 let args = format!(
-                    "--quiet run --base-url {} {load} --output out --rank {rank} --world {world} {}",
-                    ranks.url,
-                    if rank == 0 { of_first.as_str() } else { "" }
+                    "--quiet run --base-url {} {load} --output out --rank {rank} --world {world} \
+                     --otlp --otlp-http-port {otlp} --otlp-grpc-port 0",
+                    ranks.url
                 );
                 ranks.place.command(&args).stdout(std::process::Stdio::null()).spawn().unwrap()
             })
@@ -111,9 +110,7 @@ fn three_ranks_are_one_run() {
     let alone = ranks.place.tare(&format!("--quiet run --base-url {} {LOAD} --output alone", ranks.url));
     assert_eq!(alone.code, Some(0), "{}", alone.shown());
     let one = ranks.data("alone");
-    let start = |data: &RunData| {
-        UnixNs(data.manifest.extra["load"]["begun_unix_ns"].as_i64().unwrap())
-    };
+    let start = |data: &RunData| UnixNs(data.manifest.extra["load"]["begun_unix_ns"].as_i64().unwrap());
     let shards: Vec<RunData> = ALL.iter().map(|shard| ranks.data(shard)).collect();
     let mut union = Vec::new();
     for shard in &shards {
@@ -130,7 +127,8 @@ fn three_ranks_are_one_run() {
     assert_eq!(summary["coverage"]["by_source"]["span"], REQUESTS);
     let ttft = |row: &TruthRow| row.ttft_s.unwrap();
     let mean = truth.values().map(ttft).sum::<f64>() / truth.len() as f64;
-    let headline = summary["headline"].as_array().unwrap().iter().find(|row| row["metric"] == "ttft").unwrap();
+    let headline =
+        summary["headline"].as_array().unwrap().iter().find(|row| row["metric"] == "ttft").unwrap();
     let server = headline["server"]["value"].as_f64().unwrap();
     assert!((server - mean).abs() < 1e-6, "{server} {mean}");
     let own = data.requests.rows.iter().map(|row| row.ttft_s.unwrap()).sum::<f64>() / REQUESTS as f64;
@@ -172,7 +170,12 @@ fn wrong_shards(ranks: &Ranks) {
     assert!(ranks.summary("two")["warnings"][0].as_str().unwrap().contains("is MISSING"));
 
     let twice = ranks.merged(&[ALL[0], ALL[0], ALL[1]], "twice");
-    assert_eq!((twice.code, twice.err.contains("out/shard-0000 is given twice")), (Some(2), true), "{}", twice.err);
+    assert_eq!(
+        (twice.code, twice.err.contains("out/shard-0000 is given twice")),
+        (Some(2), true),
+        "{}",
+        twice.err
+    );
     copy(&ranks.shard(1), &ranks.place.path("copy"));
     let copied = ranks.merged(&[ALL[1], "copy"], "twice");
     assert!(copied.err.contains("are both of rank 1"), "{}", copied.err);
@@ -196,7 +199,10 @@ fn wrong_shards(ranks: &Ranks) {
     let torn = ranks.summary("torn");
     assert_eq!(torn["ranks"]["hosts"][2]["requests"], 19);
     let said = format!("{}{}", torn["warnings"], torn["notes"]);
-    assert!(said.contains("1 requests were in flight when the run was killed") && said.contains("is cut"), "{said}");
+    assert!(
+        said.contains("1 requests were in flight when the run was killed") && said.contains("is cut"),
+        "{said}"
+    );
 }
 
 /// Rank 1's host has a clock that is 123.4 ms ahead, and nothing but the server's records tells.
@@ -228,9 +234,10 @@ fn a_clock_that_is_wrong(ranks: &Ranks) {
     assert_eq!(summary["coverage"]["disagree_in_time"], 0);
 
     // Without any record of the server: the folder's readings, or nothing, and both are said.
-    for (ahead, by) in
-        [(json!({"at_least_ns": AHEAD_NS - 9_000_000, "at_most_ns": AHEAD_NS + 1_000_000}), "folder"), (json!(null), "nothing")]
-    {
+    for (ahead, by) in [
+        (json!({"at_least_ns": AHEAD_NS - 9_000_000, "at_most_ns": AHEAD_NS + 1_000_000}), "folder"),
+        (json!(null), "nothing"),
+    ] {
         let first = ranks.place.path(&format!("first-{by}"));
         copy(&ranks.shard(0), &first);
         for stream in ["spans.jsonl", "server_log.jsonl", "stat_log.jsonl"] {
@@ -245,7 +252,10 @@ fn a_clock_that_is_wrong(ranks: &Ranks) {
         assert_eq!(host["aligned_by"], by);
         let texts = format!("{}{}", summary["warnings"], summary["notes"]);
         if by == "folder" {
-            assert_eq!((host["offset_s"].as_f64(), host["offset_bound_s"].as_f64()), (Some(0.1194), Some(0.005)));
+            assert_eq!(
+                (host["offset_s"].as_f64(), host["offset_bound_s"].as_f64()),
+                (Some(0.1194), Some(0.005))
+            );
             assert!(texts.contains("to within ± 5.0 ms"), "{texts}");
         } else {
             assert_eq!((host["offset_s"].as_f64(), host["offset_bound_s"].as_f64()), (Some(0.0), None));
@@ -295,6 +305,26 @@ fn what_cannot_be_shared_is_refused_before_anything_is_sent() {
         assert!(refused.err.contains(said), "{flags}: {}", refused.err);
     }
     assert!(!place.path("out").exists());
+}
+
+/// The number of ranks stands in it three times, and its configuration is one that is taken.
+#[test]
+fn the_job_for_kubernetes_agrees_with_itself() {
+    let job = std::fs::read_to_string(crate::source::root().join("scripts/cluster/job.yaml")).unwrap();
+    for said in ["completions: 4\n", "parallelism: 4\n", "TARE_WORLD: \"4\"\n", "completionMode: Indexed\n"] {
+        assert_eq!(job.matches(said).count(), 1, "{said}");
+    }
+    let config = job.split("run.yaml: |\n").nth(1).unwrap().split("---").next().unwrap();
+    let config: Vec<&str> = config.lines().map(|line| line.strip_prefix("    ").unwrap_or(line)).collect();
+    let place = Place::new().env("JOB_COMPLETION_INDEX", "3").env("TARE_WORLD", "4");
+    place.file("run.yaml", config.join("\n"));
+    let said = place.tare("run run.yaml --output out --dry-run");
+    assert_eq!(said.code, Some(0), "{}", said.shown());
+    assert!(
+        said.err.contains("rank 3 of 4, by JOB_COMPLETION_INDEX and TARE_WORLD (Kubernetes)"),
+        "{}",
+        said.err
+    );
 }
 
 fn copy(from: &Path, to: &Path) {

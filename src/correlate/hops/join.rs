@@ -217,7 +217,9 @@ fn by_port_and_time(requests: &[RequestRow], rows: &[HopRow], maps: &Maps, found
         let (Some(port), Some(start)) = (port_of(row), place::start(row, map)) else { continue };
         let mut fitting: Vec<(f64, usize)> = of_ports
             .around(port, start)
-            .filter_map(|i| Some((i, requests.get(i).filter(|request| fits(request, row, maps.of(request)))?)))
+            .filter_map(|i| {
+                Some((i, requests.get(i).filter(|request| fits(request, row, maps.of(request)))?))
+            })
             .map(|(i, request)| {
                 let middle = UnixNs(start.lo_unix_ns.0.midpoint(start.hi_unix_ns.0));
                 (middle.seconds_since(sent(request)).abs(), i)

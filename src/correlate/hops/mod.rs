@@ -35,7 +35,12 @@ pub struct HopJoin {
 
 /// Joins the hops' rows to the requests, hop by hop. `names` are the hops as they are configured, in the
 /// order a request passes them; hops that only rows name follow.
-pub fn join(requests: &[RequestRow], names: &[String], rows: &[HopRow], beside: Beside<'_>) -> Result<HopJoin> {
+pub fn join(
+    requests: &[RequestRow],
+    names: &[String],
+    rows: &[HopRow],
+    beside: Beside<'_>,
+) -> Result<HopJoin> {
     let mut all: Vec<&str> = names.iter().map(String::as_str).collect();
     for row in rows {
         if !all.contains(&row.hop.as_str()) {

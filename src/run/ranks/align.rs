@@ -13,7 +13,6 @@ use crate::units;
 
 /// One rank's place.
 pub(super) struct Placed {
-    pub(super) rank: u32,
     /// Its clock minus the first's; `None` where nothing bounds it.
     pub(super) ahead: Option<Ahead>,
     /// What its instants are set back by.
@@ -38,7 +37,6 @@ pub(super) fn place(parts: &[Part], server: &'static Server) -> anyhow::Result<V
 
 fn one(part: &Part, first: &Part, own: &Pairs, records: &Recorded<'_>) -> anyhow::Result<Placed> {
     let at = |by, ahead: Option<Ahead>| Placed {
-        rank: part.rank(),
         ahead,
         shift_ns: ahead.map_or(0, Ahead::middle_ns),
         by,

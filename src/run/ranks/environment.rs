@@ -32,12 +32,7 @@ const LAUNCHERS: [Launcher; 6] = [
     },
     Launcher { name: "PMI", rank: "PMI_RANK", worlds: &["PMI_SIZE"], needs: None },
     // PMIx itself hands the size to programs that link it; Slurm's step has it too.
-    Launcher {
-        name: "PMIx",
-        rank: "PMIX_RANK",
-        worlds: &[OWN_WORLD, "SLURM_STEP_NUM_TASKS"],
-        needs: None,
-    },
+    Launcher { name: "PMIx", rank: "PMIX_RANK", worlds: &[OWN_WORLD, "SLURM_STEP_NUM_TASKS"], needs: None },
     // The shell of a batch job is a single process, though it knows how many tasks the job may start.
     Launcher {
         name: "Slurm",
@@ -115,8 +110,10 @@ pub fn find(
         (None, None, None) => return Ok(Found { warning, ..Found::default() }),
     };
     if found_world == 0 || found_rank >= found_world {
-        return Err(usage(format!("expected a rank below the number of ranks, found rank {found_rank} of {found_world} ({from})"))
-            .hint("ranks count from 0"));
+        return Err(usage(format!(
+            "expected a rank below the number of ranks, found rank {found_rank} of {found_world} ({from})"
+        ))
+        .hint("ranks count from 0"));
     }
     let share = Share { rank: found_rank, world: found_world };
     Ok(Found { share: (!share.is_whole()).then_some(share), from, warning: None })
@@ -126,7 +123,8 @@ fn number(name: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Option<u32
     let Some(text) = env(name).filter(|text| !text.is_empty()) else { return Ok(None) };
     let read = text.trim().parse().map(Some);
     read.map_err(|_| {
-        usage(format!("expected a number in {name}, found `{text}`")).hint("--rank and --world say it instead")
+        usage(format!("expected a number in {name}, found `{text}`"))
+            .hint("--rank and --world say it instead")
     })
 }
 
@@ -164,8 +162,7 @@ mod tests {
         let one = found((None, None), &shell).unwrap();
         assert_eq!(one.share, None);
         assert!(one.warning.unwrap().contains("`srun tare run …` starts 4 ranks"));
-        let mpi =
-            [&shell[..], &[("OMPI_COMM_WORLD_RANK", "2"), ("OMPI_COMM_WORLD_SIZE", "3")]].concat();
+        let mpi = [&shell[..], &[("OMPI_COMM_WORLD_RANK", "2"), ("OMPI_COMM_WORLD_SIZE", "3")]].concat();
         assert_eq!(share(&mpi), Some((2, 3)));
         assert_eq!(found((None, None), &mpi).unwrap().warning, None);
     }
@@ -174,10 +171,14 @@ mod tests {
     fn flags_come_first_and_what_is_lacking_is_said() {
         let mpi = [("OMPI_COMM_WORLD_RANK", "1"), ("OMPI_COMM_WORLD_SIZE", "4")];
         let flags = found((Some(0), Some(2)), &mpi).unwrap();
-        assert_eq!((flags.share, flags.from.as_str()), (Some(Share { rank: 0, world: 2 }), "--rank and --world"));
+        assert_eq!(
+            (flags.share, flags.from.as_str()),
+            (Some(Share { rank: 0, world: 2 }), "--rank and --world")
+        );
         assert_eq!(found((None, Some(1)), &mpi).unwrap().share, None, "each task on its own");
         assert_eq!(found((None, Some(2)), &mpi).unwrap().share, Some(Share { rank: 1, world: 2 }));
-        let lacking = [(Some(1), None), (None, Some(3))].map(|flags| found(flags, &[]).unwrap_err().to_string());
+        let lacking =
+            [(Some(1), None), (None, Some(3))].map(|flags| found(flags, &[]).unwrap_err().to_string());
         assert_eq!(
             lacking,
             [

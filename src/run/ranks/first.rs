@@ -70,7 +70,10 @@ impl First {
                     self.world,
                     self.patience.as_secs()
                 ))
-                .hint(format!("is {} one folder for all of them? Are they started at all?", self.folder.display()))
+                .hint(format!(
+                    "is {} one folder for all of them? Are they started at all?",
+                    self.folder.display()
+                ))
                 .hint("--start-timeout waits longer");
                 return self.refuse(refusal);
             }
@@ -111,13 +114,13 @@ impl First {
         let silent = loop {
             // A folder that cannot be read now may be read later, or is silent.
             let _ = self.look();
-            let going_on = self.answers.values().any(|answer| answer.stage < Stage::Ended);
-            let silent = self.silent(Stage::Ended);
-            let left = self.answers.values().filter(|answer| answer.stage < Stage::Ended).count();
+            // Who said that it cannot go on says nothing more.
+            let going_on = |answer: &&Answer| answer.stage < Stage::Ended && answer.failed.is_none();
             if interrupt.is_cancelled() {
                 stopped.get_or_insert_with(Instant::now);
             }
-            if !going_on || silent.len() == left || stopped.is_some_and(|at| at.elapsed() > STOPPED) {
+            let over = self.answers.values().filter(going_on).all(|answer| self.is_silent(answer.rank));
+            if over || stopped.is_some_and(|at| at.elapsed() > STOPPED) {
                 let without = self.answers.values().filter(|answer| answer.stage < Stage::Ended);
                 break without.map(Answer::who).collect();
             }
@@ -130,7 +133,12 @@ impl First {
 
     /// Nothing comes of this run.
     pub(super) fn fail(&self, why: &str) {
-        let _ = self.board.post(|call| call.refused = Some(why.to_owned()));
+        let _ = self.board.post(|call| {
+            // The first reason is the cause.
+            if call.refused.is_none() {
+                call.refused = Some(why.to_owned());
+            }
+        });
     }
 
     /// Reads every answer to this call.
@@ -196,9 +204,13 @@ impl First {
 
     /// Who has not come so far, and has said nothing for long.
     fn silent(&self, stage: Stage) -> Vec<String> {
-        let is_silent = |rank: &u32| self.news.get(rank).is_some_and(|(_, at)| at.elapsed() > self.patience);
-        let behind = self.answers.iter().filter(|(rank, answer)| answer.stage < stage && is_silent(rank));
-        behind.map(|(_, answer)| answer.who()).collect()
+        let behind =
+            self.answers.values().filter(|answer| answer.stage < stage && self.is_silent(answer.rank));
+        behind.map(Answer::who).collect()
+    }
+
+    fn is_silent(&self, rank: u32) -> bool {
+        self.news.get(&rank).is_some_and(|(_, at)| at.elapsed() > self.patience)
     }
 
     fn pause(&self, interrupt: &CancellationToken) -> anyhow::Result<()> {

@@ -112,7 +112,9 @@ fn read_all(paths: &[PathBuf]) -> anyhow::Result<Vec<Part>> {
         };
         // Given twice, it could not be locked twice.
         if parts.iter().any(same) {
-            return Err(usage(format!("{} is given twice", path.display())).hint("give each shard once").into());
+            return Err(usage(format!("{} is given twice", path.display()))
+                .hint("give each shard once")
+                .into());
         }
         parts.push(Part::read(path)?);
     }
@@ -146,22 +148,31 @@ fn read_all(paths: &[PathBuf]) -> anyhow::Result<Vec<Part>> {
 fn lacking(parts: &[Part], world: u32, missing: &[u32]) -> Option<Failure> {
     let mut said = Vec::new();
     said.extend(missing_in_words(missing, world));
-    said.extend(parts.iter().filter_map(|part| match part.data.manifest.state {
-        RunState::Finished => None,
-        RunState::Running => Some(format!("{} was killed", part.who())),
-        RunState::Interrupted => Some(format!("{} was interrupted", part.who())),
-        RunState::Failed => Some(format!("{} failed", part.who())),
-    }));
+    said.extend(cut_short(parts));
     (!said.is_empty()).then(|| {
         broken(format!("the merged run is not the whole run: {}", said.join("; ")))
             .hint("what is there is merged and reported")
     })
 }
 
+/// Ranks that did not come to their end.
+fn cut_short(parts: &[Part]) -> impl Iterator<Item = String> {
+    parts.iter().filter_map(|part| {
+        let how = match part.data.manifest.state {
+            RunState::Finished => return None,
+            RunState::Running => "was killed",
+            RunState::Interrupted => "was interrupted",
+            RunState::Failed => "failed",
+        };
+        Some(format!("{} {how}", part.who()))
+    })
+}
+
 fn missing_in_words(missing: &[u32], world: u32) -> Option<String> {
     let list: Vec<String> = missing.iter().map(u32::to_string).collect();
     let (shards, are) = if missing.len() == 1 { ("shard of rank", "is") } else { ("shards of ranks", "are") };
-    (!missing.is_empty()).then(|| format!("the {shards} {} (of {world} ranks) {are} MISSING", list.join(", ")))
+    (!missing.is_empty())
+        .then(|| format!("the {shards} {} (of {world} ranks) {are} MISSING", list.join(", ")))
 }
 
 /// The manifest of the whole.
@@ -179,8 +190,14 @@ fn describe(parts: &[Part], placed: &[Placed], missing: &[u32]) -> anyhow::Resul
     }
     (manifest.warnings, manifest.notes) = (Vec::new(), Vec::new());
     manifest.warnings.extend(missing_in_words(missing, world).map(|said| {
-        format!("{said}: everything here is of the others alone, and no rate, count or sum is that of the run")
+        format!(
+            "{said}: everything here is of the others alone, and no rate, count or sum is that of the run"
+        )
     }));
+    manifest.warnings.extend(
+        cut_short(parts)
+            .map(|said| format!("{said}: what it would still have sent is in no count and no rate")),
+    );
     let killed = parts.iter().filter_map(|part| Some(format!("{}: {}", part.who(), part.data.unended()?)));
     manifest.warnings.extend(killed);
     manifest.warnings.extend(by_whom(parts, |part| part.data.manifest.warnings.clone()));
@@ -194,21 +211,33 @@ fn describe(parts: &[Part], placed: &[Placed], missing: &[u32]) -> anyhow::Resul
     manifest.notes.extend(placed.iter().filter_map(|placed| placed.note.clone()));
     let left: usize = parts.iter().skip(1).map(server_rows).sum();
     if left > 0 {
-        manifest.note(format!("{left} records of the server's side in other shards are left out: the first rank's are of all"));
+        manifest.note(format!(
+            "{left} records of the server's side in other shards are left out: the first rank's are of all"
+        ));
     }
-    manifest.state = parts.iter().map(|part| part.data.manifest.state).fold(RunState::Finished, |all, one| {
-        match (all, one) {
-            (all, RunState::Finished) => all,
-            // Nobody writes here: those who were killed are named.
-            (_, RunState::Running | RunState::Failed) => RunState::Failed,
-            (all, RunState::Interrupted) => if all == RunState::Failed { all } else { RunState::Interrupted },
-        }
-    });
-    let hosts: Vec<MergedHost> = parts.iter().zip(placed).map(|(part, placed)| host(part, placed, first, placed_first(placed, first))).collect();
+    manifest.state =
+        parts.iter().map(|part| part.data.manifest.state).fold(RunState::Finished, |all, one| {
+            match (all, one) {
+                (all, RunState::Finished) => all,
+                // Nobody writes here: those who were killed are named.
+                (_, RunState::Running | RunState::Failed) => RunState::Failed,
+                (all, RunState::Interrupted) => {
+                    if all == RunState::Failed {
+                        all
+                    } else {
+                        RunState::Interrupted
+                    }
+                }
+            }
+        });
+    let hosts: Vec<MergedHost> =
+        parts.iter().zip(placed).map(|(part, placed)| host(part, placed, first)).collect();
     let shifted = |at: UnixNs, placed: &Placed| UnixNs(at.0.saturating_sub(placed.shift_ns));
     let all = || parts.iter().zip(placed);
-    manifest.created_unix_ns = all().map(|(p, at)| shifted(p.data.manifest.created_unix_ns, at)).min().unwrap_or_default();
-    manifest.ended_unix_ns = all().filter_map(|(p, at)| Some(shifted(p.data.manifest.ended_unix_ns?, at))).max();
+    manifest.created_unix_ns =
+        all().map(|(p, at)| shifted(p.data.manifest.created_unix_ns, at)).min().unwrap_or_default();
+    manifest.ended_unix_ns =
+        all().filter_map(|(p, at)| Some(shifted(p.data.manifest.ended_unix_ns?, at))).max();
     let mut counts: BTreeMap<String, StageCounts> = first.data.manifest.counts.clone();
     for part in parts.iter().skip(1) {
         for stage in ["requests", "events"] {
@@ -231,12 +260,7 @@ fn describe(parts: &[Part], placed: &[Placed], missing: &[u32]) -> anyhow::Resul
     Ok(manifest)
 }
 
-/// Whether this one is the first, whose clock is the others' measure.
-fn placed_first(placed: &Placed, first: &Part) -> bool {
-    placed.rank == first.rank()
-}
-
-fn host(part: &Part, placed: &Placed, first: &Part, is_first: bool) -> MergedHost {
+fn host(part: &Part, placed: &Placed, first: &Part) -> MergedHost {
     let manifest = &part.data.manifest;
     let shard = &part.shard;
     let one_boot = shard.boot.is_some() && shard.boot == first.shard.boot;
@@ -257,7 +281,7 @@ fn host(part: &Part, placed: &Placed, first: &Part, is_first: bool) -> MergedHos
         shifted_by_ns: placed.shift_ns,
         aligned_by: placed.by,
         // Elsewhere the server's clock would have to be set beside the first's as well.
-        same_host: manifest.target.same_host && (is_first || one_boot),
+        same_host: manifest.target.same_host && (part.rank() == first.rank() || one_boot),
         ready_late_s: shard.ready_late_s,
         start_skew_s: skew,
         own: super::super::recompute::own_of(manifest),
@@ -266,7 +290,11 @@ fn host(part: &Part, placed: &Placed, first: &Part, is_first: bool) -> MergedHos
 
 fn server_rows(part: &Part) -> usize {
     let data = &part.data;
-    data.scrapes.rows.len() + data.log.rows.len() + data.spans.rows.len() + data.stat_log.rows.len() + data.hops.rows.len()
+    data.scrapes.rows.len()
+        + data.log.rows.len()
+        + data.spans.rows.len()
+        + data.stat_log.rows.len()
+        + data.hops.rows.len()
 }
 
 /// What several say is said once, with who says it where not all do.
@@ -303,9 +331,12 @@ fn write(folder: &RunFolder, parts: &[Part], placed: &[Placed]) -> anyhow::Resul
     let mut order: Vec<(UnixNs, usize, usize)> = all()
         .enumerate()
         .flat_map(|(p, (part, placed))| {
-            part.data.requests.rows.iter().enumerate().map(move |(r, row)| {
-                (UnixNs(row.done_unix_ns.0.saturating_sub(placed.shift_ns)), p, r)
-            })
+            part.data
+                .requests
+                .rows
+                .iter()
+                .enumerate()
+                .map(move |(r, row)| (UnixNs(row.done_unix_ns.0.saturating_sub(placed.shift_ns)), p, r))
         })
         .collect();
     order.sort_unstable();
@@ -336,12 +367,13 @@ fn finished(part: &Part, placed: &Placed, at: usize) -> Option<Finished> {
     align::shift(&mut row, placed.shift_ns);
     let events = &part.data.events;
     let set = |at: UnixNs| UnixNs(at.0.saturating_sub(placed.shift_ns));
-    let events = events.of(&row.request_id).unwrap_or_default().filter_map(|n| events.row(n)).map(|event| EventRow {
-        stamp_lo_unix_ns: set(event.stamp_lo_unix_ns),
-        stamp_hi_unix_ns: set(event.stamp_hi_unix_ns),
-        user_unix_ns: set(event.user_unix_ns),
-        ..event
-    });
+    let events =
+        events.of(&row.request_id).unwrap_or_default().filter_map(|n| events.row(n)).map(|event| EventRow {
+            stamp_lo_unix_ns: set(event.stamp_lo_unix_ns),
+            stamp_hi_unix_ns: set(event.stamp_hi_unix_ns),
+            user_unix_ns: set(event.user_unix_ns),
+            ..event
+        });
     let events = events.collect();
     Some(Finished { row, events, place: None })
 }

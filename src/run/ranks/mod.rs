@@ -75,7 +75,9 @@ impl Ranks {
         };
         if let Some(start) = start_at.filter(|start| *start <= UnixNs::now()) {
             let ago = UnixNs::now().seconds_since(start);
-            return Err(usage(format!("--start-at was {ago:.1} s ago")).hint("name a time that is still to come"));
+            return Err(
+                usage(format!("--start-at was {ago:.1} s ago")).hint("name a time that is still to come")
+            );
         }
         config.output = Some(shard_folder(&folder, share.rank));
         let timeout = Duration::try_from_secs_f64(timeout_s)
@@ -95,7 +97,14 @@ pub(super) fn observed_by(config: &Config, observes: bool) -> Observe {
     if observes {
         return asked;
     }
-    Observe { metrics_urls: Vec::new(), no_metrics: true, server_log: None, stat_log: None, otlp: None, ..asked }
+    Observe {
+        metrics_urls: Vec::new(),
+        no_metrics: true,
+        server_log: None,
+        stat_log: None,
+        otlp: None,
+        ..asked
+    }
 }
 
 pub(super) fn who_observes(observes: bool) -> &'static str {
@@ -226,7 +235,12 @@ impl Session {
             Side::First(first) => first.all_ended(own, interrupt),
             Side::Other(other) => {
                 let said = other.ended(own).err();
-                (own, said.map(|error| format!("the others could not be told of the end: {error:#}")).into_iter().collect())
+                (
+                    own,
+                    said.map(|error| format!("the others could not be told of the end: {error:#}"))
+                        .into_iter()
+                        .collect(),
+                )
             }
             Side::Apart(_) => (own, Vec::new()),
         }

@@ -51,7 +51,10 @@ impl Other {
             }
             if other.news.1.elapsed() > other.patience {
                 return Err(broken(format!("rank 0 did not call within {} s", other.patience.as_secs()))
-                    .hint(format!("is {} one folder for all ranks? Was rank 0 started?", other.folder.display()))
+                    .hint(format!(
+                        "is {} one folder for all ranks? Was rank 0 started?",
+                        other.folder.display()
+                    ))
                     .hint("--start-timeout waits longer")
                     .into());
             }

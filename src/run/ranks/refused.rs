@@ -37,10 +37,7 @@ pub(super) fn refused(config: &Config, share: Share) -> Option<Failure> {
         );
     }
     if config.results.save.is_some() {
-        return no(
-            "a file of results",
-            "`tare report MERGED --save-result` writes it of the merged run",
-        );
+        return no("a file of results", "`tare report MERGED --save-result` writes it of the merged run");
     }
     if !config.gates.is_empty() {
         return no("gates", "`tare report MERGED --fail-if …` judges the merged run");

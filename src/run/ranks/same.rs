@@ -8,7 +8,7 @@ use crate::workload::Workload;
 
 /// What each rank may have of its own: where results go, what its host is given to work with, and what only
 /// the rank that records the server's side needs.
-const OWN: [&str; 14] = [
+const OWN: [&str; 15] = [
     "/output",
     "/overwrite",
     "/results",
@@ -23,6 +23,7 @@ const OWN: [&str; 14] = [
     "/target/ready_timeout_s",
     "/target/api_key_env",
     "/target/ca_cert",
+    "/target/embedded",
 ];
 
 /// The configuration without that, and what the workload made of it: two hosts may have two files of one name.
@@ -42,7 +43,10 @@ pub(super) fn all_share(config: &Config, workload: &Workload) -> anyhow::Result<
         prompts = fold(prompts, &time.to_bits().to_le_bytes());
     }
     if let Some(map) = value.as_object_mut() {
-        map.insert("prompts".to_owned(), format!("{} with digest {prompts:016x}", workload.prompts.len()).into());
+        map.insert(
+            "prompts".to_owned(),
+            format!("{} with digest {prompts:016x}", workload.prompts.len()).into(),
+        );
         map.insert("tare".to_owned(), env!("CARGO_PKG_VERSION").into());
     }
     Ok(value)
@@ -92,7 +96,10 @@ mod tests {
         let there = json!({"load": {"arrival": {"rate_rps": 12.0}}, "seed": 1});
         assert_eq!(
             differences(&here, &there),
-            ["load.arrival.rate_rps is 10.0 on rank 0, 12.0 there", "load.requests is 5 on rank 0, null there"]
+            [
+                "load.arrival.rate_rps is 10.0 on rank 0, 12.0 there",
+                "load.requests is 5 on rank 0, null there"
+            ]
         );
         assert_ne!(digest(&here), digest(&there));
         assert!(differences(&here, &here).is_empty());

@@ -12,7 +12,8 @@ fn answer(rank: u32, world: u32, config: serde_json::Value) -> Answer {
 }
 
 fn first(folder: &Path, run_id: &str, world: u32, patience: Duration) -> First {
-    First::call(folder.to_owned(), run_id.to_owned(), world, serde_json::json!({"seed": 1}), patience).unwrap()
+    First::call(folder.to_owned(), run_id.to_owned(), world, serde_json::json!({"seed": 1}), patience)
+        .unwrap()
 }
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -130,5 +131,8 @@ fn a_start_is_set_right_only_where_clocks_surely_differ() {
     assert_eq!(surely_ahead_ns(ahead(100, 200)), 100);
     assert_eq!(surely_ahead_ns(ahead(-200, -100)), -100);
     assert_eq!(Stage::default(), Stage::Here);
-    assert_eq!(shard_folder(Path::new("out"), Share { rank: 12, world: 20 }.rank), Path::new("out/shard-0012"));
+    assert_eq!(
+        shard_folder(Path::new("out"), Share { rank: 12, world: 20 }.rank),
+        Path::new("out/shard-0012")
+    );
 }

@@ -101,17 +101,19 @@ fn p99(values: Vec<f64>) -> Option<f64> {
     quantile::quantile(&quantile::sorted(&values), 0.99)
 }
 
-/// What a reader must know before any number.
+/// Of a part of a run, that it is one: before anything else.
+pub(super) fn part_of(report: &Report<'_>) -> Option<String> {
+    let shard = part(report.manifest)?;
+    let counted = if shard.observes { ", while the server's counts and means are of all ranks" } else { "" };
+    Some(format!(
+        "this is the part of rank {} of {}, not the run: its rates, counts and concurrency are a share of what was asked for{counted}; `tare correlate` of all shards makes the run of them",
+        shard.share.rank, shard.share.world,
+    ))
+}
+
+/// What a reader must know of the hosts of a merged run before any number.
 pub(super) fn warnings(report: &Report<'_>) -> Vec<String> {
     let mut said = Vec::new();
-    if let Some(shard) = part(report.manifest) {
-        said.push(format!(
-            "this is the part of rank {} of {}, not the run: its rates, counts and concurrency are a share of what was asked for{}; `tare correlate` of all shards makes the run of them",
-            shard.share.rank,
-            shard.share.world,
-            if shard.observes { ", while the server's counts and means are of all ranks" } else { "" }
-        ));
-    }
     for host in &report.summary.hosts {
         let late = [host.lateness_p99_s, host.client_lag_p99_s].map(|s| s.filter(|s| *s > LATE_S));
         if let [Some(_), _] | [_, Some(_)] = late {

@@ -124,7 +124,8 @@ pub fn write_all(folder: &std::path::Path, report: &Report<'_>) -> Vec<anyhow::E
 impl Report<'_> {
     /// What a reader must know before any number.
     pub fn warnings(&self) -> Vec<String> {
-        let mut said = self.summary.warnings(self.manifest);
+        let mut said: Vec<String> = hosts::part_of(self).into_iter().collect();
+        said.extend(self.summary.warnings(self.manifest));
         said.extend(hosts::warnings(self));
         said.extend(self.audit.into_iter().flat_map(audit::warnings));
         let lengths = lengths::of(self.correlated.rows.iter().map(|row| &row.client));

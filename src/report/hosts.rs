@@ -64,7 +64,8 @@ pub fn rows(manifest: &Manifest, rows: &[JoinedRow], events: &Events) -> Vec<Hos
         .map(|host| {
             let own = by_rank.remove(&host.rank).unwrap_or_default();
             let count = |of: fn(Status) -> bool| own.iter().filter(|r| of(r.status)).count();
-            let late = own.iter().map(|r| r.started_unix_ns.seconds_since(r.scheduled_unix_ns)).collect();
+            let late: Vec<f64> =
+                own.iter().map(|r| r.started_unix_ns.seconds_since(r.scheduled_unix_ns)).collect();
             let used = host.own.as_ref().and_then(|own| {
                 let s = own.duration_s();
                 Some((own.user_s? + own.system_s?) / s).filter(|_| s > 0.0)
@@ -79,8 +80,8 @@ pub fn rows(manifest: &Manifest, rows: &[JoinedRow], events: &Events) -> Vec<Hos
                 offset_bound_s: host.ahead.map(shard::Ahead::reach_s),
                 aligned_by: host.aligned_by,
                 start_skew_s: host.start_skew_s,
-                lateness_p99_s: p99(late),
-                client_lag_p99_s: p99(lags(&own, events)),
+                lateness_p99_s: p99(&late),
+                client_lag_p99_s: p99(&lags(&own, events)),
                 cpus_used: used,
             }
         })
@@ -97,8 +98,8 @@ fn lags(rows: &[&RequestRow], events: &Events) -> Vec<f64> {
     .collect()
 }
 
-fn p99(values: Vec<f64>) -> Option<f64> {
-    quantile::quantile(&quantile::sorted(&values), 0.99)
+fn p99(values: &[f64]) -> Option<f64> {
+    quantile::quantile(&quantile::sorted(values), 0.99)
 }
 
 /// Of a part of a run, that it is one: before anything else.

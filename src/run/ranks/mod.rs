@@ -181,7 +181,7 @@ impl Session {
                 (Side::Other(Box::new(other)), nonce)
             }
         };
-        let shard = Shard {
+        let described = Shard {
             share,
             run_id: run_id(nonce),
             from: ranks.from.clone(),
@@ -192,7 +192,7 @@ impl Session {
             axis_ns: clock::axis_offset_ns(),
             ..Shard::default()
         };
-        Ok(Self { side, nonce, shard })
+        Ok(Self { side, nonce, shard: described })
     }
 
     /// What all ranks' ids are made of.

@@ -16,7 +16,7 @@ fn first(folder: &Path, run_id: &str, world: u32, patience: Duration) -> First {
         .unwrap()
 }
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What an earlier run left in the folder: a call with a start, and answers of ranks that were ready.
 fn leave_an_earlier_run(folder: &Path) {

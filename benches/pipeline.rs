@@ -50,6 +50,7 @@ fn main() -> anyhow::Result<()> {
         spans: &run.spans.rows,
         server: &VLLM,
         same_host: true,
+        ranks_beside_server: &[],
         stat_log: &[],
         events: &run.events,
         hops: &[],

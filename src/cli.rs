@@ -20,6 +20,7 @@ mod gates;
 mod load;
 mod observe;
 mod prepare;
+mod ranks;
 mod results;
 mod sampling;
 mod serve;
@@ -50,6 +51,7 @@ pub use self::gates::{FailOnName, GateArgs};
 pub use self::load::{ArrivalName, ConnectionsName, LoadArgs, StampsName};
 pub use self::observe::ObserveArgs;
 pub use self::prepare::PrepareArgs;
+pub use self::ranks::RankArgs;
 pub use self::results::{IdleArgs, ResultArgs, StyleName};
 pub use self::sampling::SamplingArgs;
 pub use self::serve::{ClockArgs, EngineArgs, LogFormatName, PoseName, SaysArgs, ServeArgs};
@@ -161,6 +163,8 @@ pub struct RunArgs {
     pub results: ResultArgs,
     #[command(flatten)]
     pub gates: GateArgs,
+    #[command(flatten)]
+    pub ranks: RankArgs,
     #[command(flatten)]
     pub idle: IdleArgs,
 }

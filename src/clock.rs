@@ -173,6 +173,12 @@ impl Anchor {
     }
 }
 
+/// Wall minus monotonic clock, on which this program's axis lies: of two programs on one system the difference
+/// of their axes.
+pub fn axis_offset_ns() -> i64 {
+    axis_ns()
+}
+
 fn axis_ns() -> i64 {
     *AXIS_NS.get_or_init(|| pair().0)
 }

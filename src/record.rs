@@ -27,6 +27,8 @@ mod prompt;
 pub mod results;
 pub mod selection;
 mod server_side;
+pub mod shard;
+pub mod share;
 pub mod slo;
 pub mod timeline;
 mod trace_ids;
@@ -212,6 +214,9 @@ pub struct RequestRow {
     pub prompt_index: u32,
     /// Which user of a closed loop.
     pub user: Option<u32>,
+    /// Of a run that several processes sent: which of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<u32>,
     /// Of a conversation: which, from 0, and which of its turns this is, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<u64>,

@@ -18,6 +18,7 @@ mod late;
 mod named;
 mod plotted;
 mod progress;
+pub mod ranks;
 mod read_back;
 mod recompute;
 mod recorded;
@@ -41,6 +42,8 @@ pub use self::exported::export_spans;
 pub use self::figure::figure;
 pub use self::import::{Import, import};
 pub use self::named::named;
+pub use self::ranks::Ranks;
+pub use self::ranks::merge::{ToMerge, merge};
 pub use self::read_back::{ReadBack, read_back};
 pub use self::recompute::{Recomputed, recompute, recompute_within};
 pub use self::recorded::Recorded;
@@ -48,6 +51,7 @@ pub use self::replay::completed;
 pub use self::sweep::{Swept, is_sweep, resweep, sweep};
 pub use self::tokens::workload;
 
+use self::ranks::{Counts, Session};
 use crate::config::Config;
 use crate::error::{Exit, Explain, broken, usage};
 use crate::export::Exporter;
@@ -57,6 +61,8 @@ use crate::load::{self, Live, Requests};
 use crate::mock::script::Script;
 use crate::net::{Following, HttpUrl, tls};
 use crate::record::Status;
+use crate::record::shard;
+use crate::record::share::Share;
 use crate::secrets::Secrets;
 use crate::store::folder::{EMBEDDED_STAT_LOG, RESULTS_STREAM};
 use crate::store::manifest::{RunState, TargetFacts};
@@ -74,6 +80,8 @@ pub struct Options {
     pub interrupt: CancellationToken,
     /// Where the embedded server writes what really happened; for tests and calibration.
     pub truth: Option<PathBuf>,
+    /// This process is one of several that send the load together.
+    pub ranks: Option<Ranks>,
 }
 
 /// How a run ended, and its report.
@@ -109,7 +117,7 @@ pub fn record(config: &Config, options: &Options) -> anyhow::Result<Recorded> {
             .into());
     }
     let config = &completed(config, &workload)?;
-    let short = load::needs::prepare(&config.load)?;
+    let short = load::needs::prepare(&load::share::own(&config.load, share_of(options)))?;
     let folder = RunFolder::create(&facts::folder_of(config), config.overwrite).map_err(unusable)?;
     let mut manifest = Manifest::new(&config.name, serde_json::to_value(config)?);
     manifest.host = facts::host();
@@ -179,7 +187,11 @@ fn measure(
     let writer = writer::Writer::start(streams, Arc::clone(&live), halt.clone())?;
     let mut exporter = None;
     let under_way = UnderWay { writer: &writer, live, halt, exporter: &mut exporter };
-    let outcome = observed(config, options, workload, folder, manifest, under_way);
+    let mut session = None;
+    let outcome = observed(config, options, workload, folder, manifest, under_way, &mut session);
+    if let (Some(session), Err(error)) = (&session, &outcome) {
+        session.fail(&secrets(config).clean(&format!("{error:#}")));
+    }
     // Whatever became of the load: what it measured is written first.
     let ended = writer.end()?;
     exported::end(exporter, manifest);
@@ -211,6 +223,7 @@ fn observed(
     folder: &RunFolder,
     manifest: &mut Manifest,
     under_way: UnderWay<'_>,
+    session: &mut Option<Session>,
 ) -> anyhow::Result<load::Outcome> {
     let UnderWay { writer, live, halt, exporter } = under_way;
     let given = config.target.base_url.as_deref().map(HttpUrl::parse).transpose()?;
@@ -224,7 +237,8 @@ fn observed(
     let probed = given.map(|url| target::ask_server(config, &url, &options.interrupt)).transpose()?;
     let (kind, kind_from) = target::kind(config, probed.as_ref())?;
     manifest.notes.extend(target::contradiction(kind, probed.as_ref()));
-    let mut observe = config.observe.clone();
+    let observes = options.ranks.as_ref().is_none_or(Ranks::observes);
+    let mut observe = ranks::observed_by(config, observes);
     if config.target.base_url.is_none() && config.target.embedded.stat_log {
         let path = folder.file(EMBEDDED_STAT_LOG);
         // There before it is looked for: that it is still empty is no finding.
@@ -234,7 +248,7 @@ fn observed(
     let plan = ingest::Plan {
         server: kind,
         observe,
-        hops: config.hops.clone(),
+        hops: if observes { config.hops.clone() } else { Vec::new() },
         base_url: config.target.base_url.clone(),
         trust: target::trust(config),
         log_begin: Begin::End,
@@ -287,28 +301,40 @@ fn observed(
     }
     facts::note_workload(manifest, &workload);
     let history = workload.history;
-    let planned = config.load.requests.map(|n| if history.is_some() { workload.requests(n) } else { n });
+    let share = share_of(options);
+    let own_load = load::share::own(&config.load, share);
+    let planned = own_load.requests.map(|n| if history.is_some() { workload.requests(n) } else { n });
 
     let address = target
         .reachable(Duration::from_secs_f64(config.load.connect_timeout_s))
         .or_broken(format!("no connection to {}", target.authority()))?;
     let following = Following::begin(&target, address);
     let stamps = stamps::Chosen::new(config.load.stamps, address, options.quiet)?;
-    let plan = load::Plan {
+    if let Some(ranks) = &options.ranks {
+        // Only now: the others wait for who cannot go on.
+        *session = Some(Session::meet(ranks, config, &workload, &options.interrupt)?);
+    }
+    let mut requests = target::requests(config, kind, workload.prompts, target, model.clone());
+    if let Some(session) = session.as_ref() {
+        requests.nonce = session.nonce();
+        note_shard(manifest, session)?;
+        manifest.note(ranks::who_observes(observes));
+        save(manifest, folder, config)?;
+    }
+    let mut plan = load::Plan {
         address,
         moves: Some(Arc::clone(following.whereabouts())),
         tls,
         stamps: stamps.source(),
-        requests: Arc::new(Requests {
-            history,
-            ..target::requests(config, kind, workload.prompts, target, model.clone())
-        }),
+        requests: Arc::new(Requests { history, ..requests }),
         load: config.load.clone(),
         seed: config.seed,
         leg: None,
+        share,
+        start: None,
     };
     let through = config.audit.as_ref().map(|a| audit::through(config, a, kind, &plan)).transpose()?;
-    for short in load::needs::reach(&plan.load, plan.address)? {
+    for short in load::needs::reach(&own_load, plan.address)? {
         manifest.warn(short);
     }
     if config.reset_prefix_cache {
@@ -335,11 +361,19 @@ fn observed(
     }
     let warmed =
         |past: usize| warmups.iter().skip(past).filter(|row| row.status == Status::Ok).count() as u64;
+    if let Some(session) = session.as_mut() {
+        session.ready(&halt)?;
+    }
     if let Some(before) = collector.snapshot_before() {
         facts::note_before(manifest, &before);
     }
     collector.start_grid();
 
+    if let Some(session) = session.as_mut() {
+        plan.start = Some(session.start(&halt)?);
+        note_shard(manifest, session)?;
+        save(manifest, folder, config)?;
+    }
     // Served until what goes on here has ended.
     let _page = page.map(|page| exposed::serve(page, &model, &live, writer, options.quiet)).transpose()?;
     let over = CancellationToken::new();
@@ -348,7 +382,7 @@ fn observed(
         server: collector.live(),
         duration_s: config.load.duration_s,
         requests: planned,
-        quiet: options.quiet,
+        quiet: options.quiet || !observes,
     }
     .start(over.clone());
     let (sink, stamping) = stamps.begin(writer.requests())?;
@@ -381,13 +415,31 @@ fn observed(
     facts::note_own(manifest, own.try_recv().ok());
     facts::note_moves(manifest, &following.whereabouts().history());
     facts::note_load(manifest, config, &plan, &outcome, ended_early);
-    let [ok, ok_by_hops, ended_by_hops] = [&live.ok, &live.ok_by_hops, &live.ended_by_hops]
+    let [mut ok, mut ok_by_hops, mut ended_by_hops] = [&live.ok, &live.ok_by_hops, &live.ended_by_hops]
         .map(|count| count.load(std::sync::atomic::Ordering::Relaxed));
-    let after = collector.snapshot_after(Some(ok as f64)).filter(|_| !config.observe.no_metrics);
-    if let Some(after) = after {
-        facts::note_after(manifest, &after, outcome.sent.saturating_sub(ok));
+    let (mut sent, mut warm) = (outcome.sent, warmed(0));
+    let mut counts_all = true;
+    if let Some(session) = session.as_mut() {
+        session.was_ready(outcome.ready_late_s);
+        note_shard(manifest, session)?;
+        let own = Counts { sent, ok, warmed: warm, ended_by_hops, ok_by_hops };
+        let (all, silent) = session.ended(own, &options.interrupt);
+        (sent, ok, warm, ended_by_hops, ok_by_hops) =
+            (all.sent, all.ok, all.warmed, all.ended_by_hops, all.ok_by_hops);
+        counts_all = session.counts_all() && silent.is_empty();
+        for who in silent {
+            manifest.warn(format!(
+                "{who} never said that it ended: what the server's side has of it may be cut off"
+            ));
+        }
     }
-    late::spans(config, &plan, ok + warmed(0), &collector);
+    let after = collector
+        .snapshot_after(counts_all.then_some(ok as f64))
+        .filter(|_| observes && !config.observe.no_metrics);
+    if let Some(after) = after {
+        facts::note_after(manifest, &after, sent.saturating_sub(ok));
+    }
+    late::spans(config, &plan, ok + warm, &collector);
     let sent_by_hops = ended_by_hops + (warmups.len() - past_hops) as u64;
     late::hops(config, &plan, [ok_by_hops + warmed(past_hops), sent_by_hops], &collector);
     if let Some(last_words) = child.as_mut().and_then(embedded::Server::stop) {
@@ -396,6 +448,17 @@ fn observed(
     let ingested = collector.stop();
     facts::note_ingested(manifest, &ingested);
     Ok(outcome)
+}
+
+/// The part of the load that is sent here.
+fn share_of(options: &Options) -> Share {
+    options.ranks.as_ref().map_or(Share::WHOLE, |ranks| ranks.share)
+}
+
+/// Which part of which run this is, for the report and for the merging of all parts.
+fn note_shard(manifest: &mut Manifest, session: &Session) -> anyhow::Result<()> {
+    manifest.extra.insert(shard::SHARD.to_owned(), serde_json::to_value(session.shard())?);
+    Ok(())
 }
 
 /// A folder that cannot be used is for the user to change: nothing was sent yet.

@@ -57,6 +57,7 @@ pub fn request(index: u64, tokens: u64, random: &mut Random) -> Finished {
         response_id: Some(format!("chatcmpl-tare-5f3a9c-{index:06}")),
         index,
         prompt_index: (index % 500) as u32,
+        rank: None,
         user: Some((index % 50) as u32),
         arm: None,
         cell: None,

@@ -7,9 +7,12 @@ use clap::{ArgAction, Args};
 /// `tare correlate`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct CorrelateArgs {
+    /// Shards of a run of several ranks, to be merged: DIR/shard-*
+    #[arg(value_name = "SHARD", conflicts_with_all = ["client", "server_log", "metrics_before", "metrics_after", "metrics", "spans", "stat_log", "hop", "same_host", "client_format", "client_part", "client_id_prefix", "spans_format", "stat_log_format"])]
+    pub shards: Vec<PathBuf>,
     /// The client's records: of tare or another load tool, CSV, Parquet, stamps as JSON Lines
-    #[arg(long, value_name = "FILE")]
-    pub client: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "shards")]
+    pub client: Option<PathBuf>,
     /// The server's log, repeatable
     #[arg(long, value_name = "FILE", action = ArgAction::Append)]
     pub server_log: Vec<PathBuf>,
@@ -52,10 +55,10 @@ pub struct CorrelateArgs {
     /// Format of the stat log [default: found by looking]
     #[arg(long, value_name = "NAME")]
     pub stat_log_format: Option<String>,
-    /// The run's name
-    #[arg(long, default_value = "correlated")]
-    pub name: String,
-    /// The run folder, exactly [default: output/NAME-TIME]
+    /// The run's name [default: correlated; of shards, theirs]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// The run folder, exactly [default: output/NAME-TIME; of shards, merged beside them]
     #[arg(long, value_name = "DIR")]
     pub output: Option<PathBuf>,
     /// Use the run folder even if it is not empty

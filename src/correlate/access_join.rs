@@ -71,7 +71,11 @@ pub fn join(requests: &[RequestRow], log: &[LogRow], map: &Map, window: Option<W
         of_port.sort_by_key(|i| requests.get(*i).and_then(|r| r.send_begin_unix_ns));
         let status = |i: &usize| requests.get(*i).and_then(|r| r.http_status);
         let agree = of_port.iter().zip(&said).all(|(i, line)| status(i).is_none_or(|s| s == line.status));
-        if of_port.len() != said.len() || !agree {
+        // Two hosts may have used one port: whose lines are whose is then not known.
+        let mut ranks = of_port.iter().map(|i| requests.get(*i).and_then(|r| r.rank));
+        let first = ranks.next();
+        let of_one = ranks.all(|rank| Some(rank) == first);
+        if of_port.len() != said.len() || !agree || !of_one {
             leave(UNCLEAR, said.len());
             continue;
         }

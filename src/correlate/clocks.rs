@@ -8,6 +8,10 @@
 //! `S(send) ≤ arrival` exactly, however long the request took. Where no line satisfies all pairs a
 //! clock was stepped: the run is cut into the fewest stretches that can be satisfied.
 
+mod hosts;
+
+pub use self::hosts::{Beside, Maps, ahead};
+
 use crate::clock::UnixNs;
 use crate::record::clocks::{ClockRelation, Clocks, Stretch};
 use crate::record::correlated::{Bounds, Within};
@@ -135,6 +139,21 @@ impl Map {
     pub fn may_step(&self, from: UnixNs, to: UnixNs) -> bool {
         let Map::Two(pieces) = self else { return false };
         pieces.windows(2).any(|w| matches!(w, [before, after] if from < after.begin && before.end < to))
+    }
+
+    /// How far the server's clock is ahead at this instant of the client's, in seconds: at least and at most. Beyond
+    /// the stretches the nearest is carried on.
+    pub fn ahead_s(&self, at: UnixNs) -> Option<(f64, f64)> {
+        match self {
+            Map::One => Some((0.0, 0.0)),
+            Map::Two(pieces) => {
+                let piece = pieces.iter().find(|piece| at <= piece.end).or(pieces.last())?;
+                let (lo, hi) = piece.band.at(at.seconds_since(piece.origin));
+                let beside = piece.offset_ns as f64 / 1e9;
+                Some((beside + lo, beside + hi))
+            }
+            Map::Unknown => None,
+        }
     }
 
     /// Whether instants of both sides can be compared.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
-use super::clocks::{Map, Pairs};
+use super::clocks::{Map, Maps, Pairs};
 use super::ids::{candidates, external};
 use super::keys::{Found, Keys};
 use super::span_join::SLACK_S;
@@ -79,8 +79,8 @@ pub fn claims<'a>(requests: &'a [RequestRow], ids: &Keys, log: &'a [LogRow]) -> 
 
 impl Claims<'_> {
     /// What the lines say about the clocks, each to the resolution of its stamp: a request is received
-    /// after it was sent, and before its first token is here.
-    pub fn pairs(&self, pairs: &mut Pairs) {
+    /// after it was sent, and before its first token is here. `rank`: only this one's requests.
+    pub fn pairs(&self, rank: Option<u32>, pairs: &mut Pairs) {
         let mut received: BTreeMap<u32, Vec<&LogRow>> = BTreeMap::new();
         for found in &self.found {
             let line = self.naming.get(found.asker as usize).map(|(row, _)| *row);
@@ -95,6 +95,9 @@ impl Claims<'_> {
             let ([row], Some(request)) = (lines.as_slice(), self.requests.get(request as usize)) else {
                 continue;
             };
+            if rank.is_some() && request.rank != rank {
+                continue;
+            }
             let Some(written) = Written::of(row).filter(|_| request.connection != Connection::Retried) else {
                 continue;
             };
@@ -109,7 +112,7 @@ impl Claims<'_> {
     }
 
     /// Each request's side, now that instants can be compared.
-    pub fn resolve(self, map: &Map, window: Option<Window>) -> LogJoin {
+    pub fn resolve(self, maps: &Maps, window: Option<Window>) -> LogJoin {
         let mut sides: Vec<Option<LogSide>> = vec![None; self.requests.len()];
         let mut left: BTreeSet<(&str, &str)> = BTreeSet::new();
         let mut answers = self.found.iter().peekable();
@@ -119,7 +122,7 @@ impl Claims<'_> {
             let internal = matches!(row.event, LogEvent::Added { .. } | LogEvent::Aborted { .. });
             let id = if internal { external(id) } else { id };
             let Some(answer) = answer else {
-                left.insert((unclaimed(row, window, map), id));
+                left.insert((unclaimed(row, window, &maps.reference), id));
                 continue;
             };
             let claimed =
@@ -128,7 +131,7 @@ impl Claims<'_> {
                 None => {
                     left.insert((SHARED_ID, id));
                 }
-                Some((request, _)) if !fits(request, row, map) => {
+                Some((request, _)) if !fits(request, row, maps.of(request)) => {
                     left.insert((OTHER_TIME, id));
                 }
                 Some((_, side)) => side.get_or_insert_default().take(row),

@@ -82,10 +82,19 @@ pub struct Inputs<'a> {
     pub server: &'a Server,
     /// Client and server read one clock, as far as their addresses tell.
     pub same_host: bool,
+    /// Of a load from several hosts: whose clock is the server's.
+    pub ranks_beside_server: &'a [u32],
     /// The clocks of the two hosts are said to differ by no more than this.
     pub clock_bound_s: Option<f64>,
     /// Seeds the intervals: the same records give the same figures for ever.
     pub seed: u64,
+}
+
+impl<'a> Inputs<'a> {
+    /// Whose clock is the server's.
+    fn beside(&self) -> clocks::Beside<'a> {
+        clocks::Beside { same_host: self.same_host, ranks: self.ranks_beside_server }
+    }
 }
 
 /// Puts both sides of a run together. `requests` are the measured ones, without warm-ups; they come
@@ -94,20 +103,21 @@ pub fn correlate(mut requests: Vec<RequestRow>, inputs: &Inputs<'_>) -> Result<C
     requests.sort_by_key(|r| r.index);
     let (mut aggregate, between) = aggregate_join::join(inputs.scrapes, inputs.server);
     let window = between.or_else(|| aggregate_join::window_of(&requests));
-    let passed = hops::join(&requests, inputs.hop_names, inputs.hops, inputs.same_host)
+    let passed = hops::join(&requests, inputs.hop_names, inputs.hops, inputs.beside())
         .context("cannot join the hops")?;
     let mut join = request_join::join(requests, inputs, window).context("cannot join the two sides")?;
     if let Some(window) = window {
-        aggregate.log_stats = log_stats::estimate(&join.log, window, &join.map);
+        aggregate.log_stats = log_stats::estimate(&join.log, window, &join.maps.reference);
     }
     for (row, told) in join.rows.iter_mut().zip(&join.told) {
-        row.parts = parts::parts(row, told, &join.map);
+        row.parts = parts::parts(row, told, join.maps.of(&row.client));
     }
     for (row, passages) in join.rows.iter_mut().zip(passed.passages) {
         row.hops = passages;
     }
     let rounds = headline::rounds(&join.rows);
-    let gaps = gaps::Gaps { scrapes: inputs.scrapes, log: &join.log, map: &join.map, seed: inputs.seed };
+    let gaps =
+        gaps::Gaps { scrapes: inputs.scrapes, log: &join.log, map: &join.maps.reference, seed: inputs.seed };
     let gaps = gaps.found(join.rows.iter().map(|r| &r.client), inputs.events)?;
     let checks = reconcile::checks(&join, inputs.spans, &aggregate, window);
     let mut headline = headline::headline(&join.rows, &aggregate, &rounds, inputs.seed);

@@ -70,7 +70,9 @@ fn sums(
 ) -> Vec<Check> {
     // The endpoint counts a request when it ends; where clocks cannot be compared nothing can be said.
     let inside = |s: &&SpanRow| {
-        let (Some(w), Some(ended)) = (window, join.map.anywhere(s.end_unix_ns)) else { return true };
+        let (Some(w), Some(ended)) = (window, join.maps.reference.anywhere(s.end_unix_ns)) else {
+            return true;
+        };
         ended.hi_unix_ns > w.begin_unix_ns && ended.lo_unix_ns <= w.end_unix_ns
     };
     let in_window: Vec<&SpanRow> =

@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use super::Inputs;
 use super::access_join::{self, AccessSide};
-use super::clocks::{self, Map, Pairs};
+use super::clocks::{self, Maps, Pairs};
 use super::keys::Keys;
 use super::log_join::{self, LogSide, Written};
 use super::log_lines;
@@ -17,15 +17,16 @@ use super::{log_zone, stat_join};
 use crate::clock::UnixNs;
 use crate::record::clocks::Clocks;
 use crate::record::correlated::{Coverage, Window};
-use crate::record::{JoinedRow, LogRow, RequestRow, Source, SpanRow, Status};
+use crate::record::{JoinedRow, LogRow, RequestRow, Source, SpanRow, StatRow, Status};
+use crate::server::Server;
 
 /// All requests, joined.
 pub struct RequestJoin<'a> {
     pub rows: Vec<JoinedRow>,
     pub coverage: Coverage,
     pub clocks: Clocks,
-    /// From the server's clock to the client's.
-    pub map: Map,
+    /// From the server's clock to each client's.
+    pub maps: Maps,
     /// The log's lines; moved by `log_zone_ns` where they were written in another time zone.
     pub log: Cow<'a, [LogRow]>,
     pub log_zone_ns: Option<i64>,
@@ -56,31 +57,22 @@ pub fn join<'a>(
     inputs: &Inputs<'a>,
     window: Option<Window>,
 ) -> Result<RequestJoin<'a>> {
-    // The server may have used the id that was sent, or its own and told it in the answer.
-    let ids = Keys::new((0..).zip(&requests).flat_map(|(i, r)| {
-        let answered = r.response_id.as_deref().unwrap_or_default();
-        [(r.request_id.as_str(), i), (answered, i)]
-    }))?;
+    let ids = ids_of(&requests)?;
     let stat_spans = stat_join::as_spans(inputs.stat_log, inputs.server);
     let spans = span_join::claims(&requests, &ids, inputs.spans, inputs.server)?;
     let stats = span_join::claims(&requests, &ids, &stat_spans, inputs.server)?;
     let align = |pairs: &Pairs| clocks::align(pairs, inputs.same_host, inputs.clock_bound_s);
-    let (mut pairs, mut by_log) = (Pairs::default(), Pairs::default());
-    spans.pairs(&mut pairs);
-    stats.pairs(&mut pairs);
-    log_join::claims(&requests, &ids, inputs.log)?.pairs(&mut by_log);
-    let zone_ns = log_zone::shift_ns(&by_log, &align(&pairs).1);
+    let mut by_log = Pairs::default();
+    log_join::claims(&requests, &ids, inputs.log)?.pairs(None, &mut by_log);
+    let zone_ns = log_zone::shift_ns(&by_log, &align(&pairs(&spans, &stats, None, None)).1);
     let lines = zone_ns.map_or(Cow::Borrowed(inputs.log), |by| log_zone::shifted(inputs.log, by).into());
     let log = log_join::claims(&requests, &ids, &lines)?;
-    // Stamps of a log are the coarsest: they bound the clocks only where nothing else does.
-    if pairs.is_empty() {
-        log.pairs(&mut pairs);
-    }
-    let (map, clocks) = align(&pairs);
-    let spans = spans.resolve(&map, window);
-    let stats = stats.resolve(&map, window);
-    let log = log.resolve(&map, window);
-    let access = access_join::join(&requests, &lines, &map, window);
+    let pairs_of = |rank| pairs(&spans, &stats, Some(&log), rank);
+    let (maps, clocks) = Maps::new(&requests, pairs_of, inputs.beside(), inputs.clock_bound_s);
+    let spans = spans.resolve(&maps, window);
+    let stats = stats.resolve(&maps, window);
+    let log = log.resolve(&maps, window);
+    let access = access_join::join(&requests, &lines, &maps.reference, window);
 
     let available = Available {
         spans: !spans.request_spans.is_empty(),
@@ -113,7 +105,7 @@ pub fn join<'a>(
         }
         let troubles = [Side::Ambiguous, Side::OtherTime];
         let trouble = troubles.iter().find(|trouble| span == **trouble || stat == **trouble);
-        let row = joined(client, &of_one, &map, trouble, shares, available);
+        let row = joined(client, &of_one, &maps, trouble, shares, available);
         if available.spans && of_one.span.is_none() {
             let reason = why(&row.client, trouble, shares, available);
             *coverage.without_span.entry(reason.to_owned()).or_default() += 1;
@@ -134,7 +126,7 @@ pub fn join<'a>(
         rows,
         coverage,
         clocks,
-        map,
+        maps,
         log: lines,
         log_zone_ns: zone_ns,
         stat_spans,
@@ -143,6 +135,49 @@ pub fn join<'a>(
         told,
         more_sequences,
     })
+}
+
+/// What the requests of a rank, or all of them, say about the clocks. Stamps of a log are the coarsest: they
+/// bound the clocks only where nothing else does.
+fn pairs(
+    spans: &span_join::Claims<'_>,
+    stats: &span_join::Claims<'_>,
+    log: Option<&log_join::Claims<'_>>,
+    rank: Option<u32>,
+) -> Pairs {
+    let mut pairs = Pairs::default();
+    spans.pairs(rank, &mut pairs);
+    stats.pairs(rank, &mut pairs);
+    if let Some(log) = log.filter(|_| pairs.is_empty()) {
+        log.pairs(rank, &mut pairs);
+    }
+    pairs
+}
+
+/// The same of requests that are not joined yet: by what hosts' clocks are set beside each other.
+pub fn pairs_of(requests: &[RequestRow], inputs: &Recorded<'_>) -> Result<Pairs> {
+    let ids = ids_of(requests)?;
+    let stat_spans = stat_join::as_spans(inputs.stat_log, inputs.server);
+    let spans = span_join::claims(requests, &ids, inputs.spans, inputs.server)?;
+    let stats = span_join::claims(requests, &ids, &stat_spans, inputs.server)?;
+    let log = log_join::claims(requests, &ids, inputs.log)?;
+    Ok(pairs(&spans, &stats, Some(&log), None))
+}
+
+/// What a server recorded of single requests.
+pub struct Recorded<'a> {
+    pub spans: &'a [SpanRow],
+    pub stat_log: &'a [StatRow],
+    pub log: &'a [LogRow],
+    pub server: &'a Server,
+}
+
+/// The server may have used the id that was sent, or its own and told it in the answer.
+fn ids_of(requests: &[RequestRow]) -> Result<Keys> {
+    Keys::new((0..).zip(requests).flat_map(|(i, r)| {
+        let answered = r.response_id.as_deref().unwrap_or_default();
+        [(r.request_id.as_str(), i), (answered, i)]
+    }))
 }
 
 /// Which kinds of evidence the run has at all.
@@ -164,11 +199,12 @@ fn has_in_band(r: &RequestRow) -> bool {
 fn joined(
     client: RequestRow,
     told: &Told,
-    map: &Map,
+    maps: &Maps,
     trouble: Option<&Side>,
     shares: bool,
     available: Available,
 ) -> JoinedRow {
+    let map = maps.of(&client);
     let (span, stat, log) = (told.span.as_ref(), told.stat.as_ref(), told.log.as_ref());
     let in_band = has_in_band(&client);
     let source = match (span, stat, log) {

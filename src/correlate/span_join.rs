@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use anyhow::Result;
 
-use super::clocks::{Map, Pairs};
+use super::clocks::{Map, Maps, Pairs};
 use super::ids::candidates;
 use super::keys::Keys;
 use crate::clock::UnixNs;
@@ -141,10 +141,11 @@ pub fn claims<'a>(
 
 impl Claims<'_> {
     /// What these requests say about the clocks: those with one attempt; if a trace id joined any, only
-    /// such, for an id alone may be another's.
-    pub fn pairs(&self, pairs: &mut Pairs) {
+    /// such, for an id alone may be another's. `rank`: only this one's.
+    pub fn pairs(&self, rank: Option<u32>, pairs: &mut Pairs) {
         let traced = self.claims.iter().any(|c| c.by_trace);
-        for (request, of_one) in self.by_request() {
+        let of_rank = |request: &RequestRow| rank.is_none() || request.rank == rank;
+        for (request, of_one) in self.by_request().filter(|(request, _)| of_rank(request)) {
             let taken = of_one.iter().filter(|(_, by_trace)| *by_trace == traced);
             let spans: Vec<&SpanRow> = taken.map(|(span, _)| *span).collect();
             let Some(first) = spans.first() else { continue };
@@ -174,15 +175,15 @@ impl Claims<'_> {
     }
 
     /// Each request's side, now that instants can be compared.
-    pub fn resolve(mut self, map: &Map, window: Option<Window>) -> SpanJoin {
+    pub fn resolve(mut self, maps: &Maps, window: Option<Window>) -> SpanJoin {
         let mut leftovers = std::mem::take(&mut self.leftovers);
         for span in self.unclaimed.iter().filter_map(|i| self.spans.get(*i as usize)) {
-            leftovers.add(unclaimed(span, window, map), 1);
+            leftovers.add(unclaimed(span, window, &maps.reference), 1);
         }
         let mut sides = vec![Side::None; self.requests.len()];
         for (index, of_one) in self.claimed() {
             if let (Some(request), Some(slot)) = (self.requests.get(index), sides.get_mut(index)) {
-                *slot = resolve(request, &of_one, map, &mut leftovers);
+                *slot = resolve(request, &of_one, maps.of(request), &mut leftovers);
             }
         }
         SpanJoin { sides, leftovers: leftovers.0, request_spans: self.request_spans }

@@ -41,6 +41,7 @@ impl Run {
             own: None,
             server: &VLLM,
             same_host: !self.two_hosts,
+            ranks_beside_server: &[],
             clock_bound_s: None,
             seed: 1,
         };

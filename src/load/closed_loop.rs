@@ -31,7 +31,8 @@ pub(super) fn start(
     let mut tasks = JoinSet::new();
     let mut ready = ready.into_iter();
     let mut starts = Vec::new();
-    for user in 0..plan.load.arrival.users().unwrap_or(0) {
+    let users = plan.load.arrival.users().unwrap_or(0);
+    for user in (0..users).filter(|user| plan.share.has(u64::from(*user))) {
         let mut stays = Vec::new();
         for Shift { from_s, until_s } in stays_of(plan, user) {
             let (go, started) = oneshot::channel();
@@ -49,7 +50,7 @@ pub(super) fn start(
 }
 
 /// When a user is there, in seconds from the begin.
-fn stays_of(plan: &Plan, user: u32) -> Vec<Shift> {
+pub(super) fn stays_of(plan: &Plan, user: u32) -> Vec<Shift> {
     let for_good = |from_s| vec![Shift { from_s, until_s: f64::INFINITY }];
     if let Some(own) = plan.leg.as_ref().and_then(|leg| leg.starts_s.get(user as usize)) {
         return for_good(*own);

@@ -23,12 +23,16 @@ use crate::record::Finished;
 /// A request of an open loop that is due before the end of sending may be sent so long after it: a few
 /// that were late by a moment would otherwise be missing.
 const OVERTIME_S: f64 = 0.1;
+/// Connections are opened so long before a start that was named.
+const OPENED_AHEAD_S: f64 = 1.0;
 
 /// One part of a load, sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Sent {
     pub begun_unix_ns: UnixNs,
     pub ended_unix_ns: UnixNs,
+    /// How long after the start that was asked for it could begin.
+    pub ready_late_s: Option<f64>,
 }
 
 /// Sends part after part until `next`, which is told of the last one, gives no more, or until
@@ -44,7 +48,7 @@ pub fn run_legs<W: Send>(
 ) -> anyhow::Result<Outcome> {
     let tellings = Tellings { live, counters: Arc::new(Counters::default()), sink };
     let finisher = Finisher::start(tellings.clone())?;
-    let (mut unsent, mut refused_usage, mut last_due_unix_ns) = (0, 0, None);
+    let (mut unsent, mut refused_usage, mut last_due_unix_ns, mut ready_late_s) = (0, 0, None, None);
     let mut turns_unsent = TurnsUnsent::default();
     let mut span: Option<Sent> = None;
     let sent_all = runtime::run(load, async {
@@ -64,6 +68,7 @@ pub fn run_legs<W: Send>(
                 Some(UnixNs(shared.last_due_unix_ns.load(Ordering::Relaxed))).filter(|t| t.0 > 0);
             turns_unsent = turns_unsent.and(shared.sessions.turns_unsent());
             refused_usage += shared.refused_usage.load(Ordering::Relaxed);
+            ready_late_s = sent.ready_late_s.or(ready_late_s);
             span = Some(Sent { begun_unix_ns: span.map_or(sent.begun_unix_ns, |s| s.begun_unix_ns), ..sent });
             last = Some(sent);
         }
@@ -72,9 +77,10 @@ pub fn run_legs<W: Send>(
     finisher.end()?;
     sent_all?;
     let now = UnixNs::now();
-    let span = span.unwrap_or(Sent { begun_unix_ns: now, ended_unix_ns: now });
+    let span = span.unwrap_or(Sent { begun_unix_ns: now, ended_unix_ns: now, ready_late_s: None });
     Ok(Outcome {
         begun_unix_ns: span.begun_unix_ns,
+        ready_late_s,
         ended_unix_ns: span.ended_unix_ns,
         sent: tellings.live.sent.load(Ordering::Relaxed),
         unsent,
@@ -87,7 +93,7 @@ pub fn run_legs<W: Send>(
     })
 }
 
-fn shared(
+pub(super) fn shared(
     plan: &Plan,
     finisher: &Finisher,
     tellings: &Tellings,
@@ -102,6 +108,7 @@ fn shared(
         closing: interrupt.child_token(),
         stop: interrupt.child_token(),
         next_index: AtomicU64::new(0),
+        numbers: plan.share.numbers(plan.load.arrival.users()),
         sessions: Sessions::of(plan)?,
         limit: plan.load.requests.unwrap_or(u64::MAX),
         requests_each: plan.leg.as_ref().map(|leg| leg.requests_each),
@@ -122,19 +129,30 @@ async fn one(
     let grace = Duration::from_secs_f64(plan.load.grace_period_s);
     let paced =
         Offsets::new(&plan.load.arrival, plan.seed).map(|offsets| open_loop::ahead(plan, offsets, shared));
-    let ahead = connections::before_the_start(&plan.load);
+    let own = plan.own_load();
+    if let Some(start) = plan.start {
+        // Connections that are opened too early are old before they are used.
+        tokio::select! {
+            () = tokio::time::sleep(start.plus_seconds(-OPENED_AHEAD_S).remaining()) => {}
+            () = interrupt.cancelled() => {}
+        }
+    }
+    let ahead = connections::before_the_start(&own);
     let opened = tokio::select! {
         opened = connections::open_several(shared, ahead) => opened,
         () = interrupt.cancelled() => Vec::new(),
     };
     ready();
-    let begun = UnixNs::now();
+    let now = UnixNs::now();
+    // A start that was named stays where it is, however late this is: the lateness is the requests'.
+    let begun = plan.start.unwrap_or(now);
+    let ready_late_s = plan.start.map(|start| now.seconds_since(start).max(0.0));
     let overtime_s = if paced.is_some() { OVERTIME_S } else { 0.0 };
     let mut tasks = match paced {
         None => closed_loop::start(plan, begun, opened, shared)?,
-        Some(paced) => open_loop::start(plan, paced, begun, opened, shared)?,
+        Some(paced) => open_loop::start(&own, paced, begun, opened, shared)?,
     };
-    let sent = || Sent { begun_unix_ns: begun, ended_unix_ns: UnixNs::now() };
+    let sent = || Sent { begun_unix_ns: begun, ended_unix_ns: UnixNs::now(), ready_late_s };
     // The end of sending: by time, by count (the tasks end by themselves), or by the user.
     let time_left = plan.load.duration_s.map(|d| begun.plus_seconds(d + overtime_s).remaining());
     tokio::select! {

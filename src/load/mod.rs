@@ -24,6 +24,10 @@ mod recording;
 pub mod resolve;
 mod runtime;
 mod sessions;
+pub mod share;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
 pub mod timing;
 
 use std::net::SocketAddr;
@@ -51,6 +55,7 @@ use self::sessions::Sessions;
 use crate::clock::UnixNs;
 use crate::config::{Connections, Load};
 use crate::net::{Sources, Whereabouts, tls};
+use crate::record::share::{Numbers, Share};
 use crate::record::{Finished, RequestRow, StampSource, Status};
 
 /// Everything a load needs.
@@ -68,6 +73,17 @@ pub struct Plan {
     pub stamps: StampSource,
     /// A closed loop whose requests are all known beforehand.
     pub leg: Option<LegUsers>,
+    /// Which part of the load is sent here; `load`, `seed` and `requests` are those of the whole.
+    pub share: Share,
+    /// When the schedule begins; `None`: as soon as all is ready.
+    pub start: Option<UnixNs>,
+}
+
+impl Plan {
+    /// What falls to this process, in numbers.
+    fn own_load(&self) -> Load {
+        share::own(&self.load, self.share)
+    }
 }
 
 /// Users who send so many requests each, from moments of their own on: request i of user u is number
@@ -84,6 +100,8 @@ pub struct LegUsers {
 pub struct Outcome {
     /// When the schedule began.
     pub begun_unix_ns: UnixNs,
+    /// How long after the start that was asked for it could begin.
+    pub ready_late_s: Option<f64>,
     /// When the last request had ended.
     pub ended_unix_ns: UnixNs,
     pub sent: u64,
@@ -119,6 +137,9 @@ struct Shared {
     stop: CancellationToken,
     /// Requests begun; of conversations, conversations.
     next_index: AtomicU64,
+    /// The numbers of what is sent here, among all that are sent.
+    numbers: Numbers,
+    /// Of all that are sent.
     limit: u64,
     /// What conversations share.
     sessions: Sessions,
@@ -164,7 +185,7 @@ pub fn warm_up(plan: &Plan, first: u64, interrupt: &CancellationToken) -> anyhow
     runtime::run(&plan.load, async {
         let mut rows = Vec::new();
         let mut kept: Option<Connected> = None;
-        for n in first..first + u64::from(plan.load.warmups) {
+        for n in (first..first + u64::from(plan.load.warmups)).filter(|n| plan.share.has(*n)) {
             if interrupt.is_cancelled() {
                 break;
             }
@@ -201,8 +222,13 @@ impl Shared {
     fn has_more(&self, sent: u32) -> bool {
         match self.requests_each {
             Some(each) => sent < each,
-            None => self.next_index.load(Ordering::Relaxed) < self.limit,
+            None => self.left() > 0,
         }
+    }
+
+    /// Requests, or conversations, that are still to be sent here.
+    fn left(&self) -> u64 {
+        self.numbers.below(self.limit).saturating_sub(self.next_index.load(Ordering::Relaxed))
     }
 
     /// The next request to send, ready; `None` when there are no more. `user`: who sends it, and how many
@@ -210,7 +236,7 @@ impl Shared {
     fn next(&self, user: Option<(u32, u32)>) -> Option<Prepared> {
         let n = match (self.requests_each, user) {
             (Some(_), Some((user, sent))) => u64::from(sent) * u64::from(self.users) + u64::from(user),
-            _ => self.next_index.fetch_add(1, Ordering::Relaxed),
+            _ => self.numbers.nth(self.next_index.fetch_add(1, Ordering::Relaxed))?,
         };
         if n >= self.limit {
             return None;

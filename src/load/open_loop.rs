@@ -16,18 +16,29 @@ use super::pace::{Due, Paced};
 use super::pool::Pool;
 use super::{Plan, Shared};
 use crate::clock::UnixNs;
+use crate::config::Load;
 use crate::record::Status;
 
 /// The first of a schedule, made ready before it begins: a burst's requests are then only sent.
 pub(super) fn ahead(plan: &Plan, offsets: Offsets, shared: &Arc<Shared>) -> Paced<impl Due + use<>> {
-    let end = plan.load.duration_s.unwrap_or(f64::INFINITY);
-    let offsets = offsets.take_while(move |&offset| offset < end);
-    Paced::new(Source { offsets, shared: Arc::clone(shared) })
+    Paced::new(source(plan, offsets, shared))
 }
 
-/// Starts the schedule, with the connections that are `ready`.
-pub(super) fn start(
+/// Every N-th of all arrivals, from the rank's on, with the requests of the same numbers.
+pub(super) fn source(
     plan: &Plan,
+    offsets: Offsets,
+    shared: &Arc<Shared>,
+) -> Source<impl Iterator<Item = f64> + Send + use<>> {
+    let end = plan.load.duration_s.unwrap_or(f64::INFINITY);
+    let (rank, world) = (plan.share.rank as usize, plan.share.world.max(1) as usize);
+    let offsets = offsets.take_while(move |&offset| offset < end).skip(rank).step_by(world);
+    Source { offsets, shared: Arc::clone(shared) }
+}
+
+/// Starts the schedule, with the connections that are `ready`. `own`: what of the load falls to this process.
+pub(super) fn start(
+    own: &Load,
     paced: Paced<impl Due>,
     begun: UnixNs,
     ready: Vec<Connected>,
@@ -35,17 +46,17 @@ pub(super) fn start(
 ) -> anyhow::Result<JoinSet<()>> {
     // Held by every request; when none is left, the load has ended.
     let (held, all_ended) = channel(1);
-    let pool = Arc::new(Pool::new(spare(&plan.load), ready));
+    let pool = Arc::new(Pool::new(spare(own), ready));
     let dispatcher = Dispatcher {
         pool: Arc::clone(&pool),
-        places: plan.load.max_concurrency.map(|n| Arc::new(Semaphore::new(n as usize))),
+        places: own.max_concurrency.map(|n| Arc::new(Semaphore::new(n as usize))),
         shared: Arc::clone(shared),
         _held: held,
     };
     let runtime = Handle::current();
     // Straight to the runtime's workers: each hand that a request goes through makes it later.
     let go = move |request, scheduled| drop(runtime.spawn(dispatcher.clone().send(request, scheduled)));
-    paced.start(begun, plan.load.affinity.clone(), shared.closing.clone(), go)?;
+    paced.start(begun, own.affinity.clone(), shared.closing.clone(), go)?;
     let mut tasks = JoinSet::new();
     tasks.spawn(until_all_ended(pool.keep(Arc::clone(shared)), all_ended));
     Ok(tasks)
@@ -59,7 +70,7 @@ async fn until_all_ended(keeper: impl Future<Output = ()>, mut all_ended: Receiv
 }
 
 /// The schedule and its requests.
-struct Source<I> {
+pub(super) struct Source<I> {
     offsets: I,
     shared: Arc<Shared>,
 }
@@ -74,7 +85,7 @@ impl<I: Iterator<Item = f64> + Send + 'static> Due for Source<I> {
     }
 
     fn left(&self) -> u64 {
-        self.shared.limit.saturating_sub(self.shared.next_index.load(Ordering::Relaxed))
+        self.shared.left()
     }
 
     fn over(self, last_due: Option<UnixNs>, never_sent: u64) {

@@ -14,6 +14,7 @@ use super::client::Prepared;
 use super::{Plan, Shared};
 use crate::clock::UnixNs;
 use crate::config::Connections;
+use crate::record::share::Share;
 use crate::record::{History, Message, Prompt, PromptKind, Status};
 
 /// Where in a conversation a request stands.
@@ -40,6 +41,7 @@ impl InSession {
 pub(super) struct Sessions {
     /// Who ends the times to think; none where there are no conversations.
     alarm: Option<Alarm>,
+    share: Share,
     /// Requests of all conversations, in the order in which they were made ready.
     requests: AtomicU64,
     after_failure: AtomicU64,
@@ -68,7 +70,7 @@ impl TurnsUnsent {
 impl Sessions {
     pub(super) fn of(plan: &Plan) -> anyhow::Result<Self> {
         let alarm = plan.requests.history.map(|_| Alarm::start(plan.load.affinity.clone())).transpose()?;
-        Ok(Self { alarm, ..Self::default() })
+        Ok(Self { alarm, share: plan.share, ..Self::default() })
     }
 
     /// Returns when the time has come.
@@ -107,7 +109,9 @@ impl Shared {
     }
 
     fn turn(&self, turn: InSession, user: Option<u32>, close: bool) -> Option<Prepared> {
-        let index = self.sessions.requests.fetch_add(1, Ordering::Relaxed);
+        // Turns are numbered as they come; each rank has every N-th of these numbers.
+        let own = self.sessions.requests.fetch_add(1, Ordering::Relaxed);
+        let index = self.sessions.share.numbers(None).nth(own)?;
         self.requests.prepare_turn(turn, index, user, close).ok()
     }
 

@@ -26,6 +26,7 @@ pub fn request(index: u64) -> RequestRow {
         response_id: Some(format!("chatcmpl-r-{index:04}")),
         index,
         prompt_index: index as u32,
+        rank: None,
         user: None,
         arm: None,
         cell: None,

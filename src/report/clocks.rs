@@ -42,7 +42,11 @@ pub fn table(report: &Report<'_>) -> Table {
         });
     }
     Table {
-        title: "The server's clock against the client's".to_owned(),
+        title: if report.summary.hosts.is_empty() {
+            "The server's clock against the client's".to_owned()
+        } else {
+            "The server's clock against the first load host's".to_owned()
+        },
         head: [
             "stretch of the run",
             "offset in its middle (server − client)",

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Artifact, Report, audit, calibration, offered, own, verdict, vllm_json};
+use super::{Artifact, Report, audit, calibration, hosts, offered, own, verdict, vllm_json};
 use crate::metric::Metric;
 
 pub(super) const ARTIFACT: Artifact =
@@ -48,6 +48,9 @@ fn write(report: &Report<'_>) -> anyhow::Result<String> {
         }
         top.insert("audit".to_owned(), serde_json::to_value(found)?);
         top.insert("verdict".to_owned(), json!(audit::verdict(report)));
+    }
+    if let Some(ranks) = hosts::ranks(report) {
+        top.insert("ranks".to_owned(), serde_json::to_value(ranks)?);
     }
     if let Some(found) = report.calibration() {
         top.insert(calibration::KEY.to_owned(), serde_json::to_value(found)?);

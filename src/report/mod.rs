@@ -19,6 +19,7 @@ mod from_events;
 mod full_load;
 mod gaps;
 mod hops;
+mod hosts;
 mod html;
 mod inexact;
 mod json;
@@ -55,6 +56,7 @@ pub use self::diagnosis::print as print_diagnosis;
 pub use self::distributions::MetricSummary;
 pub use self::figures::{BothSides, Figure, Figures};
 pub use self::from_events::FromEvents;
+pub use self::hosts::rows as host_rows;
 pub use self::page::Page;
 pub use self::summary::{Counts, Summary};
 pub use self::terminal::{print, print_calibration, print_page};
@@ -133,7 +135,9 @@ pub fn write_all(folder: &std::path::Path, report: &Report<'_>) -> Vec<anyhow::E
 impl Report<'_> {
     /// What a reader must know before any number.
     pub fn warnings(&self) -> Vec<String> {
-        let mut said = self.summary.warnings(self.manifest);
+        let mut said: Vec<String> = hosts::part_of(self).into_iter().collect();
+        said.extend(self.summary.warnings(self.manifest));
+        said.extend(hosts::warnings(self));
         said.extend(self.audit.into_iter().flat_map(audit::warnings));
         let lengths = lengths::of(self.correlated.rows.iter().map(|row| &row.client));
         said.extend(lengths.filter(|lengths| lengths.is_wrong).map(|lengths| lengths.said));
@@ -168,6 +172,7 @@ impl Report<'_> {
         if let (Some(cpu), Some(cpus)) = (&m.host.cpu_model, m.host.cpus) {
             facts.push(("client", format!("{cpu}, {cpus} CPUs")));
         }
+        facts.extend(hosts::facts(self));
         if self.audit.is_none() {
             facts.extend(offered::offered(self).map(|offered| ("offered", offered.words())));
             facts.extend(window::facts(self));

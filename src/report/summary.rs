@@ -14,6 +14,7 @@ use super::window::{SteadyFacts, View, WindowFacts};
 use crate::metric::Metric;
 use crate::record::correlated::Correlated;
 use crate::record::own::OwnLag;
+use crate::record::shard::HostRow;
 use crate::record::slo::{Slo, SloFound};
 use crate::record::{RequestRow, StampSource, Status};
 use crate::stats::many::Values;
@@ -47,6 +48,9 @@ pub struct Summary {
     pub workload: WorkloadFacts,
     /// What was seen of the program itself; `None` for a run that was killed.
     pub own: Option<OwnLag>,
+    /// Of a load that several processes sent: a row each; in the file they stand with its ranks.
+    #[serde(skip)]
+    pub hosts: Vec<HostRow>,
 }
 
 /// How the requests ended.
@@ -154,6 +158,7 @@ impl Summary {
             stamps: stamps(&rows, events),
             workload: workload(&rows),
             own,
+            hosts: Vec::new(),
         }
     }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::distributions::MetricSummary;
 use super::{
-    Report, audit, breakdown, calibration, client_totals, clocks, gaps, hops, lengths, next_level,
+    Report, audit, breakdown, calibration, client_totals, clocks, gaps, hops, hosts, lengths, next_level,
     over_window, own, turns, verdicts,
 };
 use crate::metric::{Metric, Unit};
@@ -43,6 +43,7 @@ pub fn all(report: &Report<'_>) -> Vec<Table> {
 fn of_a_run(report: &Report<'_>) -> Vec<Table> {
     vec![
         client_totals::table(report),
+        hosts::table(report),
         headline(report),
         hops::path(&report.correlated.hops, Metric::Ttft),
         hops::path(&report.correlated.hops, Metric::E2e),

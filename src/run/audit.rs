@@ -112,7 +112,7 @@ impl<'a> Legs<'a> {
     /// The next leg's load; `last` is when the one before was sent. `None`: all rounds were sent, or the
     /// time for them is over, which is looked at between rounds.
     pub(super) fn next(&mut self, last: Option<Sent>) -> Option<load::Plan> {
-        if let (Some(leg), Some(Sent { begun_unix_ns, ended_unix_ns })) = (self.now.take(), last) {
+        if let (Some(leg), Some(Sent { begun_unix_ns, ended_unix_ns, .. })) = (self.now.take(), last) {
             self.told.push(LegTold { leg, begun_unix_ns, ended_unix_ns });
         }
         let leg = match self.second.take() {

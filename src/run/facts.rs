@@ -108,6 +108,7 @@ pub(super) fn note_load(
             "sent": outcome.sent, "unsent": outcome.unsent, "interrupted": outcome.interrupted,
             "last_due_unix_ns": outcome.last_due_unix_ns,
             "turns_unsent": history.map(|_| outcome.turns_unsent),
+            "ready_late_s": outcome.ready_late_s,
             "connections": outcome.connections, "threads": outcome.threads,
         }),
     );

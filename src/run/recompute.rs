@@ -16,6 +16,7 @@ use crate::record::clocks::ClockRelation;
 use crate::record::correlated::Correlated;
 use crate::record::own::{self, OwnLag};
 use crate::record::selection::Selection;
+use crate::record::shard::{self, Merged};
 use crate::record::slo::Slo;
 use crate::record::timeline::Timeline;
 use crate::record::waterfall::Chosen;
@@ -178,6 +179,7 @@ fn reported(
     let clients: Vec<&RequestRow> = correlated.rows.iter().map(|j| &j.client).collect();
     let from_events = FromEvents::gather(&clients, &data.events, own.as_ref())?;
     let mut summary = Summary::new(&correlated, &from_events, own, view, slo);
+    summary.hosts = report::host_rows(&data.manifest, &correlated.rows, &data.events)?;
     let audit = plan_of(&data.manifest).map(|plan| correlate::audit::found(&correlated, &plan, SEED));
     if audit.is_some() {
         summary.leave_out_figures();
@@ -234,10 +236,22 @@ pub(super) fn correlated(data: &mut RunData) -> anyhow::Result<Correlated> {
         events: &data.events,
         server: super::target::known(&data.manifest.target.server)?,
         same_host: data.manifest.target.same_host,
+        ranks_beside_server: &beside_server(&data.manifest),
         clock_bound_s: clock_bound_s(&data.manifest),
         seed: SEED,
     };
     correlate::correlate(requests, &inputs)
+}
+
+/// Of a merged run: the ranks whose clock is the server's.
+fn beside_server(manifest: &Manifest) -> Vec<u32> {
+    let merged = merged_of(manifest).unwrap_or_default();
+    merged.hosts.iter().filter(|host| host.same_host).map(|host| host.rank).collect()
+}
+
+/// What a merged run is made of; `None` of any other.
+pub(super) fn merged_of(manifest: &Manifest) -> Option<Merged> {
+    manifest.extra.get(shard::MERGED).and_then(|value| Merged::deserialize(value).ok())
 }
 
 /// The hops as they were configured, in their order.

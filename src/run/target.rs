@@ -143,7 +143,7 @@ pub(super) fn requests(
 
 /// Unlike the seed, different in every run, in its lower half too: ids are made of it, and servers'
 /// logs and traces outlive runs. Never 0.
-fn nonce() -> u64 {
+pub(super) fn nonce() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one((UnixNs::now(), std::process::id())) | 1
 }

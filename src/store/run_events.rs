@@ -109,7 +109,17 @@ impl RunEvents {
 
     /// One request's.
     pub fn of(&self, request_id: &str) -> Result<Events> {
-        self.of_some(|id| id == request_id)
+        let mut found = Events::default();
+        let Some(place) = self.places.get(request_id) else { return Ok(found) };
+        match &self.lie {
+            Lie::InMemory(events) => found.extend(request_id, events.part(&place.rows)),
+            Lie::Stream(path) => {
+                let (mut batches, mut batch) = (open(path)?, Events::default());
+                read(&mut batches, place.batch, &mut batch, path)?;
+                found.extend(request_id, batch.part(&place.rows));
+            }
+        }
+        Ok(found)
     }
 
     /// Those of some requests, into memory.
@@ -147,8 +157,7 @@ impl RunEvents {
                 let needed: BTreeSet<u64> = of_wanted.map(|(_, place)| place.batch).collect();
                 let (mut batches, mut batch) = (open(path)?, Events::default());
                 for place in needed {
-                    let there = batches.go_to(place).and_then(|()| batches.next(&mut batch));
-                    ensure!(there.with_context(|| changed(path))?, changed(path));
+                    read(&mut batches, place, &mut batch, path)?;
                     taken(&batch, place);
                 }
             }
@@ -183,6 +192,13 @@ fn open(path: &Path) -> Result<Batches<BufReader<File>>> {
     }
     let file = BufReader::with_capacity(READ_AT_ONCE, file);
     Batches::new(file, length, last == END_OF_STREAM).with_context(|| not_ours(path))
+}
+
+/// The batch that began there when the file was first read.
+fn read(batches: &mut Batches<BufReader<File>>, place: u64, batch: &mut Events, path: &Path) -> Result<()> {
+    let is_there = batches.go_to(place).and_then(|()| batches.next(batch));
+    ensure!(is_there.with_context(|| changed(path))?, changed(path));
+    Ok(())
 }
 
 fn in_memory(path: &Path) -> Result<RunEvents> {

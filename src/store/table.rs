@@ -92,6 +92,7 @@ fn request_columns(rows: &[&RequestRow]) -> Vec<Column> {
         "index": |r| r.index,
         "prompt_index": |r| r.prompt_index,
         "user": |r| r.user,
+        "rank": |r| r.rank,
         "session": |r| r.session,
         "turn": |r| r.turn,
         "arm": |r| r.arm.map(Arm::as_str),

@@ -11,6 +11,7 @@ pub mod explain;
 mod gates;
 pub mod man;
 pub mod prepare;
+mod ranks;
 pub mod report;
 mod results;
 pub mod run;
@@ -67,6 +68,7 @@ fn options(quiet: bool) -> anyhow::Result<Options> {
         quiet,
         interrupt: interrupt("stopping: the report follows (again to end at once)")?,
         truth: None,
+        ranks: None,
     })
 }
 

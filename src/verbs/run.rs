@@ -10,7 +10,8 @@ use crate::{calibrate, config, report, run, workload};
 
 /// Runs the verb.
 pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
-    let config = config::load(args.config.as_deref(), args)?;
+    let mut config = config::load(args.config.as_deref(), args)?;
+    let ranks = super::ranks::of(args, &mut config, quiet)?;
     let gates = Gates::read_for_one(&args.gates.fail_if, &config.gates, gates::fail_on(&args.gates))?;
     let mut out = crate::plain::stdout();
     if args.output.dry_run {
@@ -22,7 +23,11 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<Exit> {
     if let Some(idle) = config::results::idle(&args.results) {
         writeln!(crate::plain::stderr(), "note: {idle}")?;
     }
-    let options = super::options(quiet || args.idle.disable_tqdm)?;
+    let mut options = super::options(quiet || args.idle.disable_tqdm)?;
+    if ranks.is_some() {
+        options.ranks = ranks;
+        return super::ranks::run(&config, &options, quiet);
+    }
     if let Some(asked) = &config.sweep {
         if !args.gates.fail_if.is_empty() || args.gates.junit.is_some() {
             return Err(usage("`--fail-if` and `--junit` are of one run, and a sweep has many")

@@ -34,6 +34,7 @@ fn options() -> Options {
         quiet: true,
         interrupt: CancellationToken::new(),
         truth: None,
+        ranks: None,
     }
 }
 

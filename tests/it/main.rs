@@ -45,6 +45,7 @@ mod page;
 mod posing;
 mod program;
 mod protobuf;
+mod ranks;
 mod readme;
 mod real_llama_cpp;
 mod real_vllm;

@@ -46,7 +46,10 @@ impl Place {
     pub fn command(&self, args: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tare"));
         command.args(args.split_whitespace()).current_dir(self.dir.path()).stdin(Stdio::null());
-        for name in ["OPENAI_API_KEY", "RUST_LOG", "OTEL_SERVICE_NAME", "GITHUB_STEP_SUMMARY"] {
+        let of_launchers =
+            ["SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "JOB_COMPLETION_INDEX"];
+        let others = ["OPENAI_API_KEY", "RUST_LOG", "OTEL_SERVICE_NAME", "GITHUB_STEP_SUMMARY"];
+        for name in others.into_iter().chain(of_launchers) {
             command.env_remove(name);
         }
         command.env("COLUMNS", "240").envs(self.envs.iter().map(|(name, value)| (name, value)));

@@ -34,6 +34,7 @@ fn a_load_against_a_real_llama_cpp() {
         quiet: false,
         interrupt: CancellationToken::new(),
         truth: None,
+        ranks: None,
     };
     let outcome = tare::run::run(&config, &options).unwrap_or_else(|error| panic!("{error:#}"));
     println!("{}", std::fs::read_to_string(outcome.folder.join("report.md")).unwrap());

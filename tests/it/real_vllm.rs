@@ -58,6 +58,7 @@ fn the_seeds_shape_against_a_real_vllm() {
         quiet: false,
         interrupt: CancellationToken::new(),
         truth: None,
+        ranks: None,
     };
     let outcome = tare::run::run(&config, &options).unwrap_or_else(|error| panic!("{error:#}"));
     let report = std::fs::read_to_string(outcome.folder.join("report.md")).unwrap();

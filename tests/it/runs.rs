@@ -91,6 +91,7 @@ fn run_in(dir: &Path, config: &Config, interrupt: CancellationToken) -> anyhow::
         quiet: true,
         interrupt,
         truth: Some(dir.join("truth.jsonl")),
+        ranks: None,
     };
     tare::run::run(config, &options)
 }

@@ -12,6 +12,7 @@ use tare::config::{Arrival, Connections, Load, Stamps};
 use tare::load::openai::BodyOptions;
 use tare::load::{self, Live, Outcome, Plan, Requests};
 use tare::net::HttpUrl;
+use tare::record::share::Share;
 use tare::record::{Connection, Endpoint, Finished, Prompt, PromptKind, StampSource, Status};
 use tokio_util::sync::CancellationToken;
 
@@ -209,6 +210,8 @@ pub fn plan(address: SocketAddr) -> Plan {
         tls: None,
         stamps: StampSource::Kernel,
         leg: None,
+        share: Share::WHOLE,
+        start: None,
     }
 }
 

@@ -152,4 +152,32 @@ proptest! {
             prop_assert!(here.lo_unix_ns <= client(t) && client(t) <= here.hi_unix_ns, "{} not in {:?}", t, here);
         }
     }
+
+    /// Two hosts, each with a clock of its own, and a server with a third, which may be stepped.
+    #[test]
+    fn two_hosts_clocks_are_bounded_by_one_servers_records(
+        offset_s in -5.0..5.0_f64,
+        drift_ppm in -100.0..100.0_f64,
+        step in prop::option::of((10.0..90.0_f64, prop_oneof![-2.0..-0.01_f64, 0.01..2.0_f64])),
+        ahead_s in -3.0..3.0_f64,
+        apart_ppm in -50.0..50.0_f64,
+    ) {
+        let server = Server { offset_s, drift_ppm, step };
+        let host = Server { offset_s: ahead_s, drift_ppm: apart_ppm, step: None };
+        let mut of_host = Pairs::default();
+        for i in 0..100_u32 {
+            let sent = f64::from(i) + 0.3;
+            let out = 0.000_2 + 0.000_02 * f64::from(i * 41 % 100);
+            let back = 0.000_1 + 0.000_01 * f64::from(i * 59 % 100);
+            of_host.out(host.shows(sent), server.shows(sent + out));
+            of_host.back(server.shows(sent + 0.05), host.shows(sent + 0.05 + back));
+        }
+        let found = ahead(&pairs(server), &of_host).unwrap();
+        for t in [0.3, 20.0, 50.0, 80.0, 99.3] {
+            let truth = host.shows(t).0 - client(t).0;
+            prop_assert!(found.at_least_ns <= truth && truth <= found.at_most_ns, "{truth} not in {found:?}");
+        }
+        // What drifts apart within the run, and the quickest ways there and back.
+        prop_assert!(found.reach_s() < 0.004 + 100.0 * apart_ppm.abs() * 1e-6, "{found:?}");
+    }
 }

@@ -94,6 +94,7 @@ fn joined(one: Finished) -> JoinedRow {
         own: None,
         server: &VLLM,
         same_host: true,
+        ranks_beside_server: &[],
         clock_bound_s: None,
         seed: 1,
     };

@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::place;
 use super::zone;
 use crate::clock::UnixNs;
-use crate::correlate::clocks::{self, Map, Pairs};
+use crate::correlate::clocks::{Beside, Map, Maps, Pairs};
 use crate::correlate::ids::candidates;
 use crate::correlate::keys::Keys;
 use crate::record::correlated::Within;
@@ -83,7 +83,7 @@ pub fn one(
     keys: &RequestKeys,
     name: &str,
     rows: &[&HopRow],
-    same_host: bool,
+    beside: Beside<'_>,
 ) -> Result<(Vec<Option<Passage>>, HopSummary)> {
     let mut summary = HopSummary {
         name: name.to_owned(),
@@ -100,9 +100,9 @@ pub fn one(
         }
         summary.zone_minutes = Some(minutes);
     }
-    let (map, clocks) = clocks::align(&pairs(requests, &own, &found), same_host, None);
+    let (maps, clocks) = Maps::new(requests, |rank| pairs(requests, &own, &found, rank), beside, None);
     summary.clocks = clocks;
-    by_port_and_time(requests, &own, &map, &mut found);
+    by_port_and_time(requests, &own, &maps, &mut found);
 
     let mut tries: HashMap<usize, Vec<(usize, FoundBy)>> = HashMap::new();
     let mut other_time: HashMap<usize, usize> = HashMap::new();
@@ -110,7 +110,7 @@ pub fn one(
     for (i, row) in own.iter().enumerate() {
         let reason = match found.get(i).copied().flatten() {
             Some(Ok((index, by))) => match requests.get(index) {
-                Some(request) if fits(request, row, &map) => {
+                Some(request) if fits(request, row, maps.of(request)) => {
                     tries.entry(index).or_default().push((i, by));
                     continue;
                 }
@@ -120,7 +120,7 @@ pub fn one(
                 }
             },
             Some(Err(())) => "ambiguous: several requests have their id",
-            None => why_left(row, requests, &map, ends),
+            None => why_left(row, requests, &maps.reference, ends),
         };
         *summary.leftovers.entry(reason.to_owned()).or_default() += 1;
     }
@@ -154,18 +154,19 @@ pub fn one(
         if let Some(differ) = ends_differ(request, row) {
             *summary.ends.entry(differ).or_default() += 1;
         }
-        passages.push(Some(place::passage(request, row, of_request.len(), by, &map)));
+        passages.push(Some(place::passage(request, row, of_request.len(), by, maps.of(request))));
     }
     Ok((passages, summary))
 }
 
 /// What the rows show of the hop's clock.
-fn pairs(requests: &[RequestRow], rows: &[HopRow], found: &[Found]) -> Pairs {
+fn pairs(requests: &[RequestRow], rows: &[HopRow], found: &[Found], rank: Option<u32>) -> Pairs {
     let mut pairs = Pairs::default();
     let same_run = zone::same_run(requests, rows, found, SAME_RUN_S);
     for ((row, found), _) in rows.iter().zip(found).zip(same_run).filter(|(_, same)| *same) {
         if let Some(Ok((request, _))) = found
             && let Some(request) = requests.get(*request)
+            && (rank.is_none() || request.rank == rank)
         {
             place::pairs(request, row, &mut pairs);
         }
@@ -198,13 +199,14 @@ fn by_lone_port(requests: &[RequestRow], rows: &[&HopRow], found: &mut [Found]) 
 }
 
 /// Kept connections have one port for many requests: the time tells them apart.
-fn by_port_and_time(requests: &[RequestRow], rows: &[HopRow], map: &Map, found: &mut [Found]) {
+fn by_port_and_time(requests: &[RequestRow], rows: &[HopRow], maps: &Maps, found: &mut [Found]) {
+    let map = &maps.reference;
     if !map.compares() {
         return;
     }
     let by_id = |(row, found): (&HopRow, &Found)| {
         let (i, by) = (*found)?.ok()?;
-        (by != FoundBy::Address && fits(requests.get(i)?, row, map)).then_some(i)
+        (by != FoundBy::Address && fits(requests.get(i)?, row, maps.of(requests.get(i)?))).then_some(i)
     };
     let named: HashSet<usize> = rows.iter().zip(&*found).filter_map(by_id).collect();
     let of_ports = ByPort::new(requests, &named);
@@ -215,7 +217,9 @@ fn by_port_and_time(requests: &[RequestRow], rows: &[HopRow], map: &Map, found: 
         let (Some(port), Some(start)) = (port_of(row), place::start(row, map)) else { continue };
         let mut fitting: Vec<(f64, usize)> = of_ports
             .around(port, start)
-            .filter_map(|i| Some((i, requests.get(i).filter(|request| fits(request, row, map))?)))
+            .filter_map(|i| {
+                Some((i, requests.get(i).filter(|request| fits(request, row, maps.of(request)))?))
+            })
             .map(|(i, request)| {
                 let middle = UnixNs(start.lo_unix_ns.0.midpoint(start.hi_unix_ns.0));
                 (middle.seconds_since(sent(request)).abs(), i)
@@ -243,6 +247,12 @@ impl ByPort {
                 by_port.entry(port).or_default().push((sent(request), request.done_unix_ns, i));
             }
         }
+        // Two hosts may have used one port at one time.
+        by_port.retain(|_, of_port| {
+            let mut ranks = of_port.iter().map(|(.., i)| requests.get(*i).and_then(|r| r.rank));
+            let first = ranks.next();
+            ranks.all(|rank| Some(rank) == first)
+        });
         for of_port in by_port.values_mut() {
             of_port.sort_unstable();
             let mut latest = UnixNs(i64::MIN);

@@ -21,6 +21,7 @@ mod zone;
 
 use anyhow::Result;
 
+use super::clocks::Beside;
 use crate::metric::Metric;
 use crate::record::hops::{HopSummary, Hops, Passage};
 use crate::record::{HopRow, JoinedRow, RequestRow};
@@ -34,7 +35,12 @@ pub struct HopJoin {
 
 /// Joins the hops' rows to the requests, hop by hop. `names` are the hops as they are configured, in the
 /// order a request passes them; hops that only rows name follow.
-pub fn join(requests: &[RequestRow], names: &[String], rows: &[HopRow], same_host: bool) -> Result<HopJoin> {
+pub fn join(
+    requests: &[RequestRow],
+    names: &[String],
+    rows: &[HopRow],
+    beside: Beside<'_>,
+) -> Result<HopJoin> {
     let mut all: Vec<&str> = names.iter().map(String::as_str).collect();
     for row in rows {
         if !all.contains(&row.hop.as_str()) {
@@ -48,7 +54,7 @@ pub fn join(requests: &[RequestRow], names: &[String], rows: &[HopRow], same_hos
     let keys = join::RequestKeys::new(requests)?;
     for name in all {
         let of_hop: Vec<&HopRow> = rows.iter().filter(|row| row.hop == name).collect();
-        let (passages, summary) = join::one(requests, &keys, name, &of_hop, same_host)?;
+        let (passages, summary) = join::one(requests, &keys, name, &of_hop, beside)?;
         for (all, passage) in joined.passages.iter_mut().zip(passages) {
             all.push(passage.map(Box::new));
         }

@@ -14,7 +14,7 @@ fn requests(n: u64) -> Vec<RequestRow> {
 }
 
 fn joined(requests: &[RequestRow], rows: &[HopRow]) -> HopJoin {
-    join(requests, &["edge".to_owned()], rows, true).unwrap()
+    join(requests, &["edge".to_owned()], rows, true.into()).unwrap()
 }
 
 /// The request beside its server's side as the fixture's span tells it: arrival at 5 ms, first token at 95,
@@ -200,7 +200,7 @@ fn a_hop_with_another_clock_is_placed_within_bounds_that_hold_the_truth() {
             ..hop(r)
         })
         .collect();
-    let HopJoin { passages, list } = join(&all, &[], &rows, false).unwrap();
+    let HopJoin { passages, list } = join(&all, &[], &rows, false.into()).unwrap();
     let clocks = &list[0].clocks;
     assert_eq!(clocks.relation, ClockRelation::Bounded);
     let stretch = clocks.stretches[0];
@@ -296,7 +296,7 @@ fn a_hop_that_is_configured_and_silent_is_still_in_the_list() {
     let out = joined(&all, &[]);
     assert_eq!((out.list.len(), out.list[0].joined, out.list[0].requests), (1, 0, 2));
     assert_eq!(counts(&out.list[0].unjoined), [("the hop's log tells of no request", 2)]);
-    assert!(join(&all, &[], &[], true).unwrap().list.is_empty());
+    assert!(join(&all, &[], &[], true.into()).unwrap().list.is_empty());
 }
 
 /// A tap's way in is exact, its way out an interval: the doubt of the one is not the other's.

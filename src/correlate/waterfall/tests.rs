@@ -23,6 +23,7 @@ fn correlated(requests: &[RequestRow], spans: &[SpanRow], log: &[LogRow], one_ho
         own: None,
         server: &VLLM,
         same_host: one_host,
+        ranks_beside_server: &[],
         clock_bound_s: None,
         seed: 1,
     };

@@ -2,7 +2,7 @@
 //! know how a check is made.
 
 use super::page::{Page, Section};
-use crate::report::{calibration, clocks, gaps, over_window, own, tables};
+use crate::report::{calibration, clocks, gaps, hosts, over_window, own, tables};
 
 /// The section.
 pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
@@ -13,6 +13,7 @@ pub fn section(page: &mut Page<'_>) -> anyhow::Result<Option<Section>> {
     } else {
         let whole = |table| tables::whole_run(report, table);
         vec![
+            hosts::table(report),
             whole(tables::checks(report)),
             whole(clocks::table(report)),
             own::table(report),

@@ -281,7 +281,7 @@ pub struct ReportArgs {
     /// A stat log of the server that was not followed: added to the folder, then joined
     #[arg(long, value_name = "PATH")]
     pub stat_log: Option<PathBuf>,
-    /// Only send a span of each request to this OTLP/HTTP collector, or add it to this file; env: OTEL_* say
+    /// Only send a span of each request to this OTLP/HTTP collector or file; env: as OTEL_* say
     #[arg(long, value_name = "URL|FILE|env", conflicts_with_all = ["others", "server_log", "hop", "stat_log", "figure"])]
     pub export_spans: Option<String>,
     /// Header for that collector, repeatable; OTEL_EXPORTER_OTLP_HEADERS keeps a key out of the command

@@ -47,7 +47,8 @@ pub fn examine(config: &Config, options: &Options) -> anyhow::Result<Diagnosis> 
     let place = Place::new();
     let config = Config { output: Some(place.0.clone()), ..config.clone() };
     let recorded = run::record(&config, options)?;
-    let read = run::read_back(recorded.path())?;
+    let mut read = run::read_back(recorded.path())?;
+    read.events = read.events.whole()?.into();
     drop(place);
     let kind = &read.manifest.target.server;
     let kind =

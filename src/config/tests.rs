@@ -247,7 +247,7 @@ fn every_key_is_known_to_the_hints() {
     embedded: model as seed max_num_seqs max_num_batched_tokens max_model_len num_gpu_blocks_override prefill_us_per_token decode_base_ms decode_per_seq_ms jitter frontend_ms frontend_us_per_token mean_output_tokens api_server_count log_stats_interval_s data_parallel_size enable_log_requests enable_log_outputs enable_log_deltas enable_logging_iteration_details enable_per_request_metrics enable_prompt_tokens_details log_format stat_log spans clock_offset_ms clock_drift_ppm clock_step_ms clock_step_at_s faults
     workload: dataset path samples random_input_len random_output_len range_ratio trace_start_s trace_end_s timed_trace random_input_law random_output_law random_prefix_len prefix_repetition sonnet columns multi_turn tokenizer allow_tokenizer_mismatch max_tokens temperature top_p ignore_eos stream extra_body
     load: users ramp_s ramp_down_s request_rate arrival burstiness ramp_up_strategy ramp_up_start_rps ramp_up_end_rps stages self_timed trace_speed requests duration_s grace_period_s timeout_s connect_timeout_s warmups max_concurrency stamps connections source_addresses threads affinity request_id_prefix
-    observe: metrics scrape_interval_s server_log stat_log otlp listen_metrics span_wait_s clock_bound_s
+    observe: metrics scrape_interval_s server_log stat_log otlp listen_metrics export_spans export_spans_headers span_wait_s clock_bound_s
     observe.otlp: host grpc_port http_port
     hops: name kind log
     sweep: request_rate max_concurrency search goodput_share from least most tolerance repeats max_runs num_runs reset_prefix_cache stop_over_saturated

@@ -58,7 +58,7 @@ pub fn rows(manifest: &Manifest, rows: &[JoinedRow], events: &RunEvents) -> anyh
             by_rank.entry(rank).or_default().push(&row.client);
         }
     }
-    let mut lags = lags(rows, events)?;
+    let lags = lags(rows, events)?;
     let hosts = merged
         .hosts
         .iter()
@@ -81,8 +81,8 @@ pub fn rows(manifest: &Manifest, rows: &[JoinedRow], events: &RunEvents) -> anyh
                 offset_bound_s: host.ahead.map(shard::Ahead::reach_s),
                 aligned_by: host.aligned_by,
                 start_skew_s: host.start_skew_s,
-                lateness_p99_s: p99(Values::Kept(late)),
-                client_lag_p99_s: lags.remove(&host.rank).and_then(p99),
+                lateness_p99_s: p99(&Values::Kept(late)),
+                client_lag_p99_s: lags.get(&host.rank).and_then(p99),
                 cpus_used: used,
             }
         })
@@ -108,7 +108,7 @@ fn lags(rows: &[JoinedRow], events: &RunEvents) -> anyhow::Result<BTreeMap<u32, 
     Ok(lags.into_iter().map(|(rank, lags)| (rank, lags.values(1e9))).collect())
 }
 
-fn p99(values: Values) -> Option<f64> {
+fn p99(values: &Values) -> Option<f64> {
     values.quantiles([0.99]).map(|[p99]| p99)
 }
 

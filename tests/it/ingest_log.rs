@@ -184,24 +184,23 @@ fn a_log_that_is_rotated_many_times_between_two_looks_loses_no_line() {
             let (line, last) = (format!("{way}-{n}"), format!("{way}-{n}-last"));
             append(&path, &(received(&line) + &received(&last)));
             expected.extend([line, last]);
-            match way {
-                "dates" => fs::rename(&path, at(format!("server.log-20261127-{n:03}"))).unwrap(),
-                _ => {
-                    for k in (1..60).rev() {
-                        for end in ["", ".gz"] {
-                            let to = at(format!("server.log.{}{end}", k + 1));
-                            let _ = fs::rename(at(format!("server.log.{k}{end}")), to);
-                        }
+            if way == "dates" {
+                fs::rename(&path, at(format!("server.log-20261127-{n:03}"))).unwrap();
+            } else {
+                for k in (1..60).rev() {
+                    for end in ["", ".gz"] {
+                        let to = at(format!("server.log.{}{end}", k + 1));
+                        let _ = fs::rename(at(format!("server.log.{k}{end}")), to);
                     }
-                    let rotated = at("server.log.1".to_owned());
-                    fs::rename(&path, &rotated).unwrap();
-                    if way == "packed" {
-                        let packed = File::create(at("server.log.1.gz".to_owned())).unwrap();
-                        let mut packed = flate2::write::GzEncoder::new(packed, flate2::Compression::fast());
-                        packed.write_all(&fs::read(&rotated).unwrap()).unwrap();
-                        packed.finish().unwrap();
-                        fs::remove_file(&rotated).unwrap();
-                    }
+                }
+                let rotated = at("server.log.1".to_owned());
+                fs::rename(&path, &rotated).unwrap();
+                if way == "packed" {
+                    let packed = File::create(at("server.log.1.gz".to_owned())).unwrap();
+                    let mut packed = flate2::write::GzEncoder::new(packed, flate2::Compression::fast());
+                    packed.write_all(&fs::read(&rotated).unwrap()).unwrap();
+                    packed.finish().unwrap();
+                    fs::remove_file(&rotated).unwrap();
                 }
             }
             // Sometimes one is looked at, mostly several go by.

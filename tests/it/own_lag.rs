@@ -79,8 +79,11 @@ fn stopped(stamps: &str) -> Stopped {
     let read = |name: &str| std::fs::read_to_string(place.path(name)).unwrap();
     let truth = read("truth.jsonl");
     let truth = truth.lines().map(|line| serde_json::from_str::<TruthRow>(line).unwrap());
+    let mut data = RunData::read(&RunFolder::open(&place.path("run")).unwrap()).unwrap();
+    // The folder is gone when they are looked at.
+    data.events = data.events.whole().unwrap().into();
     Stopped {
-        data: RunData::read(&RunFolder::open(&place.path("run")).unwrap()).unwrap(),
+        data,
         truth: truth.filter_map(|row| Some((row.x_request_id.clone()?, row))).collect(),
         from,
         to,

@@ -286,9 +286,10 @@ impl Open {
     /// Whether it is shorter than what was read of it, or has other bytes there.
     fn was_emptied(&self) -> bool {
         let Ok(length) = self.std.metadata().map(|meta| meta.len()) else { return false };
-        if length <= self.position {
-            return length < self.position;
+        if length < self.position {
+            return true;
         }
+        // As long again, or longer: what was read last tells.
         let mut there = vec![0; self.trace.len()];
         let at = self.position.saturating_sub(self.trace.len() as u64);
         self.std.read_exact_at(&mut there, at).is_ok() && there != self.trace

@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use polars_arrow::array::{Array, PrimitiveArray, UInt32Array};
-use polars_arrow::datatypes::{ArrowDataType, ArrowSchema, Field};
+use polars_arrow::datatypes::ArrowSchema;
 use polars_arrow::io::ipc::read::{StreamReader, StreamState, read_stream_metadata};
 use polars_arrow::io::ipc::write::{
     EncodedData, WriteOptions, common_sync, default_ipc_fields, encode_record_batch, schema_to_bytes,
 };
 use polars_arrow::record_batch::RecordBatchT;
 
-use super::events::{COLUMNS, Events, Kind};
+use super::events::{COLUMNS, Events, schema};
 use super::guard::guarded;
 use crate::record::Finished;
 
@@ -117,16 +117,7 @@ pub struct EventEncoder {
 
 impl EventEncoder {
     pub fn new() -> Self {
-        let field = |(name, kind): (&str, Kind)| {
-            let data = match kind {
-                Kind::Text => ArrowDataType::Utf8View,
-                Kind::Instant => ArrowDataType::Int64,
-                Kind::Count => ArrowDataType::UInt32,
-            };
-            (name.into(), Field::new(name.into(), data, name == "tokens"))
-        };
-        let schema = COLUMNS.into_iter().map(field).collect();
-        Self { schema: Arc::new(schema), message: EncodedData::default(), buffer: Vec::new() }
+        Self { schema: Arc::new(schema()), message: EncodedData::default(), buffer: Vec::new() }
     }
 
     /// The stream's first message.

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use anyhow::{Context as _, Result, bail};
 use polars_arrow::array::{Array, MutableBinaryViewArray, PrimitiveArray, UInt32Array, Utf8ViewArray};
+use polars_arrow::datatypes::{ArrowDataType, ArrowSchema, Field};
 use polars_arrow::record_batch::RecordBatchT;
 
 use crate::clock::UnixNs;
@@ -28,6 +29,19 @@ pub enum Kind {
     Text,
     Instant,
     Count,
+}
+
+/// The columns as Arrow has them.
+pub(super) fn schema() -> ArrowSchema {
+    let field = |(name, kind): (&str, Kind)| {
+        let data = match kind {
+            Kind::Text => ArrowDataType::Utf8View,
+            Kind::Instant => ArrowDataType::Int64,
+            Kind::Count => ArrowDataType::UInt32,
+        };
+        (name.into(), Field::new(name.into(), data, name == "tokens"))
+    };
+    COLUMNS.into_iter().map(field).collect()
 }
 
 /// The events of many requests; a request's events are contiguous.

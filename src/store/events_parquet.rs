@@ -12,7 +12,6 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use polars::prelude::{ParquetReader, SerReader as _};
-use polars_arrow::datatypes::{ArrowDataType, ArrowSchema, Field};
 use polars_parquet::parquet::CowBuffer;
 use polars_parquet::parquet::error::ParquetError;
 use polars_parquet::parquet::page::{DataPage, DataPageHeader, DataPageHeaderV1, DictPage};
@@ -22,7 +21,7 @@ use polars_parquet::write::{
     to_parquet_schema,
 };
 
-use super::events::{COLUMNS, Events, Kind};
+use super::events::{Events, schema};
 use super::folder::replace_file;
 use super::guard::guarded;
 use super::run_events::RunEvents;
@@ -86,18 +85,6 @@ fn write_rows(
     });
     writer.write(n as u64, DynIter::new(chunks))?;
     Ok(())
-}
-
-fn schema() -> ArrowSchema {
-    let field = |(name, kind): (&str, Kind)| {
-        let data = match kind {
-            Kind::Text => ArrowDataType::Utf8View,
-            Kind::Instant => ArrowDataType::Int64,
-            Kind::Count => ArrowDataType::UInt32,
-        };
-        (name.into(), Field::new(name.into(), data, name == "tokens"))
-    };
-    COLUMNS.into_iter().map(field).collect()
 }
 
 /// A column's rows, encoded.

@@ -7,7 +7,7 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use flate2::read::MultiGzDecoder;
 
@@ -16,6 +16,9 @@ const HEAD_BYTES: usize = 256;
 /// A folder is listed until twice the same files were found, so many times at most: a rotation that goes on while it
 /// is listed hides some.
 const MOST_LISTINGS: usize = 16;
+/// Where a number is missing, it is looked for so many times more, with a pause before each.
+const HOLE_LOOKS: usize = 10;
+const HOLE_PAUSE: Duration = Duration::from_millis(2);
 /// Of a packed file no more is unpacked.
 const MAX_UNPACKED_BYTES: u64 = 1 << 30;
 /// Between a log's name and what a rotation adds to it.
@@ -85,19 +88,23 @@ impl Beside {
             self.note_read(file);
             self.known.insert(identity);
         }
-        let all = neighbours(log);
         let mut found = Between::default();
-        let held_number = |identity| all.iter().find(|file| file.identity == identity);
+        let mut all = neighbours(log);
         if let Some((file, identity)) = held {
-            match held_number(identity) {
-                Some(Neighbour { number: Some(number), .. }) => {
-                    let newer = all.iter().filter_map(|file| file.number).filter(|n| n < number);
-                    let there = newer.collect::<HashSet<u32>>().len() as u64;
-                    found.lost = u64::from(number.saturating_sub(1)).saturating_sub(there);
+            found.lost = missing(&all, identity);
+            // A rotation moves one file after the other: only a hole that stays is one.
+            for _ in 0..HOLE_LOOKS {
+                if found.lost == 0 {
+                    break;
                 }
-                Some(_) => {}
-                None => found.unsure = file.metadata().is_ok_and(|meta| meta.nlink() == 0),
+                std::thread::sleep(HOLE_PAUSE);
+                let seen = std::mem::replace(&mut all, neighbours(log));
+                let now: HashSet<Identity> = all.iter().map(|file| file.identity).collect();
+                all.extend(seen.into_iter().filter(|file| !now.contains(&file.identity)));
+                found.lost = missing(&all, identity);
             }
+            let is_there = all.iter().any(|file| file.identity == identity);
+            found.unsure = !is_there && file.metadata().is_ok_and(|meta| meta.nlink() == 0);
         }
         let plain: HashSet<PathBuf> =
             all.iter().filter(|file| !file.packed).map(|file| file.path.clone()).collect();
@@ -105,6 +112,10 @@ impl Beside {
             all.into_iter().filter(|file| self.known.insert(file.identity)).collect();
         // While it is packed both are there; the one that is not packed is whole.
         new.retain(|file| !(file.packed && plain.contains(&file.path.with_extension(""))));
+        // It may have been packed, and moved on, between two listings: then its name does not tell.
+        for file in new.iter().filter(|file| !file.packed) {
+            self.note_read(&file.file);
+        }
         let n_found = new.len();
         new.retain(|file| !(file.packed && self.was_read(file)));
         // Deleted, and there all the same: packed.
@@ -161,6 +172,16 @@ impl Neighbour {
             && reader.read_exact(&mut there).is_ok()
             && there == bytes
     }
+}
+
+/// How many numbers below that of a file have none.
+fn missing(all: &[Neighbour], identity: Identity) -> u64 {
+    let Some(number) = all.iter().find(|file| file.identity == identity).and_then(|file| file.number) else {
+        return 0;
+    };
+    let newer = all.iter().filter_map(|file| file.number).filter(|n| (1..number).contains(n));
+    let there = newer.collect::<HashSet<u32>>().len() as u64;
+    u64::from(number.saturating_sub(1)).saturating_sub(there)
 }
 
 /// How a file begins.

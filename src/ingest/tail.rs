@@ -204,6 +204,8 @@ struct Open {
     /// The same, to look at without moving on.
     std: Arc<StdFile>,
     identity: Identity,
+    /// No pipe: it can be read anew.
+    is_file: bool,
     position: u64,
     /// The bytes read last.
     trace: Vec<u8>,
@@ -246,7 +248,8 @@ impl Open {
         if std.read_exact_at(&mut trace, before).is_err() {
             trace.clear();
         }
-        Ok(Some(Self { file, std, identity, position, trace, freshness, buffer }))
+        let is_file = meta.is_file();
+        Ok(Some(Self { file, std, identity, is_file, position, trace, freshness, buffer }))
     }
 
     /// Reads what there is, then looks whether the file was truncated or another took its place.
@@ -258,10 +261,9 @@ impl Open {
         follower: &mut Follower,
         deadline: Option<Instant>,
     ) -> io::Result<Step> {
-        if self.was_emptied() {
-            self.begin_anew(path, beside, rotated, follower, deadline).await?;
+        while !self.drain(follower, deadline).await? {
+            self.begin_anew(path, beside, rotated, follower, deadline);
         }
-        self.drain(follower, deadline).await?;
         self.freshness = Freshness::Fresh;
         // Gone for now: whoever writes still has it open, and so have we.
         let Ok(meta) = tokio::fs::metadata(path).await else {
@@ -276,42 +278,27 @@ impl Open {
             self.drain(follower, deadline).await?;
             return Ok(Step::Rotated);
         }
-        if self.was_emptied() {
-            self.begin_anew(path, beside, rotated, follower, deadline).await?;
-            self.drain(follower, deadline).await?;
-        }
         Ok(Step::Same)
     }
 
-    /// Whether it is shorter than what was read of it, or has other bytes there.
-    fn was_emptied(&self) -> bool {
-        let Ok(length) = self.std.metadata().map(|meta| meta.len()) else { return false };
-        if length < self.position {
-            return true;
-        }
-        // As long again, or longer: what was read last tells.
-        let mut there = vec![0; self.trace.len()];
-        let at = self.position.saturating_sub(self.trace.len() as u64);
-        self.std.read_exact_at(&mut there, at).is_ok() && there != self.trace
-    }
-
     /// The file was emptied: where it was copied first, what had not been read yet is in the copy.
-    async fn begin_anew(
+    fn begin_anew(
         &mut self,
         path: &Path,
         beside: &mut Beside,
         rotated: &mut Rotated,
         follower: &mut Follower,
         deadline: Option<Instant>,
-    ) -> io::Result<()> {
+    ) {
         let mut copies = beside.between(path, None);
         let (position, trace) = (self.position, std::mem::take(&mut self.trace));
         let first = copies.files.iter().position(|copy| copy.holds(&trace, position));
-        if let Some(at) = first {
-            let copy = copies.files.remove(at);
-            let mut reader = copy.open()?;
+        let unread = first.map(|at| {
+            let mut reader = copies.files.remove(at).open()?;
             io::copy(&mut reader.by_ref().take(position), &mut io::sink())?;
-            through(reader, follower, deadline)?;
+            through(reader, follower, deadline)
+        });
+        if let Some(Ok(())) = unread {
             rotated.between += 1;
         } else {
             follower.note(&follower.kind().truncated(path));
@@ -324,21 +311,32 @@ impl Open {
             beside.forget(&copy);
         }
         rotated.read(Between { files: past, ..copies }, path, follower, deadline);
-        self.position = self.file.seek(SeekFrom::Start(0)).await?;
-        Ok(())
+        self.position = 0;
     }
 
-    async fn drain(&mut self, follower: &mut Follower, deadline: Option<Instant>) -> io::Result<()> {
+    /// Reads on to the end; false where what was read last no longer stands there: the file was emptied. The same
+    /// call reads both, so that nothing can happen between the look and the reading.
+    async fn drain(&mut self, follower: &mut Follower, deadline: Option<Instant>) -> io::Result<bool> {
         loop {
-            let n = self.file.read(&mut self.buffer).await?;
-            if n == 0 || deadline.is_some_and(|deadline| Instant::now() > deadline) {
-                return Ok(());
-            }
-            self.position += n as u64;
+            let known = self.trace.len();
+            let n = if self.is_file {
+                self.std.read_at(&mut self.buffer, self.position.saturating_sub(known as u64))?
+            } else {
+                self.file.read(&mut self.buffer).await?
+            };
             let read = self.buffer.get(..n).unwrap_or_default();
-            self.trace.extend_from_slice(read.get(n.saturating_sub(TRACE_BYTES)..).unwrap_or_default());
-            self.trace.drain(..self.trace.len().saturating_sub(TRACE_BYTES));
-            follower.push(read, UnixNs::now(), self.freshness);
+            let Some(new) = read.strip_prefix(self.trace.as_slice()) else { return Ok(false) };
+            if new.is_empty() || deadline.is_some_and(|deadline| Instant::now() > deadline) {
+                return Ok(true);
+            }
+            self.position += new.len() as u64;
+            follower.push(new, UnixNs::now(), self.freshness);
+            if self.is_file {
+                // With what was known before: less may have come than is kept.
+                self.trace = read.get(n.saturating_sub(TRACE_BYTES)..).unwrap_or_default().to_vec();
+            }
+            // Other sources are read on this thread.
+            tokio::task::yield_now().await;
         }
     }
 }

@@ -160,6 +160,10 @@ fn the_seeds_shape_against_a_real_vllm() {
         data.scrapes.rows.len() > 2
             && data.scrapes.rows.iter().all(|row| row.error.is_none() && row.bad_lines == 0)
     );
-    assert_eq!(data.manifest.notes, [""; 0]);
+    // Nothing is told but that the spans of all requests went where they were asked to, warm-ups' too.
+    let [exported] = data.manifest.notes.as_slice() else { panic!("{:?}", data.manifest.notes) };
+    let sent =
+        format!(": {} requests, ", data.requests.rows.len() + usize::try_from(config.load.warmups).unwrap());
+    assert!(exported.starts_with("client spans went to") && exported.contains(&sent), "{exported}");
     assert_eq!(data.manifest.warnings, [""; 0]);
 }

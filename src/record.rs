@@ -29,6 +29,7 @@ pub mod selection;
 mod server_side;
 pub mod shard;
 pub mod share;
+mod sink;
 pub mod slo;
 pub mod timeline;
 mod trace_ids;
@@ -48,6 +49,7 @@ pub use self::prompt::{History, Message, Prompt, PromptKind, Turn};
 pub use self::server_side::{
     LogEvent, LogRow, OWN_STAMPS, SampleRow, ScrapePhase, ScrapeRow, SpanRow, StatRow,
 };
+pub use self::sink::Sink;
 pub use self::trace_ids::TraceIds;
 pub use self::whose::Whose;
 use crate::clock::UnixNs;

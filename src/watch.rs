@@ -1,6 +1,6 @@
 //! This program, observed while it sends a load: was it late, what did it use, what did it wait for?
-//! A thread of its own, `tare-watch`, beats every 10 ms. It notes how late it woke itself (then the
-//! process or the machine did not run), and at every second beat sends a pulse to a task of the load's runtime, which
+//! A thread of its own, `tare-watch`, beats every 20 ms. It notes how late it woke itself (then the
+//! process or the machine did not run), and at every beat sends a pulse to a task of the load's runtime, which
 //! notes how late it had it (then the worker threads were busy, or had no CPU). A task cannot be kept
 //! on one worker, so this is what any task may meet with, whichever worker takes it up. Once a second
 //! the thread reads what each thread used of the CPUs and how long it waited for one.
@@ -31,13 +31,11 @@ use crate::clock::{self, StepWatch, UnixNs};
 use crate::net::{PulseReceiver, PulseSender, pulse};
 use crate::record::own::{LoadThreads, OwnLag, Stalled};
 
-/// From one beat to the next.
-const BEAT: Duration = Duration::from_millis(10);
-/// Beats from one pulse to the next: each costs the load's threads a few microseconds.
-const BEATS_PER_PULSE: u32 = 2;
+/// From one beat to the next, each with a pulse. On an idle machine a wake-up costs 50 µs of CPU.
+const BEAT: Duration = Duration::from_millis(20);
 /// Beats from one look at this thread's own waiting to the next, while there is no stall. The look
 /// is the dearest part of a beat; a stall's waiting may so contain what came up to 40 ms before it.
-const BEATS_PER_LOOK: u32 = 4;
+const BEATS_PER_LOOK: u32 = 2;
 /// From one reading of the threads to the next.
 const READING_S: f64 = 1.0;
 /// What the load's threads are called.
@@ -153,9 +151,7 @@ impl Watch {
                 if stalled || beats.is_multiple_of(BEATS_PER_LOOK) { wait.waited_ns() } else { None };
             process.note(due, woke.at, before.until(&woke, waited.zip(waited_before)));
             waited_before = waited.or(waited_before);
-            if beats.is_multiple_of(BEATS_PER_PULSE)
-                && let Some(pulse) = &self.pulse
-            {
+            if let Some(pulse) = &self.pulse {
                 pulse.send(UnixNs::now());
             }
             if woke.at >= next_reading {
@@ -183,7 +179,7 @@ impl Watch {
             begun_unix_ns: self.begun,
             ended_unix_ns: UnixNs::now(),
             beat_s: BEAT.as_secs_f64(),
-            pulse_s: (BEAT * BEATS_PER_PULSE).as_secs_f64(),
+            pulse_s: BEAT.as_secs_f64(),
             process_delay: process.delay(),
             runtime_delay: runtime.delay(),
             stalls,

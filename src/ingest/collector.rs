@@ -6,7 +6,7 @@ use std::future::Future;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -30,6 +30,7 @@ use super::stream::{self, Origin};
 use super::tail::{self, Begin};
 use super::{IngestReport, Ingested, Plan, log_report};
 use crate::config::Hop;
+use crate::record::Sink;
 
 /// Everything still open at the end is given up after this.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
@@ -37,7 +38,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// Collects from every source until stopped. Its methods block, and may be called from any thread.
 pub struct Collector {
     plan: Plan,
-    sink: Sender<Ingested>,
+    sink: Sink<Ingested>,
     notes: Notes,
     live: Live,
     hops_seen: HopsSeen,
@@ -68,7 +69,8 @@ pub struct LogWatch {
 impl Collector {
     /// Takes the ports for spans and begins to read the log; rows go to `sink`. Fails only if a
     /// port is taken or no thread can be had: a source that is not there is a note.
-    pub fn start(plan: Plan, sink: Sender<Ingested>) -> Result<Self, Problem> {
+    pub fn start(plan: Plan, sink: impl Into<Sink<Ingested>>) -> Result<Self, Problem> {
+        let sink = sink.into();
         let bound = plan.observe.otlp.as_ref().map(otlp::bind).transpose()?;
         let (notes, live) = (Notes::default(), Live::default());
         let (quit, stop) = (CancellationToken::new(), CancellationToken::new());

@@ -1,7 +1,6 @@
 //! What following a log comes to, whatever it is read from: lines to rows to the sink, signs to
 //! whoever waits for the server. This file does no I/O, and must not know what a line says.
 
-use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -12,6 +11,7 @@ use super::log::{Freshness, LogCounts, Sign};
 use super::problem::{Notes, Problem};
 use super::reader::{Kind, LineReader};
 use crate::clock::UnixNs;
+use crate::record::Sink;
 
 /// After the end was asked for, what is still coming is read for so long at most.
 pub const DRAIN: Duration = Duration::from_secs(2);
@@ -34,14 +34,20 @@ pub struct Signs {
 pub struct Follower {
     reader: Box<dyn LineReader>,
     lines: Lines,
-    sink: Sender<Ingested>,
+    sink: Sink<Ingested>,
     notes: Notes,
     signs: Option<watch::Sender<Signs>>,
 }
 
 impl Follower {
-    pub fn new(reader: impl LineReader + 'static, sink: Sender<Ingested>, notes: Notes) -> Self {
-        Self { reader: Box::new(reader), lines: Lines::new(MAX_LINE_BYTES), sink, notes, signs: None }
+    pub fn new(reader: impl LineReader + 'static, sink: impl Into<Sink<Ingested>>, notes: Notes) -> Self {
+        Self {
+            reader: Box::new(reader),
+            lines: Lines::new(MAX_LINE_BYTES),
+            sink: sink.into(),
+            notes,
+            signs: None,
+        }
     }
 
     /// Tells what the log says about the server as a whole while it is read.
@@ -92,7 +98,7 @@ impl Follower {
 
 fn take(
     reader: &mut dyn LineReader,
-    sink: &Sender<Ingested>,
+    sink: &Sink<Ingested>,
     signs: Option<&watch::Sender<Signs>>,
     line: &Line<'_>,
     read: UnixNs,
@@ -101,7 +107,7 @@ fn take(
     let (row, sign) = reader.take(line, read, freshness);
     if let Some(row) = row {
         // The writer is gone only when the program ends; there is nobody left to tell.
-        let _ = sink.send(row);
+        sink.send(row);
     }
     if let (Some(sign), Some(signs)) = (sign, signs) {
         signs.send_modify(|signs| match sign {

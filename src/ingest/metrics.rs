@@ -2,7 +2,6 @@
 //! request, the grid while the load runs, the exact snapshot after the last. `scrape` asks, the
 //! table in `server` reads; this file must not know any metric's spelling.
 
-use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use super::snapshot::{AfterOutcome, BeforeOutcome, Verdict};
 use super::trouble::Trouble;
 use super::{Ingested, SourceReport};
 use crate::clock::UnixNs;
-use crate::record::ScrapePhase;
+use crate::record::{ScrapePhase, Sink};
 use crate::server::recognise::by_metrics;
 use crate::server::trust::Trust;
 use crate::server::{SERVERS, Server, Totals};
@@ -45,7 +44,7 @@ struct Endpoint {
     index: usize,
     scraper: Scraper,
     server: &'static Server,
-    sink: Sender<Ingested>,
+    sink: Sink<Ingested>,
     notes: Notes,
     live: Live,
     state: Mutex<State>,
@@ -70,7 +69,7 @@ impl Endpoints {
         server: &'static Server,
         urls: &[String],
         trust: &Trust,
-        sink: &Sender<Ingested>,
+        sink: &Sink<Ingested>,
         notes: &Notes,
         live: &Live,
     ) -> Self {
@@ -311,7 +310,7 @@ impl Endpoint {
     /// Counts the scrape, watches its counters, keeps its row, and refreshes the live values.
     fn keep(&self, scrape: &Scrape, phase: ScrapePhase) {
         // The writer is gone only when the program ends; there is nobody left to tell.
-        let _ = self.sink.send(Ingested::Scrape(scrape.row(phase)));
+        self.sink.send(Ingested::Scrape(scrape.row(phase)));
         let mut state = self.state();
         state.n_scrapes += 1;
         let page = match &scrape.page {

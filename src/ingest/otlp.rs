@@ -6,7 +6,6 @@ use std::collections::HashSet;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -37,6 +36,7 @@ use super::span::rows;
 use super::{Ingested, SourceReport};
 use crate::clock::UnixNs;
 use crate::config::Otlp;
+use crate::record::Sink;
 use crate::server::Server;
 
 /// An export may be so large, packed and unpacked: what a collector takes over gRPC by default. SDKs send
@@ -76,7 +76,7 @@ pub struct Bound {
 /// What the receiver has taken in; shared by both protocols.
 pub struct Inbox {
     server: &'static Server,
-    sink: Sender<Ingested>,
+    sink: Sink<Ingested>,
     notes: Notes,
     seen: Mutex<SpansSeen>,
     changed: Condvar,
@@ -167,10 +167,10 @@ impl Bound {
 }
 
 impl Inbox {
-    pub fn new(server: &'static Server, sink: Sender<Ingested>, notes: Notes) -> Self {
+    pub fn new(server: &'static Server, sink: impl Into<Sink<Ingested>>, notes: Notes) -> Self {
         Self {
             server,
-            sink,
+            sink: sink.into(),
             notes,
             seen: Mutex::default(),
             changed: Condvar::new(),
@@ -250,7 +250,7 @@ impl Inbox {
         }
         for row in rows {
             // The writer is gone only when the program ends; there is nobody left to tell.
-            let _ = self.sink.send(Ingested::Span(row));
+            self.sink.send(Ingested::Span(row));
         }
         self.changed.notify_all();
         let partial = (n_rejected > 0).then(|| ExportTracePartialSuccess {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{JoinHandle, Thread};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tare_parsers::hop_headers;
@@ -16,12 +16,14 @@ use super::live::Live;
 use super::recording::{End, Recording};
 use super::timing;
 use crate::clock::UnixNs;
-use crate::record::{Connection, Endpoint, Finished, Place, RequestRow, StampSource, Status};
+use crate::record::{Connection, Endpoint, Finished, Place, RequestRow, Sink, StampSource, Status};
 
 /// More known headers than this no gateway sends.
 const MAX_ANSWER_HEADERS: usize = 32;
 /// A row may be made so much later.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
+/// Where one comes so soon after another, it is looked now and then.
+const DENSE: Duration = Duration::from_millis(10);
 
 /// One exchange, ended, its last chunks not yet read.
 pub(super) struct Ended {
@@ -166,7 +168,7 @@ impl ToRows {
 pub(super) struct Tellings {
     pub(super) live: Arc<Live>,
     pub(super) counters: Arc<Counters>,
-    pub(super) sink: Sender<Finished>,
+    pub(super) sink: Sink<Finished>,
 }
 
 impl Tellings {
@@ -174,7 +176,7 @@ impl Tellings {
         self.counters.note(&finished.row);
         self.live.end(&finished.row);
         // The writer outlives the load; if it broke, the run ends with its error, not with ours.
-        let _ = self.sink.send(finished);
+        self.sink.send(finished);
     }
 }
 
@@ -205,13 +207,18 @@ impl Finisher {
 /// call of the load's threads, and in a dense load a large part of what a request costs them. So it looks now
 /// and then.
 fn make_rows(received: &Receiver<Option<Box<Ended>>>, tellings: &Tellings) {
+    let mut last: Option<Instant> = None;
     while let Ok(Some(first)) = received.recv() {
+        let came = Instant::now();
         tellings.tell(first.finish());
         for next in received.try_iter() {
             let Some(next) = next else { return };
             tellings.tell(next.finish());
         }
-        std::thread::park_timeout(LOOK_EVERY);
+        // In a sparse load each is a wake-up of its own all the same.
+        if last.replace(came).is_some_and(|last| came - last < DENSE) {
+            std::thread::park_timeout(LOOK_EVERY);
+        }
     }
 }
 

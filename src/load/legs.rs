@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -18,7 +17,7 @@ use super::{
 };
 use crate::clock::UnixNs;
 use crate::config::Load;
-use crate::record::Finished;
+use crate::record::{Finished, Sink};
 
 /// A request of an open loop that is due before the end of sending may be sent so long after it: a few
 /// that were late by a moment would otherwise be missing.
@@ -41,7 +40,7 @@ pub struct Sent {
 pub fn run_legs<W: Send>(
     load: &Load,
     next: &mut (dyn FnMut(Option<Sent>) -> Option<Plan> + Send),
-    sink: Sender<Finished>,
+    sink: Sink<Finished>,
     live: Arc<Live>,
     interrupt: &CancellationToken,
     watch: impl FnOnce(&tokio::runtime::Handle) -> W + Send,

@@ -33,7 +33,6 @@ pub mod timing;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -56,7 +55,7 @@ use crate::clock::UnixNs;
 use crate::config::{Connections, Load};
 use crate::net::{Sources, Whereabouts, tls};
 use crate::record::share::{Numbers, Share};
-use crate::record::{Finished, RequestRow, StampSource, Status};
+use crate::record::{Finished, RequestRow, Sink, StampSource, Status};
 
 /// Everything a load needs.
 #[derive(Clone)]
@@ -158,7 +157,7 @@ struct Shared {
 /// Cancelling `interrupt` ends it at once, with what is in flight recorded as such.
 pub fn run(
     plan: &Plan,
-    sink: Sender<Finished>,
+    sink: impl Into<Sink<Finished>>,
     live: Arc<Live>,
     interrupt: &CancellationToken,
 ) -> anyhow::Result<Outcome> {
@@ -169,13 +168,13 @@ pub fn run(
 /// dropped when everything has ended and the runtime still lives.
 pub fn run_watched<W: Send>(
     plan: &Plan,
-    sink: Sender<Finished>,
+    sink: impl Into<Sink<Finished>>,
     live: Arc<Live>,
     interrupt: &CancellationToken,
     watch: impl FnOnce(&tokio::runtime::Handle) -> W + Send,
 ) -> anyhow::Result<Outcome> {
     let mut only = Some(plan.clone());
-    run_legs(&plan.load, &mut |_| only.take(), sink, live, interrupt, watch)
+    run_legs(&plan.load, &mut |_| only.take(), sink.into(), live, interrupt, watch)
 }
 
 /// Sends `plan.load.warmups` requests, one after another, numbered from `first` on, and returns their

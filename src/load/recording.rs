@@ -3,6 +3,7 @@
 //! when the answer is over. This file must not know sockets or schedules.
 
 mod bounds;
+mod pattern;
 pub mod played;
 mod reading;
 mod room;
@@ -13,6 +14,7 @@ pub(super) use self::bounds::BadAnswer;
 use self::bounds::{
     KEPT_OF_TOO_MANY, MAX_BODY_BYTES, MAX_EVENTS, MAX_REFUSAL_BYTES, MAX_SILENT_BYTES, MAX_TEXT_BYTES,
 };
+use self::pattern::Pattern;
 use self::room::Share;
 use super::http1::ResponseDecoder;
 use super::openai::{self, InBand, Usage};
@@ -91,6 +93,8 @@ pub(super) struct Recording {
     tokens_so_far: Option<u32>,
     /// The event without text by which the model ended its answer, and where it ended in the stream.
     closing: Option<(EventRow, u64)>,
+    /// What most chunks look like.
+    pattern: Pattern,
     stream_error: Option<String>,
     decode_error: Option<String>,
     /// Of the memory that all open answers share.

@@ -2,7 +2,7 @@
 //! between the load and the writer. The load is not touched by it: it only notes where in its
 //! stream an event ended. This file must not know sockets, HTTP or files.
 
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::timing;
 use crate::clock::UnixNs;
 use crate::net::{PacketCounts, Packets};
-use crate::record::{EventRow, Finished, StampSource};
+use crate::record::{EventRow, Finished, Sink, StampSource};
 
 /// How often the capture's queue is emptied.
 const PERIOD: Duration = Duration::from_millis(4);
@@ -37,17 +37,17 @@ pub struct Resolver {
 }
 
 impl Resolver {
-    /// Starts the thread. Finished requests that are sent to the returned channel go on to `sink`.
-    pub fn start(packets: Packets, sink: Sender<Finished>) -> anyhow::Result<(Self, Sender<Finished>)> {
+    /// Starts the thread. Finished requests that are sent to what is returned go on to `sink`.
+    pub fn start(packets: Packets, sink: Sink<Finished>) -> anyhow::Result<(Self, Sink<Finished>)> {
         let (sender, receiver) = channel();
         let thread = std::thread::Builder::new()
             .name("tare-packets".to_owned())
             .spawn(move || run(packets, &receiver, &sink))
             .context("could not start the packet thread")?;
-        Ok((Self { thread }, sender))
+        Ok((Self { thread }, sender.into()))
     }
 
-    /// Waits until everything that was sent has gone on; the channel must be closed by now.
+    /// Waits until everything that was sent has gone on; nobody may send any more by now.
     pub fn end(self) -> anyhow::Result<Resolved> {
         self.thread.join().map_err(|_| anyhow::anyhow!("the packet thread panicked"))?
     }
@@ -57,7 +57,7 @@ impl Resolver {
 fn run(
     mut packets: Packets,
     finished: &Receiver<Finished>,
-    sink: &Sender<Finished>,
+    sink: &Sink<Finished>,
 ) -> anyhow::Result<Resolved> {
     let (mut resolved, mut broken) = (Resolved::default(), None);
     let mut over = false;
@@ -81,7 +81,7 @@ fn run(
                 packets.forget(place.client, end);
             }
             // The writer outlives the load; if it broke, the run ends with its error.
-            let _ = sink.send(one);
+            sink.send(one);
         }
     }
     resolved.packets = packets.counts();

@@ -68,7 +68,8 @@ fn plan(load: Load, seed: u64, share: Share, history: Option<History>) -> Plan {
 
 fn shared_of(plan: &Plan) -> Arc<Shared> {
     let (sink, _) = channel();
-    let tellings = Tellings { live: Arc::default(), counters: Arc::new(Counters::default()), sink };
+    let tellings =
+        Tellings { live: Arc::default(), counters: Arc::new(Counters::default()), sink: sink.into() };
     let finisher = Finisher::start(tellings.clone()).unwrap();
     let shared = Arc::new(legs::shared(plan, &finisher, &tellings, &CancellationToken::new()).unwrap());
     drop(tellings);

@@ -2,7 +2,6 @@
 //! one. Said before the first request. This file must not know how a stamp is taken.
 
 use std::net::SocketAddr;
-use std::sync::mpsc::Sender;
 
 use serde_json::json;
 
@@ -11,7 +10,7 @@ use crate::config::Stamps;
 use crate::error::usage;
 use crate::load::resolve::Resolver;
 use crate::net::{self, Armed, Packets};
-use crate::record::{Finished, StampSource};
+use crate::record::{Finished, Sink, StampSource};
 use crate::store::Manifest;
 
 /// The stamps that a run will have.
@@ -50,7 +49,7 @@ impl Chosen {
     }
 
     /// Where finished requests go, on their way to `sink`.
-    pub(super) fn begin(self, sink: Sender<Finished>) -> anyhow::Result<(Sender<Finished>, Stamping)> {
+    pub(super) fn begin(self, sink: Sink<Finished>) -> anyhow::Result<(Sink<Finished>, Stamping)> {
         let Self { asked, source, packets, armed } = self;
         let (resolver, sink) = match packets {
             Some(packets) => Resolver::start(packets, sink).map(|(resolver, sink)| (Some(resolver), sink))?,

@@ -7,7 +7,7 @@ mod backlog;
 mod queue;
 mod sync;
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -24,14 +24,15 @@ use crate::export::Feed;
 use crate::expose::Counter;
 use crate::ingest::Ingested;
 use crate::load::Live;
-use crate::record::Finished;
+use crate::record::{Finished, Sink};
 use crate::store::RunWriter;
 use crate::store::append::Written;
 
 /// Rows taken from the channel before they are written together.
 const BATCH: usize = 256;
-/// How old what was begun may be when it is written: what began later than that before a kill is not known.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How old a row may be when it is written: what ended, or began, later than that before a kill is not known. Nobody
+/// wakes this thread: to be woken for each row cost as much as to write it, and rows that are written together cost less.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How much is held in memory while the folder cannot be written; when it is full, the load is ended.
 const HOLD_BYTES: usize = 64 << 20;
 
@@ -64,8 +65,8 @@ pub(super) enum Item {
 /// The writing thread and the way to it.
 pub(super) struct Writer {
     thread: JoinHandle<Ended>,
-    requests: Sender<Finished>,
-    ingested: Sender<Ingested>,
+    requests: Sink<Finished>,
+    ingested: Sink<Ingested>,
     counter: Arc<OnceLock<Counter>>,
     spans: Arc<OnceLock<Feed>>,
 }
@@ -118,8 +119,8 @@ impl Writer {
         let (items, received) = channel();
         let backlog = Arc::new(Backlog::new(patience.hold_bytes.saturating_mul(BACKLOG_TIMES)));
         let way = Way { items, backlog: Arc::clone(&backlog), broken: broken.clone() };
-        let requests = way.clone().forward(|f| Item::Finished(Box::new(f)))?;
-        let ingested = way.forward(|i| Item::Ingested(Box::new(i)))?;
+        let requests = way.clone().sink(|f| Item::Finished(Box::new(f)));
+        let ingested = way.sink(|i| Item::Ingested(Box::new(i)));
         let (counter, spans) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
         let keeper = Keeper {
             queue: Queue::new(writer),
@@ -151,12 +152,12 @@ impl Writer {
     }
 
     /// Where finished requests go.
-    pub(super) fn requests(&self) -> Sender<Finished> {
+    pub(super) fn requests(&self) -> Sink<Finished> {
         self.requests.clone()
     }
 
     /// Where the server's side goes.
-    pub(super) fn ingested(&self) -> Sender<Ingested> {
+    pub(super) fn ingested(&self) -> Sink<Ingested> {
         self.ingested.clone()
     }
 
@@ -165,6 +166,7 @@ impl Writer {
     pub(super) fn end(self) -> anyhow::Result<Ended> {
         let Self { thread, requests, ingested, .. } = self;
         drop((requests, ingested));
+        thread.thread().unpark();
         thread.join().map_err(|_| anyhow::anyhow!("the writer panicked"))
     }
 }
@@ -178,21 +180,15 @@ struct Way {
 }
 
 impl Way {
-    /// A channel whose items go this way, as far as there is room.
-    fn forward<T: Send + 'static>(self, wrap: fn(T) -> Item) -> anyhow::Result<Sender<T>> {
-        let (sender, receiver) = channel();
-        let work = move || {
-            for item in receiver.into_iter().map(wrap) {
-                if self.backlog.admits(&item, &self.broken) && self.items.send(item).is_err() {
-                    break;
-                }
+    /// What is sent there goes this way, as far as there is room.
+    fn sink<T: 'static>(self, wrap: fn(T) -> Item) -> Sink<T> {
+        Sink::new(move |row| {
+            let item = wrap(row);
+            // It outlives all who send: if it panicked, the run ends with that.
+            if self.backlog.admits(&item, &self.broken) {
+                let _ = self.items.send(item);
             }
-        };
-        std::thread::Builder::new()
-            .name("tare-forward".to_owned())
-            .spawn(work)
-            .context("could not start the writer")?;
-        Ok(sender)
+        })
     }
 }
 
@@ -201,6 +197,16 @@ struct Held {
     since: Instant,
     tried: Instant,
     error: String,
+}
+
+/// What is on the channel.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum There {
+    More,
+    /// For now.
+    Nothing,
+    /// And nobody is left who could send.
+    End,
 }
 
 struct Keeper {
@@ -220,28 +226,15 @@ struct Keeper {
 
 impl Keeper {
     fn write_all(mut self, items: &Receiver<Item>) -> Ended {
-        let mut looked = Instant::now();
         let syncing = Syncing::start(self.queue.files());
         self.queue.begun(self.live.begun());
-        loop {
-            match items.recv_timeout(LOOK_EVERY) {
-                Ok(first) => {
-                    std::iter::once(first).chain(items.try_iter().take(BATCH)).for_each(|item| {
-                        if let Item::Finished(one) = &item {
-                            self.counter.get().inspect(|counter| counter.count(one));
-                            self.spans.get().inspect(|feed| feed.offer(&one.row));
-                        }
-                        self.backlog.taken(&item);
-                        self.queue.put(item);
-                    });
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
+        let mut there = There::More;
+        while there != There::End {
+            if there == There::Nothing {
+                std::thread::park_timeout(LOOK_EVERY);
             }
-            if looked.elapsed() >= LOOK_EVERY {
-                self.queue.begun(self.live.begun());
-                looked = Instant::now();
-            }
+            there = self.take(items);
+            self.queue.begun(self.live.begun());
             if self.held.as_ref().is_none_or(|held| held.tried.elapsed() >= self.patience.try_every) {
                 self.write();
             }
@@ -255,6 +248,24 @@ impl Keeper {
             syncing.end();
         }
         ended
+    }
+
+    /// Takes what has come, a batch at most.
+    fn take(&mut self, items: &Receiver<Item>) -> There {
+        for _ in 0..BATCH {
+            let item = match items.try_recv() {
+                Ok(item) => item,
+                Err(TryRecvError::Empty) => return There::Nothing,
+                Err(TryRecvError::Disconnected) => return There::End,
+            };
+            if let Item::Finished(one) = &item {
+                self.counter.get().inspect(|counter| counter.count(one));
+                self.spans.get().inspect(|feed| feed.offer(&one.row));
+            }
+            self.backlog.taken(&item);
+            self.queue.put(item);
+        }
+        There::More
     }
 
     /// Writes what is there; says so when that begins to fail, and when it works again.

@@ -11,6 +11,7 @@ pub(super) static API: Api = Api {
     ends: is_done_marker,
     end_in_words: "`finish_reason` or `[DONE]`",
     counts_on_every_chunk: true,
+    are_alike: true,
 };
 
 fn fill<'a>(body: &mut Body<'a>, prompt: &'a Prompt, filling: Filling) {

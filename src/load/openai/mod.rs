@@ -33,6 +33,8 @@ pub struct Api {
     pub end_in_words: &'static str,
     /// Whether token counts can be asked for on every chunk (where the server understands it).
     pub counts_on_every_chunk: bool,
+    /// Whether an answer's chunks can be alike but for a token's text and counts of tokens, of which nothing else is read.
+    pub are_alike: bool,
 }
 
 /// Every endpoint that requests can be sent to.

@@ -31,6 +31,7 @@ pub(super) static API: Api = Api {
     ends: |event| ENDS.iter().any(|end| end.as_bytes() == event.name),
     end_in_words: "`response.completed` or `response.incomplete`",
     counts_on_every_chunk: false,
+    are_alike: false,
 };
 
 /// Events that end a whole answer.

@@ -3,6 +3,7 @@
 
 use super::Recording;
 use super::bounds::{MAX_NAME_BYTES, name_too_long};
+use super::pattern::Alike;
 use crate::load::openai::{self, Usage};
 use crate::record::EventRow;
 
@@ -33,7 +34,12 @@ impl Recording {
         self.data.clear();
     }
 
-    fn read_chunk(&mut self, json: &[u8], mut row: EventRow, offset: u64) {
+    fn read_chunk(&mut self, json: &[u8], row: EventRow, offset: u64) {
+        if let Some(Alike { choices, has_content, usage }) = self.pattern.alike(json) {
+            let new_tokens = self.new_tokens(choices, usage);
+            self.take_token(row, offset, new_tokens, has_content);
+            return;
+        }
         let chunk = match (openai::api(self.endpoint).parse)(json) {
             Ok(chunk) => chunk,
             Err(error) => {
@@ -45,6 +51,9 @@ impl Recording {
             self.stream_error.get_or_insert(error);
             return;
         }
+        if openai::api(self.endpoint).are_alike {
+            self.pattern.learn(json, &chunk);
+        }
         if self.response_id.is_none() {
             self.response_id = self.name("an id", chunk.id.map(std::borrow::Cow::into_owned));
         }
@@ -55,35 +64,42 @@ impl Recording {
         self.choices |= chunk.choices;
         self.finished |= chunk.finished;
         self.done_seen |= chunk.ends;
-        // Of several choices, a chunk counts its own only: not the answer's tokens, and none of the
-        // differences that they are made into. The closing chunk, of no choice, counts all.
-        let counts_one_of_many = chunk.choices != 0 && self.choices.count_ones() > 1;
-        if counts_one_of_many {
-            (self.usage.completion_tokens, self.tokens_so_far) = (None, None);
-        }
-        let new_tokens =
-            chunk.usage.filter(|_| !counts_one_of_many).and_then(|usage| self.tokens_since(usage));
+        let new_tokens = self.new_tokens(chunk.choices, chunk.usage);
         if let Some(in_band) = chunk.in_band {
             self.in_band = in_band;
         }
         // A token may come as a chunk without text (half a character): then only usage tells.
         if chunk.has_text || (chunk.choices != 0 && new_tokens.is_some_and(|n| n > 0)) {
-            row.tokens = new_tokens;
-            if chunk.has_content {
-                self.first_content.get_or_insert(self.events.len());
-            }
-            self.events.push(row);
-            if self.keeps_offsets {
-                self.offsets.push(offset);
-            }
-            // What was said to be the end was none.
-            self.closing = None;
+            self.take_token(row, offset, new_tokens, chunk.has_content);
         } else if chunk.finished != 0
             && new_tokens.is_none()
             && self.finish_reason.as_deref().is_some_and(|reason| OF_ITS_OWN.contains(&reason))
         {
             self.closing = Some((row, offset));
         }
+    }
+
+    /// Tokens that a chunk about these choices brought, where it tells.
+    fn new_tokens(&mut self, choices: u64, usage: Option<Usage>) -> Option<u32> {
+        // Of several choices, a chunk counts its own only: not the answer's tokens, and none of the
+        // differences that they are made into. The closing chunk, of no choice, counts all.
+        let counts_one_of_many = choices != 0 && self.choices.count_ones() > 1;
+        if counts_one_of_many {
+            (self.usage.completion_tokens, self.tokens_so_far) = (None, None);
+        }
+        usage.filter(|_| !counts_one_of_many).and_then(|usage| self.tokens_since(usage))
+    }
+
+    fn take_token(&mut self, row: EventRow, offset: u64, tokens: Option<u32>, has_content: bool) {
+        if has_content {
+            self.first_content.get_or_insert(self.events.len());
+        }
+        self.events.push(EventRow { tokens, ..row });
+        if self.keeps_offsets {
+            self.offsets.push(offset);
+        }
+        // What was said to be the end was none.
+        self.closing = None;
     }
 
     /// A model ends its answer with a token that has no text. Where chunks do not count tokens, the event

@@ -37,8 +37,8 @@ fn without_trouble_everything_is_written() {
     let streams = RunWriter::create(&folder, &Secrets::default()).unwrap();
     let writer = Writer::with_patience(streams, Arc::new(Live::default()), broken.clone(), PATIENCE).unwrap();
     let requests = writer.requests();
-    (0..600).for_each(|i| requests.send(finished(i)).unwrap());
-    writer.ingested().send(Ingested::Span(span(&finished(1).row))).unwrap();
+    (0..600).for_each(|i| requests.send(finished(i)));
+    writer.ingested().send(Ingested::Span(span(&finished(1).row)));
     drop(requests);
     let ended = writer.end().unwrap();
     assert!(ended.trouble.is_none() && !broken.is_cancelled());
@@ -57,10 +57,10 @@ fn on_a_full_disc_the_run_goes_on_in_memory_and_ends_when_that_is_full() {
     let writer = start(&folder, &broken);
     let requests = writer.requests();
     // Less than is held: the load goes on.
-    (0..10).for_each(|i| requests.send(finished(i)).unwrap());
+    (0..10).for_each(|i| requests.send(finished(i)));
     std::thread::sleep(Duration::from_millis(60));
     assert!(!broken.is_cancelled());
-    (10..40).for_each(|i| requests.send(finished(i)).unwrap());
+    (10..40).for_each(|i| requests.send(finished(i)));
     drop(requests);
     let ended = writer.end().unwrap();
     assert!(broken.is_cancelled(), "more than is held");

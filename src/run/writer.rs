@@ -32,7 +32,7 @@ use crate::store::append::Written;
 const BATCH: usize = 256;
 /// How old a row may be when it is written: what ended, or began, later than that before a kill is not known. Nobody
 /// wakes this thread: to be woken for each row cost as much as to write it, and rows that are written together cost less.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How much is held in memory while the folder cannot be written; when it is full, the load is ended.
 const HOLD_BYTES: usize = 64 << 20;
 

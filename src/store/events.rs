@@ -149,14 +149,13 @@ impl Events {
     /// Appends a request's events.
     pub fn push(&mut self, finished: &Finished) {
         let begin = self.len();
-        for e in &finished.events {
-            self.stamp_lo_unix_ns.push(e.stamp_lo_unix_ns.0);
-            self.stamp_hi_unix_ns.push(e.stamp_hi_unix_ns.0);
-            self.user_unix_ns.push(e.user_unix_ns.0);
-            self.events_in_read.push(e.events_in_read);
-            self.tokens.push(e.tokens);
-            self.bytes.push(e.bytes);
-        }
+        let events = finished.events.iter();
+        self.stamp_lo_unix_ns.extend(events.clone().map(|e| e.stamp_lo_unix_ns.0));
+        self.stamp_hi_unix_ns.extend(events.clone().map(|e| e.stamp_hi_unix_ns.0));
+        self.user_unix_ns.extend(events.clone().map(|e| e.user_unix_ns.0));
+        self.events_in_read.extend(events.clone().map(|e| e.events_in_read));
+        self.tokens.extend(events.clone().map(|e| e.tokens));
+        self.bytes.extend(events.map(|e| e.bytes));
         self.claim(&finished.row.request_id, begin..self.len());
     }
 

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use crate::load::openai::{Chunk, Usage};
 
-/// Keys whose value is the text of a token. In a chunk that has two of them none is varied.
+/// Keys whose value is the text of a token. In a chunk with two such texts neither is varied.
 const TEXTS: [&[u8]; 4] = [b"\"content\":", b"\"text\":", b"\"reasoning\":", b"\"reasoning_content\":"];
 /// Of these the first is used; the second only grows with it.
 const COUNTS: [&[u8]; 2] = [b"\"completion_tokens\":", b"\"total_tokens\":"];
@@ -99,15 +99,15 @@ impl Pattern {
 
 /// Where the one text of a chunk lies, which is neither empty nor has anything escaped.
 fn only_text(json: &[u8]) -> Option<Range<usize>> {
-    let mut texts = TEXTS.iter().filter_map(|key| places(json, key).next().map(|at| (at, key)));
-    let (begin, key) = texts.next()?;
-    if texts.next().is_some() || places(json, key).nth(1).is_some() {
+    let values = TEXTS.iter().flat_map(|key| places(json, key)).map(|at| behind_blanks(json, at));
+    let mut texts = values.filter(|&at| json.get(at) == Some(&b'"'));
+    let begin = texts.next()? + 1;
+    if texts.next().is_some() {
         return None;
     }
-    let begin = behind_blanks(json, begin);
-    let inside = json.get(begin..)?.strip_prefix(b"\"")?;
+    let inside = json.get(begin..)?;
     let length = inside.iter().position(|&byte| byte == b'"' || byte == b'\\')?;
-    (length > 0 && inside.get(length) == Some(&b'"')).then_some(begin + 1..begin + 1 + length)
+    (length > 0 && inside.get(length) == Some(&b'"')).then_some(begin..begin + length)
 }
 
 /// The numbers that may vary, in their order; `None` if what `usage` says cannot be found there.
@@ -230,7 +230,7 @@ mod tests {
             VLLM.replace("finish_reason\":null", "finish_reason\":\"stop\""),
             VLLM.replace(" a", ""),
             VLLM.replace(" a", r"\u00e9"),
-            VLLM.replace("\"logprobs\":null", "\"logprobs\":{\"content\":[]}"),
+            VLLM.replace("\"logprobs\":null", "\"text\":\"b\""),
             VLLM.replace("\"choices\":[", "\"choices\":[],\"x\":["),
             VLLM.replace("{\"id\"", "{\"metrics\":{\"queue_time_ms\":1.5},\"id\""),
         ] {

@@ -3,11 +3,11 @@
 //! difference, and what the tap says of itself. Asserts nothing; say with the numbers what else the
 //! machine was doing.
 //!
-//! `cargo bench --bench tap [-- STREAMS TOKENS_PER_SECOND ROUNDS [LATE_FIRST_MS [THREADS]]]`
+//! `cargo bench --bench tap [-- STREAMS TOKENS_PER_SECOND ROUNDS [LATE_FIRST_MS [THREADS]] [haproxy]]`
 //!
 //! `LATE_FIRST_MS`: the server holds each first token back by up to so much, so that it does not come in one
 //! burst with the other streams' tokens. `THREADS`: the tap's.
-
+//! `haproxy`: that program in the tap's place, passing on at once what comes, to say what any hop costs here.
 //!
 //! Outside the server: TTFT by kernel stamps − (first write − request read), by the server's own truth.
 //! The TTFTs themselves would not tell: an engine works in steps, and a request that comes a little
@@ -31,7 +31,8 @@ mod reference {
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -71,9 +72,11 @@ fn main() -> anyhow::Result<()> {
     );
     let dir = tempfile::tempdir()?;
     let server = Server::start(dir.path(), Load { tokens_per_second, late_first_ms })?;
-    let tap = Tap::start(dir.path(), &server.authority, threads)?;
+    let by_haproxy = std::env::args().any(|arg| arg == "haproxy");
+    let start = if by_haproxy { Hop::haproxy } else { Hop::tap };
+    let hop = start(dir.path(), &server.authority, threads)?;
     let direct: SocketAddr = server.authority.parse()?;
-    let ways = [direct, tap.address];
+    let ways = [direct, hop.address];
     let _armed = arm().context("no kernel stamps here")?;
     let runtime = tokio::runtime::Runtime::new()?;
     let pairs = runtime.block_on(async {
@@ -94,7 +97,7 @@ fn main() -> anyhow::Result<()> {
         pairs.sort_by_key(|round: &Round| round.number);
         anyhow::Ok(pairs)
     })?;
-    let said = tap.stop()?;
+    let said = hop.stop()?;
     let rows = server.stop()?;
     let truth = rows.iter().filter_map(|row| Some((row.x_request_id.as_deref()?, row))).collect();
     let outside = |round: Round| {
@@ -227,30 +230,43 @@ fn show(what: &str, pairs: &[Round], of: impl Fn(&Timing) -> f64) {
     println!("  difference of the p50s {:.3}, of the p99s {:.3}", by_quantile(0.5), by_quantile(0.99));
 }
 
-/// The tap, ended when dropped.
-struct Tap {
+/// What stands between, ended when dropped.
+struct Hop {
     child: Child,
     out: BufReader<std::process::ChildStdout>,
     address: SocketAddr,
 }
 
-impl Tap {
-    fn start(dir: &std::path::Path, upstream: &str, threads: Option<u16>) -> anyhow::Result<Self> {
-        let program = env!("CARGO_BIN_EXE_tare");
-        let allowed =
-            Command::new("chrt").args(["-f", "10", "true"]).output().is_ok_and(|o| o.status.success());
-        let mut command = if allowed { Command::new("chrt") } else { Command::new(program) };
-        if allowed {
-            command.args(["-f", "10", program]);
-        }
+impl Hop {
+    fn tap(dir: &Path, upstream: &str, threads: Option<u16>) -> anyhow::Result<Self> {
+        let mut command = first(env!("CARGO_BIN_EXE_tare"));
         command.args(["tap", "--listen", "0", "--upstream", upstream, "--output"]).arg(dir.join("tap.jsonl"));
         command.args(threads.map(|n| format!("--threads={n}")));
-        let mut child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn()?;
-        let mut out = BufReader::new(child.stdout.take().context("its output")?);
+        let (child, mut out) = spawn(command)?;
         let mut said = String::new();
         out.read_line(&mut said)?;
         let address = said.split_whitespace().nth(1).and_then(|word| word.parse().ok());
         Ok(Self { child, out, address: address.context("the tap does not say where it listens")? })
+    }
+
+    fn haproxy(dir: &Path, upstream: &str, threads: Option<u16>) -> anyhow::Result<Self> {
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let nbthread = threads.map(|n| format!("nbthread {n}")).unwrap_or_default();
+        let config = dir.join("haproxy.cfg");
+        let text = format!(
+            "global\n {nbthread}\ndefaults\n mode http\n option http-no-delay\n timeout connect 5s\n timeout client 60s\n \
+             timeout server 60s\nlisten hop\n bind {address}\n server upstream {upstream}\n"
+        );
+        std::fs::write(&config, text)?;
+        let mut command = first("haproxy");
+        command.arg("-db").arg("-f").arg(&config);
+        let (child, out) = spawn(command).context("is haproxy installed?")?;
+        let begun = UnixNs::now();
+        while TcpStream::connect(address).is_err() {
+            ensure!(UnixNs::now().seconds_since(begun) < LIMIT.as_secs_f64(), "haproxy does not listen");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(Self { child, out, address })
     }
 
     /// Ends it; what it says of itself.
@@ -263,9 +279,25 @@ impl Tap {
     }
 }
 
-impl Drop for Tap {
+impl Drop for Hop {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A program that runs before others, where that is allowed.
+fn first(program: &str) -> Command {
+    let allowed = Command::new("chrt").args(["-f", "10", "true"]).output().is_ok_and(|o| o.status.success());
+    let mut command = if allowed { Command::new("chrt") } else { Command::new(program) };
+    if allowed {
+        command.args(["-f", "10", program]);
+    }
+    command
+}
+
+fn spawn(mut command: Command) -> anyhow::Result<(Child, BufReader<std::process::ChildStdout>)> {
+    let mut child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn()?;
+    let out = BufReader::new(child.stdout.take().context("its output")?);
+    Ok((child, out))
 }

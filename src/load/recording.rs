@@ -218,6 +218,7 @@ impl Recording {
             + self.data.len()
             + self.body.len()
             + self.kept.len()
+            + self.pattern.bytes()
             + self.sse.bytes_since_event()
     }
 

@@ -193,12 +193,18 @@ enum Cause {
     Busy,
 }
 
-fn cause(stall: &Stall) -> Cause {
+/// Of a stall in a process that uses so many CPUs when nothing stands still.
+fn cause(stall: &Stall, usual_cpus: f64) -> Cause {
     let half = stall.length_s / 2.0;
+    // What was used before it, since the last beat, is not the stall's.
+    let before_s = usual_cpus * (stall.window_s - stall.length_s).max(0.0);
+    let used_s = stall.cpu_s.map(|cpu_s| cpu_s - before_s);
     match (stall.what, stall.waited_s) {
         (_, Some(waited)) if waited >= half => Cause::Starved,
         (Stalled::Runtime, _) => Cause::Busy,
-        (Stalled::Process, _) if stall.cpu_s.is_some_and(|cpu| cpu >= stall.length_s / 10.0) => Cause::HeldUp,
+        (Stalled::Process, _) if used_s.is_some_and(|used_s| used_s >= stall.length_s / 10.0) => {
+            Cause::HeldUp
+        }
         (Stalled::Process, Some(_)) => Cause::Stopped,
         (Stalled::Process, None) => Cause::StoppedOrStarved,
     }
@@ -207,6 +213,8 @@ fn cause(stall: &Stall) -> Cause {
 impl Causes {
     fn of(own: &OwnLag) -> Self {
         let mut causes = Self::default();
+        let used_s = own.user_s.unwrap_or(0.0) + own.system_s.unwrap_or(0.0);
+        let usual_cpus = used_s / own.duration_s().max(f64::MIN_POSITIVE);
         let of_process = |stall: &&Stall| stall.what == Stalled::Process;
         for stall in &own.stalls {
             // What happened to the process happened to its runtime as well.
@@ -216,7 +224,7 @@ impl Causes {
             if stall.what == Stalled::Runtime && own.stalls.iter().filter(of_process).any(inside) {
                 continue;
             }
-            *match cause(stall) {
+            *match cause(stall, usual_cpus) {
                 Cause::Stopped => {
                     causes.stopped += 1;
                     &mut causes.stopped_s
@@ -311,7 +319,7 @@ impl Causes {
             }
         }
         if whys.is_empty() {
-            return "; no cause was seen: no stall of over 10 ms, and CPUs were free".to_owned();
+            return "; no cause was seen: no stall of over 10 ms was met, and CPUs were free".to_owned();
         }
         let remedy = if remedies.is_empty() { String::new() } else { format!(" ({})", remedies.join("; ")) };
         format!("; cause: {}{remedy}", whys.join("; "))

@@ -30,7 +30,7 @@ use crate::store::append::Written;
 
 /// Rows taken from the channel before they are written together.
 const BATCH: usize = 256;
-/// How old a row may be when it is written: what ended, or began, later than that before a kill is not known. Nobody
+/// How old a row may be when it is written, about: what ended, or began, later than that before a kill is not known. Nobody
 /// wakes this thread: to be woken for each row cost as much as to write it, and rows that are written together cost less.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How much is held in memory while the folder cannot be written; when it is full, the load is ended.
@@ -45,6 +45,7 @@ const SLOW: &str = "it takes records more slowly than they come";
 /// How it is gone about a folder that cannot be written.
 #[derive(Clone, Copy, Debug)]
 struct Patience {
+    look_every: Duration,
     hold_bytes: usize,
     try_every: Duration,
     /// How long it is tried once the run has ended.
@@ -52,6 +53,7 @@ struct Patience {
 }
 
 const PATIENCE: Patience = Patience {
+    look_every: LOOK_EVERY,
     hold_bytes: HOLD_BYTES,
     try_every: Duration::from_millis(500),
     at_the_end: Duration::from_secs(10),
@@ -184,9 +186,12 @@ impl Way {
     fn sink<T: 'static>(self, wrap: fn(T) -> Item) -> Sink<T> {
         Sink::new(move |row| {
             let item = wrap(row);
-            // It outlives all who send: if it panicked, the run ends with that.
-            if self.backlog.admits(&item, &self.broken) {
-                let _ = self.items.send(item);
+            // The thread outlives all who send: if it panicked, the run ends with that.
+            if self.backlog.admits(&item, &self.broken)
+                && let Err(unsent) = self.items.send(item)
+            {
+                self.backlog.taken(&unsent.0);
+                self.broken.cancel();
             }
         })
     }
@@ -231,7 +236,7 @@ impl Keeper {
         let mut there = There::More;
         while there != There::End {
             if there == There::Nothing {
-                std::thread::park_timeout(LOOK_EVERY);
+                std::thread::park_timeout(self.patience.look_every);
             }
             there = self.take(items);
             self.queue.begun(self.live.begun());

@@ -13,8 +13,10 @@ const TEXTS: [&[u8]; 4] = [b"\"content\":", b"\"text\":", b"\"reasoning\":", b"\
 const COUNTS: [&[u8]; 2] = [b"\"completion_tokens\":", b"\"total_tokens\":"];
 /// Longer numbers are no counts of tokens, or ones that are to be refused.
 const MAX_DIGITS: usize = 8;
-/// Patterns in a row that nothing matched: another is not tried.
+/// Chunks in a row that could be no pattern, or whose pattern nothing matched: another is not tried.
 const IN_VAIN: u8 = 4;
+/// Longer chunks are few.
+const MAX_BYTES: usize = 4096;
 
 /// The last chunk of an answer that was read in full, if others may be like it.
 #[derive(Debug, Default)]
@@ -27,6 +29,7 @@ pub(super) struct Pattern {
     choices: u64,
     has_content: bool,
     usage: Option<Usage>,
+    cached_tokens: Option<u32>,
     was_matched: bool,
     in_vain: u8,
 }
@@ -37,9 +40,15 @@ pub(super) struct Alike {
     pub(super) choices: u64,
     pub(super) has_content: bool,
     pub(super) usage: Option<Usage>,
+    pub(super) cached_tokens: Option<u32>,
 }
 
 impl Pattern {
+    /// What it takes in memory, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.json.len()
+    }
+
     /// Makes `json`, which was read and says `chunk`, the pattern, if a chunk like it can only be one more token with text.
     pub(super) fn learn(&mut self, json: &[u8], chunk: &Chunk<'_>) {
         let ordinary = chunk.has_text
@@ -49,18 +58,22 @@ impl Pattern {
             && !chunk.ends
             && chunk.in_band.is_none()
             && chunk.error.is_none();
-        if !ordinary || self.in_vain >= IN_VAIN {
+        if !ordinary || self.in_vain >= IN_VAIN || json.len() > MAX_BYTES {
             return;
         }
-        if !self.text.is_empty() && !self.was_matched {
+        let text = only_text(json).map(|begin| plain(json, begin));
+        if text == Some(None) {
+            return; // A token with an escape: the next may be like those before it.
+        }
+        if !self.was_matched {
             self.in_vain += 1;
         }
-        self.was_matched = false;
-        self.text = 0..0;
-        let Some(text) = only_text(json) else { return };
+        let Some(text) = text.flatten() else { return };
         let Some(numbers) = numbers(json, text.end, chunk.usage) else { return };
+        self.was_matched = false;
         (self.text, self.numbers) = (text, numbers);
-        (self.choices, self.has_content, self.usage) = (chunk.choices, chunk.has_content, chunk.usage);
+        (self.choices, self.has_content) = (chunk.choices, chunk.has_content);
+        (self.usage, self.cached_tokens) = (chunk.usage, chunk.cached_tokens);
         self.json.clear();
         self.json.extend_from_slice(json);
     }
@@ -92,19 +105,22 @@ impl Pattern {
         if rest != self.json.get(done..)? {
             return None;
         }
-        self.was_matched = true;
-        Some(Alike { choices: self.choices, has_content: self.has_content, usage })
+        (self.was_matched, self.in_vain) = (true, 0);
+        let Self { choices, has_content, cached_tokens, .. } = *self;
+        Some(Alike { choices, has_content, usage, cached_tokens })
     }
 }
 
-/// Where the one text of a chunk lies, which is neither empty nor has anything escaped.
-fn only_text(json: &[u8]) -> Option<Range<usize>> {
+/// Where the one text of a chunk begins.
+fn only_text(json: &[u8]) -> Option<usize> {
     let values = TEXTS.iter().flat_map(|key| places(json, key)).map(|at| behind_blanks(json, at));
     let mut texts = values.filter(|&at| json.get(at) == Some(&b'"'));
     let begin = texts.next()? + 1;
-    if texts.next().is_some() {
-        return None;
-    }
+    texts.next().is_none().then_some(begin)
+}
+
+/// The text that begins there, if it is neither empty nor has anything escaped.
+fn plain(json: &[u8], begin: usize) -> Option<Range<usize>> {
     let inside = json.get(begin..)?;
     let length = inside.iter().position(|&byte| byte == b'"' || byte == b'\\')?;
     (length > 0 && inside.get(length) == Some(&b'"')).then_some(begin..begin + length)
@@ -188,7 +204,7 @@ mod tests {
     fn a_chunk_that_differs_in_its_text_and_counts_is_alike() {
         let next = VLLM.replace(" a", "é…").replace("45", "146").replace(":13", ":114");
         let usage = Usage { prompt_tokens: Some(32), completion_tokens: Some(114) };
-        let alike = Alike { choices: 1, has_content: true, usage: Some(usage) };
+        let alike = Alike { choices: 1, has_content: true, usage: Some(usage), cached_tokens: None };
         assert_eq!(learnt(VLLM).alike(next.as_bytes()), Some(alike));
         let alike = Alike { usage: None, ..alike };
         assert_eq!(learnt(COMPLETIONS).alike(COMPLETIONS.replace(" a", "b").as_bytes()), Some(alike));
@@ -238,21 +254,37 @@ mod tests {
         }
     }
 
+    /// Whether one is matched by what was learnt of those before it.
+    fn finds(pattern: &mut Pattern, json: &str) -> bool {
+        let found = pattern.alike(json.as_bytes()).is_some();
+        if !found {
+            pattern.learn(json.as_bytes(), &parse(json.as_bytes()).unwrap());
+        }
+        found
+    }
+
     #[test]
     fn a_server_whose_chunks_are_never_alike_is_not_tried_for_ever() {
         let mut pattern = Pattern::default();
-        let mut learn = |id: u32| {
-            let json = VLLM.replace("r1", &id.to_string());
-            pattern.learn(json.as_bytes(), &parse(json.as_bytes()).unwrap());
-            pattern.alike(json.as_bytes()).is_some()
-        };
-        assert!((0..9).all(&mut learn), "each was matched");
-        let mut pattern = Pattern::default();
-        for id in 0..9 {
-            let json = VLLM.replace("r1", &id.to_string());
-            pattern.learn(json.as_bytes(), &parse(json.as_bytes()).unwrap());
-        }
+        assert!((0..9).all(|id| !finds(&mut pattern, &VLLM.replace("r1", &id.to_string()))));
         assert_eq!(pattern.in_vain, IN_VAIN);
+        // Nor is one whose counts come before its text.
+        let early = VLLM.replace("{\"id\"", "{\"usage\":{\"completion_tokens\":13},\"id\"");
+        let early = early
+            .replace(",\"usage\":{\"prompt_tokens\":32,\"total_tokens\":45,\"completion_tokens\":13}", "");
+        let mut pattern = Pattern::default();
+        assert!((0..9).all(|_| !finds(&mut pattern, &early)));
+        assert_eq!(pattern.in_vain, IN_VAIN);
+    }
+
+    /// Code and JSON are full of escapes.
+    #[test]
+    fn tokens_with_escapes_do_not_put_an_end_to_it() {
+        let mut pattern = Pattern::default();
+        let texts = ["{", r"\n", "name", r#"\":"#, " x", r"\n", r"\t", r"\t", r"\t", r"\t", "}", " y"];
+        let found = texts.map(|text| finds(&mut pattern, &VLLM.replace(" a", text)));
+        let plain = texts.map(|text| !text.contains('\\') && text != "{");
+        assert_eq!(found, plain);
     }
 
     fn changed(json: &str, edits: &[(usize, u8, u8)]) -> Vec<u8> {
@@ -281,7 +313,8 @@ mod tests {
             let bytes = changed(json, &edits);
             if let Some(alike) = learnt(json).alike(&bytes) {
                 let chunk = parse(&bytes).unwrap();
-                prop_assert_eq!(Alike { choices: chunk.choices, has_content: chunk.has_content, usage: chunk.usage }, alike);
+                let Chunk { choices, has_content, usage, cached_tokens, .. } = chunk;
+                prop_assert_eq!(Alike { choices, has_content, usage, cached_tokens }, alike);
                 let same = Chunk { usage: None, ..chunk };
                 prop_assert_eq!(same, Chunk { usage: None, ..parse(json.as_bytes()).unwrap() });
             }

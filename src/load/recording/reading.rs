@@ -35,7 +35,8 @@ impl Recording {
     }
 
     fn read_chunk(&mut self, json: &[u8], row: EventRow, offset: u64) {
-        if let Some(Alike { choices, has_content, usage }) = self.pattern.alike(json) {
+        if let Some(Alike { choices, has_content, usage, cached_tokens }) = self.pattern.alike(json) {
+            self.cached_tokens = cached_tokens.or(self.cached_tokens);
             let new_tokens = self.new_tokens(choices, usage);
             self.take_token(row, offset, new_tokens, has_content);
             return;

@@ -37,12 +37,15 @@ fn a_stop_is_told_from_waiting_and_from_being_busy() {
         (stall(Process, 1.0, 2.0, 0.01, Some(1.9)), Cause::Starved),
         (stall(Process, 1.0, 2.0, 1.5, Some(0.001)), Cause::HeldUp),
         (stall(Process, 1.0, 2.0, 0.01, None), Cause::StoppedOrStarved),
+        // The time used lies before it, in the beat that it followed on.
+        (Stall { window_s: 0.17, ..stall(Process, 1.0, 0.15, 0.016, Some(0.001)) }, Cause::Stopped),
+        (Stall { window_s: 0.17, ..stall(Process, 1.0, 0.15, 0.036, Some(0.001)) }, Cause::HeldUp),
         (stall(Runtime, 1.0, 0.03, 0.9, Some(0.002)), Cause::Busy),
         (stall(Runtime, 1.0, 0.03, 0.9, Some(0.020)), Cause::Starved),
         (stall(Runtime, 1.0, 0.03, 0.9, None), Cause::Busy),
     ];
     for (stall, expected) in causes {
-        assert_eq!(cause(&stall), expected, "{stall:?}");
+        assert_eq!(cause(&stall, 0.8), expected, "{stall:?}");
     }
 }
 
@@ -93,7 +96,7 @@ fn a_client_without_kernel_stamps_is_late_by_what_the_watch_saw() {
 fn without_evidence_no_cause_is_made_up() {
     let mut calm = own(Vec::new());
     calm.runtime_delay = Some(Delay { n: 2000, p99_s: 0.0002, ..Delay::default() });
-    assert_eq!(words(&calm), "; no cause was seen: no stall of over 10 ms, and CPUs were free");
+    assert_eq!(words(&calm), "; no cause was seen: no stall of over 10 ms was met, and CPUs were free");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::store::{Manifest, RunData, RunFolder};
 
 /// Tries often, and gives up soon.
 const HASTY: Patience = Patience {
+    look_every: Duration::from_millis(5),
     hold_bytes: 40_000,
     try_every: Duration::from_millis(5),
     at_the_end: Duration::from_millis(20),

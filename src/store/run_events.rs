@@ -57,7 +57,7 @@ impl RunEvents {
         let (mut batch, mut last) = (Events::default(), None);
         loop {
             let place = batches.place();
-            if !batches.next(&mut batch).with_context(|| not_ours(path))? {
+            if !batches.next(&mut batch) {
                 break;
             }
             let first = batch.requests.first().map(|(id, _)| id.as_str());
@@ -77,7 +77,7 @@ impl RunEvents {
     /// As `open`, from memory.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let ends = bytes.ends_with(&END_OF_STREAM);
-        whole(Batches::new(Cursor::new(bytes), bytes.len() as u64, ends)?)
+        Ok(whole(Batches::new(Cursor::new(bytes), bytes.len() as u64, ends)?))
     }
 
     /// How many there are.
@@ -171,7 +171,7 @@ impl RunEvents {
             Lie::InMemory(events) => take(events),
             Lie::Stream(path) => {
                 let (mut batches, mut batch) = (open(path)?, Events::default());
-                while batches.next(&mut batch).with_context(|| not_ours(path))? {
+                while batches.next(&mut batch) {
                     take(&batch)?;
                 }
                 Ok(())
@@ -196,23 +196,23 @@ fn open(path: &Path) -> Result<Batches<BufReader<File>>> {
 
 /// The batch that began there when the file was first read.
 fn read(batches: &mut Batches<BufReader<File>>, place: u64, batch: &mut Events, path: &Path) -> Result<()> {
-    let is_there = batches.go_to(place).and_then(|()| batches.next(batch));
-    ensure!(is_there.with_context(|| changed(path))?, changed(path));
+    batches.go_to(place);
+    ensure!(batches.next(batch), changed(path));
     Ok(())
 }
 
 fn in_memory(path: &Path) -> Result<RunEvents> {
-    whole(open(path)?).with_context(|| not_ours(path))
+    Ok(whole(open(path)?))
 }
 
-fn whole<R: std::io::Read + std::io::Seek>(mut batches: Batches<R>) -> Result<RunEvents> {
+fn whole<R: std::io::Read + std::io::Seek>(mut batches: Batches<R>) -> RunEvents {
     let (mut all, mut batch) = (Events::default(), Events::default());
-    while batches.next(&mut batch)? {
+    while batches.next(&mut batch) {
         for (id, rows) in &batch.requests {
             all.extend(id, batch.part(rows));
         }
     }
-    Ok(RunEvents { torn: batches.torn(), ..RunEvents::from(all) })
+    RunEvents { torn: batches.torn(), ..RunEvents::from(all) }
 }
 
 fn not_ours(path: &Path) -> String {

@@ -348,7 +348,7 @@ fn write(folder: &RunFolder, parts: &[Part], placed: &[Placed]) -> anyhow::Resul
                 ids.insert(&row.request_id);
             }
         }
-        let read = |(part, ids): (&Part, &HashSet<&str>)| part.data.events.of_some(|id| ids.contains(id));
+        let read = |(part, ids): (&Part, &HashSet<&str>)| part.data.events.of_these(ids);
         let events: Vec<Events> = parts.iter().zip(&ids).map(read).collect::<anyhow::Result<_>>()?;
         let finished: Vec<Finished> = some
             .iter()

@@ -98,6 +98,8 @@ pub fn merge(given: &ToMerge) -> anyhow::Result<MergedRun> {
     let lacking = lacking(&parts, world, &missing);
     write(&folder, &parts, &placed).or_usage("the output folder cannot be written to")?;
     manifest.write(&folder)?;
+    // What they held is in the merged run now.
+    drop(parts);
     let recomputed = recompute_in(&folder, Selection::All)?.whole(&path)?;
     Ok(MergedRun { folder: path, recomputed, lacking })
 }

@@ -61,7 +61,7 @@ fn is_of_kind(field: &FieldRef<'_>, kind: Kind) -> planus::Result<bool> {
         (Kind::Count, Some(TypeRef::Int(int))) => !int.is_signed()? && int.bit_width()? == 32,
         _ => false,
     };
-    let children = field.children()?.map_or(0, |children| children.len());
+    let children = field.children()?.map_or(0, |children| children.iter().count());
     Ok(is_kind && children == 0 && field.dictionary()?.is_none())
 }
 

@@ -118,7 +118,7 @@ fn a_length_of_data_that_is_not_there() {
         [(1 << 40, "the last batch is cut"), (i64::MIN, "a message has -9223372036854775808 bytes of data")]
     {
         let mut stream = Stream::new();
-        let body = stream.body() as i64;
+        let body = stream.body().cast_signed();
         stream.put(&body.to_le_bytes(), &i64::to_le_bytes(length));
         assert_eq!(stream.told(), said);
     }
@@ -139,7 +139,7 @@ fn a_buffer_that_is_not_in_the_data() {
     ] {
         let mut stream = Stream::new();
         let told = said.replace("at 128", &format!("at {offset}")).replace("832", &stream.body().to_string());
-        let new = if new == (0, 832) { (0, stream.body() as i64) } else { new };
+        let new = if new == (0, 832) { (0, stream.body().cast_signed()) } else { new };
         stream.put(&pair(offset, length), &pair(new.0, new.1));
         assert_eq!(stream.told(), told);
     }

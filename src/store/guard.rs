@@ -43,7 +43,7 @@ pub(super) fn guarded<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
 /// In its files, or in the standard library on one of its threads or in a read of this one: a length that no memory
 /// holds is known to be wrong there only.
 fn is_of_polars(info: &PanicHookInfo<'_>) -> bool {
-    let file = info.location().map(|place| place.file()).unwrap_or_default();
+    let file = info.location().map(panic::Location::file).unwrap_or_default();
     let is_its_thread =
         OWN.get() > 0 || std::thread::current().name().is_some_and(|name| name.starts_with("polars"));
     file.contains("polars") || is_its_thread && file.contains("/library/")

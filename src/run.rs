@@ -423,14 +423,12 @@ fn observed(
         session.was_ready(outcome.ready_late_s);
         note_shard(manifest, session)?;
         let own = Counts { sent, ok, warmed: warm, ended_by_hops, ok_by_hops };
-        let (all, silent) = session.ended(own, &options.interrupt);
+        let (all, without_end) = session.ended(own, &options.interrupt);
         (sent, ok, warm, ended_by_hops, ok_by_hops) =
             (all.sent, all.ok, all.warmed, all.ended_by_hops, all.ok_by_hops);
-        counts_all = session.counts_all() && silent.is_empty();
-        for who in silent {
-            manifest.warn(format!(
-                "{who} never said that it ended: what the server's side has of it may be cut off"
-            ));
+        counts_all = session.counts_all() && without_end.is_empty();
+        for who in without_end {
+            manifest.warn(format!("{who}: what the server's side has of it may be cut off"));
         }
     }
     let after = collector

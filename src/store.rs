@@ -13,6 +13,7 @@
 
 pub mod append;
 pub mod columns;
+mod event_message;
 mod event_stream;
 pub mod events;
 pub mod events_parquet;

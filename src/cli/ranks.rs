@@ -12,7 +12,7 @@ pub struct RankArgs {
     /// How many processes send this load together; 1: this one alone [default: as they say]
     #[arg(long, value_name = "N")]
     pub world: Option<u32>,
-    /// Wait so long for the other ranks, and for a sign of life of each [default: 300]
+    /// Wait so long for the other ranks to come [default: 300]; who then gives no sign for 15 s is dead
     #[arg(long, value_name = "SECONDS")]
     pub start_timeout: Option<f64>,
     /// Start then, without meeting in the folder: RFC 3339, or seconds since 1970

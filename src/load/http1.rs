@@ -50,8 +50,6 @@ pub enum HttpError {
     LineTooLong,
     #[error("the trailers after the body are longer than {MAX_TRAILER_BYTES} bytes")]
     TrailersTooLong,
-    #[error("bytes after the end of the response")]
-    Excess,
 }
 
 /// Decodes one response. Feed it every byte read from the connection, in order.
@@ -88,9 +86,15 @@ impl ResponseDecoder {
         self.body.as_ref().is_some_and(BodyDecoder::is_done)
     }
 
-    /// Takes the next bytes; body bytes are handed to `body`, with the head, as they lie in `input`.
+    /// Takes the next bytes; body bytes are handed to `body`, with the head, as they lie in `input`. What follows the
+    /// response is none of it: whether it comes in the same read is chance, so the response stays what it is, and
+    /// only its connection is not used again.
     pub fn push(&mut self, input: &[u8], body: impl FnMut(&Head, &[u8])) -> Result<(), HttpError> {
-        if self.push_some(input, body)?.is_empty() { Ok(()) } else { Err(HttpError::Excess) }
+        let is_more = !self.push_some(input, body)?.is_empty();
+        if let Some(head) = self.head.as_mut().filter(|_| is_more) {
+            head.keep_alive = false;
+        }
+        Ok(())
     }
 
     /// The same, up to the end of the response at most; returns what is left of `input`.
@@ -255,6 +259,21 @@ mod tests {
         let switched = decode(&[b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n"]);
         assert!(matches!(switched, Err(HttpError::Head(said)) if said.contains("101")));
         assert!(matches!(decode(&[b"HTTP/1.1 000 X\r\n\r\n"]), Err(HttpError::Head(_))));
+    }
+
+    /// Found by fuzzing: `0\n` ended an answer, and what came behind it failed it, if it came in the same read.
+    #[test]
+    fn what_follows_a_response_is_none_of_it_however_it_is_read() {
+        let more = b"HTTP/1.1 200 OK\r\ndate: Thu, 26 Nov 2026";
+        for pieces in [vec![[CHUNKED, more].concat()], vec![CHUNKED.to_vec(), more.to_vec()]] {
+            let pieces: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
+            let (decoder, body) = decode(&pieces).unwrap();
+            assert_eq!(body, b"data: a\n\ndata: [DONE]\n\n");
+            assert!(
+                decoder.is_done() && !decoder.head().unwrap().keep_alive,
+                "the connection is not used again"
+            );
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod paths;
 mod prompt;
 mod pulse;
 mod receiving;
+mod reordering;
 mod source;
 mod stamps;
 mod stream;

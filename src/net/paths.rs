@@ -1,10 +1,12 @@
 //! What the kernel knows of the network between here and a server: of each open connection the round trip
 //! times it has measured, segments it sent again, and those that came out of order. Asked over a netlink
-//! socket, so that no connection is touched and nothing happens on the path of a token. Linux only: elsewhere
-//! nothing is known. This file must not know who asks, nor what is concluded.
+//! socket, so that no connection is touched. Linux only: elsewhere nothing is known. This file must not know
+//! who asks, nor what is concluded.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+#[cfg(target_os = "linux")]
+use std::os::fd::{AsRawFd, OwnedFd};
 
 /// One open TCP connection to a server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -23,24 +25,14 @@ pub struct Path {
 /// Asks for the connections to `server`, of all programs in this network namespace.
 #[cfg(target_os = "linux")]
 pub fn paths_to(server: SocketAddr) -> io::Result<Vec<Path>> {
-    use std::os::fd::AsRawFd;
-
     use nix::sys::socket::sockopt::ReceiveTimeout;
-    use nix::sys::socket::{
-        AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, setsockopt,
-        socket,
-    };
+    use nix::sys::socket::{MsgFlags, NetlinkAddr, recv, sendto, setsockopt};
     use nix::sys::time::{TimeVal, TimeValLike};
 
-    let socket = socket(
-        AddressFamily::Netlink,
-        SockType::Datagram,
-        SockFlag::SOCK_CLOEXEC,
-        SockProtocol::NetlinkSockDiag,
-    )?;
+    let socket = netlink()?;
     // The kernel answers at once; a thread that asks must not be held up all the same.
     setsockopt(&socket, ReceiveTimeout, &TimeVal::milliseconds(200))?;
-    sendto(socket.as_raw_fd(), &request(server), &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
+    sendto(socket.as_raw_fd(), &request(None, server), &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
     let mut found = Vec::new();
     let mut buffer = vec![0_u8; ANSWER_BYTES];
     loop {
@@ -51,19 +43,57 @@ pub fn paths_to(server: SocketAddr) -> io::Result<Vec<Path>> {
     }
 }
 
+/// Asks for one connection, by both its ends: some microseconds, of which nothing is waited for. The socket that
+/// asks stays with the thread.
+#[cfg(target_os = "linux")]
+pub(super) fn path(local: SocketAddr, server: SocketAddr) -> io::Result<Path> {
+    use nix::sys::socket::{MsgFlags, NetlinkAddr, recv, sendto};
+
+    thread_local! {
+        static SOCKET: Option<OwnedFd> = netlink().ok();
+    }
+    SOCKET.with(|socket| {
+        let socket = socket.as_ref().ok_or(io::ErrorKind::Unsupported)?.as_raw_fd();
+        sendto(socket, &request(Some(local), server), &NetlinkAddr::new(0, 0), MsgFlags::MSG_DONTWAIT)?;
+        // The answer is there when the question has been sent.
+        let mut buffer = [0_u8; ONE_ANSWER_BYTES];
+        let n = recv(socket, &mut buffer, MsgFlags::MSG_DONTWAIT)?;
+        let mut found = Vec::new();
+        take(buffer.get(..n).unwrap_or_default(), server, &mut found)?;
+        found.into_iter().find(|path| path.local == local).ok_or(io::ErrorKind::NotFound.into())
+    })
+}
+
+#[cfg(target_os = "linux")]
+fn netlink() -> io::Result<OwnedFd> {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
+
+    let flags = SockFlag::SOCK_CLOEXEC;
+    Ok(socket(AddressFamily::Netlink, SockType::Datagram, flags, SockProtocol::NetlinkSockDiag)?)
+}
+
 /// Only Linux tells.
 #[cfg(not(target_os = "linux"))]
 pub fn paths_to(_: SocketAddr) -> io::Result<Vec<Path>> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// Only Linux tells.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn path(_: SocketAddr, _: SocketAddr) -> io::Result<Path> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// The kernel fills at most 32 KiB at a time.
 const ANSWER_BYTES: usize = 64 << 10;
+/// One connection is told of in about 600 bytes.
+const ONE_ANSWER_BYTES: usize = 4 << 10;
 /// Of `linux/netlink.h`, `linux/sock_diag.h` and `linux/inet_diag.h`.
 const HEADER_BYTES: usize = 16;
 const REQUEST_BYTES: u32 = 72;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
-const NLM_F_REQUEST_DUMP: u16 = 0x301;
+const NLM_F_REQUEST: u16 = 0x1;
+const NLM_F_DUMP: u16 = 0x300;
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 const INET_DIAG_INFO: u8 = 2;
@@ -75,23 +105,39 @@ const OPEN_STATES: u32 = 1 << 1 | 1 << 8;
 /// A message's own part, before its attributes.
 const MESSAGE_BYTES: usize = 72;
 
-/// A question for every connection to this port. The address is looked at here: the kernel's own filter on it
-/// is a program in another language.
-fn request(server: SocketAddr) -> Vec<u8> {
+/// A question for the connection between these, or for every one to this port. The address is then looked at here:
+/// the kernel's own filter on it is a program in another language.
+fn request(local: Option<SocketAddr>, server: SocketAddr) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(REQUEST_BYTES as usize);
     bytes.extend(REQUEST_BYTES.to_ne_bytes());
     bytes.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
-    bytes.extend(NLM_F_REQUEST_DUMP.to_ne_bytes());
+    bytes.extend((NLM_F_REQUEST | if local.is_some() { 0 } else { NLM_F_DUMP }).to_ne_bytes());
     bytes.extend([0; 8]);
     let family = if server.is_ipv4() { AF_INET } else { AF_INET6 };
     bytes.extend([family, IPPROTO_TCP, 1 << (INET_DIAG_INFO - 1), 0]);
     bytes.extend(OPEN_STATES.to_ne_bytes());
-    bytes.extend(0_u16.to_be_bytes());
+    bytes.extend(local.map_or(0, |local| local.port()).to_be_bytes());
     bytes.extend(server.port().to_be_bytes());
-    // Addresses and interface: any. The cookie: none.
-    bytes.extend([0; 36]);
+    for end in [local, local.map(|_| server)] {
+        bytes.extend(end.map_or([0; 16], |end| address_bytes(end.ip())));
+    }
+    // Any interface; no cookie.
+    bytes.extend([0; 4]);
     bytes.extend([0xff; 8]);
     bytes
+}
+
+fn address_bytes(ip: IpAddr) -> [u8; 16] {
+    match ip {
+        IpAddr::V6(ip) => ip.octets(),
+        IpAddr::V4(ip) => {
+            let mut bytes = [0; 16];
+            for (to, from) in bytes.iter_mut().zip(ip.octets()) {
+                *to = from;
+            }
+            bytes
+        }
+    }
 }
 
 /// Takes one answer apart; whether it was the last.
@@ -107,7 +153,7 @@ fn take(mut answer: &[u8], server: SocketAddr, found: &mut Vec<Path>) -> io::Res
                 let number = u32_at(body, 0).ok_or_else(broken)?.cast_signed();
                 return Err(io::Error::from_raw_os_error(number.wrapping_neg()));
             }
-            SOCK_DIAG_BY_FAMILY => found.extend(path(body, server)),
+            SOCK_DIAG_BY_FAMILY => found.extend(told(body, server)),
             _ => {}
         }
         answer = answer.get(length.next_multiple_of(4)..).unwrap_or_default();
@@ -116,7 +162,7 @@ fn take(mut answer: &[u8], server: SocketAddr, found: &mut Vec<Path>) -> io::Res
 }
 
 /// One connection, if it goes to `server` and the kernel has measured it.
-fn path(message: &[u8], server: SocketAddr) -> Option<Path> {
+fn told(message: &[u8], server: SocketAddr) -> Option<Path> {
     let family = *message.first()?;
     let port = |at: usize| Some(u16::from_be_bytes(message.get(at..at + 2)?.try_into().ok()?));
     let address = |at: usize| -> Option<IpAddr> {
@@ -191,9 +237,13 @@ mod tests {
                     "{path:?}"
                 );
                 assert_eq!(path.out_of_order.unwrap_or(0), 0);
+                // Asked for alone, it is the same one.
+                let alone = super::path(path.local, server).unwrap();
+                assert_eq!((alone.local, alone.out_of_order), (path.local, path.out_of_order));
             }
             drop(open);
             assert_eq!(paths_to(server).unwrap().len(), 0, "those closed are gone");
+            assert!(super::path(other.local_addr().unwrap(), server).is_err(), "there is none");
         }
     }
 

@@ -1,14 +1,15 @@
 //! Moments at which this program is known to have learnt at once of what came: a read, or a pulse, that it had
-//! within a millisecond. Whatever else could be read at such a moment was learnt of as well. So bytes whose
-//! stamp lies before it and that were read clearly after it could not be read yet: they waited in the kernel
-//! behind a segment that was lost or overtaken, and their stamp is no time at which they could be had. Without
-//! this the network's delay would be shown as this program's lateness. This file must not know sockets.
+//! within a millisecond. Of bytes whose stamp lies before such a moment, and which were read clearly after it,
+//! it may be that they could not be read yet: that they waited in the kernel behind a segment that was lost or
+//! overtaken. Only may: a read has the stamp of its last segment, so that one which was woken long ago and got
+//! another segment just then looks prompt as well, while others that were woken with it still wait for their
+//! thread. So this is where to ask the kernel (`reordering`), and not yet an answer. This file must not know sockets.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::clock::UnixNs;
 
-/// What is had so soon after it came shows that the program was not late.
+/// What is had so soon after it came looks as if the program was not late.
 const PROMPT_NS: i64 = 1_000_000;
 /// Tasks that are woken together are run one after another, in some order: what is read so long after a prompt
 /// moment was not woken with it.
@@ -40,8 +41,8 @@ impl Prompt {
         }
     }
 
-    /// Whether bytes stamped `stamped` and read at `read` could not be read in between.
-    pub(super) fn shows_waiting(&self, stamped: UnixNs, read: UnixNs) -> bool {
+    /// Whether bytes stamped `stamped` and read at `read` may not have been there to be read in between.
+    pub(super) fn hints_at_waiting(&self, stamped: UnixNs, read: UnixNs) -> bool {
         if read.0 - stamped.0 < APART_NS {
             return false;
         }
@@ -65,23 +66,23 @@ mod tests {
     #[test]
     fn bytes_read_well_after_a_prompt_moment_had_waited_elsewhere() {
         let prompt = Prompt::new();
-        assert!(!prompt.shows_waiting(at(100), at(300)), "nothing is known yet");
+        assert!(!prompt.hints_at_waiting(at(100), at(300)), "nothing is known yet");
         prompt.note(at(200), UnixNs(200 * MS + 50_000));
-        assert!(prompt.shows_waiting(at(100), at(300)));
+        assert!(prompt.hints_at_waiting(at(100), at(300)));
         // Stamped after it; read with it.
-        assert!(!prompt.shows_waiting(at(201), at(300)));
-        assert!(!prompt.shows_waiting(at(199), at(202)));
-        assert!(!prompt.shows_waiting(at(198), UnixNs(200 * MS + 100_000)));
+        assert!(!prompt.hints_at_waiting(at(201), at(300)));
+        assert!(!prompt.hints_at_waiting(at(199), at(202)));
+        assert!(!prompt.hints_at_waiting(at(198), UnixNs(200 * MS + 100_000)));
     }
 
     /// A client that is late for everything has no such moment: its lag stays its own.
     #[test]
-    fn a_late_client_shows_nothing() {
+    fn a_late_client_hints_at_nothing() {
         let prompt = Prompt::new();
         for n in 0..1000 {
             prompt.note(at(n), at(n + 5));
         }
-        assert!(!prompt.shows_waiting(at(10), at(900)));
+        assert!(!prompt.hints_at_waiting(at(10), at(900)));
     }
 
     /// In a dense load the latest moment is always too young; the one before it tells.
@@ -91,7 +92,7 @@ mod tests {
         for n in 0..1000 {
             prompt.note(UnixNs(n * MS / 2), UnixNs(n * MS / 2 + 10_000));
         }
-        assert!(prompt.shows_waiting(at(480), at(500)));
-        assert!(!prompt.shows_waiting(at(498), at(500)), "too short to tell");
+        assert!(prompt.hints_at_waiting(at(480), at(500)));
+        assert!(!prompt.hints_at_waiting(at(498), at(500)), "too short to tell");
     }
 }

@@ -16,7 +16,8 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use super::prompt::PROMPT;
-use super::stamps;
+use super::reordering::Reordering;
+use super::{paths, stamps};
 use crate::clock::{Moment, UnixNs};
 
 /// Bytes one read takes at most. One buffer per worker thread, so it can be generous.
@@ -51,14 +52,14 @@ impl ReadStamp {
     /// since. Its stamp is no arrival here, but bounds it. A stamp from the future tells that the
     /// wall clock was set back since: it says nothing.
     ///
-    /// `waited`: whether bytes stamped so could not be read before some moment between the two. Then the
-    /// stamp bounds nothing but the beginning: what was lost before it came later.
+    /// `waited`: whether bytes stamped so had waited behind a lost segment until then. Then the stamp bounds
+    /// nothing but the beginning: what was lost before it came later.
     pub(super) fn new(
         kernel: Option<UnixNs>,
         now: Moment,
         drained: bool,
         empty_before: UnixNs,
-        waited: impl Fn(UnixNs, UnixNs) -> bool,
+        waited: impl FnOnce(UnixNs, UnixNs) -> bool,
     ) -> Self {
         let user = now.axis;
         match kernel.map(|wall| now.place(wall)) {
@@ -113,12 +114,13 @@ pub(super) struct Receiving {
     pub(super) offset: u64,
     /// Bytes read since this connection last let others run.
     since_pause: usize,
+    reordering: Reordering,
 }
 
 impl Receiving {
     /// Of a connection into which nothing had come at `empty_at`.
     pub(super) fn new(empty_at: UnixNs) -> Self {
-        Self { empty_at, offset: 0, since_pause: 0 }
+        Self { empty_at, offset: 0, since_pause: 0, reordering: Reordering::new(empty_at) }
     }
 
     /// Waits for bytes of `socket` and hands them, with their stamp and where they begin in the stream,
@@ -144,7 +146,10 @@ impl Receiving {
                     stamps::receive(socket.as_raw_fd(), buffer, control)
                 })?;
                 let drained = length < READ_BYTES;
-                let waited = |stamped, read| PROMPT.shows_waiting(stamped, read);
+                let waited = |stamped, read| {
+                    PROMPT.hints_at_waiting(stamped, read)
+                        && self.reordering.since(stamped, read, || out_of_order(socket))
+                };
                 let stamp = ReadStamp::new(kernel, Moment::now(), drained, self.empty_at, waited);
                 if let Some(came) = stamp.kernel {
                     PROMPT.note(came, stamp.user);
@@ -175,4 +180,9 @@ impl Receiving {
             }
         }
     }
+}
+
+/// The segments of this connection that came after later ones, if the kernel tells.
+fn out_of_order(socket: &TcpStream) -> Option<u32> {
+    paths::path(socket.local_addr().ok()?, socket.peer_addr().ok()?).ok()?.out_of_order
 }

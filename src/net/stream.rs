@@ -273,6 +273,40 @@ mod tests {
         }
     }
 
+    /// Two streams are woken together after their thread was busy; the one that is read first had another segment
+    /// just before, and looks as if nothing had been late. Nothing was lost on the way, so the other's bytes were there.
+    #[test]
+    fn what_waited_for_a_busy_thread_had_not_waited_in_the_kernel() {
+        const BUSY: Duration = Duration::from_millis(5);
+        let _armed = stamps::arm();
+        on_a_runtime(async {
+            let ((mut first, mut to_first), (mut second, mut to_second)) = (pair().await, pair().await);
+            for _ in 0..5 {
+                let waits_first = tokio::spawn(async move {
+                    let read = first.read(|got| {
+                        std::thread::sleep(BUSY);
+                        got.stamp
+                    });
+                    (read.await.unwrap(), first)
+                });
+                let waits_second =
+                    tokio::spawn(async move { (second.read(|got| got.stamp).await.unwrap(), second) });
+                // Both wait now.
+                tokio::time::sleep(BUSY).await;
+                to_first.write_all(b"token").unwrap();
+                to_second.write_all(b"token").unwrap();
+                std::thread::sleep(BUSY);
+                to_first.write_all(b"token").unwrap();
+                let (of_first, of_second);
+                (of_first, first) = waits_first.await.unwrap();
+                (of_second, second) = waits_second.await.unwrap();
+                assert!(of_first.user < of_second.user, "{of_first:?} {of_second:?}");
+                assert!(of_second.kernel.is_some(), "{of_first:?} {of_second:?}");
+                assert!(of_second.kernel < of_first.kernel, "{of_first:?} {of_second:?}");
+            }
+        });
+    }
+
     /// Each stamp lies between the peer's write and the read, each bound before the write.
     #[test]
     fn stamps_and_bounds_keep_their_order() {

@@ -72,6 +72,11 @@ impl Columns {
         ensure!(!read.is_empty() || names.is_empty(), "none of its columns can be read: {unread:?}");
         let frame = file.with_columns(Some(read)).finish()?;
         ensure!(frame.height() == height, "it says {height} rows and has {}", frame.height());
+        // polars does not hold each column against the table: in a damaged file one may end earlier.
+        for column in frame.columns() {
+            let cells = column.len();
+            ensure!(cells == height, "it says {height} rows, and column {} has {cells}", column.name());
+        }
         Ok(Self { names, frame, unread, height })
     }
 

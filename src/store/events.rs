@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use anyhow::{Context as _, Result, bail};
-use polars_arrow::array::{Array, MutableBinaryViewArray, PrimitiveArray, UInt32Array, Utf8ViewArray};
+use polars_arrow::array::{Array, MutableBinaryViewArray, PrimitiveArray, UInt32Array, Utf8ViewArray, View};
 use polars_arrow::datatypes::{ArrowDataType, ArrowSchema, Field};
 use polars_arrow::record_batch::RecordBatchT;
 
@@ -181,6 +181,8 @@ impl Events {
             bail!("expected {} columns, found {}", COLUMNS.len(), batch.width());
         };
         let ids = downcast::<Utf8ViewArray>(ids.as_ref(), "request_id")?;
+        // Written, an id lies there once for all of a request's events, or in its view.
+        let mut id_bytes = ids.total_buffer_len();
         let begin = self.len();
         self.stamp_lo_unix_ns.extend_from_slice(instants(lo.as_ref(), "stamp_lo_unix_ns")?);
         self.stamp_hi_unix_ns.extend_from_slice(instants(hi.as_ref(), "stamp_hi_unix_ns")?);
@@ -192,6 +194,10 @@ impl Events {
         while first < ids.len() {
             let id = ids.value(first);
             let run = (first + 1..ids.len()).find(|&i| ids.value(i) != id).unwrap_or(ids.len());
+            if id.len() > View::MAX_INLINE_SIZE as usize {
+                let left = id_bytes.checked_sub(id.len());
+                id_bytes = left.context("its request ids are longer than what is there of them")?;
+            }
             self.claim(id, begin + first..begin + run);
             first = run;
         }

@@ -10,7 +10,7 @@ use std::io::Write;
 use std::ops::Range;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use polars::prelude::{ParquetReader, SerReader as _};
 use polars_parquet::parquet::CowBuffer;
 use polars_parquet::parquet::error::ParquetError;
@@ -198,7 +198,23 @@ fn unguarded(path: &Path) -> Result<Events> {
     events.events_in_read = counts("events_in_read")?;
     events.tokens = frame.column("tokens")?.u32()?.iter().collect();
     events.bytes = counts("bytes")?;
-    for (row, id) in frame.column("request_id")?.str()?.iter().enumerate() {
+    let ids = frame.column("request_id")?.str()?;
+    // polars does not hold columns against each other: in a damaged file one may end earlier.
+    let lengths = [
+        events.stamp_lo_unix_ns.len(),
+        events.stamp_hi_unix_ns.len(),
+        events.user_unix_ns.len(),
+        events.events_in_read.len(),
+        events.tokens.len(),
+        events.bytes.len(),
+    ];
+    ensure!(
+        lengths.iter().all(|length| *length == ids.len()),
+        "{} is damaged: its columns have {} and {lengths:?} values",
+        path.display(),
+        ids.len()
+    );
+    for (row, id) in ids.iter().enumerate() {
         events.claim(id.unwrap_or_default(), row..row + 1);
     }
     Ok(events)

@@ -1,6 +1,7 @@
 //! Bytes of others read by polars, whose readers of Parquet and of Arrow panic at some that are broken: that becomes an
 //! error, and is said as one. This file must not know what is read.
 
+use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,6 +10,11 @@ use anyhow::{Result, anyhow};
 
 /// Reads that are going on.
 static READS: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    /// Those of this thread.
+    static OWN: Cell<usize> = const { Cell::new(0) };
+}
 
 /// What `read` gives; an error where it panics. Nothing that it had begun is used afterwards.
 pub(super) fn guarded<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
@@ -23,7 +29,9 @@ pub(super) fn guarded<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
         }));
     });
     READS.fetch_add(1, Ordering::Relaxed);
+    OWN.set(OWN.get() + 1);
     let outcome = panic::catch_unwind(AssertUnwindSafe(read));
+    OWN.set(OWN.get() - 1);
     READS.fetch_sub(1, Ordering::Relaxed);
     outcome.unwrap_or_else(|payload| {
         let said = payload.downcast_ref::<String>().map(String::as_str);
@@ -32,8 +40,13 @@ pub(super) fn guarded<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
     })
 }
 
+/// In its files, or in the standard library on one of its threads or in a read of this one: a length that no memory
+/// holds is known to be wrong there only.
 fn is_of_polars(info: &PanicHookInfo<'_>) -> bool {
-    info.location().is_some_and(|place| place.file().contains("polars"))
+    let file = info.location().map(panic::Location::file).unwrap_or_default();
+    let is_its_thread =
+        OWN.get() > 0 || std::thread::current().name().is_some_and(|name| name.starts_with("polars"));
+    file.contains("polars") || is_its_thread && file.contains("/library/")
 }
 
 #[cfg(test)]

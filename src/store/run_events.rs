@@ -2,7 +2,7 @@
 //! their stream, and are read from there request by request, as often as something is to be made of them. This
 //! file must not know what that is.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read as _, Seek as _, SeekFrom};
 use std::ops::Range;
@@ -57,7 +57,7 @@ impl RunEvents {
         let (mut batch, mut last) = (Events::default(), None);
         loop {
             let place = batches.place();
-            if !batches.next(&mut batch).with_context(|| not_ours(path))? {
+            if !batches.next(&mut batch) {
                 break;
             }
             let first = batch.requests.first().map(|(id, _)| id.as_str());
@@ -77,7 +77,7 @@ impl RunEvents {
     /// As `open`, from memory.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let ends = bytes.ends_with(&END_OF_STREAM);
-        whole(Batches::new(Cursor::new(bytes), bytes.len() as u64, ends)?)
+        Ok(whole(Batches::new(Cursor::new(bytes), bytes.len() as u64, ends)?))
     }
 
     /// How many there are.
@@ -129,6 +129,15 @@ impl RunEvents {
         Ok(found)
     }
 
+    /// Those of a few requests of many, into memory: nothing else is looked at.
+    pub fn of_these(&self, ids: &HashSet<&str>) -> Result<Events> {
+        let mut found = Events::default();
+        let places = ids.iter().filter_map(|id| self.places.get(*id));
+        let batches = places.map(|place| place.batch).collect();
+        self.each_in(&batches, |id| ids.contains(id), |id, part| found.extend(id, part))?;
+        Ok(found)
+    }
+
     /// All of them, into memory.
     pub fn whole(&self) -> Result<Events> {
         self.of_some(|_| true)
@@ -140,7 +149,19 @@ impl RunEvents {
     }
 
     /// The same of some requests; what holds none of theirs is not read.
-    pub fn each_of(&self, wanted: impl Fn(&str) -> bool, mut take: impl FnMut(&str, Part<'_>)) -> Result<()> {
+    pub fn each_of(&self, wanted: impl Fn(&str) -> bool, take: impl FnMut(&str, Part<'_>)) -> Result<()> {
+        let of_wanted = self.places.iter().filter(|(id, _)| wanted(id));
+        let batches = of_wanted.map(|(_, place)| place.batch).collect();
+        self.each_in(&batches, wanted, take)
+    }
+
+    /// The same, of requests whose events lie in these batches.
+    fn each_in(
+        &self,
+        places: &BTreeSet<u64>,
+        wanted: impl Fn(&str) -> bool,
+        mut take: impl FnMut(&str, Part<'_>),
+    ) -> Result<()> {
         let mut taken = |events: &Events, batch: u64| {
             for (id, rows) in &events.requests {
                 // An id that came again: the last ones are its events.
@@ -153,12 +174,10 @@ impl RunEvents {
         match &self.lie {
             Lie::InMemory(events) => taken(events, 0),
             Lie::Stream(path) => {
-                let of_wanted = self.places.iter().filter(|(id, _)| wanted(id));
-                let needed: BTreeSet<u64> = of_wanted.map(|(_, place)| place.batch).collect();
                 let (mut batches, mut batch) = (open(path)?, Events::default());
-                for place in needed {
-                    read(&mut batches, place, &mut batch, path)?;
-                    taken(&batch, place);
+                for place in places {
+                    read(&mut batches, *place, &mut batch, path)?;
+                    taken(&batch, *place);
                 }
             }
         }
@@ -171,7 +190,7 @@ impl RunEvents {
             Lie::InMemory(events) => take(events),
             Lie::Stream(path) => {
                 let (mut batches, mut batch) = (open(path)?, Events::default());
-                while batches.next(&mut batch).with_context(|| not_ours(path))? {
+                while batches.next(&mut batch) {
                     take(&batch)?;
                 }
                 Ok(())
@@ -196,23 +215,23 @@ fn open(path: &Path) -> Result<Batches<BufReader<File>>> {
 
 /// The batch that began there when the file was first read.
 fn read(batches: &mut Batches<BufReader<File>>, place: u64, batch: &mut Events, path: &Path) -> Result<()> {
-    let is_there = batches.go_to(place).and_then(|()| batches.next(batch));
-    ensure!(is_there.with_context(|| changed(path))?, changed(path));
+    batches.go_to(place);
+    ensure!(batches.next(batch), changed(path));
     Ok(())
 }
 
 fn in_memory(path: &Path) -> Result<RunEvents> {
-    whole(open(path)?).with_context(|| not_ours(path))
+    Ok(whole(open(path)?))
 }
 
-fn whole<R: std::io::Read + std::io::Seek>(mut batches: Batches<R>) -> Result<RunEvents> {
+fn whole<R: std::io::Read + std::io::Seek>(mut batches: Batches<R>) -> RunEvents {
     let (mut all, mut batch) = (Events::default(), Events::default());
-    while batches.next(&mut batch)? {
+    while batches.next(&mut batch) {
         for (id, rows) in &batch.requests {
             all.extend(id, batch.part(rows));
         }
     }
-    Ok(RunEvents { torn: batches.torn(), ..RunEvents::from(all) })
+    RunEvents { torn: batches.torn(), ..RunEvents::from(all) }
 }
 
 fn not_ours(path: &Path) -> String {
@@ -266,6 +285,9 @@ mod tests {
         for id in ["r-0000", "r-0004", "r-0009"] {
             assert_eq!(disc.of(id).unwrap(), memory.of(id).unwrap());
         }
+        let some = HashSet::from(["r-0003", "r-0004", "r-0009"]);
+        assert_eq!(disc.of_these(&some).unwrap(), disc.of_some(|id| some.contains(id)).unwrap());
+        assert_eq!(disc.of_these(&some).unwrap(), memory.of_these(&some).unwrap());
         let mut one = Events::default();
         one.push(&finished(4));
         assert_eq!(disc.of("r-0004").unwrap(), one);

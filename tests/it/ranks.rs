@@ -14,7 +14,7 @@ use tare::secrets::Secrets;
 use tare::store::{Manifest, RunData, RunFolder, RunWriter};
 
 use crate::program::{LookAlike, Place, Said};
-use crate::support::closed_port;
+use crate::support::{closed_port, wait_until};
 
 const REQUESTS: usize = 60;
 const LOAD: &str = "--dataset-name random --num-prompts 60 --request-rate 40 --random-input-len 40 \
@@ -29,6 +29,14 @@ struct Ranks {
 impl Ranks {
     /// The ranks' shards are in `out`, their server's truth in `truth.jsonl`.
     fn run(world: u32, load: &str) -> Self {
+        let (ranks, children) = Self::begin(world, load);
+        for mut child in children {
+            assert!(child.wait().unwrap().success());
+        }
+        ranks
+    }
+
+    fn begin(world: u32, load: &str) -> (Self, Vec<Child>) {
         let place = Place::new();
         let otlp = closed_port().port();
         let endpoint = format!("http://127.0.0.1:{otlp}");
@@ -47,10 +55,7 @@ impl Ranks {
                 ranks.place.command(&args).stdout(std::process::Stdio::null()).spawn().unwrap()
             })
             .collect();
-        for mut child in children {
-            assert!(child.wait().unwrap().success());
-        }
-        ranks
+        (ranks, children)
     }
 
     fn shard(&self, rank: u32) -> PathBuf {
@@ -262,6 +267,36 @@ fn a_clock_that_is_wrong(ranks: &Ranks) {
             assert!(texts.contains("nothing bounds its clock"), "{texts}");
         }
     }
+}
+
+/// The others come to their end without it, and say whom they lack.
+#[test]
+fn a_rank_that_is_killed_is_taken_for_dead_and_named() {
+    let load = "--dataset-name random --users 6 --num-prompts 120 --random-input-len 20 --random-output-len 20 \
+                --ignore-eos --seed 5";
+    let (ranks, mut children) = Ranks::begin(3, load);
+    let results = ranks.shard(1).join("results.jsonl");
+    wait_until("rank 1 has ended two requests", || {
+        std::fs::read_to_string(&results).is_ok_and(|text| text.lines().count() >= 2)
+    });
+    children[1].kill().unwrap();
+    let ended: Vec<Option<i32>> = children.iter_mut().map(|child| child.wait().unwrap().code()).collect();
+    assert_eq!(ended, [Some(0), None, Some(0)]);
+    let of_first = ranks.summary(ALL[0])["warnings"].to_string();
+    let said = of_first.find("was taken for dead, and never said that it ended").expect(&of_first);
+    assert!(of_first[..said].contains("rank 1 (") && !of_first.contains("rank 2 ("), "{of_first}");
+
+    // What it had is in the run, and that it is not all.
+    let merged = ranks.merged(&ALL, "merged");
+    assert_eq!(merged.code, Some(3));
+    assert!(merged.err.contains("rank 1 (") && merged.err.contains("was killed"), "{}", merged.err);
+    let data = ranks.data("merged");
+    let of_rank = |rank| data.requests.rows.iter().filter(|row| row.rank == Some(rank)).count();
+    assert_eq!((of_rank(0), of_rank(2)), (40, 40));
+    assert!((2..40).contains(&of_rank(1)), "{}", of_rank(1));
+    let without = ranks.merged(&[ALL[0], ALL[2]], "without");
+    assert_eq!(without.code, Some(3));
+    assert!(without.err.contains("the shard of rank 1 (of 3 ranks) is MISSING"), "{}", without.err);
 }
 
 /// The users of a closed loop, their think times and ends included: each rank's are its own.

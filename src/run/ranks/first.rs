@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::board::{self, Board};
+use super::signs::Signs;
 use super::words::{Answer, Call, Counts, Heard, Stage};
 use super::{CALL, LOOK_EVERY, answer_of, same, stopped};
 use crate::clock::UnixNs;
@@ -19,6 +20,8 @@ const LEAD_S: f64 = 2.0;
 /// … and each rank must have read it by then, however slow the folder is: so many times as long as the
 /// slowest took to give a sign.
 const SIGNS_AHEAD: f64 = 4.0;
+/// There will be no run; those who come so soon afterwards are told why.
+const LATECOMERS: Duration = Duration::from_secs(5);
 /// When this run is stopped, the others are too, and say so soon.
 const STOPPED: Duration = Duration::from_secs(10);
 
@@ -32,8 +35,7 @@ pub(super) struct First {
     patience: Duration,
     answers: BTreeMap<u32, Answer>,
     heard: BTreeMap<u32, Heard>,
-    /// Of each answer: how often it had been said, and since when not more often.
-    news: BTreeMap<u32, (u64, Instant)>,
+    signs: BTreeMap<u32, Signs>,
 }
 
 impl First {
@@ -46,17 +48,24 @@ impl First {
     ) -> anyhow::Result<Self> {
         let call = Call { run_id: run_id.clone(), ..Call::default() };
         let board = Board::new(folder.join(CALL), call)?;
-        let (answers, heard, news) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Ok(Self { board, folder, run_id, world, config, patience, answers, heard, news })
+        let (answers, heard, signs) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Ok(Self { board, folder, run_id, world, config, patience, answers, heard, signs })
     }
 
     /// Waits until all are ready; who is missing, or not of this run, is an error, of all.
     pub(super) fn all_ready(&mut self, interrupt: &CancellationToken) -> anyhow::Result<()> {
         let begun = Instant::now();
+        let mut refused = None;
         loop {
             self.look()?;
             if let Some(refusal) = self.refusal() {
-                return self.refuse(refusal);
+                // Who is heard only now is told as well, in place of waiting for a call.
+                let since = *refused.get_or_insert_with(Instant::now);
+                if self.answers.len() + 1 == self.world as usize || since.elapsed() > LATECOMERS {
+                    return self.refuse(refusal);
+                }
+                self.pause(interrupt)?;
+                continue;
             }
             let at = |stage: Stage| self.answers.values().filter(move |answer| answer.stage >= stage).count();
             if at(Stage::Ready) + 1 == self.world as usize {
@@ -77,12 +86,8 @@ impl First {
                 .hint("--start-timeout waits longer");
                 return self.refuse(refusal);
             }
-            if let Some(silent) = self.silent(Stage::Ready).first() {
-                let refusal = broken(format!(
-                    "{silent} has said nothing for {} s, and is not ready",
-                    self.patience.as_secs()
-                ));
-                return self.refuse(refusal.hint("look at what it printed; was it killed?"));
+            if let Some(refusal) = self.dead(|answer| answer.stage < Stage::Ready, "is not ready") {
+                return self.refuse(refusal);
             }
             self.pause(interrupt)?;
         }
@@ -97,6 +102,9 @@ impl First {
             if let Some(failed) = self.refusal() {
                 return self.refuse(failed);
             }
+            if let Some(refusal) = self.dead(|answer| answer.sign == 0, "cannot be told the start") {
+                return self.refuse(refusal);
+            }
             if asked.elapsed() > self.patience {
                 return self.refuse(broken("not all ranks gave a sign before the start"));
             }
@@ -108,10 +116,14 @@ impl First {
         Ok(start)
     }
 
-    /// Waits until all have ended. What they sent together, and who never said so.
+    /// Waits until all have ended, but not for those that are taken for dead. What they sent together, and who never
+    /// said that it ended, and why.
     pub(super) fn all_ended(&mut self, own: Counts, interrupt: &CancellationToken) -> (Counts, Vec<String>) {
         let mut stopped: Option<Instant> = None;
-        let silent = loop {
+        // Nobody looked while the load ran.
+        let now = Instant::now();
+        self.signs.values_mut().for_each(|signs| signs.look_again(now));
+        let without = loop {
             // A folder that cannot be read now may be read later, or is silent.
             let _ = self.look();
             // Who said that it cannot go on says nothing more.
@@ -119,16 +131,30 @@ impl First {
             if interrupt.is_cancelled() {
                 stopped.get_or_insert_with(Instant::now);
             }
-            let over = self.answers.values().filter(going_on).all(|answer| self.is_silent(answer.rank));
+            let over =
+                self.answers.values().filter(going_on).all(|answer| self.silence(answer.rank).is_some());
             if over || stopped.is_some_and(|at| at.elapsed() > STOPPED) {
                 let without = self.answers.values().filter(|answer| answer.stage < Stage::Ended);
-                break without.map(Answer::who).collect();
+                break without.map(|answer| self.without_end(answer)).collect();
             }
             std::thread::sleep(LOOK_EVERY);
         };
         let mut all = own;
         self.answers.values().for_each(|answer| all.add(answer.counts));
-        (all, silent)
+        (all, without)
+    }
+
+    /// Who never said that it ended, and what is known of it.
+    fn without_end(&self, answer: &Answer) -> String {
+        let who = answer.who();
+        match (&answer.failed, self.silence(answer.rank)) {
+            (Some(why), _) => format!("{who} could not go on ({why}) and never said that it ended"),
+            (None, Some(silence)) => format!(
+                "{who} gave no sign for {} s, was taken for dead, and never said that it ended",
+                silence.as_secs()
+            ),
+            (None, None) => format!("{who} never said that it ended"),
+        }
     }
 
     /// Nothing comes of this run.
@@ -161,8 +187,8 @@ impl First {
                 self.heard.insert(rank, heard);
                 is_news = true;
             }
-            let since = self.news.get(&rank).filter(|(said, _)| *said == answer.said).map(|(_, at)| *at);
-            self.news.insert(rank, (answer.said, since.unwrap_or_else(Instant::now)));
+            let now = Instant::now();
+            self.signs.entry(rank).or_insert_with(|| Signs::new(now)).seen(answer.said, now);
             self.answers.insert(rank, answer);
         }
         if is_news {
@@ -202,15 +228,19 @@ impl First {
         Err(refusal.into())
     }
 
-    /// Who has not come so far, and has said nothing for long.
-    fn silent(&self, stage: Stage) -> Vec<String> {
-        let behind =
-            self.answers.values().filter(|answer| answer.stage < stage && self.is_silent(answer.rank));
-        behind.map(Answer::who).collect()
+    /// That one of those who are waited for is taken for dead, and what that means.
+    fn dead(&self, is_waited_for: impl Fn(&Answer) -> bool, and: &str) -> Option<Failure> {
+        let mut waited_for = self.answers.values().filter(|answer| is_waited_for(answer));
+        let (who, silence) =
+            waited_for.find_map(|answer| Some((answer.who(), self.silence(answer.rank)?)))?;
+        Some(
+            broken(format!("{who} has given no sign for {} s, and {and}", silence.as_secs()))
+                .hint("look at what it printed; was it killed?"),
+        )
     }
 
-    fn is_silent(&self, rank: u32) -> bool {
-        self.news.get(&rank).is_some_and(|(_, at)| at.elapsed() > self.patience)
+    fn silence(&self, rank: u32) -> Option<Duration> {
+        self.signs.get(&rank)?.silent(self.patience, Instant::now())
     }
 
     fn pause(&self, interrupt: &CancellationToken) -> anyhow::Result<()> {

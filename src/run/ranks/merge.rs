@@ -98,6 +98,8 @@ pub fn merge(given: &ToMerge) -> anyhow::Result<MergedRun> {
     let lacking = lacking(&parts, world, &missing);
     write(&folder, &parts, &placed).or_usage("the output folder cannot be written to")?;
     manifest.write(&folder)?;
+    // What they held is in the merged run now.
+    drop(parts);
     let recomputed = recompute_in(&folder, Selection::All)?.whole(&path)?;
     Ok(MergedRun { folder: path, recomputed, lacking })
 }
@@ -348,7 +350,7 @@ fn write(folder: &RunFolder, parts: &[Part], placed: &[Placed]) -> anyhow::Resul
                 ids.insert(&row.request_id);
             }
         }
-        let read = |(part, ids): (&Part, &HashSet<&str>)| part.data.events.of_some(|id| ids.contains(id));
+        let read = |(part, ids): (&Part, &HashSet<&str>)| part.data.events.of_these(ids);
         let events: Vec<Events> = parts.iter().zip(&ids).map(read).collect::<anyhow::Result<_>>()?;
         let finished: Vec<Finished> = some
             .iter()

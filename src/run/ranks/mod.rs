@@ -3,7 +3,8 @@
 //! measured.
 //!
 //! - [`environment`]: which rank this is; `refused`: what cannot be shared; `same`: what must be the same
-//! - `words`, `board`: what is said, and the files it is said in; `first`, `other`: who says what when
+//! - `words`, `board`: what is said, and the files it is said in; `signs`: who is taken for dead; `first`, `other`:
+//!   who says what when
 //! - [`merge`]: their run folders as one; `align`: where their clocks lie; `sums`: what they sent together
 
 mod align;
@@ -14,6 +15,7 @@ pub mod merge;
 mod other;
 mod refused;
 mod same;
+mod signs;
 mod sums;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::board::{self, Board};
+use super::signs::Signs;
 use super::words::{Answer, Call, Counts, Stage};
 use super::{CALL, LOOK_EVERY, answer_of, stopped};
 use crate::clock::UnixNs;
@@ -22,8 +23,7 @@ pub(super) struct Other {
     call: Call,
     /// Rank 0's clock is behind this one by no more.
     at_most_ns: i64,
-    /// How often the last call had been said, and since when not more often.
-    news: (u64, Instant),
+    signs: Signs,
 }
 
 impl Other {
@@ -36,8 +36,9 @@ impl Other {
     ) -> anyhow::Result<Self> {
         let number = answer.number;
         let board = Board::new(folder.join(answer_of(answer.rank)), answer)?;
-        let (call, news) = (Call::default(), (0, Instant::now()));
-        let mut other = Self { board, folder, number, patience, call, at_most_ns: i64::MAX, news };
+        let (call, begun) = (Call::default(), Instant::now());
+        let signs = Signs::new(begun);
+        let mut other = Self { board, folder, number, patience, call, at_most_ns: i64::MAX, signs };
         loop {
             if let Some((call, _)) = board::read::<Call>(&other.folder.join(CALL))? {
                 if call.run_id != other.call.run_id {
@@ -49,7 +50,7 @@ impl Other {
             if other.is_heard() {
                 break;
             }
-            if other.news.1.elapsed() > other.patience {
+            if begun.elapsed() > other.patience {
                 return Err(broken(format!("rank 0 did not call within {} s", other.patience.as_secs()))
                     .hint(format!(
                         "is {} one folder for all ranks? Was rank 0 started?",
@@ -60,6 +61,7 @@ impl Other {
             }
             other.pause(interrupt)?;
         }
+        other.signs.look_again(Instant::now());
         other.look()?;
         Ok(other)
     }
@@ -112,17 +114,15 @@ impl Other {
         if let Some((call, read)) = board::read::<Call>(&self.folder.join(CALL))?
             && call.run_id == self.call.run_id
         {
-            if call.said != self.news.0 {
-                self.news = (call.said, Instant::now());
-            }
+            self.signs.seen(call.said, Instant::now());
             self.at_most_ns = self.at_most_ns.min(read.0.saturating_sub(call.said_unix_ns.0));
             self.call = call;
         }
         if let Some(why) = &self.call.refused {
             return Err(broken(format!("rank 0 ended the run before its start: {why}")).into());
         }
-        if self.news.1.elapsed() > self.patience {
-            return Err(broken(format!("rank 0 has said nothing for {} s", self.patience.as_secs()))
+        if let Some(silence) = self.signs.silent(self.patience, Instant::now()) {
+            return Err(broken(format!("rank 0 has given no sign for {} s", silence.as_secs()))
                 .hint("look at what it printed; was it killed?")
                 .into());
         }

@@ -124,10 +124,7 @@ impl Manifest {
         let begin = Anchor::now();
         Self {
             schema_version: SCHEMA_VERSION,
-            tool: Tool {
-                name: env!("CARGO_PKG_NAME").to_owned(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-            },
+            tool: Tool { name: "tare".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
             name: name.to_owned(),
             state: RunState::Running,
             created_unix_ns: begin.wall_unix_ns,

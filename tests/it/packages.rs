@@ -21,7 +21,7 @@ fn filled(template: &str, target: &str) -> String {
     [
         ("repo", repository.as_str()),
         ("version", env!("CARGO_PKG_VERSION")),
-        ("name", "tare"),
+        ("name", env!("CARGO_PKG_NAME")),
         ("target", target),
         ("bin", "tare"),
         ("binary-ext", ""),
@@ -32,12 +32,15 @@ fn filled(template: &str, target: &str) -> String {
 
 #[test]
 fn binstall_looks_for_what_the_script_makes_where_the_action_looks() {
-    let target = "x86_64-unknown-linux-gnu";
-    let url = filled(&cargo_toml("pkg-url"), target);
     let version = env!("CARGO_PKG_VERSION");
-    let name = format!("tare-{version}-{target}");
-    assert_eq!(url, format!("{}/releases/download/v{version}/{name}.tar.gz", cargo_toml("repository")));
-    assert_eq!(filled(&cargo_toml("bin-dir"), target), format!("{name}/tare"));
+    for target in ["x86_64-unknown-linux-gnu", "x86_64-unknown-linux-musl"] {
+        let name = format!("tare-{version}-{target}");
+        assert_eq!(
+            filled(&cargo_toml("pkg-url"), target),
+            format!("{}/releases/download/v{version}/{name}.tar.gz", cargo_toml("repository"))
+        );
+        assert_eq!(filled(&cargo_toml("bin-dir"), target), format!("{name}/tare"));
+    }
     assert_eq!(cargo_toml("pkg-fmt"), "tgz");
     let script = text("scripts/package");
     assert!(script.contains("\nname=tare-$version-$triple\n") && script.contains("\"$out/$name.tar.gz\""));
@@ -51,8 +54,9 @@ fn binstall_looks_for_what_the_script_makes_where_the_action_looks() {
 }
 
 #[test]
-fn the_wheel_has_the_crates_words_and_profile() {
+fn the_wheel_has_the_crates_name_words_and_profile() {
     let wheel = text("pyproject.toml");
+    assert!(wheel.contains(&format!("\nname = \"{}\"\n", env!("CARGO_PKG_NAME"))));
     assert!(wheel.contains(&format!("description = \"{}\"", cargo_toml("description"))));
     for line in ["bindings = \"bin\"", "profile = \"dist\"", "locked = true", "dynamic = [\"version\"]"] {
         assert!(wheel.contains(line), "{line}");

@@ -209,7 +209,7 @@ fn show(what: &str, pairs: &[Round], of: impl Fn(&Timing) -> f64) {
     let added: Vec<f64> = tapped.iter().zip(&straight).map(|(t, s)| t - s).collect();
     println!("\n{what}: outside the server (ms, n {} rounds)", pairs.len());
     for (name, values) in
-        [("straight", &straight), ("through the tap", &tapped), ("difference, paired", &added)]
+        [("straight", &straight), ("through the hop", &tapped), ("difference, paired", &added)]
     {
         let sorted = quantile::sorted(values);
         let at = |q| quantile::quantile(&sorted, q).unwrap_or(f64::NAN) * 1e3;

@@ -24,14 +24,21 @@ pub(super) struct Pattern {
     json: Vec<u8>,
     /// Its text, without the quotes; empty where there is no pattern.
     text: Range<usize>,
-    /// Its numbers behind the text, and whether each is the count of completion tokens.
-    numbers: [Option<(Range<usize>, bool)>; 2],
+    /// Its counts behind the text, in their order.
+    numbers: [Option<Number>; 2],
     choices: u64,
     has_content: bool,
     usage: Option<Usage>,
     cached_tokens: Option<u32>,
     was_matched: bool,
     in_vain: u8,
+}
+
+/// A count that may vary.
+#[derive(Debug)]
+struct Number {
+    place: Range<usize>,
+    is_completion: bool,
 }
 
 /// What a chunk like the pattern says.
@@ -92,15 +99,15 @@ impl Pattern {
         }
         let mut usage = self.usage;
         let mut done = self.text.end;
-        for (number, is_completion) in self.numbers.iter().flatten() {
-            rest = rest.strip_prefix(self.json.get(done..number.start)?)?;
+        for Number { place, is_completion } in self.numbers.iter().flatten() {
+            rest = rest.strip_prefix(self.json.get(done..place.start)?)?;
             let digits;
             (digits, rest) = rest.split_at(leading_digits(rest));
             let count = count(digits)?;
             if let (true, Some(usage)) = (is_completion, usage.as_mut()) {
                 usage.completion_tokens = Some(count);
             }
-            done = number.end;
+            done = place.end;
         }
         if rest != self.json.get(done..)? {
             return None;
@@ -127,7 +134,7 @@ fn plain(json: &[u8], begin: usize) -> Option<Range<usize>> {
 }
 
 /// The numbers that may vary, in their order; `None` if what `usage` says cannot be found there.
-fn numbers(json: &[u8], from: usize, usage: Option<Usage>) -> Option<[Option<(Range<usize>, bool)>; 2]> {
+fn numbers(json: &[u8], from: usize, usage: Option<Usage>) -> Option<[Option<Number>; 2]> {
     let Some(completion_tokens) = usage.and_then(|usage| usage.completion_tokens) else {
         return Some([None, None]);
     };
@@ -140,14 +147,13 @@ fn numbers(json: &[u8], from: usize, usage: Option<Usage>) -> Option<[Option<(Ra
         is_one.then_some(number)
     };
     let [completion, total] = COUNTS.map(find);
-    let completion = completion?;
-    if count(json.get(completion.clone())?) != Some(completion_tokens) {
+    let completion = Number { place: completion?, is_completion: true };
+    if count(json.get(completion.place.clone())?) != Some(completion_tokens) {
         return None;
     }
-    Some(match total {
-        Some(total) if total.start < completion.start => [Some((total, false)), Some((completion, true))],
-        total => [Some((completion, true)), total.map(|total| (total, false))],
-    })
+    let total = total.map(|place| Number { place, is_completion: false });
+    let is_first = total.as_ref().is_some_and(|total| total.place.start < completion.place.start);
+    Some(if is_first { [total, Some(completion)] } else { [Some(completion), total] })
 }
 
 /// Behind each `key`. What begins with a quote and ends with a colon is a key, or the end of one, wherever it is found in

@@ -28,6 +28,7 @@ mod stamps;
 mod sweep;
 mod target;
 mod tokens;
+mod warm_ups;
 mod writer;
 
 use std::path::PathBuf;
@@ -52,6 +53,7 @@ pub use self::sweep::{Swept, is_sweep, resweep, sweep};
 pub use self::tokens::workload;
 
 use self::ranks::{Counts, Session};
+use self::warm_ups::WarmUps;
 use crate::config::Config;
 use crate::error::{Exit, Explain, broken, usage};
 use crate::export::Exporter;
@@ -60,7 +62,6 @@ use crate::ingest::{self, Collector};
 use crate::load::{self, Live, Requests};
 use crate::mock::script::Script;
 use crate::net::{Following, HttpUrl, tls};
-use crate::record::Status;
 use crate::record::shard;
 use crate::record::share::Share;
 use crate::secrets::Secrets;
@@ -345,22 +346,8 @@ fn observed(
         }
     }
     *exporter = exported::begin(config, manifest, folder, writer, &collector)?;
-    let mut warmups = load::warm_up(&plan, 0, &halt)?;
-    let past_hops = if through.is_some() { warmups.len() } else { 0 };
-    if let Some(through) = &through {
-        warmups.extend(load::warm_up(through, warmups.len() as u64, &halt)?);
-    }
-    if let Some(exporter) = exporter {
-        let feed = exporter.feed();
-        for row in &warmups {
-            feed.offer(row);
-        }
-    }
-    for error in warmups.iter().filter_map(|row| row.error.as_ref()) {
-        manifest.warn(secrets(config).clean(&format!("a warm-up request failed: {error}")));
-    }
-    let warmed =
-        |past: usize| warmups.iter().skip(past).filter(|row| row.status == Status::Ok).count() as u64;
+    let warm_ups = WarmUps::send(&plan, through.as_ref(), &halt)?;
+    warm_ups.tell(manifest, &secrets(config), exporter.as_ref());
     if let Some(session) = session.as_mut() {
         session.ready(&halt)?;
     }
@@ -417,7 +404,7 @@ fn observed(
     facts::note_load(manifest, config, &plan, &outcome, ended_early);
     let [mut ok, mut ok_by_hops, mut ended_by_hops] = [&live.ok, &live.ok_by_hops, &live.ended_by_hops]
         .map(|count| count.load(std::sync::atomic::Ordering::Relaxed));
-    let (mut sent, mut warm) = (outcome.sent, warmed(0));
+    let (mut sent, mut warm) = (outcome.sent, warm_ups.ok());
     let mut counts_all = true;
     if let Some(session) = session.as_mut() {
         session.was_ready(outcome.ready_late_s);
@@ -438,8 +425,8 @@ fn observed(
         facts::note_after(manifest, &after, sent.saturating_sub(ok));
     }
     late::spans(config, &plan, ok + warm, &collector);
-    let sent_by_hops = ended_by_hops + (warmups.len() - past_hops) as u64;
-    late::hops(config, &plan, [ok_by_hops + warmed(past_hops), sent_by_hops], &collector);
+    let [warm_ok, warm_sent] = warm_ups.by_hops();
+    late::hops(config, &plan, [ok_by_hops + warm_ok, ended_by_hops + warm_sent], &collector);
     if let Some(last_words) = child.as_mut().and_then(embedded::Server::stop) {
         manifest.warn(last_words);
     }

@@ -20,6 +20,7 @@ pub mod events_parquet;
 pub mod folder;
 mod guard;
 pub mod manifest;
+mod parquet;
 pub mod read;
 pub mod run_events;
 pub mod table;

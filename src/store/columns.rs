@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 
 use anyhow::{Result, ensure};
-use polars::prelude::{AnyValue, DataFrame, ParquetReader, SerReader as _, TimeUnit};
+use polars::prelude::{AnyValue, DataFrame, SerReader as _, TimeUnit};
 use polars_arrow::datatypes::ArrowDataType;
 
 use super::guard::guarded;
+use super::parquet;
 
 /// How a Parquet file begins.
 const MAGIC: &[u8] = b"PAR1";
@@ -56,7 +57,8 @@ impl Columns {
     }
 
     fn unguarded(bytes: Vec<u8>) -> Result<Self> {
-        let mut file = ParquetReader::new(Cursor::new(bytes));
+        let length = bytes.len() as u64;
+        let mut file = parquet::open(Cursor::new(bytes), length)?;
         let (schema, height) = (file.schema()?, file.num_rows()?);
         let (mut names, mut read, mut unread) = (Vec::new(), Vec::new(), BTreeMap::new());
         for (name, field) in schema.iter() {

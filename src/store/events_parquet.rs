@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use polars::prelude::{ParquetReader, SerReader as _};
+use polars::prelude::SerReader as _;
 use polars_parquet::parquet::CowBuffer;
 use polars_parquet::parquet::error::ParquetError;
 use polars_parquet::parquet::page::{DataPage, DataPageHeader, DataPageHeaderV1, DictPage};
@@ -24,6 +24,7 @@ use polars_parquet::write::{
 use super::events::{Events, schema};
 use super::folder::replace_file;
 use super::guard::guarded;
+use super::parquet;
 use super::run_events::RunEvents;
 
 /// Rows of a row group, one page a column: a megabyte of stamps.
@@ -184,8 +185,11 @@ pub fn read(path: &Path) -> Result<Events> {
 
 fn unguarded(path: &Path) -> Result<Events> {
     let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let frame = ParquetReader::new(file)
-        .finish()
+    let frame = file
+        .metadata()
+        .map_err(anyhow::Error::from)
+        .and_then(|meta| parquet::open(file, meta.len()))
+        .and_then(|reader| Ok(reader.finish()?))
         .with_context(|| format!("{} is not a Parquet file of token events", path.display()))?;
     let instants =
         |name: &str| -> Result<Vec<i64>> { Ok(frame.column(name)?.i64()?.into_no_null_iter().collect()) };

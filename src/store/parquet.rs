@@ -80,7 +80,7 @@ mod tests {
             match guarded(|| open(Cursor::new(damaged.clone()), bytes).map(drop)) {
                 Ok(()) => {}
                 Err(error) => {
-                    refused += usize::from(error.to_string().contains("the file is damaged: it says"))
+                    refused += usize::from(error.to_string().contains("the file is damaged: it says"));
                 }
             }
             // Whatever it says, reading it comes back.

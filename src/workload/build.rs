@@ -4,8 +4,9 @@
 
 use super::tokens::Tokens;
 
-/// Counts of one text; a few are enough where most words are one token.
-const TRIES: u32 = 64;
+/// Counts of one text; a few are enough where most words are one token. Where they are
+/// many, a try hits the number by chance.
+const TRIES: u32 = 512;
 
 /// A text, and its tokens as counted.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,6 +84,12 @@ mod tests {
         to_length(base, n, tokens, || format!(" {}", words[draw.below(words.len() as u64) as usize])).unwrap()
     }
 
+    fn of_pieces(base: &str, n: u32, seed: u64, tokens: &Local) -> Built {
+        let mut draw = Draw::new(seed, 0);
+        let pieces = [" größenordnungsmäßig", " Ж", " 北京", "\n\n", " a", "-", " x9Q", " the"];
+        to_length(base, n, tokens, || pieces[draw.below(pieces.len() as u64) as usize].to_owned()).unwrap()
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -100,14 +107,18 @@ mod tests {
         #[test]
         fn also_of_pieces_that_are_many_tokens(base in "[a-z ]{0,20}", n in 60_u32..200, seed in any::<u64>()) {
             let tokens = tokenizer("bpe.json");
-            let mut draw = Draw::new(seed, 0);
-            let pieces = [" größenordnungsmäßig", " Ж", " 北京", "\n\n", " a", "-", " x9Q", " the"];
-            let next = || pieces[draw.below(pieces.len() as u64) as usize].to_owned();
-            let built = to_length(&base, n, &tokens, next).unwrap();
+            let built = of_pieces(&base, n, seed, &tokens);
             prop_assert!(built.text.starts_with(&base));
             prop_assert_eq!(tokens.count(&built.text).unwrap(), built.tokens);
             prop_assert_eq!(built.tokens, n);
         }
+    }
+
+    /// This one took more than 64 tries.
+    #[test]
+    fn a_text_that_is_hard_to_hit_is_tried_for_longer() {
+        let tokens = tokenizer("bpe.json");
+        assert_eq!(of_pieces("  ya", 75, 574_121_944_889_004_995, &tokens).tokens, 75);
     }
 
     #[test]

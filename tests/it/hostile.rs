@@ -157,8 +157,8 @@ fn what_is_no_answer_is_a_failure_and_says_why() {
         (
             "a length that is too short",
             send(STREAM.replace("\r\n\r\n", "\r\ncontent-length: 20\r\n\r\n") + TOKEN + END),
-            "decode_error",
-            "bytes after the end",
+            "cut",
+            "ended without",
         ),
         (
             "another protocol",

@@ -4,8 +4,8 @@
 
 use super::tokens::Tokens;
 
-/// Counts of one text; a few are enough where most words are one token. Where they are
-/// many, a try hits the number by chance.
+/// Counts of one text; a few are enough where most words are one token. Where words are many tokens, a try hits the number
+/// by chance.
 const TRIES: u32 = 512;
 
 /// A text, and its tokens as counted.

@@ -58,13 +58,27 @@ impl Pattern {
 
     /// Makes `json`, which was read and says `chunk`, the pattern, if a chunk like it can only be one more token with text.
     pub(super) fn learn(&mut self, json: &[u8], chunk: &Chunk<'_>) {
-        let ordinary = chunk.has_text
-            && chunk.choices != 0
-            && chunk.finished == 0
-            && chunk.finish_reason.is_none()
-            && !chunk.ends
-            && chunk.in_band.is_none()
-            && chunk.error.is_none();
+        // All that a chunk can say, so that nothing new is forgotten here. The id is the pattern's own.
+        let Chunk {
+            id: _,
+            has_text,
+            has_content,
+            choices,
+            finished,
+            finish_reason,
+            ends,
+            usage,
+            cached_tokens,
+            in_band,
+            error,
+        } = chunk;
+        let ordinary = *has_text
+            && *choices != 0
+            && *finished == 0
+            && finish_reason.is_none()
+            && !ends
+            && in_band.is_none()
+            && error.is_none();
         if !ordinary || self.in_vain >= IN_VAIN || json.len() > MAX_BYTES {
             return;
         }
@@ -76,11 +90,11 @@ impl Pattern {
             self.in_vain += 1;
         }
         let Some(text) = text.flatten() else { return };
-        let Some(numbers) = numbers(json, text.end, chunk.usage) else { return };
+        let Some(numbers) = numbers(json, text.end, *usage) else { return };
         self.was_matched = false;
         (self.text, self.numbers) = (text, numbers);
-        (self.choices, self.has_content) = (chunk.choices, chunk.has_content);
-        (self.usage, self.cached_tokens) = (chunk.usage, chunk.cached_tokens);
+        (self.choices, self.has_content) = (*choices, *has_content);
+        (self.usage, self.cached_tokens) = (*usage, *cached_tokens);
         self.json.clear();
         self.json.extend_from_slice(json);
     }

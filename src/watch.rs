@@ -1,5 +1,5 @@
 //! This program, observed while it sends a load: was it late, what did it use, what did it wait for?
-//! A thread of its own, `tare-watch`, beats every 20 ms. It notes how late it woke itself (then the
+//! A thread of its own, `tare-watch`, beats 20 times a second. It notes how late it woke itself (then the
 //! process or the machine did not run), and at every beat sends a pulse to a task of the load's runtime, which
 //! notes how late it had it (then the worker threads were busy, or had no CPU). A task cannot be kept
 //! on one worker, so this is what any task may meet with, whichever worker takes it up. Once a second
@@ -24,7 +24,7 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 use tokio::runtime::{Handle, RuntimeFlavor, RuntimeMetrics};
 
-use self::gaps::{Evidence, Gaps, STALL_S};
+use self::gaps::{Evidence, Gaps};
 use self::network::NetworkWatch;
 use self::threads::{OwnWait, Used};
 use crate::clock::{self, StepWatch, UnixNs};
@@ -32,10 +32,7 @@ use crate::net::{PulseReceiver, PulseSender, pulse};
 use crate::record::own::{LoadThreads, OwnLag, Stalled};
 
 /// From one beat to the next, each with a pulse. On an idle machine a wake-up costs 50 µs of CPU.
-const BEAT: Duration = Duration::from_millis(20);
-/// Beats from one look at this thread's own waiting to the next, while there is no stall. The look
-/// is the dearest part of a beat; a stall's waiting may so contain what came up to 40 ms before it.
-const BEATS_PER_LOOK: u32 = 2;
+const BEAT: Duration = Duration::from_millis(50);
 /// From one reading of the threads to the next.
 const READING_S: f64 = 1.0;
 /// What the load's threads are called.
@@ -137,7 +134,6 @@ impl Watch {
         let mut process = Gaps::default();
         let mut next_reading = self.begun.plus_seconds(READING_S);
         let (mut before, mut waited_before) = (Moment::now(), wait.waited_ns());
-        let mut beats: u32 = 0;
         let (mut wall_clock, mut steps) = (StepWatch::default(), Vec::new());
         let mut network = NetworkWatch::default();
         while !end.load(Ordering::Relaxed) {
@@ -145,10 +141,7 @@ impl Watch {
             let woke = Moment::now();
             steps.extend(wall_clock.look(clock::Moment::now()));
             let due = before.at.plus_seconds(BEAT.as_secs_f64());
-            beats = beats.wrapping_add(1);
-            let stalled = woke.at.seconds_since(due) > STALL_S;
-            let waited =
-                if stalled || beats.is_multiple_of(BEATS_PER_LOOK) { wait.waited_ns() } else { None };
+            let waited = wait.waited_ns();
             process.note(due, woke.at, before.until(&woke, waited.zip(waited_before)));
             waited_before = waited.or(waited_before);
             if let Some(pulse) = &self.pulse {

@@ -33,6 +33,8 @@ pub struct ResetWatch {
     last: HashMap<String, f64>,
     born: HashMap<String, f64>,
     process_starts: Vec<f64>,
+    /// Room for a series' key: a page has hundreds, every second.
+    key: String,
 }
 
 impl ResetWatch {
@@ -41,37 +43,40 @@ impl ResetWatch {
     pub fn next(&mut self, page: &Page) -> Option<(String, bool)> {
         let mut evidence = None;
         let mut alternating = false;
+        let Self { last, born, process_starts, key } = self;
         for (sample, kind) in page.samples_of_kind() {
             if sample.name == PROCESS_START && sample.labels.is_empty() {
-                let known =
-                    self.process_starts.iter().position(|start| start.to_bits() == sample.value.to_bits());
-                let last = self.process_starts.last().copied();
+                let known = process_starts.iter().position(|start| start.to_bits() == sample.value.to_bits());
+                let last = process_starts.last().copied();
                 if let Some(last) = last.filter(|last| last.to_bits() != sample.value.to_bits()) {
                     evidence
                         .get_or_insert(format!("{PROCESS_START} changed from {last} to {}", sample.value));
                     alternating = known.is_some();
                 }
                 if let Some(known) = known {
-                    self.process_starts.remove(known);
+                    process_starts.remove(known);
                 }
-                self.process_starts.push(sample.value);
+                process_starts.push(sample.value);
                 continue;
             }
             let seen = match kind {
-                Kind::Counter | Kind::Bucket => &mut self.last,
-                Kind::Created => &mut self.born,
+                Kind::Counter | Kind::Bucket => &mut *last,
+                Kind::Created => &mut *born,
                 Kind::Other => continue,
             };
-            let series = series(sample);
-            let before = seen.insert(series.clone(), sample.value);
+            write_series(sample, key);
+            let Some(known) = seen.get_mut(key.as_str()) else {
+                seen.insert(key.clone(), sample.value);
+                continue;
+            };
+            let before = std::mem::replace(known, sample.value);
             let changed = match kind {
-                Kind::Created => before.is_some_and(|before| before.to_bits() != sample.value.to_bits()),
-                _ => before.is_some_and(|before| sample.value < before),
+                Kind::Created => before.to_bits() != sample.value.to_bits(),
+                _ => sample.value < before,
             };
             if changed && evidence.is_none() {
                 let verb = if kind == Kind::Created { "changed" } else { "fell" };
-                evidence =
-                    Some(format!("{series} {verb} from {} to {}", before.unwrap_or_default(), sample.value));
+                evidence = Some(format!("{key} {verb} from {before} to {}", sample.value));
             }
         }
         evidence.map(|evidence| (evidence, alternating))
@@ -79,8 +84,9 @@ impl ResetWatch {
 }
 
 /// Name and labels as one key. The order of labels is the page's, which does not change.
-fn series(sample: &SampleRow) -> String {
-    let mut key = sample.name.clone();
+fn write_series(sample: &SampleRow, key: &mut String) {
+    key.clear();
+    key.push_str(&sample.name);
     for (i, (name, value)) in sample.labels.iter().enumerate() {
         key.push(if i == 0 { '{' } else { ',' });
         key.push_str(name);
@@ -90,7 +96,6 @@ fn series(sample: &SampleRow) -> String {
     if !sample.labels.is_empty() {
         key.push('}');
     }
-    key
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use super::rotation::{Beside, Between, Identity};
 use crate::clock::UnixNs;
 
 /// How often a file is looked at: also how much later than its writing a line may be read.
-const POLL: Duration = Duration::from_millis(50);
+const POLL: Duration = Duration::from_millis(100);
 
 /// So many of the bytes read last are looked at again: that they still stand there shows that the file was not
 /// emptied and filled anew.
@@ -266,7 +266,7 @@ impl Open {
         }
         self.freshness = Freshness::Fresh;
         // Gone for now: whoever writes still has it open, and so have we.
-        // Asked on this thread: to hand that to another costs more than the answer, 20 times a second.
+        // Asked on this thread: to hand that to another costs more than the answer, ten times a second.
         let Ok(meta) = std::fs::metadata(path) else {
             return Ok(Step::Same);
         };

@@ -1,6 +1,7 @@
 //! Exchanges that have ended, made into rows on a thread of their own: reading what the answers said
 //! can wait, the next requests of a burst cannot. This file must not know sockets or schedules.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{JoinHandle, Thread};
@@ -21,9 +22,11 @@ use crate::record::{Connection, Endpoint, Finished, Place, RequestRow, Sink, Sta
 /// More known headers than this no gateway sends.
 const MAX_ANSWER_HEADERS: usize = 32;
 /// A row may be made so much later.
-const LOOK_EVERY: Duration = Duration::from_millis(2);
+const LOOK_EVERY: RangeInclusive<Duration> = Duration::from_millis(2)..=Duration::from_millis(50);
+/// It is looked so often that about so many have come: many at once would take the load a CPU for milliseconds.
+const AT_ONCE: u32 = 8;
 /// Where one comes so soon after another, it is looked now and then.
-const DENSE: Duration = Duration::from_millis(10);
+const DENSE: Duration = Duration::from_millis(100);
 
 /// One exchange, ended, its last chunks not yet read.
 pub(super) struct Ended {
@@ -208,16 +211,20 @@ impl Finisher {
 /// and then.
 fn make_rows(received: &Receiver<Option<Box<Ended>>>, tellings: &Tellings) {
     let mut last: Option<Instant> = None;
+    let mut look_every = *LOOK_EVERY.start();
     while let Ok(Some(first)) = received.recv() {
         let came = Instant::now();
         tellings.tell(first.finish());
+        let mut n: u32 = 1;
         for next in received.try_iter() {
             let Some(next) = next else { return };
             tellings.tell(next.finish());
+            n = n.saturating_add(1);
         }
+        look_every = (look_every * AT_ONCE / n).clamp(*LOOK_EVERY.start(), *LOOK_EVERY.end());
         // In a sparse load each is a wake-up of its own all the same.
         if last.replace(came).is_some_and(|last| came - last < DENSE) {
-            std::thread::park_timeout(LOOK_EVERY);
+            std::thread::park_timeout(look_every);
         }
     }
 }

@@ -6,6 +6,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::affinity;
 use crate::config::{CpuList, Load};
+use crate::net;
 
 /// Threads that are used without being asked for, at most. One thread takes in the tokens of
 /// thousands of streams (on two busy CPUs, with 50 and with 300 streams, one, two and four threads
@@ -49,7 +50,11 @@ fn on_one_thread<T: Send>(
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name(NAME.to_owned()).spawn_scoped(scope, || {
             affinity::pin(cpus);
-            let runtime = Builder::new_current_thread().enable_all().build();
+            let runtime = Builder::new_current_thread()
+                .enable_all()
+                .on_thread_park(net::falls_asleep)
+                .on_thread_unpark(net::wakes)
+                .build();
             runtime.context("could not start the load's runtime")?.block_on(work)
         });
         let thread = thread.context("could not start the load's thread")?;

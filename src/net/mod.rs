@@ -21,6 +21,7 @@ mod whereabouts;
 pub use halves::{Incoming, Outgoing};
 pub use listener::StampedListener;
 pub use packets::{PacketCounts, Packets};
+pub use prompt::{falls_asleep, wakes};
 pub use pulse::{PulseReceiver, PulseSender, pulse};
 pub use receiving::{ReadStamp, Received};
 pub use source::Sources;

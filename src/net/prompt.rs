@@ -1,5 +1,6 @@
 //! Moments at which this program is known to have learnt at once of what came: a read, or a pulse, that it had
-//! within a millisecond. Of bytes whose stamp lies before such a moment, and which were read clearly after it,
+//! within a millisecond; and, where one thread does it all, the time that it slept in its poller, which wakes it for
+//! whatever can be read. Of bytes whose stamp lies before such a moment, and which were read clearly after it,
 //! it may be that they could not be read yet: that they waited in the kernel behind a segment that was lost or
 //! overtaken. Only may: a read has the stamp of its last segment, so that one which was woken long ago and got
 //! another segment just then looks prompt as well, while others that were woken with it still wait for their
@@ -20,14 +21,36 @@ const APART_NS: i64 = 3_000_000;
 pub(super) struct Prompt {
     latest: AtomicI64,
     before: AtomicI64,
+    /// The last sleep of the only thread that reads.
+    asleep: AtomicI64,
+    awake: AtomicI64,
 }
 
 /// Of this program: one load at a time, whose runtime has one poller.
 pub(super) static PROMPT: Prompt = Prompt::new();
 
+/// To be called by the runtime of one thread before it asks its poller, while nothing is left to do.
+pub fn falls_asleep() {
+    PROMPT.falls_asleep(UnixNs::now());
+}
+
+/// And when it has been told of something.
+pub fn wakes() {
+    PROMPT.wakes(UnixNs::now());
+}
+
 impl Prompt {
     const fn new() -> Self {
-        Self { latest: AtomicI64::new(0), before: AtomicI64::new(0) }
+        let [latest, before, asleep, awake] = [const { AtomicI64::new(0) }; 4];
+        Self { latest, before, asleep, awake }
+    }
+
+    fn falls_asleep(&self, at: UnixNs) {
+        self.asleep.store(at.0, Ordering::Relaxed);
+    }
+
+    fn wakes(&self, at: UnixNs) {
+        self.awake.store(at.0, Ordering::Relaxed);
     }
 
     /// Notes that what came at `came` was had at `had`. Written a few hundred times a second at most, so that
@@ -45,6 +68,10 @@ impl Prompt {
     pub(super) fn hints_at_waiting(&self, stamped: UnixNs, read: UnixNs) -> bool {
         if read.0 - stamped.0 < APART_NS {
             return false;
+        }
+        let (asleep, awake) = (self.asleep.load(Ordering::Relaxed), self.awake.load(Ordering::Relaxed));
+        if asleep <= stamped.0 && stamped.0 + APART_NS <= awake {
+            return true;
         }
         [&self.latest, &self.before].into_iter().any(|moment| {
             let moment = moment.load(Ordering::Relaxed);
@@ -73,6 +100,17 @@ mod tests {
         assert!(!prompt.hints_at_waiting(at(201), at(300)));
         assert!(!prompt.hints_at_waiting(at(199), at(202)));
         assert!(!prompt.hints_at_waiting(at(198), UnixNs(200 * MS + 100_000)));
+    }
+
+    /// A single stream: nothing else was read meanwhile.
+    #[test]
+    fn bytes_that_did_not_wake_a_sleeping_thread_had_waited_elsewhere() {
+        let prompt = Prompt::new();
+        prompt.falls_asleep(at(100));
+        prompt.wakes(at(140));
+        assert!(prompt.hints_at_waiting(at(110), at(140)));
+        assert!(!prompt.hints_at_waiting(at(99), at(140)), "they were there before");
+        assert!(!prompt.hints_at_waiting(at(139), at(145)), "they woke it");
     }
 
     /// A client that is late for everything has no such moment: its lag stays its own.

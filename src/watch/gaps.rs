@@ -6,7 +6,7 @@ use crate::record::own::{Delay, Stall, Stalled};
 use crate::stats::log_histogram::LogHistogram;
 
 /// A delay over this is a stall.
-pub(super) const STALL_S: f64 = 0.010;
+const STALL_S: f64 = 0.010;
 /// Stalls kept of each kind; of more, the longest.
 const KEPT: usize = 100;
 /// Stalls remembered before the longest are chosen.

@@ -221,7 +221,9 @@ fn make_rows(received: &Receiver<Option<Box<Ended>>>, tellings: &Tellings) {
             tellings.tell(next.finish());
             n = n.saturating_add(1);
         }
-        look_every = (look_every * AT_ONCE / n).clamp(*LOOK_EVERY.start(), *LOOK_EVERY.end());
+        // Little by little: thousands may end together, and be held until they are looked at.
+        let wanted = (look_every * AT_ONCE / n).min(look_every * 2);
+        look_every = wanted.clamp(*LOOK_EVERY.start(), *LOOK_EVERY.end());
         // In a sparse load each is a wake-up of its own all the same.
         if last.replace(came).is_some_and(|last| came - last < DENSE) {
             std::thread::park_timeout(look_every);

@@ -8,10 +8,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 
 use crate::error::{Failure, usage};
 
@@ -26,22 +30,11 @@ pub struct Client {
 }
 
 impl Client {
-    /// For the server `host` (a name, or an address). Its certificate must be vouched for by an
-    /// authority in the PEM file `ca_cert`, else by one of the system's; if `insecure`, by nobody.
+    /// For the server `host` (a name, or an address), believed as [`config`] says.
     pub fn new(host: &str, ca_cert: Option<&Path>, insecure: bool) -> Result<Self, Failure> {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| usage(format!("expected a host name or an address for TLS, found `{host}`")))?;
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| usage("TLS cannot be used").caused_by(error))?;
-        let mut config = if insecure {
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Anybody(ring::default_provider())))
-                .with_no_client_auth()
-        } else {
-            builder.with_root_certificates(roots(ca_cert)?).with_no_client_auth()
-        };
+        let mut config = config(ca_cert, insecure)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self { config: Arc::new(config), name })
     }
@@ -55,16 +48,39 @@ impl Client {
     }
 }
 
-fn roots(ca_cert: Option<&Path>) -> Result<RootCertStore, Failure> {
-    let mut roots = RootCertStore::empty();
-    if let Some(path) = ca_cert {
-        for certificate in certificates(path)? {
-            roots.add(certificate).map_err(|error| {
-                usage(format!("a certificate in {} cannot be used", path.display())).caused_by(error)
-            })?;
+/// A server's certificate must be in the PEM file `ca_cert`, or vouched for by an authority in it; without the file, by one
+/// of the system's authorities; if `insecure`, by nobody.
+///
+/// # Errors
+/// When the file holds no certificates, or the system has none.
+pub fn config(ca_cert: Option<&Path>, insecure: bool) -> Result<ClientConfig, Failure> {
+    let provider = Arc::new(ring::default_provider());
+    let unusable = |error: &dyn std::fmt::Display| usage(format!("TLS cannot be used: {error}"));
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| unusable(&error))?;
+    let believed: Arc<dyn ServerCertVerifier> = match ca_cert {
+        _ if insecure => Arc::new(Anybody(ring::default_provider())),
+        None => WebPkiServerVerifier::builder_with_provider(Arc::new(of_the_system()?), provider)
+            .build()
+            .map_err(|error| unusable(&error))?,
+        Some(path) => {
+            let named = certificates(path)?;
+            let mut roots = RootCertStore::empty();
+            for certificate in &named {
+                roots.add(certificate.clone()).map_err(|error| {
+                    usage(format!("a certificate in {} cannot be used", path.display())).caused_by(error)
+                })?;
+            }
+            let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            Arc::new(Named { authorities: authorities.map_err(|error| unusable(&error))?, named })
         }
-        return Ok(roots);
-    }
+    };
+    Ok(builder.dangerous().with_custom_certificate_verifier(believed).with_no_client_auth())
+}
+
+fn of_the_system() -> Result<RootCertStore, Failure> {
+    let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
         return Err(usage("this system has no certificates of authorities to check the server's with").hint(
@@ -181,6 +197,58 @@ fn first_record(bytes: &[u8]) -> Option<&[u8]> {
 
 fn other(error: rustls::Error) -> io::Error {
     io::Error::other(error)
+}
+
+/// Believes those that the authorities vouch for, and the named certificates themselves: one that is made for a server by
+/// `openssl req -x509` is an authority's as well, which webpki takes from nobody.
+#[derive(Debug)]
+struct Named {
+    authorities: Arc<WebPkiServerVerifier>,
+    named: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for Named {
+    fn verify_server_cert(
+        &self,
+        shown: &CertificateDer<'_>,
+        between: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        match self.authorities.verify_server_cert(shown, between, name, ocsp, now) {
+            // Not that it has expired, nor that it is for another name.
+            Err(rustls::Error::InvalidCertificate(CertificateError::Other(_)))
+                if self.named.contains(shown) =>
+            {
+                verify_server_name(&ParsedCertificate::try_from(shown)?, name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            found => found,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.authorities.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.authorities.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.authorities.supported_verify_schemes()
+    }
 }
 
 /// Believes anybody (`--insecure`), but still checks that the other side holds the key it shows.

@@ -3,9 +3,10 @@
 
 use std::path::PathBuf;
 
-use reqwest::{Certificate, ClientBuilder};
+use reqwest::ClientBuilder;
 
-use crate::error::{Failure, usage};
+use crate::error::Failure;
+use crate::net::tls;
 
 /// Whose certificates are believed.
 #[derive(Clone, Debug, Default)]
@@ -23,13 +24,6 @@ impl Trust {
             // Not needed, so the system's hundred certificates are not read and parsed.
             return Ok(builder.tls_built_in_root_certs(false));
         }
-        let Some(path) = &self.ca_cert else {
-            return Ok(builder.danger_accept_invalid_certs(self.insecure));
-        };
-        let unusable = || usage(format!("expected PEM certificates in {} (--ca-cert)", path.display()));
-        let pem = std::fs::read(path).map_err(|error| unusable().caused_by(error))?;
-        let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| unusable().caused_by(error))?;
-        let builder = builder.tls_built_in_root_certs(false);
-        Ok(certificates.into_iter().fold(builder, ClientBuilder::add_root_certificate))
+        Ok(builder.use_preconfigured_tls(tls::config(self.ca_cert.as_deref(), self.insecure)?))
     }
 }

@@ -102,15 +102,15 @@ const AUTHORITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/certs/aut
 const CERTIFICATE: &[u8] = include_bytes!("certs/server.pem");
 const KEY: &[u8] = include_bytes!("certs/server.key");
 
-fn terminate(upstream: &str) -> Terminator {
+fn terminate(upstream: &str, certificate: &[u8], key: &[u8]) -> Terminator {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(
-            CertificateDer::pem_slice_iter(CERTIFICATE).collect::<Result<_, _>>().unwrap(),
-            PrivateKeyDer::from_pem_slice(KEY).unwrap(),
+            CertificateDer::pem_slice_iter(certificate).collect::<Result<_, _>>().unwrap(),
+            PrivateKeyDer::from_pem_slice(key).unwrap(),
         )
         .unwrap();
     let (acceptor, upstream) = (TlsAcceptor::from(Arc::new(config)), upstream.to_owned());
@@ -132,8 +132,12 @@ fn terminate(upstream: &str) -> Terminator {
 
 /// An `https` server: the look-alike behind a terminator.
 pub fn https() -> (LookAlike, Terminator, String) {
+    https_as(CERTIFICATE, KEY)
+}
+
+fn https_as(certificate: &[u8], key: &[u8]) -> (LookAlike, Terminator, String) {
     let server = LookAlike::start(&[]);
-    let terminator = terminate(server.url.trim_start_matches("http://"));
+    let terminator = terminate(server.url.trim_start_matches("http://"), certificate, key);
     let url = format!("https://localhost:{}", terminator.port);
     (server, terminator, url)
 }
@@ -182,6 +186,29 @@ fn under_tls_connections_are_opened_ahead_as_without() {
     let manifest = std::fs::read_to_string(place.path("run/manifest.json")).unwrap();
     let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
     assert_eq!(manifest["load"]["connections"]["opened_ahead"], 4);
+}
+
+/// A certificate as `openssl req -x509` makes it: an authority's as well, vouched for by itself.
+#[test]
+fn a_certificate_that_vouches_for_itself_is_believed_where_it_is_named() {
+    let itself = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/certs/self.pem");
+    let (_server, _terminator, url) =
+        https_as(include_bytes!("certs/self.pem"), include_bytes!("certs/self.key"));
+    let place = Place::new();
+    let run = |url: &str, ca_cert: &str, output: &str| {
+        place.tare(&format!(
+            "run --base-url {url} --ca-cert {ca_cert} --output {output} --num-prompts 4 {SHORT}"
+        ))
+    };
+    let said = run(&url, itself, "run");
+    assert_eq!(said.code, Some(0), "{}", said.shown());
+    assert!(said.out.contains("agree"), "the metrics came over TLS as well: {}", said.out);
+    assert_eq!(rows(&place).len(), 4);
+    // Not for another name, nor where another is named.
+    let said = run(&url.replace("localhost", "127.0.0.1"), itself, "other");
+    assert!(said.code == Some(3) && said.err.contains("certificate"), "{}", said.shown());
+    let said = run(&url, AUTHORITY, "another");
+    assert!(said.code == Some(3) && said.err.contains("certificate"), "{}", said.shown());
 }
 
 #[test]

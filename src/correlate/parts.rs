@@ -6,14 +6,16 @@ use super::log_join::Written;
 use super::request_join::Told;
 use crate::clock::UnixNs;
 use crate::record::correlated::{Bounds, Parts, Within};
-use crate::record::{Connection, JoinedRow, RequestRow};
+use crate::record::{Connection, JoinedRow, RequestRow, StampSource};
 
 /// One request's parts.
 pub fn parts(row: &JoinedRow, told: &Told, map: &super::clocks::Map) -> Parts {
     let client = &row.client;
     let mut parts = Parts {
         schedule_s: Some(client.started_unix_ns.seconds_since(client.scheduled_unix_ns)),
-        client_lag_s: between(client.first_token_unix_ns, client.first_token_user_unix_ns),
+        // A client that stamps itself cannot tell how late it was: its TTFT contains that.
+        client_lag_s: between(client.first_token_unix_ns, client.first_token_user_unix_ns)
+            .filter(|_| client.stamps > StampSource::User),
         connect_s: connect(client),
         send_s: between(client.send_begin_unix_ns, client.sent_unix_ns),
         queue_s: row.server_queue_s,

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::histogram::Histogram;
-use crate::record::{EventRow, RequestRow, Status};
+use crate::record::{EventRow, RequestRow, StampSource, Status};
 
 /// Bucket bounds of vLLM 0.32 (`vllm/v1/metrics/loggers.py`).
 const FIRST_TOKEN: &[f64] = &[
@@ -102,7 +102,8 @@ impl Registry {
             *count += 1;
         }
         self.lateness.histogram.observe(row.started_unix_ns.seconds_since(row.scheduled_unix_ns));
-        for event in events {
+        // Where no kernel dates them, how late they were is not known: it is not nothing.
+        for event in events.iter().filter(|_| row.stamps > StampSource::User) {
             self.lag.histogram.observe(event.user_unix_ns.seconds_since(event.stamp_hi_unix_ns));
         }
         if row.status != Status::Ok {
@@ -193,6 +194,7 @@ mod tests {
     fn row(status: Status) -> RequestRow {
         RequestRow {
             status,
+            stamps: StampSource::Kernel,
             scheduled_unix_ns: UnixNs(0),
             started_unix_ns: UnixNs(2_000_000),
             ttft_s: Some(0.25),

@@ -105,15 +105,15 @@ impl Client {
         Ok(Connected::new(stream, begin, connect_end, tls_end))
     }
 
-    /// Sends `request`, over `kept` if that is given, and reads the whole answer. Returns the
-    /// connection again when it can carry another request.
+    /// Sends `request`, over `kept` if there is one, and reads the whole answer. A connection is left there
+    /// when it can carry another request. Neither is moved into the future, of which there are thousands.
     pub(super) async fn exchange(
         &self,
-        mut kept: Option<Connected>,
-        request: Prepared,
+        kept: &mut Option<Connected>,
+        request: Box<Prepared>,
         scheduled: UnixNs,
         stop: &CancellationToken,
-    ) -> (Box<Ended>, Option<Connected>) {
+    ) -> Box<Ended> {
         let started = UnixNs::now();
         let deadline = Instant::now() + self.timeout;
         let mut sending = Sending::default();
@@ -124,7 +124,7 @@ impl Client {
             self.keeps_texts || request.in_session.as_ref().is_some_and(InSession::is_waited_for);
         let end = tokio::select! {
             biased;
-            end = self.drive(&mut kept, &request, &mut sending, &mut recording) => end,
+            end = self.drive(kept, &request, &mut sending, &mut recording) => end,
             () = tokio::time::sleep_until(deadline) => End::Timeout,
             () = stop.cancelled() => End::Stopped,
         };
@@ -132,8 +132,8 @@ impl Client {
         let reusable = matches!(end, End::Complete)
             && !request.close
             && recording.response.head().is_some_and(|h| h.keep_alive);
-        let again = kept.filter(|_| reusable).map(Connected::carried_one);
-        let ended = Box::new(Ended {
+        *kept = kept.take().filter(|_| reusable).map(Connected::carried_one);
+        Box::new(Ended {
             request,
             endpoint: self.endpoint,
             streamed: self.streamed,
@@ -144,8 +144,7 @@ impl Client {
             sending,
             recording,
             end,
-        });
-        (ended, again)
+        })
     }
 
     async fn drive(

@@ -73,7 +73,7 @@ async fn one_user(shared: Arc<Shared>, user: u32, stays: Vec<Stay>, mut kept: Op
             kept = kept.take().and_then(Connected::if_usable);
             if kept.is_none() && shared.connections == Connections::Warm && shared.has_more(sent) {
                 tokio::time::sleep(start.plus_seconds(-AHEAD_S).remaining()).await;
-                kept = shared.ready(None, &mut pause).await;
+                shared.ready(&mut kept, &mut pause).await;
             }
             // Closed without a word, it is over, which is looked at below.
             let _ = started.await;
@@ -88,16 +88,18 @@ async fn one_user(shared: Arc<Shared>, user: u32, stays: Vec<Stay>, mut kept: Op
         let mut following = None;
         while !shared.closing.is_cancelled() && (following.is_some() || shared.has_more(sent)) && is_there() {
             // Before the request is counted: one that is given up while it waits was never there.
-            let Some(connected) = unless(&shared, shared.ready(kept.take(), &mut pause)).await else { break };
+            if unless(&shared, shared.ready(&mut kept, &mut pause)).await.is_none() {
+                break;
+            }
             let request = match following.take() {
                 None => shared.next(Some((user, sent))),
                 Some(following) => Some(following),
             };
-            let Some(mut request) = request else { break };
+            let Some(mut request) = request.map(Box::new) else { break };
             sent += 1;
             let next_turn = request.next_turn();
-            let (again, status, done) = shared.send(connected, request, free).await;
-            (kept, free, done_last) = (again, done, Some(done));
+            let (status, done) = shared.send(&mut kept, request, free).await;
+            (free, done_last) = (done, Some(done));
             if let Some(next_turn) = next_turn
                 && let Some((request, due)) = next_turn.begin(&shared, status, done).await
             {

@@ -132,12 +132,12 @@ pub(super) async fn open_several(shared: &Arc<Shared>, n: u32) -> Vec<Connected>
 }
 
 impl Shared {
-    /// The connection for a user's next request: `kept` if that is usable; else, where connections are
+    /// The connection for a user's next request: the `kept` one if that is usable; else, where connections are
     /// opened ahead, a new one; else none, and the request opens its own, on the clock.
-    pub(super) async fn ready(&self, kept: Option<Connected>, pause: &mut Pause) -> Option<Connected> {
-        match kept.and_then(Connected::if_usable) {
-            None if self.connections == Connections::Warm => self.open_ahead(pause).await,
-            usable => usable,
+    pub(super) async fn ready(&self, kept: &mut Option<Connected>, pause: &mut Pause) {
+        *kept = kept.take().and_then(Connected::if_usable);
+        if kept.is_none() && self.connections == Connections::Warm {
+            *kept = self.open_ahead(pause).await;
         }
     }
 
@@ -159,7 +159,8 @@ impl Shared {
     }
 
     pub(super) async fn open(&self) -> std::io::Result<Connected> {
-        let connected = self.client.connect().await?;
+        // Apart on the heap, as in `Client::drive`: it is done once, and the future of a user is there all along.
+        let connected = Box::pin(self.client.connect()).await?;
         self.tellings.counters.opened_ahead.fetch_add(1, Ordering::Relaxed);
         Ok(connected)
     }

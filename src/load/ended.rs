@@ -30,7 +30,7 @@ const DENSE: Duration = Duration::from_millis(100);
 
 /// One exchange, ended, its last chunks not yet read.
 pub(super) struct Ended {
-    pub(super) request: Prepared,
+    pub(super) request: Box<Prepared>,
     pub(super) endpoint: Endpoint,
     pub(super) streamed: bool,
     /// Whether what it says goes into the row.

@@ -188,12 +188,10 @@ pub fn warm_up(plan: &Plan, first: u64, interrupt: &CancellationToken) -> anyhow
             if interrupt.is_cancelled() {
                 break;
             }
-            let request = plan.requests.prepare_warmup(n)?;
-            let usable = kept.and_then(Connected::if_usable);
+            let request = Box::new(plan.requests.prepare_warmup(n)?);
+            kept = kept.and_then(Connected::if_usable);
             let now = UnixNs::now();
-            let (outcome, again, _) =
-                understood(&client, &plan.requests, usable, request, now, interrupt).await;
-            kept = again;
+            let (outcome, _) = understood(&client, &plan.requests, &mut kept, request, now, interrupt).await;
             rows.push(outcome.map_or_else(|finished| *finished, |ended| ended.finish()).row);
         }
         Ok(rows)
@@ -248,28 +246,28 @@ impl Shared {
         self.requests.prepare(index, user.map(|(user, _)| user), close).ok()
     }
 
-    /// Sends one request and has it recorded. Returns the connection if it can be used again, how the
+    /// Sends one request and has it recorded; the connection is left in `kept` if it can be used again. Returns how the
     /// request ended as far as that is known already (an answer that looks whole is `ok`), and when.
     async fn send(
         &self,
-        kept: Option<Connected>,
-        mut request: Prepared,
+        kept: &mut Option<Connected>,
+        mut request: Box<Prepared>,
         scheduled: UnixNs,
-    ) -> (Option<Connected>, Status, UnixNs) {
+    ) -> (Status, UnixNs) {
         self.tellings.live.begin(&mut request);
-        let (outcome, again, refused) =
+        let (outcome, refused) =
             understood(&self.client, &self.requests, kept, request, scheduled, &self.stop).await;
         self.refused_usage.fetch_add(u64::from(refused), Ordering::Relaxed);
         match outcome {
             Ok(ended) => {
                 let done = ended.done;
                 self.ended.send(ended);
-                (again, Status::Ok, done)
+                (Status::Ok, done)
             }
             Err(finished) => {
                 let (status, done) = (finished.row.status, finished.row.done_unix_ns);
                 self.tellings.tell(*finished);
-                (again, status, done)
+                (status, done)
             }
         }
     }
@@ -283,25 +281,25 @@ type Fate = Result<Box<Ended>, Box<Finished>>;
 async fn understood(
     client: &Client,
     requests: &Requests,
-    kept: Option<Connected>,
-    request: Prepared,
+    kept: &mut Option<Connected>,
+    request: Box<Prepared>,
     scheduled: UnixNs,
     stop: &CancellationToken,
-) -> (Fate, Option<Connected>, bool) {
-    let (ended, again) = client.exchange(kept, request, scheduled, stop).await;
+) -> (Fate, bool) {
+    let ended = client.exchange(kept, request, scheduled, stop).await;
     if ended.looks_whole() {
-        return (Ok(ended), again, false);
+        return (Ok(ended), false);
     }
     let asked = ended.request.clone();
     let finished = Box::new(ended.finish());
     if !(asked.continuous_usage && refuses_continuous_usage(&finished.row)) {
-        return (Err(finished), again, false);
+        return (Err(finished), false);
     }
     requests.ask_no_continuous_usage();
-    let Ok(request) = requests.again(&asked) else { return (Err(finished), again, false) };
-    let (ended, again) = client.exchange(again, request, scheduled, stop).await;
+    let Ok(request) = requests.again(&asked) else { return (Err(finished), false) };
+    let ended = client.exchange(kept, Box::new(request), scheduled, stop).await;
     let outcome = if ended.looks_whole() { Ok(ended) } else { Err(Box::new(ended.finish())) };
-    (outcome, again, true)
+    (outcome, true)
 }
 
 /// Whether the answer is a refusal of `stream_options.continuous_usage_stats`.

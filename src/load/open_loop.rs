@@ -55,7 +55,9 @@ pub(super) fn start(
     };
     let runtime = Handle::current();
     // Straight to the runtime's workers: each hand that a request goes through makes it later.
-    let go = move |request, scheduled| drop(runtime.spawn(dispatcher.clone().send(request, scheduled)));
+    let go = move |request, scheduled| {
+        drop(runtime.spawn(dispatcher.clone().send(Box::new(request), scheduled)));
+    };
     paced.start(begun, own.affinity.clone(), shared.closing.clone(), go)?;
     let mut tasks = JoinSet::new();
     tasks.spawn(until_all_ended(pool.keep(Arc::clone(shared)), all_ended));
@@ -106,18 +108,18 @@ struct Dispatcher {
 
 impl Dispatcher {
     /// Sends a request, and where it begins a conversation, its further turns.
-    async fn send(self, mut request: Prepared, mut scheduled: UnixNs) {
+    async fn send(self, mut request: Box<Prepared>, mut scheduled: UnixNs) {
         loop {
             let next_turn = request.next_turn();
             let Some((status, done)) = self.one(request, scheduled).await else { return };
             let Some(next_turn) = next_turn else { return };
             let Some(next) = next_turn.begin(&self.shared, status, done).await else { return };
-            (request, scheduled) = next;
+            (request, scheduled) = (Box::new(next.0), next.1);
         }
     }
 
     /// How it ended, and when; `None` if it was not sent.
-    async fn one(&self, request: Prepared, scheduled: UnixNs) -> Option<(Status, UnixNs)> {
+    async fn one(&self, request: Box<Prepared>, scheduled: UnixNs) -> Option<(Status, UnixNs)> {
         let shared = &self.shared;
         let _place = match self.places.clone() {
             Some(places) => tokio::select! {
@@ -131,12 +133,12 @@ impl Dispatcher {
             shared.not_sent(&request);
             return None;
         }
-        let kept = self.pool.take();
+        let mut kept = self.pool.take();
         self.pool.refill(shared);
-        let (again, status, done) = shared.send(kept, request, scheduled).await;
-        if let Some(again) = again {
-            self.pool.put(again);
+        let ended = shared.send(&mut kept, request, scheduled).await;
+        if let Some(kept) = kept {
+            self.pool.put(kept);
         }
-        Some((status, done))
+        Some(ended)
     }
 }

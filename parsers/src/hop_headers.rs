@@ -11,17 +11,25 @@
 //! | `x-litellm-callback-duration-ms` | `callback_duration`: callbacks up to there |
 //! | `x-litellm-timing-*-ms` | `timing_*`: parts of the above; `timing_llm_api` is to the upstream's head |
 //! | `x-envoy-upstream-service-time` | `upstream_service_time`: Envoy's request sent → the upstream's head, whole ms |
-//! | `x-kong-proxy-latency` | `proxy_latency`: Kong's own work before the upstream, failed tries included, whole ms |
-//! | `x-kong-upstream-latency` | `upstream_latency`: until the upstream's head, whole ms |
-//! | `server-timing` | each metric by its name, whatever its sender means by it (<https://www.w3.org/TR/server-timing/>) |
+//! | `x-kong-proxy-latency` | `proxy_latency`: Kong's own work before the upstream, failed tries included, ms |
+//! | `x-kong-upstream-latency` | `upstream_latency`: from there until the upstream's head, connecting included, ms |
+//! | `x-kong-response-latency` | `response_latency`: Kong's own work on an answer that it made itself: no upstream was asked, ms |
+//! | `x-kong-total-latency`, `-third-party-`, `-client-` | `total_latency`, …: Kong Gateway's with `headers = advanced_latency_tokens`, up to the head at most, ms |
+//! | `server-timing` | each metric by its name, whatever its sender means by it: [`crate::server_timing`] |
+//!
+//! Kong 3.x sets them in `kong/runloop/handler.lua` (`header_filter.after`), and works them out in
+//! `kong/init.lua`: `KONG_PROXY_LATENCY` is the end of the last balancer phase − the request's begin, so a try
+//! that failed is in it; `KONG_WAITING_TIME` is the upstream's head − the end of that phase, in which no
+//! connection is open yet; `KONG_RESPONSE_LATENCY` is the head − the request's begin, where nothing was proxied.
 
 use std::borrow::Cow;
 
 use crate::hop_text::{MILLISECONDS, given, ns, seconds};
+use crate::server_timing;
 
 /// The headers that are read or tell of a gateway, in lower case; no other is worth keeping, and none
 /// of these holds a secret once [`kept`] has seen it.
-pub const NAMES: [&str; 26] = [
+pub const NAMES: [&str; 30] = [
     "cf-ray",
     "content-encoding",
     "llm_provider-x-request-id",
@@ -32,8 +40,12 @@ pub const NAMES: [&str; 26] = [
     "x-azure-ref",
     "x-envoy-attempt-count",
     "x-envoy-upstream-service-time",
+    "x-kong-client-latency",
     "x-kong-proxy-latency",
     "x-kong-request-id",
+    "x-kong-response-latency",
+    "x-kong-third-party-latency",
+    "x-kong-total-latency",
     "x-kong-upstream-latency",
     "x-litellm-attempted-fallbacks",
     "x-litellm-attempted-retries",
@@ -62,7 +74,9 @@ pub fn kept(name: &str, value: &str) -> Option<String> {
         return None;
     }
     let value = if name == "x-litellm-model-api-base" { host_of(value) } else { value };
-    let text: String = value.chars().filter(|c| !c.is_control()).take(LONGEST_CHARS).collect();
+    let value = if name == "server-timing" { server_timing::cut(value) } else { value };
+    let longest = if name == "server-timing" { server_timing::LONGEST_BYTES } else { LONGEST_CHARS };
+    let text: String = value.chars().filter(|c| !c.is_control()).take(longest).collect();
     given(text.trim()).map(str::to_owned)
 }
 
@@ -156,6 +170,10 @@ impl<'a> Found<'a> {
             "x-envoy-upstream-service-time" => ("envoy", "upstream_service_time"),
             "x-kong-proxy-latency" => ("kong", "proxy_latency"),
             "x-kong-upstream-latency" => ("kong", "upstream_latency"),
+            "x-kong-response-latency" => ("kong", "response_latency"),
+            "x-kong-total-latency" => ("kong", "total_latency"),
+            "x-kong-third-party-latency" => ("kong", "third_party_latency"),
+            "x-kong-client-latency" => ("kong", "client_latency"),
             _ => return Ok(()),
         };
         let seconds = duration(value)?;
@@ -172,36 +190,21 @@ impl<'a> Found<'a> {
         }
     }
 
-    /// `cache;desc="Cache Read";dur=23.2, app;dur=47`; a metric without `dur` states no duration. One
-    /// that cannot be read costs itself only.
+    /// A metric that cannot be read costs itself only.
     fn take_timings(&mut self, value: &'a str) -> Result<(), &'static str> {
         let mut result = Ok(());
-        for metric in split(value, b',') {
-            let mut parts = split(metric, b';').map(str::trim);
-            let name = parts.next().unwrap_or_default();
-            let mut description = None;
-            let mut took = None;
-            for (key, value) in parts.filter_map(|part| part.split_once('=')) {
-                let value = value.trim();
-                match &*key.trim().to_ascii_lowercase() {
-                    "dur" if took.is_none() => took = Some(value.trim_matches('"')),
-                    "desc" if description.is_none() => description = given(value.trim_matches('"')),
-                    _ => {}
+        for metric in server_timing::metrics(value) {
+            match metric {
+                Ok(metric) => {
+                    let Some(seconds) = metric.took_s else { continue };
+                    let stated = &mut self.timings.stated;
+                    let name = metric.label();
+                    // Two proxies of one kind in a row say the same name: each is a duration of its own.
+                    let same = stated.iter().filter(|(other, _)| is_same(other, &name)).count();
+                    let name = if same == 0 { name } else { format!("{name} #{}", same + 1).into() };
+                    stated.push((name, seconds));
                 }
-            }
-            if name.is_empty() && took.is_none() {
-                continue;
-            }
-            match took.map(duration) {
-                _ if name.is_empty() || !name.bytes().all(is_token) => {
-                    result = Err("metrics such as `app;dur=47.2`");
-                }
-                Some(Ok(seconds)) => {
-                    let name = description.map_or(name.into(), |text| format!("{name} ({text})").into());
-                    self.of("server_timing").stated.push((name, seconds));
-                }
-                Some(Err(_)) => result = Err("milliseconds, 0 or more, at `dur`"),
-                None => {}
+                Err(expected) => result = Err(expected),
             }
         }
         result
@@ -230,30 +233,9 @@ fn number(text: &str) -> Result<u32, &'static str> {
     text.parse().map_err(|_| NUMBER)
 }
 
-/// A token's bytes (RFC 9110, 5.6.2).
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
-/// The pieces between `separator`s that stand outside of quotes.
-fn split(text: &str, separator: u8) -> impl Iterator<Item = &str> {
-    let mut rest = Some(text);
-    std::iter::from_fn(move || {
-        let from = rest?;
-        let (mut quoted, mut escaped) = (false, false);
-        let end = from.bytes().position(|byte| {
-            let ends = byte == separator && !quoted;
-            quoted ^= byte == b'"' && !escaped;
-            escaped = byte == b'\\' && quoted && !escaped;
-            ends
-        });
-        let (piece, after) = match end {
-            Some(at) => (from.get(..at), from.get(at + 1..)),
-            None => (Some(from), None),
-        };
-        rest = after;
-        piece
-    })
+/// Whether a name that was taken is this one, or this one told again.
+fn is_same(other: &str, name: &str) -> bool {
+    other.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(" #"))
 }
 
 /// `host:port` of a URL: neither user and password nor path and query.
@@ -316,25 +298,47 @@ mod tests {
     }
 
     #[test]
-    fn server_timing_has_several_metrics_some_without_a_duration() {
-        // The examples of the specification, and what is wrong in one way each.
-        let all = |value| {
-            let (told, unread) = told(&[("server-timing", value)]);
-            let stated = told.first().map(|told| told.stated.clone()).unwrap_or_default();
-            (stated.into_iter().map(|(name, s)| (name.into_owned(), s)).collect::<Vec<_>>(), unread.len())
-        };
-        let metric = |name: &str, s: f64| (name.to_owned(), s);
-        assert_eq!(
-            all("miss, db;dur=53, app;dur=47.2"),
-            (vec![metric("db", 0.053), metric("app", 0.0472)], 0)
-        );
-        assert_eq!(
-            all("cache;desc=\"Cache, a; b\";dur=23.2"),
-            (vec![metric("cache (Cache, a; b)", 0.0232)], 0)
-        );
-        assert_eq!(all("dc;desc=atl ; DUR = 1 ;dur=9"), (vec![metric("dc (atl)", 0.001)], 0));
-        assert_eq!(all("a;dur=x, b;dur=-1, c;dur=2"), (vec![metric("c", 0.002)], 1));
-        assert_eq!(all(";dur=1, a b;dur=1"), (vec![], 1));
+    fn several_server_timings_of_one_name_stay_apart() {
+        // Two proxies in a row, each with a header of its own.
+        let (all, unread) = told(&[
+            ("server-timing", "proxy;dur=3, proxy;desc=b;dur=1"),
+            ("server-timing", "proxy;dur=2;x=1, miss"),
+        ]);
+        assert_eq!((all.len(), unread.len(), all[0].product), (1, 0, "server_timing"));
+        let expected = [("proxy", 0.003), ("proxy (b)", 0.001), ("proxy #2", 0.002)];
+        assert_eq!(all[0].stated, expected.map(|(name, s)| (name.into(), s)));
+    }
+
+    /// As Kong's documentation shows answers of Kong Gateway 3.7 and 3.10: of one that was proxied, of one that
+    /// an authentication plugin refused, and with `advanced_latency_tokens`.
+    #[test]
+    fn kong_3_tells_of_what_it_proxied_and_of_what_it_answered_itself() {
+        let (all, _) = told(&[
+            ("server", "uvicorn"),
+            ("via", "1.1 kong/3.7.1"),
+            ("x-kong-upstream-latency", "26"),
+            ("x-kong-proxy-latency", "2"),
+            ("x-kong-request-id", "363c830a7c03543008c0681103227f4c"),
+        ]);
+        assert_eq!((all.len(), all[0].product), (1, "kong"));
+        assert_eq!(all[0].own_id, Some("363c830a7c03543008c0681103227f4c"));
+        let expected = [("upstream_latency", 0.026), ("proxy_latency", 0.002)];
+        assert_eq!(all[0].stated, expected.map(|(name, s)| (name.into(), s)));
+
+        let (all, _) = told(&[
+            ("x-kong-response-latency", "4"),
+            ("server", "kong/3.10.0.16-enterprise-edition"),
+            ("x-kong-request-id", "da02e8552baa4a0f020f5761b6401524"),
+        ]);
+        assert_eq!(all[0].stated, [("response_latency".into(), 0.004)]);
+
+        let (all, unread) = told(&[
+            ("x-kong-total-latency", "29"),
+            ("x-kong-third-party-latency", "0"),
+            ("x-kong-client-latency", "1"),
+        ]);
+        let expected = [("total_latency", 0.029), ("third_party_latency", 0.0), ("client_latency", 0.001)];
+        assert_eq!((all[0].stated.clone(), unread.len()), (expected.map(|(n, s)| (n.into(), s)).to_vec(), 0));
     }
 
     #[test]

@@ -33,6 +33,7 @@ pub mod llama_cpp;
 pub mod nginx;
 pub mod pcap;
 mod read;
+pub mod server_timing;
 pub mod sglang;
 pub mod sglang_router;
 pub mod sse;

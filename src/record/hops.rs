@@ -85,6 +85,12 @@ pub struct Stated {
     pub mean: Estimate,
     pub p50_s: f64,
     pub p99_s: f64,
+    /// Answers whose head's wait the client knows, from sending to the head.
+    pub compared: usize,
+    /// Those of them in which the duration is longer than that wait, which it cannot be.
+    pub longer: usize,
+    /// The unit in which it would agree with the client's waits, where in the one it should have it does not.
+    pub rather: Option<&'static str>,
 }
 
 /// One hop: how its rows were joined, its clock, and its own view.

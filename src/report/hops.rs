@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use super::tables::Table;
 use crate::metric::Metric;
 use crate::record::clocks::{ClockRelation, Clocks};
-use crate::record::hops::{HopPart, HopSummary, Hops};
+use crate::record::hops::{HopPart, HopSummary, Hops, Stated};
 use crate::units::{self, milliseconds};
 
 /// The way to the first, or the last, token; without rows where there is no hop on it: the breakdown has
@@ -121,18 +121,47 @@ pub fn stated(hops: &Hops) -> Table {
             units::seconds(s.mean.value),
             units::seconds(s.p50_s),
             units::seconds(s.p99_s),
+            beside_wait(s),
         ]
     });
     let left = hops.stated.len().saturating_sub(MOST_STATED);
     let more = if left > 0 { format!(" And {left} more: see summary.json.") } else { String::new() };
     Table {
         title: "What gateways state in the heads of answers".to_owned(),
-        head: ["by", "duration", "answers", "mean", "p50", "p99"].map(str::to_owned).to_vec(),
+        head: ["by", "duration", "answers", "mean", "p50", "p99", "beside the client's wait for the head"]
+            .map(str::to_owned)
+            .to_vec(),
         rows: rows.collect(),
-        below: vec![format!(
+        below: std::iter::once(format!(
             "Sent before the first token: none of these is a TTFT, and none holds what happens to tokens.{more}"
-        )],
+        ))
+        .chain(hops.stated.iter().filter_map(doubted))
+        .collect(),
     }
+}
+
+/// Whether a duration can be one of its request at all.
+fn beside_wait(s: &Stated) -> String {
+    let counts = || format!("{} of {}", units::count(s.longer as u64), units::count(s.compared as u64));
+    match (s.compared, s.longer, s.rather) {
+        (0, ..) => "–".to_owned(),
+        (_, 0, Some(unit)) => format!("a thousandth of it: in {unit}?"),
+        (_, 0, None) => "within it".to_owned(),
+        (_, _, Some(unit)) => format!("longer in {}: in {unit}?", counts()),
+        (_, _, None) => format!("longer in {}", counts()),
+    }
+}
+
+/// What the client's stamps contradict, or make doubtful, is not to be believed in silence.
+fn doubted(s: &Stated) -> Option<String> {
+    let said = match (s.longer, s.rather) {
+        (0, None) => return None,
+        (_, Some(unit)) => format!(
+            "read as milliseconds, as its header wants it, it does not fit how long the client waited for the heads; in {unit} it would"
+        ),
+        (_, None) => "it is longer than the client waited for some of the heads that tell it: it counts from before the request, or is in another unit than its header's".to_owned(),
+    };
+    Some(format!("{} `{}`: {said}.", s.product, s.what))
 }
 
 fn doubts(hop: &HopSummary) -> Vec<String> {

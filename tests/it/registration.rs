@@ -20,6 +20,7 @@ fn every_log_format_is_in_its_table() {
         "line",
         "pcap",
         "read",
+        "server_timing",
         "sse",
         "syslog_frame",
         "time",

@@ -3,7 +3,8 @@
 # templates/ and of the snippet that `tare audit --print-config` prints, so what is printed is what runs.
 #   scripts/gateways/run.sh PRODUCT VARIANT LISTEN UPSTREAM DIR
 #     PRODUCT           nginx haproxy envoy caddy traefik litellm
-#     VARIANT           default: as little as it takes; mended: with all that the snippet advises
+#     VARIANT           default: as little as it takes; mended: with all that the snippet advises; timed: with
+#                       a Server-Timing of its own as its users write one, of nginx and haproxy
 #     LISTEN, UPSTREAM  HOST:PORT
 #     DIR               a folder for its files: access.log is what tare reads
 #   VENV   the virtual environment of install.sh, default $HOME/.cache/tare/gateways-venv
@@ -22,10 +23,10 @@ PATH=$PATH:/usr/sbin:$venv/bin
 mkdir -p "$5"
 dir=$(cd "$5" && pwd)
 log=$dir/access.log
-case $variant in
-default | mended) ;;
+case $product-$variant in
+*-default | *-mended | nginx-timed | haproxy-timed) ;;
 *)
-  echo "run.sh: no such variant: $variant; there are default and mended" >&2
+  echo "run.sh: no such variant: $variant; there are default and mended, and timed of nginx and haproxy" >&2
   exit 2
   ;;
 esac
@@ -68,7 +69,9 @@ nginx)
   ;;
 haproxy)
   need haproxy
-  fill haproxy.cfg haproxy.cfg haproxy.cfg
+  template=haproxy.cfg
+  [ "$variant" != timed ] || template=haproxy-timed.cfg
+  fill "$template" haproxy.cfg haproxy.cfg
   exec haproxy -db -f "$dir/haproxy.cfg" >>"$log"
   ;;
 envoy)

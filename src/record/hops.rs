@@ -72,6 +72,19 @@ pub struct Hops {
     pub e2e: Option<HopPath>,
     /// What gateways state in the heads of answers, whether they are in the list or not.
     pub stated: Vec<Stated>,
+    /// What they state that could not be read.
+    pub unread: Vec<Unread>,
+}
+
+/// Values of one header that could not be read, alike.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Unread {
+    pub header: String,
+    pub expected: &'static str,
+    /// The first that was found.
+    pub found: String,
+    /// Answers with such a value.
+    pub n: usize,
 }
 
 /// A duration that a gateway states in its answers' heads, over the requests that it is stated of. It was

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use super::tables::Table;
 use crate::metric::Metric;
 use crate::record::clocks::{ClockRelation, Clocks};
-use crate::record::hops::{HopPart, HopSummary, Hops, Stated};
+use crate::record::hops::{HopPart, HopSummary, Hops, Stated, Unread};
 use crate::units::{self, milliseconds};
 
 /// The way to the first, or the last, token; without rows where there is no hop on it: the breakdown has
@@ -131,13 +131,25 @@ pub fn stated(hops: &Hops) -> Table {
         head: ["by", "duration", "answers", "mean", "p50", "p99", "beside the client's wait for the head"]
             .map(str::to_owned)
             .to_vec(),
-        rows: rows.collect(),
+        rows: rows.chain(hops.unread.iter().map(unread)).collect(),
         below: std::iter::once(format!(
             "Sent before the first token: none of these is a TTFT, and none holds what happens to tokens.{more}"
         ))
         .chain(hops.stated.iter().filter_map(doubted))
         .collect(),
     }
+}
+
+/// Of a value so much is shown.
+const SHOWN_CHARS: usize = 120;
+
+fn unread(one: &Unread) -> Vec<String> {
+    let found: String = one.found.chars().take(SHOWN_CHARS).collect();
+    let more = if one.found.chars().nth(SHOWN_CHARS).is_some() { "…" } else { "" };
+    let said = format!("not read: expected {}, found `{found}{more}`", one.expected);
+    let mut row = vec![one.header.clone(), said, units::count(one.n as u64)];
+    row.resize(7, "–".to_owned());
+    row
 }
 
 /// Whether a duration can be one of its request at all.

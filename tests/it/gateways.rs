@@ -320,6 +320,11 @@ fn knows_who_left(product: &'static str) {
 /// What `tare audit` finds of this gateway: the kind of each verdict, and what it names; none is about the
 /// direct way, and every request that went through is found in the gateway's log.
 fn verdicts(product: &'static str, variant: &str) -> Vec<String> {
+    audited(product, variant).0
+}
+
+/// The same, and what its answers' heads state: names, how many answers, how many longer than the client waited.
+fn audited(product: &'static str, variant: &str) -> (Vec<String>, Vec<(String, u64, u64)>) {
     let place = Place::new().env("OPENAI_API_KEY", KEY);
     let server = LookAlike::start(&["--decode-base-ms", "8"]);
     let gateway = Gateway::start(product, variant, &server.url, place.path("gateway"));
@@ -342,14 +347,48 @@ fn verdicts(product: &'static str, variant: &str) -> Vec<String> {
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     let verdicts = summary["verdicts"].as_array().unwrap();
     assert!(verdicts.iter().all(|verdict| verdict["route"] == "through"), "{verdicts:#?}");
-    verdicts
+    assert_eq!(summary["hops"]["unread"], serde_json::json!([]));
+    let count = |value: &serde_json::Value| value.as_u64().unwrap();
+    let stated = summary["hops"]["stated"].as_array().unwrap().iter();
+    let stated = stated.map(|s| (text(&s["what"]), count(&s["mean"]["n"]), count(&s["longer"]))).collect();
+    let verdicts = verdicts
         .iter()
         .map(|verdict| {
             let remedies = verdict["remedies"].as_array().unwrap();
             let settings: Vec<String> = remedies.iter().map(|remedy| text(&remedy["setting"])).collect();
             format!("{}: {}", text(&verdict["kind"]), settings.join(", "))
         })
-        .collect()
+        .collect();
+    (verdicts, stated)
+}
+
+/// `Server-Timing` as users of these products write it: of nothing that is not known yet a duration is made,
+/// and none is longer than the client waited.
+#[test]
+#[ignore = "needs scripts/gateways/check.sh"]
+fn audits_nginx_with_server_timing() {
+    let (verdicts, stated) = audited("nginx", "timed");
+    assert_eq!(verdicts, ["head: proxy_buffering off;"]);
+    let [(nginx, n, longer), (upstream, m, also)] = stated.try_into().unwrap();
+    assert_eq!((nginx.as_str(), n, longer, m, also), ("nginx", 36, 0, 36, 0));
+    assert!(upstream.starts_with("upstream (127.0.0.1:"), "{upstream}");
+}
+
+#[test]
+#[ignore = "needs scripts/gateways/check.sh"]
+fn audits_haproxy_with_server_timing() {
+    let (verdicts, stated) = audited("haproxy", "timed");
+    assert_eq!(verdicts, ["hold: option http-no-delay"]);
+    let of = |name: &str| stated.iter().find(|(what, ..)| what == name).map(|(_, n, longer)| (*n, *longer));
+    for name in ["connect", "response", "queue (wait, in all)"] {
+        assert_eq!(of(name), Some((36, 0)), "{stated:?}");
+    }
+    // Both are not over yet: 0, or -1, or what is idle time of the connection as well.
+    assert!(
+        of("total").is_none_or(|(n, _)| n <= 36) && of("active").is_none_or(|(n, _)| n <= 36),
+        "{stated:?}"
+    );
+    assert_eq!(of("backend (servers/s1)"), None);
 }
 
 #[test]

@@ -12,3 +12,4 @@ mod pcap;
 mod properties;
 mod registration;
 mod samples;
+mod server_timing;

@@ -26,6 +26,8 @@ pub struct Case<'a> {
     pub direct_streams: Vec<Stream>,
     pub against: Against,
     pub added: Vec<Added>,
+    /// What the way straight to the server adds, by the server's times.
+    pub added_direct: Vec<Added>,
     /// What the way to the server adds without the gateway, by the same account: medians, s.
     pub without: Option<(f64, f64)>,
     pub named: Vec<Named>,
@@ -52,19 +54,19 @@ impl<'a> Case<'a> {
             of.iter().filter(events).map(|p| signature::stream(&p.events, step_s, route.own)).collect()
         };
         let (against, added) = added::of(&route.passages, route.own);
-        let without = (against == Against::Server).then(|| added::of(&route.direct, route.own)).and_then(
-            |(against, added)| {
-                let enough = against == Against::Server && added.len() >= LEAST_REQUESTS;
-                let first = median(added.iter().map(|a| a.first_s)).filter(|_| enough)?;
-                Some((first, median(added.iter().map(|a| a.last_s))?))
-            },
-        );
+        let (against_direct, added_direct) = added::of(&route.direct, route.own);
+        let added_direct = if against_direct == Against::Server { added_direct } else { Vec::new() };
+        let enough = against == Against::Server && added_direct.len() >= LEAST_REQUESTS;
+        let without = median(added_direct.iter().map(|a| a.first_s))
+            .zip(median(added_direct.iter().map(|a| a.last_s)))
+            .filter(|_| enough);
         Self {
             step_s,
             streams: streams(&route.passages),
             direct_streams: streams(&route.direct),
             against,
             added,
+            added_direct,
             without,
             named: products::named(route),
             route,

@@ -35,6 +35,12 @@ const CORK_S: f64 = 0.2;
 const DELAYED_ACK_S: f64 = 0.04;
 /// Buffers that proxies have, in bytes.
 const BUFFERS: [f64; 5] = [4096.0, 8192.0, 16_384.0, 32_768.0, 65_536.0];
+/// Bursts to a gap between two of them, at most: where most streams have but one complete burst, the gaps of
+/// the others tell of few.
+const FEWEST_GAPS: usize = 3;
+/// Bursts of which so many have the same number of events were let go by that number. By a timer they
+/// are only where the step goes into it exactly.
+const SAME_NUMBER: f64 = 0.8;
 /// A burst smaller than this fills no buffer of a proxy.
 const SMALL_BYTES: f64 = 3_000.0;
 /// What a buffer has beside events: the answer's head, and framing.
@@ -141,6 +147,10 @@ pub enum Released {
     DelayedAck { gap_s: f64 },
     /// Such a buffer fills in such a time: either may have done it.
     BufferOrTimer { buffer_bytes: f64, bytes: f64, gap_s: f64 },
+    /// So many events were there, always the same number.
+    Events { events: f64, bytes: f64 },
+    /// So many events come in such a time: either may have done it.
+    EventsOrTimer { events: f64, gap_s: f64 },
     /// Nothing that they have in common.
     Unclear { gap_s: Option<f64>, bytes: Option<f64> },
 }
@@ -149,25 +159,29 @@ pub enum Released {
 /// cut by its end.
 pub fn released<'s>(streams: impl IntoIterator<Item = &'s Stream>, step_s: Option<f64>) -> (Released, usize) {
     let (mut gaps, mut sizes, mut one) = (Vec::new(), Vec::new(), Vec::new());
+    let mut numbers: Vec<f64> = Vec::new();
     for stream in streams {
         let inner = stream.bursts.get(..stream.bursts.len().saturating_sub(1)).unwrap_or_default();
         gaps.extend(inner.windows(2).filter_map(|pair| match pair {
             [a, b] if !a.ours && !b.ours => Some(b.at.seconds_since(a.at)),
             _ => None,
         }));
-        sizes.extend(inner.iter().filter(|b| b.events > 1 && !b.ours).map(|b| f64::from(b.bytes)));
+        let flushed = || inner.iter().filter(|b| b.events > 1 && !b.ours);
+        sizes.extend(flushed().map(|b| f64::from(b.bytes)));
+        numbers.extend(flushed().map(|b| b.events as f64));
         one.extend(inner.iter().map(|b| f64::from(b.bytes) / b.events.max(1) as f64));
     }
     let flushes = sizes.len();
     let (gaps, sizes) = (sorted(&gaps), sorted(&sizes));
     let event_bytes = quantile(&sorted(&one), 0.5).unwrap_or(0.0);
     let step = step_s.unwrap_or(MOMENT_S);
-    let apart_s = quantile(&gaps, 0.5).filter(|_| gaps.len() * 2 >= flushes);
+    let apart_s = quantile(&gaps, 0.5).filter(|_| gaps.len() * FEWEST_GAPS >= flushes);
     let clustered = |timer: f64, early: f64| {
         let inside =
             gaps.iter().filter(|gap| (timer - early..timer + 1.2 * step + 0.1 * timer).contains(*gap));
-        // Where most streams have but one complete burst, the gaps of the others tell of few.
-        gaps.len() >= LEAST_FLUSHES.max(flushes / 2) && inside.count() * 2 > gaps.len() && step < timer / 1.5
+        gaps.len() >= LEAST_FLUSHES.max(flushes / FEWEST_GAPS)
+            && inside.count() * 2 > gaps.len()
+            && step < timer / 1.5
     };
     let at = |q: f64| quantile(&sizes, q).filter(|bytes| *bytes > 0.0);
     let alike = match (at(0.1), at(0.5), at(0.9)) {
@@ -185,13 +199,21 @@ pub fn released<'s>(streams: impl IntoIterator<Item = &'s Stream>, step_s: Optio
     // What fills a buffer or a segment in the timer's time looks like the timer.
     let is_small = at(0.5).is_none_or(|bytes| bytes < SMALL_BYTES);
     let (corked, acked) = (corked && (is_small || buffer.is_none()), acked && is_small);
+    let median = quantile(&sorted(&numbers), 0.5).unwrap_or(0.0);
+    let same = numbers.iter().filter(|n| (**n - median).abs() < 0.5).count();
+    let is_number = flushes >= LEAST_FLUSHES && same as f64 >= SAME_NUMBER * flushes as f64;
+    let events = Some(median).filter(|_| is_number);
     let released = match (alike, buffer, apart_s) {
         (Some(bytes), Some(buffer_bytes), Some(apart_s)) if timed => {
             Released::BufferOrTimer { buffer_bytes, bytes, gap_s: apart_s }
         }
         (Some(bytes), Some(buffer_bytes), _) => Released::Buffer { buffer_bytes, bytes },
+        (_, _, Some(gap_s)) if (corked || acked) && is_number => {
+            Released::EventsOrTimer { events: median, gap_s }
+        }
         (_, _, Some(apart_s)) if corked => Released::Cork { gap_s: apart_s },
         (_, _, Some(apart_s)) if acked => Released::DelayedAck { gap_s: apart_s },
+        (_, None, _) if let Some((events, bytes)) = events.zip(at(0.5)) => Released::Events { events, bytes },
         (Some(bytes), None, _) => Released::Size { bytes },
         _ => Released::Unclear { gap_s: apart_s, bytes: at(0.5) },
     };
@@ -201,7 +223,14 @@ pub fn released<'s>(streams: impl IntoIterator<Item = &'s Stream>, step_s: Optio
 impl Released {
     /// Whether it says what did it, not only what it looks like.
     pub fn is_specific(&self) -> bool {
-        !matches!(self, Released::Size { .. } | Released::Unclear { .. })
+        // A server may well write so many tokens at a time.
+        matches!(
+            self,
+            Released::Buffer { .. }
+                | Released::BufferOrTimer { .. }
+                | Released::Cork { .. }
+                | Released::DelayedAck { .. }
+        )
     }
 
     /// As it ends a sentence about what was held.
@@ -219,10 +248,18 @@ impl Released {
                 crate::units::seconds(gap_s),
                 count(buffer_bytes)
             ),
+            Released::Events { events, bytes } => {
+                format!(", {} at a time (about {} bytes)", count(events), count(bytes))
+            }
+            Released::EventsOrTimer { events, gap_s } => format!(
+                ", {} at a time and {} apart: by their number, or by a timer (a corked sender's, a delayed acknowledgement's), for here so many are made in that time",
+                count(events),
+                crate::units::seconds(gap_s)
+            ),
             Released::Size { bytes } => format!(", about {} bytes at a time", count(bytes)),
             Released::Cork { gap_s } => {
                 format!(
-                    ", about 200 ms apart as from a corked sender (median {})",
+                    ", about 200 ms apart as from a corked sender, or one that waits for late acknowledgements (median {})",
                     crate::units::seconds(gap_s)
                 )
             }

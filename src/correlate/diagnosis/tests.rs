@@ -255,6 +255,48 @@ fn what_is_late_alike_waits_and_grows_only_if_it_does() {
     assert!(together.what.contains("wait for their turn"), "{} {:?}", together.what, together.evidence);
 }
 
+/// One at a time waits for nothing, and of some pairs the direct one is the slower.
+#[test]
+fn a_queue_that_only_a_crowd_meets_is_one_and_bursts_are_none() {
+    let unjoined = |made: Made| {
+        let (mut rows, events) = made.run();
+        for row in &mut rows {
+            (row.server_ttft_s, row.server_e2e_s, row.server_output_tokens) = (None, None, None);
+        }
+        (rows, events)
+    };
+    let (direct, direct_events) = unjoined(Made {
+        requests: 60,
+        late: |n, _, _| if n % 3 == 0 { 0.003 } else { 0.0 },
+        ..Made::default()
+    });
+    // Requests 0 to 19 come one by one, the others all at once.
+    let waits = |n: u64, _: usize, _: f64| if n < 20 { 0.000_2 } else { 0.2 };
+    let (mut rows, events) = unjoined(Made { requests: 60, late: waits, ..Made::default() });
+    for row in rows.iter_mut().skip(20) {
+        let back = -((row.client.index - 20) as f64);
+        let client = &mut row.client;
+        client.started_unix_ns = client.started_unix_ns.plus_seconds(back);
+        client.done_unix_ns = client.done_unix_ns.plus_seconds(back);
+        for stamp in
+            [&mut client.send_begin_unix_ns, &mut client.first_token_unix_ns, &mut client.last_token_unix_ns]
+        {
+            *stamp = stamp.map(|t: UnixNs| t.plus_seconds(back));
+        }
+    }
+    let through = Route::new("through", &rows, &events, &VLLM).unwrap().beside(&direct, &direct_events);
+    let verdicts = diagnose(&through.unwrap());
+    assert_eq!(names(&verdicts), ["queueing"]);
+    assert!(verdicts[0].what.contains("wait for their turn"), "{}", verdicts[0].what);
+
+    // A timer's 40 ms, and an engine that took longer for the last token by chance: a hold alone.
+    let late = |_: u64, k: usize, made: f64| until_multiple(made, 0.04) + 0.000_4 * k as f64;
+    let (rows, events) = unjoined(Made { late, step_s: 0.009, ..Made::default() });
+    let (direct, direct_events) = unjoined(Made { step_s: 0.009, ..Made::default() });
+    let through = Route::new("through", &rows, &events, &VLLM).unwrap().beside(&direct, &direct_events);
+    assert_eq!(names(&diagnose(&through.unwrap())), ["coalescing"]);
+}
+
 #[test]
 fn without_a_sign_of_a_gateway_a_late_answer_is_a_hint_at_most() {
     let constant = Made { late: |_, _, _| 0.004, ..Made::default() };
@@ -313,10 +355,94 @@ fn a_timer_is_named_by_its_gaps_only_where_bursts_are_too_small_for_a_buffer() {
             (0..5).map(|n| signature::stream(&made.one(n).events, Some(step_s), None)).collect();
         released(&streams, Some(step_s)).0
     };
-    assert!(matches!(by(|_, _, made| until_multiple(made, 0.04), 0.010), Released::DelayedAck { .. }));
+    assert!(matches!(by(|_, _, made| until_multiple(made, 0.04), 0.011), Released::DelayedAck { .. }));
     assert!(matches!(by(|_, _, made| until_multiple(made, 0.04), 0.002), Released::BufferOrTimer { .. }));
     assert!(matches!(by(|_, n, _| until_full(20, 120, n, 0.005), 0.005), Released::Buffer { .. }));
-    assert!(matches!(by(|_, n, _| until_full(7, 120, n, 0.005), 0.005), Released::Size { .. }));
+    // Always the same number: of a server whose step goes into 40 ms it cannot be told what counted.
+    assert!(matches!(
+        by(|_, n, _| until_full(7, 120, n, 0.005), 0.005),
+        Released::Events { events: 7.0, .. }
+    ));
+    assert!(matches!(
+        by(|_, n, _| until_full(4, 120, n, 0.010), 0.010),
+        Released::EventsOrTimer { events: 4.0, .. }
+    ));
+    assert!(matches!(by(|_, _, made| until_multiple(made, 0.04), 0.010), Released::EventsOrTimer { .. }));
+}
+
+#[test]
+fn what_passes_slower_than_it_is_made_is_not_late_alike() {
+    // Each token takes 4 ms longer than it took to make.
+    let made = Made { late: |_, k, _| 0.004 * (k + 1) as f64, ..Made::default() };
+    assert_eq!(names(&made.verdicts()), [""; 0], "nothing shows that there is a gateway");
+    let (mut rows, events) = made.run();
+    for row in &mut rows {
+        row.client.answer_headers = vec![("server".to_owned(), "nginx/1.22.1".to_owned())];
+    }
+    let route = Route { same_host: true, ..Route::new("made", &rows, &events, &VLLM).unwrap() };
+    let verdicts = diagnose(&route);
+    assert_eq!((names(&verdicts), verdicts[0].certainty), (vec!["falling_behind"], Sure::Hint));
+    // The last of 60 is late by 240 ms.
+    let stake = verdicts[0].at_stake.unwrap();
+    assert_eq!(stake.metric, crate::metric::Metric::E2e);
+    assert!((stake.seconds.value - 0.240).abs() < 1e-6, "{stake:?}");
+    assert!(verdicts[0].evidence[1].contains("14,286 bytes/s"), "{:?}", verdicts[0].evidence);
+}
+
+#[test]
+fn a_few_that_wait_long_are_told_beside_those_that_went_straight() {
+    let slow = |n: u64, _: usize, _: f64| if n % 10 == 3 { 0.300 } else { 0.000_2 };
+    let made = |late| Made { late, requests: 60, ..Made::default() }.run();
+    let ((rows, events), (direct, direct_events)) = (made(slow), made(|_, _, _| 0.000_2));
+    let route = |rows, events| Route { same_host: true, ..Route::new("made", rows, events, &VLLM).unwrap() };
+    let verdicts = diagnose(&route(&rows, &events).beside(&direct, &direct_events).unwrap());
+    assert_eq!((names(&verdicts), verdicts[0].n, verdicts[0].of), (vec!["stragglers"], 6, 60));
+    let stake = verdicts[0].at_stake.unwrap().seconds;
+    assert!((stake.value - 0.029_98).abs() < 1e-6 && stake.lo > 0.0, "{stake:?}");
+    // Where the same happens straight to the server, or nothing is known of that, it is none.
+    assert_eq!(names(&diagnose(&route(&rows, &events).beside(&rows, &events).unwrap())), [""; 0]);
+    assert_eq!(names(&diagnose(&route(&rows, &events))), [""; 0]);
+}
+
+#[test]
+fn without_the_servers_word_the_twins_tell_who_waits_long() {
+    let slow = |n: u64, _: usize, _: f64| if n % 10 == 3 { 0.300 } else { 0.000_2 };
+    let made = |late| {
+        let (mut rows, events) = Made { late, requests: 60, ..Made::default() }.run();
+        for row in &mut rows {
+            (row.server_ttft_s, row.server_e2e_s) = (None, None);
+        }
+        (rows, events)
+    };
+    let ((rows, events), (direct, direct_events)) = (made(slow), made(|_, _, _| 0.000_2));
+    let through = Route::new("through", &rows, &events, &VLLM).unwrap().beside(&direct, &direct_events);
+    assert_eq!(names(&diagnose(&through.unwrap())), ["stragglers"]);
+    // The other way round they tell of none.
+    let through = Route::new("through", &direct, &direct_events, &VLLM).unwrap().beside(&rows, &events);
+    assert_eq!(names(&diagnose(&through.unwrap())), [""; 0]);
+}
+
+#[test]
+fn an_id_that_no_server_draws_was_put_there_on_the_way() {
+    let (rows, events) = Made::default().run();
+    let told = |id: &str| {
+        let with_id = |row: &JoinedRow| SpanRow {
+            request_id: Some(format!("chatcmpl-{id}")),
+            ..crate::record::fixture::span(&row.client)
+        };
+        let spans: Vec<SpanRow> = rows.iter().map(with_id).collect();
+        let route = Route { spans: &spans, ..Route::new("all", &rows, &events, &VLLM).unwrap() };
+        let verdicts = diagnose(&route);
+        assert_eq!(names(&verdicts), ["id_lost"], "{id}");
+        verdicts[0].what.clone()
+    };
+    assert!(told("gw-0018fe21").starts_with("X-Request-Id is replaced on the way"));
+    for id in ["b070cd147aeaf405", "b070cd147aeaf405-0123abcd", "0e5e05bf-b7ee-4d4f-bd3b-37bc13053fb9"] {
+        assert!(
+            told(id).contains("dropped, or replaced by one that looks like the server's own, on"),
+            "{id}"
+        );
+    }
 }
 
 #[test]

@@ -93,5 +93,6 @@ pub fn hops(rows: &[JoinedRow], list: &[HopSummary], rounds: &Rounds, seed: u64)
         .collect();
     let path = |of| path::path(rows, &list, of, rounds, seed);
     let (ttft, e2e) = (path(Metric::Ttft), path(Metric::E2e));
-    Hops { list, ttft, e2e, stated: stated::of(rows, rounds, seed) }
+    let (stated, unread) = stated::of(rows, rounds, seed);
+    Hops { list, ttft, e2e, stated, unread }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tare_parsers::hop_headers;
 
-use crate::record::hops::Stated;
+use crate::record::hops::{Stated, Unread};
 use crate::record::{JoinedRow, RequestRow};
 use crate::stats::blocks::Blocks;
 use crate::stats::rounds::Rounds;
@@ -33,12 +33,26 @@ struct Said {
     waited_s: Option<f64>,
 }
 
-/// Every duration that is stated of these requests, by product and name.
-pub fn of(rows: &[JoinedRow], rounds: &Rounds, seed: u64) -> Vec<Stated> {
+/// Every duration that is stated of these requests, by product and name, and what could not be read.
+pub fn of(rows: &[JoinedRow], rounds: &Rounds, seed: u64) -> (Vec<Stated>, Vec<Unread>) {
+    let mut unread: Vec<Unread> = Vec::new();
     let mut all: BTreeMap<(String, String), Vec<Said>> = BTreeMap::new();
     for client in rows.iter().map(|row| &row.client) {
         let headers = client.answer_headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        for told in hop_headers::read(headers).0 {
+        let (told, bad) = hop_headers::read(headers);
+        for one in bad {
+            let alike = |u: &&mut Unread| u.header == one.header && u.expected == one.expected;
+            match unread.iter_mut().find(alike) {
+                Some(known) => known.n += 1,
+                None => unread.push(Unread {
+                    header: one.header.to_owned(),
+                    expected: one.expected,
+                    found: one.value.to_owned(),
+                    n: 1,
+                }),
+            }
+        }
+        for told in told {
             for (what, seconds) in told.stated {
                 let said = Said { index: client.index, seconds, waited_s: waited_s(client) };
                 all.entry((told.product.to_owned(), what.into_owned())).or_default().push(said);
@@ -63,7 +77,7 @@ pub fn of(rows: &[JoinedRow], rounds: &Rounds, seed: u64) -> Vec<Stated> {
             what,
         })
     };
-    pooled(all).into_iter().filter_map(one).collect()
+    (pooled(all).into_iter().filter_map(one).collect(), unread)
 }
 
 /// A head cannot tell of more time than went by until it came.
@@ -128,7 +142,7 @@ mod tests {
             JoinedRow::of(client)
         };
         let rows: Vec<JoinedRow> = (0..11).map(row).collect();
-        let stated = of(&rows, &Rounds::default(), 0);
+        let stated = of(&rows, &Rounds::default(), 0).0;
         let shown: Vec<_> = stated.iter().map(|s| (s.product.as_str(), s.what.as_str(), s.mean.n)).collect();
         assert_eq!(shown, [("envoy", "upstream_service_time", 6), ("litellm", "overhead", 11)]);
         assert!((stated[1].mean.value - 0.015).abs() < 1e-12 && (stated[1].p50_s - 0.015).abs() < 1e-12);
@@ -146,7 +160,22 @@ mod tests {
                 JoinedRow::of(client)
             })
             .collect();
-        of(&rows, &Rounds::default(), 0)
+        of(&rows, &Rounds::default(), 0).0
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_counted_and_costs_itself_only() {
+        let row = |index: u64| {
+            let mut client = request(index);
+            let value = if index == 0 { "a;dur=1" } else { "a;dur=1, b;dur={http.latency}" };
+            client.answer_headers = vec![("server-timing".to_owned(), value.to_owned())];
+            JoinedRow::of(client)
+        };
+        let rows: Vec<JoinedRow> = (0..11).map(row).collect();
+        let (stated, unread) = of(&rows, &Rounds::default(), 0);
+        assert_eq!(stated.iter().map(|s| (s.what.as_str(), s.mean.n)).collect::<Vec<_>>(), [("a", 11)]);
+        let told: Vec<_> = unread.iter().map(|u| (u.header.as_str(), u.found.as_str(), u.n)).collect();
+        assert_eq!(told, [("server-timing", "a;dur=1, b;dur={http.latency}", 10)]);
     }
 
     fn waits() -> impl Iterator<Item = f64> {

@@ -61,11 +61,19 @@ pub fn moments(streams: &[Stream]) -> Option<f64> {
     (streams.len() >= LEAST_REQUESTS).then(|| median(streams.iter().map(Stream::share))).flatten()
 }
 
+/// What comes together straight from the server as well is the server's doing.
+fn is_as_direct(case: &Case<'_>, moments_share: f64) -> bool {
+    moments(&case.direct_streams).is_some_and(|direct| moments_share > 0.6 * direct)
+}
+
+/// Whether events come in bursts that those straight from the server do not come in.
+pub fn in_bursts(case: &Case<'_>) -> bool {
+    moments(&case.streams).is_some_and(|share| share < TOGETHER && !is_as_direct(case, share))
+}
+
 fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     let moments_share = moments(&case.streams)?;
-    // What comes together straight from the server as well is the server's doing.
-    let as_direct = moments(&case.direct_streams).is_some_and(|direct| moments_share > 0.6 * direct);
-    if whole_answer::is_whole(case) || as_direct || was_late(case.route.own) {
+    if whole_answer::is_whole(case) || is_as_direct(case, moments_share) || was_late(case.route.own) {
         return None;
     }
     let (by, flushes) = released(&case.streams, case.step_s);

@@ -31,6 +31,7 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
         }
     }
     let (mut kept, mut dropped, mut replaced, mut traces_lost) = (0_usize, 0_usize, 0_usize, 0_usize);
+    let mut either = 0_usize;
     for passage in &case.route.passages {
         let client = &passage.row.client;
         let by_answer = client.response_id.as_deref().and_then(|id| by_id.get(id));
@@ -43,17 +44,26 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
             Some(id) if *id == client.request_id => kept += 1,
             Some(_) => replaced += 1,
             None if in_id => kept += 1,
-            None if has_headers || case.route.server.name == "vllm" => dropped += 1,
+            None if has_headers => dropped += 1,
+            None if case.route.server.name == "vllm" => match span.request_id.as_deref() {
+                Some(id) if !candidates(id).into_iter().any(is_random) => replaced += 1,
+                _ => either += 1,
+            },
             None => continue,
         }
         traces_lost += usize::from(!client.trace_id.is_empty() && span.trace_id != client.trace_id);
     }
-    let (n, of) = (dropped + replaced, kept + dropped + replaced);
+    let n = dropped + replaced + either;
+    let of = kept + n;
     if of < LEAST_REQUESTS || share(n, of) < MOST {
         return None;
     }
     let mut verdict = case.verdict(RULE.name, Kind::Record, Some(Ailment::IdLost));
-    let how = if replaced > dropped { "replaced" } else { "dropped" };
+    let how = match () {
+        () if replaced > dropped.max(either) => "replaced",
+        () if dropped >= either => "dropped",
+        () => "dropped, or replaced by one that looks like the server's own,",
+    };
     verdict.what = format!("X-Request-Id is {how} on the way: the server knows the requests by other ids");
     (verdict.n, verdict.of) = (n, of);
     verdict.evidence.push(format!(
@@ -64,4 +74,11 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     }
     verdict.certainty = Sure::Certain;
     Some(verdict)
+}
+
+/// Whether a server may have drawn this id itself: 16 or 32 hexadecimal digits (vLLM), or a UUID.
+fn is_random(id: &str) -> bool {
+    let digits = id.bytes().filter(|b| *b != b'-').count();
+    matches!((digits, id.len()), (16, 16) | (32, 32 | 36))
+        && id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
 }

@@ -5,11 +5,13 @@ mod coalescing;
 mod compression;
 mod connection_churn;
 mod cut_logged_whole;
+mod falling_behind;
 mod head_held;
 mod id_lost;
 mod lost_answers;
 mod queueing;
 mod retries;
+mod stragglers;
 mod whole_answer;
 
 pub use self::coalescing::held as held_together;
@@ -30,7 +32,9 @@ pub const RULES: &[Rule] = &[
     compression::RULE,
     whole_answer::RULE,
     coalescing::RULE,
+    falling_behind::RULE,
     queueing::RULE,
+    stragglers::RULE,
     head_held::RULE,
     lost_answers::RULE,
     cut_logged_whole::RULE,

@@ -9,7 +9,8 @@ use super::super::case::{Case, at, median};
 use super::super::remedies::Ailment;
 use super::super::signature::{was_late, was_starved};
 use super::Rule;
-use super::coalescing::held;
+use super::coalescing::{held, in_bursts};
+use super::falling_behind::falls_behind;
 use crate::metric::Metric;
 use crate::record::verdicts::{Kind, Sure, VerdictRow};
 use crate::units;
@@ -19,6 +20,8 @@ pub(super) const RULE: Rule =
 
 /// The median that is worth a word.
 const LEAST_S: f64 = 0.005;
+/// A wait that no scatter of twins makes.
+const LONG_S: f64 = 0.020;
 /// Where nothing shows that there is a gateway: twice that, and even the quickest wait.
 const UNSEEN_S: f64 = 0.010;
 /// The last token is late by so much of what the first is.
@@ -43,19 +46,25 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     let first = median(case.added.iter().map(|a| a.first_s))? - without_first;
     let last = median(case.added.iter().map(|a| a.last_s))? - without_last;
     // Whatever holds the first token may hold the last for a while.
-    if held(case).is_some() {
+    if held(case).is_some() || falls_behind(case).is_some() {
+        return None;
+    }
+    // Twins do not tell a hold from a wait to a few steps: where tokens come in bursts it is the former.
+    if case.against == Against::Twin && in_bursts(case) {
         return None;
     }
     let late = |a: &Added| a.first_s - without_first;
     let quickest = at(case.added.iter().map(late), 0.05)?;
     let seen = case.has_gateway();
-    if first < LEAST_S || last < ALIKE * first || quickest <= 0.0 {
+    let growth = growth(&case.added, late);
+    // Of few at once none need wait at all, where many wait long.
+    let grows = matches!(&growth, Growth::Grows { many, .. } if many.median_s >= LONG_S);
+    if first < LEAST_S || last < ALIKE * first || (quickest <= 0.0 && !(grows && seen)) {
         return None;
     }
     if !seen && (first < UNSEEN_S || quickest < LEAST_S) {
         return None;
     }
-    let growth = growth(&case.added, late);
     let mut verdict = case.verdict(RULE.name, Kind::Queue, Some(Ailment::Waiting));
     verdict.what = match (&growth, seen) {
         (Growth::Grows { .. }, true) => "requests wait for their turn in the gateway".to_owned(),

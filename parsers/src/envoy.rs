@@ -99,12 +99,13 @@ fn plain(text: &str) -> Reading<'_, LogLine<'_>> {
     let inside = inside.and_then(|text| if istio.is_some() { Some(text) } else { text.strip_suffix('"') });
     // From the end: a user agent may hold quotes.
     let mut parts = inside.ok_or((quoted, "five texts in quotes"))?.rsplitn(4, "\" \"");
-    let [Some(upstream), Some(_authority), Some(request_id), Some(_agent)] =
+    let [Some(upstream), Some(_authority), Some(request_id), Some(before)] =
         std::array::from_fn(|_| parts.next())
     else {
         return Err((quoted, "five texts in quotes"));
     };
-    if [upstream, request_id].iter().any(|text| text.contains('"')) {
+    // Of a line that was cut behind its fourth text the user agent would be taken for the id.
+    if !before.contains("\" \"") || [upstream, request_id].iter().any(|text| text.contains('"')) {
         return Err((quoted, "five texts in quotes"));
     }
     hop.request_id = given(request_id).map(Into::into);

@@ -10,7 +10,8 @@
 //! | `dur=7.79ms`, `dur=42.7µs` | Caddy's `…duration`, a Go duration | that, for the unit is named |
 //! | `dur=D=4335` | Apache httpd's `%D` in `Header set`, microseconds | that, for no other writes so |
 //! | `dur=-`, `dur=-1`, `dur=` | nginx, HAProxy: not known yet | no duration |
-//! | `dur={http…}`, `dur=12,5` | a placeholder that nobody filled; a decimal comma | unread, counted |
+//! | `dur=-3` | HAProxy's `%Ta`, which is no duration before the end | unread, counted |
+//! | `dur={http…}`, `dur=12,5` | a placeholder that nobody filled; a decimal comma | the same |
 
 use std::borrow::Cow;
 
@@ -79,18 +80,25 @@ fn metric(piece: &str) -> Option<Result<Metric<'_>, &'static str>> {
     Some(took_s.map(|took_s| Metric { name, description, took_s }))
 }
 
+type Nanoseconds = fn(&str) -> Option<i64>;
+/// As Go writes a duration, and how many of its digits are above a nanosecond.
+const UNITS: [(&str, Nanoseconds); 6] = [
+    ("ms", ns::<6>),
+    ("\u{b5}s", ns::<3>),
+    ("\u{3bc}s", ns::<3>),
+    ("us", ns::<3>),
+    ("ns", ns::<0>),
+    ("s", ns::<9>),
+];
+
 /// Seconds of a `dur`; `None` of what says that it is not known.
 fn duration(text: &str) -> Result<Option<f64>, &'static str> {
     if matches!(text, "" | "-" | "-1") {
         return Ok(None);
     }
-    // The unit's place behind seconds' point, and the digits.
-    let units: [(&str, fn(&str) -> Option<i64>); 5] =
-        [("ms", ns::<6>), ("\u{b5}s", ns::<3>), ("\u{3bc}s", ns::<3>), ("us", ns::<3>), ("ns", ns::<0>)];
-    let named = || units.iter().find_map(|(unit, read)| read(text.strip_suffix(unit)?));
-    let whole_seconds = || ns::<9>(text.strip_suffix('s')?);
+    let named = || UNITS.iter().find_map(|(unit, read)| read(text.strip_suffix(unit)?));
     let micros = || ns::<3>(text.strip_prefix("D=").filter(|digits| is_whole(digits))?);
-    let read = ns::<6>(text).or_else(named).or_else(whole_seconds).or_else(micros);
+    let read = ns::<6>(text).or_else(named).or_else(micros);
     read.filter(|ns| *ns >= 0).map(|ns| Some(seconds(ns))).ok_or(DURATION)
 }
 

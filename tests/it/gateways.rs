@@ -347,7 +347,9 @@ fn audited(product: &'static str, variant: &str) -> (Vec<String>, Vec<(String, u
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     let verdicts = summary["verdicts"].as_array().unwrap();
     assert!(verdicts.iter().all(|verdict| verdict["route"] == "through"), "{verdicts:#?}");
-    assert_eq!(summary["hops"]["unread"], serde_json::json!([]));
+    // HAProxy's `%Ta` is often below zero before the end: no duration, and not taken for one.
+    let is_unfinished = |one: &serde_json::Value| text(&one["found"]).contains("active;dur=-");
+    assert!(summary["hops"]["unread"].as_array().unwrap().iter().all(is_unfinished), "{}", summary["hops"]);
     let count = |value: &serde_json::Value| value.as_u64().unwrap();
     let stated = summary["hops"]["stated"].as_array().unwrap().iter();
     let stated = stated.map(|s| (text(&s["what"]), count(&s["mean"]["n"]), count(&s["longer"]))).collect();

@@ -120,13 +120,14 @@ impl<'a> Route<'a> {
         own * 2 > self.passages.len()
     }
 
-    /// The ports that the server's access lines name.
+    /// The ports that the server's access lines name, without those from which requests went straight to it.
     fn access_ports(&self) -> Vec<u16> {
+        let straight: HashSet<u16> = self.direct.iter().filter_map(|p| p.row.client.local_port).collect();
         let port = |row: &LogRow| match &row.event {
             LogEvent::Access { port, path, .. } if path.contains("completions") => *port,
             _ => None,
         };
-        self.log.iter().filter_map(port).collect()
+        self.log.iter().filter_map(port).filter(|port| !straight.contains(port)).collect()
     }
 }
 

@@ -208,8 +208,8 @@ pub fn released<'s>(streams: impl IntoIterator<Item = &'s Stream>, step_s: Optio
             Released::BufferOrTimer { buffer_bytes, bytes, gap_s: apart_s }
         }
         (Some(bytes), Some(buffer_bytes), _) => Released::Buffer { buffer_bytes, bytes },
-        (_, _, Some(gap_s)) if (corked || acked) && is_number => {
-            Released::EventsOrTimer { events: median, gap_s }
+        (_, _, Some(apart_s)) if (corked || acked) && is_number => {
+            Released::EventsOrTimer { events: median, gap_s: apart_s }
         }
         (_, _, Some(apart_s)) if corked => Released::Cork { gap_s: apart_s },
         (_, _, Some(apart_s)) if acked => Released::DelayedAck { gap_s: apart_s },

@@ -7,7 +7,9 @@ use crate::clock::UnixNs;
 use crate::record::fixture::{BEGIN, finished};
 use crate::record::own::{LoadThreads, OwnLag, Stall, Stalled};
 use crate::record::verdicts::{Kind, Sure, VerdictRow};
-use crate::record::{Connection, EventRow, Finished, HopRow, HopTry, JoinedRow, SpanRow, Status};
+use crate::record::{
+    Connection, EventRow, Finished, HopRow, HopTry, JoinedRow, LogEvent, LogRow, SpanRow, Status,
+};
 use crate::server::vllm::VLLM;
 use crate::store::{Events, RunEvents};
 
@@ -255,6 +257,35 @@ fn what_is_late_alike_waits_and_grows_only_if_it_does() {
     assert!(together.what.contains("wait for their turn"), "{} {:?}", together.what, together.evidence);
 }
 
+/// In an audit the server's log has the requests of both ways.
+#[test]
+fn connections_that_went_straight_to_the_server_are_none_of_the_gateways() {
+    let (rows, events) = Made::default().run();
+    let (mut direct, direct_events) = Made::default().run();
+    for row in &mut direct {
+        row.client.local_port = Some(40_000);
+    }
+    let access = |row: &JoinedRow, port: u16| {
+        let event = LogEvent::Access {
+            client: "127.0.0.1".to_owned(),
+            port: Some(port),
+            method: "POST".to_owned(),
+            path: "/v1/chat/completions".to_owned(),
+            status: 200,
+        };
+        crate::record::fixture::log(&row.client, 0.01, event)
+    };
+    let told = |of: fn(u16) -> u16| {
+        let through = (0..).zip(&rows).map(|(n, row)| access(row, of(n)));
+        let log: Vec<LogRow> = through.chain(direct.iter().map(|row| access(row, 40_000))).collect();
+        let route = Route { log: &log, ..Route::new("through", &rows, &events, &VLLM).unwrap() };
+        diagnose(&route.beside(&direct, &direct_events).unwrap())
+    };
+    let verdicts = told(|n| 50_000 + n);
+    assert_eq!((names(&verdicts), verdicts[0].n, verdicts[0].of), (vec!["connection_churn"], 20, 20));
+    assert_eq!(names(&told(|n| 50_000 + n % 4)), [""; 0]);
+}
+
 /// One at a time waits for nothing, and of some pairs the direct one is the slower.
 #[test]
 fn a_queue_that_only_a_crowd_meets_is_one_and_bursts_are_none() {
@@ -267,7 +298,7 @@ fn a_queue_that_only_a_crowd_meets_is_one_and_bursts_are_none() {
     };
     let (direct, direct_events) = unjoined(Made {
         requests: 60,
-        late: |n, _, _| if n % 3 == 0 { 0.003 } else { 0.0 },
+        late: |n, _, _| if n.is_multiple_of(3) { 0.003 } else { 0.0 },
         ..Made::default()
     });
     // Requests 0 to 19 come one by one, the others all at once.
@@ -399,6 +430,11 @@ fn a_few_that_wait_long_are_told_beside_those_that_went_straight() {
     assert_eq!((names(&verdicts), verdicts[0].n, verdicts[0].of), (vec!["stragglers"], 6, 60));
     let stake = verdicts[0].at_stake.unwrap().seconds;
     assert!((stake.value - 0.029_98).abs() < 1e-6 && stake.lo > 0.0, "{stake:?}");
+    // Where all are late some are late by more: that is one delay.
+    let all_late = |n: u64, _: usize, _: f64| if n.is_multiple_of(3) { 0.055 } else { 0.045 };
+    let (late_rows, late_events) = made(all_late);
+    let beside = route(&late_rows, &late_events).beside(&direct, &direct_events);
+    assert_eq!(names(&diagnose(&beside.unwrap())), ["queueing"]);
     // Where the same happens straight to the server, or nothing is known of that, it is none.
     assert_eq!(names(&diagnose(&route(&rows, &events).beside(&rows, &events).unwrap())), [""; 0]);
     assert_eq!(names(&diagnose(&route(&rows, &events))), [""; 0]);

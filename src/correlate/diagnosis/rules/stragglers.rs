@@ -6,6 +6,7 @@ use super::super::added::{Added, Against};
 use super::super::case::{Case, at, share};
 use super::super::signature::{was_late, was_starved};
 use super::Rule;
+use super::falling_behind::falls_behind;
 use crate::metric::Metric;
 use crate::record::verdicts::{Kind, Sure, VerdictRow};
 use crate::units;
@@ -36,6 +37,10 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     let long: Vec<f64> = case.added.iter().filter(|a| is_long(a)).map(late).collect();
     let part = share(long.len(), case.added.len());
     if long.len() < LEAST || !(LEAST_SHARE..=MOST_SHARE).contains(&part) {
+        return None;
+    }
+    // Where all are late some are late by more: that is one delay, and another rule's.
+    if at(case.added.iter().map(late), 0.5)? > LONG_S / 2.0 || falls_behind(case).is_some() {
         return None;
     }
     // Against twins a request that was slow straight to the server looks like one that was quick through.

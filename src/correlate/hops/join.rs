@@ -149,12 +149,17 @@ pub fn one(
         };
         summary.joined += 1;
         *summary.by.entry(by.name()).or_default() += 1;
-        let again = of_request.len() > 1 || row.attempts.is_some_and(|n| n > 1) || row.tries.len() > 1;
+        let distinct = distinct(of_request.iter().filter_map(|(i, _)| own.get(*i)));
+        let same = of_request.len() - distinct;
+        if same > 0 {
+            *summary.leftovers.entry("the same line once more".to_owned()).or_default() += same;
+        }
+        let again = distinct > 1 || row.attempts.is_some_and(|n| n > 1) || row.tries.len() > 1;
         summary.tried_again += usize::from(again);
         if let Some(differ) = ends_differ(request, row) {
             *summary.ends.entry(differ).or_default() += 1;
         }
-        passages.push(Some(place::passage(request, row, of_request.len(), by, maps.of(request))));
+        passages.push(Some(place::passage(request, row, distinct, by, maps.of(request))));
     }
     Ok((passages, summary))
 }
@@ -343,4 +348,17 @@ fn ends_differ(request: &RequestRow, row: &HopRow) -> Option<String> {
     };
     let status = row.status.map(|status| format!(", status {status}")).unwrap_or_default();
     differ.then(|| format!("client: {}, hop: {}{status}", request.status.as_str(), says.as_str()))
+}
+
+/// How many of these rows differ in more than where they stood: a log that is given twice, or that a
+/// collector repeats, tells of no second try.
+fn distinct<'a>(rows: impl Iterator<Item = &'a HopRow>) -> usize {
+    let mut seen: Vec<HopRow> = Vec::new();
+    for row in rows {
+        let alike = HopRow { source: String::new(), line_no: 0, read_unix_ns: None, ..row.clone() };
+        if !seen.contains(&alike) {
+            seen.push(alike);
+        }
+    }
+    seen.len()
 }

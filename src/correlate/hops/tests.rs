@@ -354,3 +354,15 @@ fn what_came_by_the_port_of_a_request_that_has_a_row_is_no_try_of_it() {
     assert_eq!(found, [by_id, by_id, by_id, by_id, by_id, (FoundBy::Address, 1)]);
     assert_eq!(list[0].tried_again, 0);
 }
+
+#[test]
+fn a_log_that_is_given_twice_tells_of_no_second_try() {
+    let all = requests(12);
+    let rows: Vec<HopRow> = (0_u64..)
+        .zip(all.iter().map(hop).chain(all.iter().map(hop)))
+        .map(|(line_no, row)| HopRow { line_no, ..row })
+        .collect();
+    let HopJoin { list, .. } = joined(&all, &rows);
+    assert_eq!((list[0].rows, list[0].joined, list[0].tried_again), (24, 12, 0));
+    assert_eq!(counts(&list[0].leftovers), [("the same line once more", 12)]);
+}

@@ -16,6 +16,7 @@ use polars_parquet::read::{
 
 use self::pages::{Chunk, Pages};
 
+mod delta;
 mod footer;
 mod head;
 mod pages;
@@ -146,13 +147,13 @@ fn check_column(column: &ColumnChunkMetadata, group: &RowGroupMetadata, bytes: u
 fn described(column: &ColumnChunkMetadata) -> Result<Chunk> {
     let value_bits = match column.physical_type() {
         PhysicalType::Boolean => 1,
-        PhysicalType::Int32 | PhysicalType::Float => 32,
-        // The length is before it.
-        PhysicalType::ByteArray => 32,
+        // The length of a text is before it.
+        PhysicalType::Int32 | PhysicalType::Float | PhysicalType::ByteArray => 32,
         PhysicalType::Int64 | PhysicalType::Double => 64,
         PhysicalType::Int96 => 96,
         PhysicalType::FixedLenByteArray(length) => (length as u64).saturating_mul(8),
     };
+    let descriptor = &column.descriptor().descriptor;
     Ok(Chunk {
         column: name(column),
         range: column.byte_range(),
@@ -160,12 +161,13 @@ fn described(column: &ColumnChunkMetadata) -> Result<Chunk> {
         values: u64::try_from(column.num_values()).context("a count of values")?,
         unpacked_bytes: u64::try_from(column.uncompressed_size()).context("a count of bytes")?,
         value_bits,
+        has_levels: [descriptor.max_rep_level > 0, descriptor.max_def_level > 0],
     })
 }
 
 /// The names on the way to a column.
 fn name(column: &ColumnChunkMetadata) -> String {
-    let names = column.descriptor().path_in_schema.iter().map(|name| name.as_str());
+    let names = column.descriptor().path_in_schema.iter().map(polars::prelude::PlSmallStr::as_str);
     names.collect::<Vec<_>>().join(".")
 }
 

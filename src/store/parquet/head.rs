@@ -20,14 +20,24 @@ pub(super) struct PageHead {
 pub(super) enum Kind {
     Data {
         values: u64,
-        /// Which of them are missing, and where lists begin: never packed. Only the second version tells how long.
-        levels_bytes: u64,
+        /// How values are told: by its number.
+        encoding: i64,
+        levels: Levels,
     },
     Dictionary {
         values: u64,
     },
     /// An index, or what no version knows: holds no values.
     Other,
+}
+
+/// Where a page of data says which values are missing, and where lists begin.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Levels {
+    /// In its body, each with its length before it.
+    Inside,
+    /// Before its body, and never packed: so long together.
+    Before { bytes: u64, is_body_packed: bool },
 }
 
 const DATA: Layout = &[(1, Number), (2, Number), (3, Number), (4, Number), (5, Struct(STATISTICS))];
@@ -70,12 +80,20 @@ pub(super) fn read(bytes: &[u8]) -> Result<(PageHead, usize), Problem> {
         number.and_then(|number| u64::try_from(number).ok()).ok_or_else(|| wrong(what))
     };
     let kind = match count(said.kind, "no type")? {
-        0 => Kind::Data { values: count(said.values, "no count of values")?, levels_bytes: 0 },
+        0 => Kind::Data {
+            values: count(said.values, "no count of values")?,
+            encoding: said.encoding.unwrap_or_default(),
+            levels: Levels::Inside,
+        },
         2 => Kind::Dictionary { values: count(said.dictionary_values, "no count of values")? },
         3 => Kind::Data {
             values: count(said.values_v2, "no count of values")?,
-            levels_bytes: count(said.definitions_bytes, "no length of its levels")?
-                + count(said.repetitions_bytes, "no length of its levels")?,
+            encoding: said.encoding_v2.unwrap_or_default(),
+            levels: Levels::Before {
+                bytes: count(said.definitions_bytes, "no length of its levels")?
+                    + count(said.repetitions_bytes, "no length of its levels")?,
+                is_body_packed: said.is_packed.is_none_or(|is| is == 1),
+            },
         },
         _ => Kind::Other,
     };
@@ -94,10 +112,13 @@ struct Said {
     unpacked_bytes: Option<i64>,
     packed_bytes: Option<i64>,
     values: Option<i64>,
+    encoding: Option<i64>,
     dictionary_values: Option<i64>,
     values_v2: Option<i64>,
+    encoding_v2: Option<i64>,
     definitions_bytes: Option<i64>,
     repetitions_bytes: Option<i64>,
+    is_packed: Option<i64>,
 }
 
 impl Said {
@@ -107,10 +128,13 @@ impl Said {
             [2] => &mut self.unpacked_bytes,
             [3] => &mut self.packed_bytes,
             [5, 1] => &mut self.values,
+            [5, 2] => &mut self.encoding,
             [7, 1] => &mut self.dictionary_values,
             [8, 1] => &mut self.values_v2,
+            [8, 4] => &mut self.encoding_v2,
             [8, 5] => &mut self.definitions_bytes,
             [8, 6] => &mut self.repetitions_bytes,
+            [8, 7] => &mut self.is_packed,
             _ => return,
         };
         *slot = Some(number);
@@ -140,7 +164,7 @@ mod tests {
             0x00, 0x00,
         ];
         let head = PageHead {
-            kind: Kind::Data { values: 10, levels_bytes: 0 },
+            kind: Kind::Data { values: 10, encoding: 0, levels: Levels::Inside },
             packed_bytes: 40,
             unpacked_bytes: 300,
         };
@@ -155,7 +179,11 @@ mod tests {
             0x00,
         ];
         let head = PageHead {
-            kind: Kind::Data { values: 5, levels_bytes: 5 },
+            kind: Kind::Data {
+                values: 5,
+                encoding: 0,
+                levels: Levels::Before { bytes: 5, is_body_packed: true },
+            },
             packed_bytes: 15,
             unpacked_bytes: 20,
         };
@@ -204,7 +232,7 @@ mod tests {
             bytes.extend(number(values));
             bytes.extend([0x00, 0x00]);
             let length = bytes.len();
-            let kind = Kind::Data { values: values as u64, levels_bytes: 0 };
+            let kind = Kind::Data { values: values as u64, encoding: 0, levels: Levels::Inside };
             let head = PageHead { kind, packed_bytes: packed as u64, unpacked_bytes: unpacked as u64 };
             for end in 0..length {
                 let is_cut = matches!(read(&bytes[..end]), Err(Problem::Cut { .. }));

@@ -1,14 +1,16 @@
 //! The heads of a column's pages, one after the other, held against the column: polars asks for as much memory as a
-//! head says that its page takes unpacked, before it unpacks anything. Bodies are passed over. This file must not know
-//! what the values are, nor what a footer looks like.
+//! head says that its page takes unpacked, before it unpacks anything. Bodies are passed over, but for values that are
+//! told as differences: those say their count once more. This file must not know what the values are, nor what a footer
+//! looks like.
 
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use polars_parquet::parquet::compression::Compression;
+use polars_parquet::parquet::compression::{Compression, DecompressionContext, decompress};
 
-use super::head::{self, Kind, PageHead};
+use super::delta::Encoding;
+use super::head::{self, Kind, Levels, PageHead};
 use super::thrift::Problem;
 
 /// What the file says of one column of a group of rows.
@@ -23,6 +25,8 @@ pub(super) struct Chunk {
     pub(super) unpacked_bytes: u64,
     /// A value takes as many bits in a dictionary, at least.
     pub(super) value_bits: u64,
+    /// Whether its pages say where lists begin, and which values are missing.
+    pub(super) has_levels: [bool; 2],
 }
 
 /// What the pages of a column are, together.
@@ -60,6 +64,14 @@ pub(super) fn walk(file: &mut (impl Read + Seek), chunk: &Chunk) -> Result<Pages
         check(&head, chunk, &pages, chunk.range.end.saturating_sub(body))
             .with_context(|| place(chunk, &pages, at))
             .context("the file is damaged")?;
+        if let Kind::Data { values, encoding, levels } = head.kind
+            && let Some(encoding) = Encoding::of(encoding)
+        {
+            values_of(file, body, &head, levels, chunk)
+                .and_then(|bytes| encoding.check(&bytes, values))
+                .with_context(|| place(chunk, &pages, at))
+                .context("the file is damaged")?;
+        }
         pages.count += 1;
         pages.heads_bytes += length;
         pages.packed_bytes += head.packed_bytes;
@@ -101,14 +113,16 @@ fn check(head: &PageHead, chunk: &Chunk, before: &Pages, left: u64) -> Result<()
         chunk.packing
     );
     match kind {
-        Kind::Data { values, levels_bytes } => {
+        Kind::Data { values, levels, .. } => {
             let left = chunk.values.saturating_sub(before.values);
             ensure!(
                 values <= left,
                 "it says {values} values, and {left} are left of those that the column says"
             );
-            let most = packed_bytes.min(unpacked_bytes);
-            ensure!(levels_bytes <= most, "it says {levels_bytes} bytes of levels, and {most} bytes in all");
+            if let Levels::Before { bytes, .. } = levels {
+                let most = packed_bytes.min(unpacked_bytes);
+                ensure!(bytes <= most, "it says {bytes} bytes of levels, and {most} bytes in all");
+            }
         }
         Kind::Dictionary { values } => {
             let most = unpacked_bytes.saturating_mul(8) / chunk.value_bits.max(1);
@@ -135,6 +149,37 @@ fn most_unpacked(packing: Compression, packed_bytes: u64) -> u64 {
         Compression::Brotli | Compression::Lzo => return u64::MAX,
     };
     packed_bytes.saturating_mul(times).saturating_add(SLACK_BYTES)
+}
+
+/// The bytes of a page's values, unpacked: its head has been found to be one that can be.
+fn values_of(
+    file: &mut (impl Read + Seek),
+    body: u64,
+    head: &PageHead,
+    levels: Levels,
+    chunk: &Chunk,
+) -> Result<Vec<u8>> {
+    let mut packed = Vec::new();
+    file.seek(SeekFrom::Start(body))?;
+    file.take(head.packed_bytes).read_to_end(&mut packed)?;
+    let (before, is_packed) = match levels {
+        Levels::Inside => (0, true),
+        Levels::Before { bytes, is_body_packed } => (bytes, is_body_packed),
+    };
+    let mut bytes = packed.split_off(usize::try_from(before)?.min(packed.len()));
+    if is_packed && chunk.packing != Compression::Uncompressed && !bytes.is_empty() {
+        let mut unpacked = vec![0; usize::try_from(head.unpacked_bytes.saturating_sub(before))?];
+        decompress(chunk.packing, &bytes, &mut unpacked, &mut DecompressionContext::Unset)?;
+        bytes = unpacked;
+    }
+    if levels == Levels::Inside {
+        for _ in chunk.has_levels.into_iter().filter(|has| *has) {
+            let length = bytes.first_chunk().map(|length| u32::from_le_bytes(*length) as usize);
+            let end = length.and_then(|length| length.checked_add(4)).filter(|end| *end <= bytes.len());
+            bytes.drain(..end.context("its levels are longer than the page")?);
+        }
+    }
+    Ok(bytes)
 }
 
 /// The head at the begin of these bytes of the file, and how long it is.

@@ -22,6 +22,7 @@ pub(super) type Layout = &'static [(i16, Is)];
 
 /// What is told of a structure while it is read, with the way to it: the numbers of the fields that lead there.
 pub(super) enum Seen {
+    /// Of a truth, 1 or 0.
     Number(i64),
     /// The end of the structure at the end of the way; of a list, of each of its structures.
     End,
@@ -113,7 +114,10 @@ impl Reader<'_, '_> {
 
     fn known(&mut self, is: &Is, kind: u8) -> Outcome<()> {
         match (is, kind) {
-            (Is::Bool, TRUE | FALSE) => Ok(()),
+            (Is::Bool, TRUE | FALSE) => {
+                (self.seen)(&self.way, Seen::Number(i64::from(kind == TRUE)));
+                Ok(())
+            }
             (Is::Byte, BYTE) | (Is::Binary, BINARY) => self.skip(kind),
             (Is::Number, _) if NUMBERS.contains(&kind) => {
                 let number = self.number()?;
@@ -227,7 +231,7 @@ impl Reader<'_, '_> {
     /// A number with its sign, which is in the lowest bit.
     fn number(&mut self) -> Outcome<i64> {
         let value = self.varint()?;
-        Ok((value >> 1) as i64 ^ -((value & 1) as i64))
+        Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
     }
 
     fn wrong(&self, what: &'static str) -> Problem {
@@ -277,7 +281,8 @@ mod tests {
             0x03, 0x3c, 0x05, // field 30, whose number is written out: a byte
             0x00, 0xff,
         ];
-        let numbers = ["[1] = -2", "[2, 1] = 300", "[2] ends", "[2] ends"].map(str::to_owned).to_vec();
+        let numbers =
+            ["[1] = -2", "[2, 1] = 300", "[2] ends", "[2] ends", "[3] = 1"].map(str::to_owned).to_vec();
         assert_eq!(told(&bytes), Ok((bytes.len() - 1, numbers)));
         for end in 0..bytes.len() - 1 {
             assert!(matches!(told(&bytes[..end]), Err(Problem::Cut { needed }) if needed > end), "{end}");

@@ -58,6 +58,7 @@ fn chunk(packing: Compression, pages: &[u8]) -> Chunk {
         values: 100,
         unpacked_bytes: 1000,
         value_bits: 32,
+        has_levels: [false, true],
     }
 }
 
@@ -130,4 +131,38 @@ fn a_column_without_values_has_no_pages_or_one() {
     let one = dictionary(9, 90, 2);
     let none = Chunk { values: 0, range: 0..one.len() as u64, ..none };
     assert_eq!(walk(&mut Cursor::new(one), &none).unwrap().count, 1);
+}
+
+/// Two values are there, and their begin says 2^40: inside of a page of the first version, behind its levels, and of the
+/// second.
+#[test]
+fn values_that_are_told_as_differences_are_counted() {
+    let values = |count: &[u8]| [&[0x80, 0x01, 0x04], count, &[0x02, 0x02, 0, 0, 0, 0]].concat();
+    let (good, endless) = (values(&[0x02]), values(&[0x80, 0x80, 0x80, 0x80, 0x80, 0x20]));
+    let page = |values: &[u8]| {
+        let body = [[2, 0, 0, 0, 4, 1].as_slice(), values].concat();
+        let length = body.len() as u32;
+        [head(0, length, length, 5, &[2, 5, 3, 3].map(Some)), body].concat()
+    };
+    let page_v2 = |values: &[u8]| {
+        let body = [[4, 1].as_slice(), values].concat();
+        let length = body.len() as u32;
+        [head(3, length, length, 8, &[2, 0, 2, 5, 2, 0].map(Some)), body].concat()
+    };
+    let walked = |page: Vec<u8>| {
+        let chunk =
+            Chunk { values: 2, range: 0..page.len() as u64, ..chunk(Compression::Uncompressed, &page) };
+        walk(&mut Cursor::new(page), &chunk)
+    };
+    assert_eq!(walked(page(&good)).unwrap().values, 2);
+    assert_eq!(walked(page_v2(&good)).unwrap().values, 2);
+    for damaged in [page(&endless), page_v2(&endless)] {
+        let said = format!("{:#}", walked(damaged).unwrap_err());
+        assert!(said.ends_with("its values say that they are 1099511627776, the page says 2"), "{said}");
+    }
+    let mut damaged = page(&good);
+    let levels = damaged.len() - good.len() - 6;
+    damaged[levels + 1] = 0x40;
+    let said = format!("{:#}", walked(damaged).unwrap_err());
+    assert!(said.ends_with("its levels are longer than the page"), "{said}");
 }

@@ -246,7 +246,7 @@ mod tests {
         fn no_bytes_break_it(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
             if let Ok((head, length)) = read(&bytes) {
                 prop_assert!(length <= bytes.len());
-                prop_assert!(head.packed_bytes <= i32::MAX as u64 && head.unpacked_bytes <= i32::MAX as u64);
+                prop_assert!(i32::try_from(head.packed_bytes).is_ok() && i32::try_from(head.unpacked_bytes).is_ok());
             }
         }
     }

@@ -44,7 +44,7 @@ fn walked(bytes: Vec<u8>) -> Vec<(Pages, Chunk)> {
     let mut file = ParquetFile::open(Cursor::new(bytes), length).unwrap();
     let columns: Vec<String> = file.columns().map(|(name, _)| name.to_owned()).collect();
     let pages = file.walk(&columns).unwrap();
-    let chunks = file.metadata.row_groups.iter().flat_map(|group| group.parquet_columns());
+    let chunks = file.metadata.row_groups.iter().flat_map(RowGroupMetadata::parquet_columns);
     let chunks: Vec<Chunk> = chunks.map(|chunk| described(chunk).unwrap()).collect();
     assert_eq!(pages.len(), chunks.len());
     pages.into_iter().zip(chunks).collect()

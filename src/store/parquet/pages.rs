@@ -64,6 +64,11 @@ pub(super) fn walk(file: &mut (impl Read + Seek), chunk: &Chunk) -> Result<Pages
         check(&head, chunk, &pages, chunk.range.end.saturating_sub(body))
             .with_context(|| place(chunk, &pages, at))
             .context("the file is damaged")?;
+        if chunk.packing == Compression::Brotli {
+            check_window(file, body, &head)
+                .with_context(|| place(chunk, &pages, at))
+                .context("the file is damaged")?;
+        }
         if let Kind::Data { values, encoding, levels } = head.kind
             && let Some(encoding) = Encoding::of(encoding)
         {
@@ -149,6 +154,24 @@ fn most_unpacked(packing: Compression, packed_bytes: u64) -> u64 {
         Compression::Brotli | Compression::Lzo => return u64::MAX,
     };
     packed_bytes.saturating_mul(times).saturating_add(SLACK_BYTES)
+}
+
+/// That what is packed by Brotli begins with a window of RFC 7932, which is 16 MiB at most: the decoder also knows
+/// larger ones, up to 1 GiB, of which Parquet does not.
+fn check_window(file: &mut (impl Read + Seek), body: u64, head: &PageHead) -> Result<()> {
+    const LARGER: u8 = 0x11;
+    let before = match head.kind {
+        Kind::Data { levels: Levels::Before { is_body_packed: false, .. }, .. } => return Ok(()),
+        Kind::Data { levels: Levels::Before { bytes, .. }, .. } => bytes,
+        _ => 0,
+    };
+    if before < head.packed_bytes {
+        let mut first = [0];
+        file.seek(SeekFrom::Start(body.saturating_add(before)))?;
+        file.read_exact(&mut first)?;
+        ensure!(first[0] & 0x7f != LARGER, "it was packed with a window of more than 16 MiB");
+    }
+    Ok(())
 }
 
 /// The bytes of a page's values, unpacked: its head has been found to be one that can be.

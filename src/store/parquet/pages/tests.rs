@@ -106,6 +106,31 @@ fn a_page_that_cannot_be_is_named_with_its_place() {
     insta::assert_snapshot!(said(Zstd, &[first(), vec![0x15, 0x00, 0x00]]), @r"the file is damaged: column `n`, page 2 at byte 31: its head: no count of values, after 3 of its bytes");
 }
 
+/// By the first byte of what is packed: 0x11 begins a window as the format has none.
+#[test]
+fn a_window_of_brotli_is_no_larger_than_it_may_be() {
+    let packed = |page: Vec<u8>, first: u8| [page, vec![first], vec![7; 8]].concat();
+    let data = |first| packed(head(0, 9, 90, 5, &[100, 0, 3, 3].map(Some)), first);
+    let v2 = |level, first| {
+        let page = data_v2(11, 92, 100, 2, 0);
+        packed([page, vec![level; 2]].concat(), first)
+    };
+    for good in [data(0x0b), v2(0x11, 0x0b)] {
+        assert_eq!(walked(Compression::Brotli, &[good]).unwrap().values, 100);
+    }
+    for damaged in [data(0x11), data(0x91), v2(0x0b, 0x11)] {
+        let said = said(Compression::Brotli, &[damaged]);
+        assert!(said.ends_with("it was packed with a window of more than 16 MiB"), "{said}");
+    }
+    assert_eq!(walked(Compression::Zstd, &[data(0x11)]).unwrap().values, 100);
+    // Field 7 says that the body is not packed.
+    let mut plain = [numbers(&[3, 11, 11].map(Some)), vec![0x5c]].concat();
+    plain.extend(
+        [numbers(&[100, 0, 100, 0, 2, 0].map(Some)), vec![0x12, 0, 0, 7, 7, 0x11], vec![7; 8]].concat(),
+    );
+    assert_eq!(walked(Compression::Brotli, &[plain]).unwrap().values, 100);
+}
+
 /// Bytes that end no head are read as far as a head could go, and no further.
 #[test]
 fn a_head_may_be_long() {

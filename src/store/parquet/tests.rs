@@ -1,3 +1,5 @@
+//! Whole files, as they were written and damaged: what adds up, and what is refused.
+
 use std::fs::File;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};

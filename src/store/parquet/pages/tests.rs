@@ -1,3 +1,5 @@
+//! Columns of pages written by hand: how each is walked, and what is said of each that cannot be.
+
 use std::io::Cursor;
 
 use super::*;

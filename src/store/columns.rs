@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 
 use anyhow::{Result, ensure};
-use polars::prelude::{AnyValue, DataFrame, SerReader as _, TimeUnit};
+use polars::prelude::{AnyValue, DataFrame, TimeUnit};
 use polars_arrow::datatypes::ArrowDataType;
 
 use super::guard::guarded;
-use super::parquet;
+use super::parquet::ParquetFile;
 
 /// How a Parquet file begins.
 const MAGIC: &[u8] = b"PAR1";
@@ -58,21 +58,21 @@ impl Columns {
 
     fn unguarded(bytes: Vec<u8>) -> Result<Self> {
         let length = bytes.len() as u64;
-        let mut file = parquet::open(Cursor::new(bytes), length)?;
-        let (schema, height) = (file.schema()?, file.num_rows()?);
+        let file = ParquetFile::open(Cursor::new(bytes), length)?;
+        let height = file.rows();
         let (mut names, mut read, mut unread) = (Vec::new(), Vec::new(), BTreeMap::new());
-        for (name, field) in schema.iter() {
-            names.push(name.to_string());
+        for (name, kind) in file.columns() {
+            names.push(name.to_owned());
             // Some others make polars panic.
-            if is_read(field.dtype()) {
-                read.push(name.to_string());
+            if is_read(kind) {
+                read.push(name.to_owned());
             } else {
-                unread.insert(name.to_string(), format!("{:?}", field.dtype()));
+                unread.insert(name.to_owned(), format!("{kind:?}"));
             }
         }
         // What the file says of its rows without having one is nothing to make cells of.
         ensure!(!read.is_empty() || names.is_empty(), "none of its columns can be read: {unread:?}");
-        let frame = file.with_columns(Some(read)).finish()?;
+        let frame = file.read(read)?;
         ensure!(frame.height() == height, "it says {height} rows and has {}", frame.height());
         // polars does not hold each column against the table: in a damaged file one may end earlier.
         for column in frame.columns() {

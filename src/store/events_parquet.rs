@@ -11,7 +11,6 @@ use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use polars::prelude::SerReader as _;
 use polars_parquet::parquet::CowBuffer;
 use polars_parquet::parquet::error::ParquetError;
 use polars_parquet::parquet::page::{DataPage, DataPageHeader, DataPageHeaderV1, DictPage};
@@ -21,10 +20,10 @@ use polars_parquet::write::{
     to_parquet_schema,
 };
 
-use super::events::{Events, schema};
+use super::events::{COLUMNS, Events, schema};
 use super::folder::replace_file;
 use super::guard::guarded;
-use super::parquet;
+use super::parquet::ParquetFile;
 use super::run_events::RunEvents;
 
 /// Rows of a row group, one page a column: a megabyte of stamps.
@@ -188,8 +187,8 @@ fn unguarded(path: &Path) -> Result<Events> {
     let frame = file
         .metadata()
         .map_err(anyhow::Error::from)
-        .and_then(|meta| parquet::open(file, meta.len()))
-        .and_then(|reader| Ok(reader.finish()?))
+        .and_then(|meta| ParquetFile::open(file, meta.len()))
+        .and_then(|file| file.read(COLUMNS.map(|(name, _)| name.to_owned()).to_vec()))
         .with_context(|| format!("{} is not a Parquet file of token events", path.display()))?;
     let instants =
         |name: &str| -> Result<Vec<i64>> { Ok(frame.column(name)?.i64()?.into_no_null_iter().collect()) };

@@ -112,7 +112,10 @@ fn the_page_counts_what_the_run_counts_and_the_dashboard_asks_for_nothing_else()
     let ok = value(&last, "tare_client_requests_total", "ok");
     assert!(ended == 200.0 && ok == ended, "{last}");
     assert_eq!(value(&last, "tare_client_requests_sent_total", ""), 200.0);
-    assert!(last.contains("tare_client_num_requests_in_flight{") && value(&last, "tare_client_num_requests_in_flight", "") == 0.0);
+    assert!(
+        last.contains("tare_client_num_requests_in_flight{")
+            && value(&last, "tare_client_num_requests_in_flight", "") == 0.0
+    );
     assert_eq!(summary["completed"], 200);
     assert_eq!(value(&last, "tare_client_time_to_first_token_seconds_count", ""), ok);
     assert_eq!(value(&last, "tare_client_generation_tokens_total", ""), 20.0 * ok);

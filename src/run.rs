@@ -57,6 +57,7 @@ use self::warm_ups::WarmUps;
 use crate::config::Config;
 use crate::error::{Exit, Explain, broken, usage};
 use crate::export::Exporter;
+use crate::expose::Exposed;
 use crate::ingest::tail::Begin;
 use crate::ingest::{self, Collector};
 use crate::load::{self, Live, Requests};
@@ -92,6 +93,8 @@ pub struct Outcome {
     pub recomputed: Recomputed,
     /// What could not be written, be it a record or a file of the report.
     pub broke: Option<anyhow::Error>,
+    /// The client's metrics, complete, served until this is dropped.
+    pub page: Option<Exposed>,
 }
 
 impl Outcome {
@@ -133,8 +136,8 @@ pub fn record(config: &Config, options: &Options) -> anyhow::Result<Recorded> {
     }
     let measured = measure(config, options, workload, &folder, &mut manifest);
     folder.give_room();
-    let mut broke = match measured {
-        Ok(broke) => broke,
+    let (mut broke, page) = match measured {
+        Ok(written) => (written.broke, written.page),
         // Without a row there is nothing to keep, and the next try can have the folder's name.
         Err(error) if !folder.has_rows(RESULTS_STREAM) => {
             folder.discard();
@@ -154,7 +157,7 @@ pub fn record(config: &Config, options: &Options) -> anyhow::Result<Recorded> {
     if let Err(error) = save(&mut manifest, &folder, config) {
         broke.get_or_insert(format!("the manifest could not be written: {error:#}"));
     }
-    Ok(Recorded { folder, manifest, interrupt: options.interrupt.clone(), broke })
+    Ok(Recorded { folder, manifest, interrupt: options.interrupt.clone(), broke, page })
 }
 
 /// The folder's first files; what cannot be written now is found before anything is sent.
@@ -172,22 +175,30 @@ fn begin(
     save(manifest, folder, config)
 }
 
-/// From the first connection to the last row on disk. Gives back what of it could not be written, if anything.
+/// A run's raw records, written.
+struct Measured {
+    /// What of them could not be, if anything.
+    broke: Option<String>,
+    /// Every request is counted there.
+    page: Option<Exposed>,
+}
+
+/// From the first connection to the last row on disk.
 fn measure(
     config: &Config,
     options: &Options,
     workload: Workload,
     folder: &RunFolder,
     manifest: &mut Manifest,
-) -> anyhow::Result<Option<String>> {
+) -> anyhow::Result<Measured> {
     // Ends the load: by the user's wish, or because what it measures can no longer be kept.
     let halt = options.interrupt.child_token();
     let live = Arc::new(Live::default());
     let streams =
         RunWriter::create(folder, &secrets(config)).or_usage("the output folder cannot be written to")?;
     let writer = writer::Writer::start(streams, Arc::clone(&live), halt.clone())?;
-    let mut exporter = None;
-    let under_way = UnderWay { writer: &writer, live, halt, exporter: &mut exporter };
+    let (mut exporter, mut page) = (None, None);
+    let under_way = UnderWay { writer: &writer, live, halt, exporter: &mut exporter, page: &mut page };
     let mut session = None;
     let outcome = observed(config, options, workload, folder, manifest, under_way, &mut session);
     if let (Some(session), Err(error)) = (&session, &outcome) {
@@ -204,7 +215,7 @@ fn measure(
         (_, true) => RunState::Interrupted,
         _ => RunState::Finished,
     });
-    Ok(broke)
+    Ok(Measured { broke, page })
 }
 
 /// A load that goes on, and where its records go.
@@ -214,6 +225,8 @@ struct UnderWay<'a> {
     halt: CancellationToken,
     /// Ended when the last row is written.
     exporter: &'a mut Option<Exporter>,
+    /// Fed to the last row, and served for longer than that.
+    page: &'a mut Option<Exposed>,
 }
 
 /// The load with everything around it.
@@ -226,14 +239,14 @@ fn observed(
     under_way: UnderWay<'_>,
     session: &mut Option<Session>,
 ) -> anyhow::Result<load::Outcome> {
-    let UnderWay { writer, live, halt, exporter } = under_way;
+    let UnderWay { writer, live, halt, exporter, page } = under_way;
     let given = config.target.base_url.as_deref().map(HttpUrl::parse).transpose()?;
     let tls = given
         .as_ref()
         .filter(|url| url.tls)
         .map(|url| tls::Client::new(&url.host, config.target.ca_cert.as_deref(), config.target.insecure));
     let tls = tls.transpose()?;
-    let page = config.observe.listen_metrics.map(exposed::bind).transpose()?;
+    let bound = config.observe.listen_metrics.map(exposed::bind).transpose()?;
     // A server that is there is asked before anything is listened for: which one it is says to what.
     let probed = given.map(|url| target::ask_server(config, &url, &options.interrupt)).transpose()?;
     let (kind, kind_from) = target::kind(config, probed.as_ref())?;
@@ -361,8 +374,7 @@ fn observed(
         note_shard(manifest, session)?;
         save(manifest, folder, config)?;
     }
-    // Served until what goes on here has ended.
-    let _page = page.map(|page| exposed::serve(page, &model, &live, writer, options.quiet)).transpose()?;
+    *page = bound.map(|bound| exposed::serve(bound, &model, &live, writer, options.quiet)).transpose()?;
     let over = CancellationToken::new();
     let shown = progress::Progress {
         load: Arc::clone(&live),

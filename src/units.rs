@@ -36,11 +36,14 @@ pub fn tokens_per_second(value: f64) -> String {
 pub fn percent(share: f64) -> String {
     if share.is_finite() {
         let value = share * 100.0;
+        if value != 0.0 && value.abs() < 0.000_5 {
+            return format!("{value:.1e} %");
+        }
         if value != 0.0 && value.abs() < 0.01 {
             return format!("{} %", significant(value));
         }
-        // Near both ends the second decimal matters.
-        let decimals = if (10.0..99.0).contains(&value.abs()) { 1 } else { 2 };
+        // Near nothing and all the second decimal matters.
+        let decimals = if value.abs() < 10.0 || (99.0..101.0).contains(&value.abs()) { 2 } else { 1 };
         format!("{value:.decimals$} %")
     } else {
         "–".to_owned()
@@ -90,9 +93,16 @@ impl Scale {
         if value.is_finite() { significant(value * self.factor) } else { "–".to_owned() }
     }
 
-    /// A number on an axis, already in the scale's unit: so many decimals, thousands separated.
+    /// A number on an axis, already in the scale's unit: so many decimals, thousands separated; `8e-5` where most of the
+    /// decimals would be zeros, for which there is no room.
     pub fn tick(value: f64, decimals: usize) -> String {
-        if decimals == 0 && value.abs() >= 1000.0 {
+        if decimals > 4 && value.abs() < 1e-3 {
+            // Where its first digit is; what has none is 0.
+            let last = i32::try_from(decimals).unwrap_or(i32::MAX);
+            let first = (1..=last).find(|place| value.abs() * 10f64.powi(*place) > 1.0 - 1e-6);
+            let Some(first) = first else { return "0".to_owned() };
+            format!("{value:.digits$e}", digits = (last - first) as usize)
+        } else if decimals == 0 && value.abs() >= 1000.0 {
             significant(value)
         } else {
             format!("{value:.decimals$}")
@@ -170,9 +180,10 @@ mod tests {
     #[test]
     fn a_share_is_shown_in_a_hundred() {
         assert_eq!(
-            [0.0, 0.0123, 0.5, 0.9996, 1.0].map(percent),
-            ["0.00 %", "1.23 %", "50.0 %", "99.96 %", "100.00 %"]
+            [0.0, 0.0123, 0.5, 0.9996, 1.0, 1.6113].map(percent),
+            ["0.00 %", "1.23 %", "50.0 %", "99.96 %", "100.00 %", "161.1 %"]
         );
+        assert_eq!([8e-7, 6e-6].map(percent), ["8.0e-5 %", "0.001 %"]);
         assert_eq!(percent(f64::NAN), "–");
     }
 
@@ -182,6 +193,18 @@ mod tests {
         assert_eq!(shown, ["300.0 µs", "0.300 ms", "0.300 ms", "0.000 s"]);
         assert_eq!(Scale::of(Unit::TokensPerSecond, 5.0).show(1234.5), "1,235 tok/s");
         assert_eq!([Scale::tick(1500.0, 0), Scale::tick(0.25, 2)], ["1,500", "0.25"]);
+    }
+
+    #[test]
+    fn a_tick_without_room_for_its_zeros_is_short() {
+        let by_steps =
+            |step: f64, decimals| [0.0, 1.0, 3.0, 4.0, 5.0].map(|n| Scale::tick(n * step, decimals));
+        assert_eq!(by_steps(2e-5, 5), ["0", "2e-5", "6e-5", "8e-5", "1.0e-4"]);
+        assert_eq!(by_steps(2.5e-6, 7), ["0", "2.5e-6", "7.5e-6", "1.00e-5", "1.25e-5"]);
+        assert_eq!(
+            [Scale::tick(-4e-5, 5), Scale::tick(4e-4, 4), Scale::tick(1.000_01, 5)],
+            ["-4e-5", "0.0004", "1.00001"]
+        );
     }
 
     #[test]

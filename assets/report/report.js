@@ -23,6 +23,11 @@
     if (m >= 10) return s.toFixed(2) + " s";
     return m >= 1e-3 || m === 0 ? number(s * 1e3) + " ms" : number(s * 1e6) + " µs";
   };
+  const percent = (share) => {
+    const v = share * 100, m = Math.abs(v);
+    if (m !== 0 && m < 0.01) return (m < 5e-4 ? v.toExponential(1) : number(v)) + " %";
+    return v.toFixed(m < 10 || (m >= 99 && m < 101) ? 2 : 1) + " %";
+  };
   const quantile = (sorted, q) => {
     if (!sorted.length) return null;
     const at = (sorted.length - 1) * q, i = Math.floor(at);
@@ -369,7 +374,7 @@
       if (f >= 0) parts.push(`median TTFT: client ${time(d.firsts.ttft[f])}` + (d.firsts.server_ttft[f] !== null ? `, server ${time(d.firsts.server_ttft[f])}` : ""));
       const rates = [["client", d.bins.tps[i]], ["server", gauge("tps")]].filter(([, v]) => v !== null);
       if (rates.length) parts.push("output: " + rates.map(([who, v]) => `${who} ${number(v)} tok/s`).join(", "));
-      if (gauge("kv") !== null) parts.push(`KV cache ${(gauge("kv") * 100).toFixed(1)} %`);
+      if (gauge("kv") !== null) parts.push(`KV cache ${percent(gauge("kv"))}`);
       say(parts.join(" · "));
       place();
     };

@@ -1,12 +1,11 @@
 //! Runs side by side as a page: what they were, what is not alike, client and server of each, every figure
 //! against the baseline's, gates. This file must not know how a figure was made.
 
-use super::compare_words::{self as words, ratio, show, title, verdict};
+use super::compare_words::{self as words, Unified, ratio, show, title, verdict};
 use super::page::Page;
 use super::tables::Table;
 use crate::metric::{Metric, Unit};
 use crate::record::comparison::{Against, Comparison, Figure, RunFacts, Unlike};
-use crate::record::correlated::HeadlineRow;
 use crate::record::measure::{Measure, Quantity, Stat};
 use crate::stats::Estimate;
 use crate::units;
@@ -78,10 +77,13 @@ fn sides(c: &Comparison, names: &[&str]) -> Table {
     let row = |metric: Metric| {
         let of = |run: &RunFacts| {
             let row = run.headline.iter().find(|row| row.metric == metric);
-            [row.and_then(|row| cell(row, row.tool)), row.and_then(|row| cell(row, row.server))]
+            [row.and_then(|row| row.tool), row.and_then(|row| row.server)]
         };
-        let cells = c.runs.iter().flat_map(of).map(|cell| cell.unwrap_or_else(|| NONE.to_owned()));
-        [metric.name().to_owned()].into_iter().chain(cells).collect()
+        let cells: Vec<Option<Estimate>> = c.runs.iter().flat_map(of).collect();
+        let known: Vec<Estimate> = cells.iter().flatten().copied().collect();
+        let unit = Unified::of(&known, quantity(metric.unit()));
+        let shown = cells.iter().map(|cell| cell.map_or_else(|| NONE.to_owned(), |e| unit.show(&e)));
+        [unit.head(metric.name())].into_iter().chain(shown).collect()
     };
     // What the server's side really is, where it is not the metric itself.
     let really = c.runs.iter().flat_map(|run| {
@@ -99,41 +101,37 @@ fn sides(c: &Comparison, names: &[&str]) -> Table {
     }
 }
 
-fn cell(row: &HeadlineRow, e: Option<Estimate>) -> Option<String> {
-    let quantity = match row.metric.unit() {
+fn quantity(unit: Unit) -> Quantity {
+    match unit {
         Unit::Seconds => Quantity::Seconds,
         Unit::TokensPerSecond => Quantity::TokensPerSecond,
-    };
-    e.map(|e| show(&e, quantity))
+    }
 }
 
-/// Every figure of one run against the baseline's.
+/// Every figure of one run against the baseline's. Those that people ask for first are in rows that fit a terminal.
 fn against(c: &Comparison, names: &[&str], i: usize, all: bool) -> Table {
     let (base, name) =
         (names.get(c.baseline).copied().unwrap_or_default(), names.get(i).copied().unwrap_or_default());
+    let row = if all { whole_row } else { short_row };
     let shown = c.figures.iter().filter(|figure| all || is_asked_first(figure));
-    let mut rows: Vec<Vec<String>> = shown.filter_map(|figure| row(figure, c.baseline, i)).collect();
+    let rows =
+        shown.filter_map(|figure| Beside::of(figure, c.baseline, i)).map(|beside| row(&beside)).collect();
     let mut below: Vec<String> =
         c.pairing.get(i).cloned().flatten().into_iter().map(|p| sentence(&p.why)).collect();
     let what = if all {
         format!("Difference: {name} − {base}; ratio: {name} / {base}.")
     } else {
-        format!("Percent: of {base}. n: {base} | {name}, where they are not the same; eff.: effective n.")
+        format!(
+            "Percent: of {base}. n and effective n: {base}|{name}, where they are not the same; no effective n: it is n."
+        )
     };
     below.push(format!("{what} {}", by_chance(c.comparisons)));
     below.extend((!all).then(|| "All figures, differences and ratios: compare.md.".to_owned()));
-    let mut head = ["", base, name, "n", "difference", "ratio", "verdict"].map(str::to_owned).to_vec();
-    if !all {
-        // The verdict says both, and a line has no room for them.
-        for row in rows.iter_mut().chain([&mut head]) {
-            row.drain(DIFFERENCE_AND_RATIO);
-        }
-    }
+    let whole: &[&str] = &["", base, name, "n", "difference", "ratio", "verdict"];
+    let short: &[&str] = &["", base, name, "n", "eff. n", "verdict"];
+    let head = (if all { whole } else { short }).iter().map(|head| (*head).to_owned()).collect();
     Table { title: format!("{name} against {base}"), head, rows, below }
 }
-
-/// Their columns.
-const DIFFERENCE_AND_RATIO: std::ops::Range<usize> = 4..6;
 
 /// Of the client's latencies the mean, the median and the tail; of the server's the mean.
 fn is_asked_first(figure: &Figure) -> bool {
@@ -145,48 +143,84 @@ fn is_asked_first(figure: &Figure) -> bool {
     }
 }
 
-fn row(figure: &Figure, base: usize, i: usize) -> Option<Vec<String>> {
-    let quantity = figure.measure.about().quantity;
-    let (first, second) = (figure.of.get(base).copied().flatten(), figure.of.get(i).copied().flatten());
-    if first.is_none() && second.is_none() {
-        return None;
-    }
-    let against = figure.against.get(i).copied().flatten();
-    let shown = |e: Option<Estimate>| e.map_or_else(|| NONE.to_owned(), |e| show(&e, quantity));
-    let n = match against.and_then(|against| against.pairs) {
-        Some(pairs) => format!("{} pairs", units::count(pairs as u64)),
-        None => counts(first, second),
-    };
-    let of = |part: &dyn Fn(&Against) -> Option<String>| {
-        against.as_ref().and_then(part).unwrap_or_else(|| "–".to_owned())
-    };
-    Some(vec![
-        title(figure.key),
-        shown(first),
-        shown(second),
-        n,
-        of(&|a| Some(show(&a.difference, quantity))),
-        of(&|a| a.ratio.as_ref().map(ratio)),
-        of(&|a| Some(verdict(figure.measure, a))),
-    ])
+/// A figure of two runs.
+struct Beside<'a> {
+    figure: &'a Figure,
+    first: Option<Estimate>,
+    second: Option<Estimate>,
+    against: Option<Against>,
 }
 
-/// `300 (eff. 74 | 49)`: how many each side's figure is of, and how many independent ones those are worth.
-fn counts(first: Option<Estimate>, second: Option<Estimate>) -> String {
-    let both = [first, second];
-    let n = both.map(|e| match e {
-        None => "0".to_owned(),
-        // Another tool's figure, which does not say of how many.
-        Some(e) if e.n == 0 => NONE.to_owned(),
-        Some(e) => units::count(e.n as u64),
-    });
-    let eff = both.map(|e| match e {
-        Some(e) if e.is_dependent() => units::count(e.n_eff.round() as u64),
-        _ => NONE.to_owned(),
-    });
-    let one = |[a, b]: [String; 2]| if a == b { a } else { format!("{a} | {b}") };
-    let (n, eff) = (one(n), one(eff));
-    if eff == NONE { n } else { format!("{n} (eff. {eff})") }
+impl<'a> Beside<'a> {
+    /// `None` where neither run has it.
+    fn of(figure: &'a Figure, base: usize, i: usize) -> Option<Self> {
+        let (first, second) = (figure.of.get(base).copied().flatten(), figure.of.get(i).copied().flatten());
+        let against = figure.against.get(i).copied().flatten();
+        (first.is_some() || second.is_some()).then_some(Self { figure, first, second, against })
+    }
+
+    fn quantity(&self) -> Quantity {
+        self.figure.measure.about().quantity
+    }
+
+    /// What is made of both.
+    fn told(&self, part: impl Fn(&Against) -> Option<String>) -> String {
+        self.against.as_ref().and_then(part).unwrap_or_else(|| NONE.to_owned())
+    }
+
+    /// `300`, `300 | 280`: how many each side's figure is of; and how many independent ones those are worth, where fewer.
+    fn counts(&self, between: &str) -> (String, String) {
+        if let Some(pairs) = self.against.and_then(|against| against.pairs) {
+            return (format!("{} pairs", units::count(pairs as u64)), NONE.to_owned());
+        }
+        let both = [self.first, self.second];
+        let n = both.map(|e| match e {
+            None => "0".to_owned(),
+            // Another tool's figure, which does not say of how many.
+            Some(e) if e.n == 0 => NONE.to_owned(),
+            Some(e) => units::count(e.n as u64),
+        });
+        let eff = both.map(|e| match e {
+            Some(e) if e.is_dependent() => units::count(e.n_eff.round() as u64),
+            _ => NONE.to_owned(),
+        });
+        let one = |[a, b]: [String; 2]| if a == b { a } else { format!("{a}{between}{b}") };
+        (one(n), one(eff))
+    }
+}
+
+fn whole_row(b: &Beside<'_>) -> Vec<String> {
+    let quantity = b.quantity();
+    let shown = |e: Option<Estimate>| e.map_or_else(|| NONE.to_owned(), |e| show(&e, quantity));
+    let n = match b.counts(" | ") {
+        (n, eff) if eff == NONE => n,
+        (n, eff) => format!("{n} (eff. {eff})"),
+    };
+    vec![
+        title(b.figure.key),
+        shown(b.first),
+        shown(b.second),
+        n,
+        b.told(|a| Some(show(&a.difference, quantity))),
+        b.told(|a| a.ratio.as_ref().map(ratio)),
+        b.told(|a| Some(verdict(b.figure.measure, a))),
+    ]
+}
+
+/// Without difference and ratio, of which the verdict says enough.
+fn short_row(b: &Beside<'_>) -> Vec<String> {
+    let known: Vec<Estimate> = [b.first, b.second].into_iter().flatten().collect();
+    let unit = Unified::of(&known, b.quantity());
+    let shown = |e: Option<Estimate>| e.map_or_else(|| NONE.to_owned(), |e| unit.show(&e));
+    let (n, eff) = b.counts("|");
+    vec![
+        unit.head(&title(b.figure.key)),
+        shown(b.first),
+        shown(b.second),
+        n,
+        eff,
+        b.told(|a| Some(verdict(b.figure.measure, a))),
+    ]
 }
 
 const NONE: &str = "–";
@@ -208,6 +242,7 @@ fn by_chance(comparisons: usize) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::record::comparison::Told;
@@ -237,15 +272,46 @@ mod tests {
         insta::assert_snapshot!(lines.join("\n"), @r"
         12.0 % longer [8.00, 16.2]
         12.0 % shorter [7.00, 17.0]
-        2.31 times as long [2.10, 2.50]
+        2.31 × as long [2.10, 2.50]
         10.0 % more [4.00, 16.0]
-        3.10 times as much [3.04, 3.16]
-        not told apart: within ±4.00 %
+        3.10 × as much [3.04, 3.16]
+        not told apart (±4.00 %)
         200.0 µs shorter [100.0, 300.0]
-        not told apart: within ±300.0 µs
+        not told apart (±300.0 µs)
         30.0 % longer (≥ 20.0)
         not told apart (n too small)
         no interval
+        ");
+    }
+
+    #[test]
+    fn a_short_row_names_its_unit_once_and_by_the_smaller_of_both() {
+        let row = |measure, stat, first: Estimate, second: Estimate| {
+            let key = crate::record::measure::Key { measure, stat };
+            let of = vec![Some(first), Some(second)];
+            let figure = Figure { key, measure, definition: "", of, against: vec![None, None] };
+            short_row(&Beside::of(&figure, 0, 1).unwrap()).join(" / ")
+        };
+        let rows = [
+            row(Measure::Ttft, Stat::Mean, e(0.04, 0.035, 0.045), e(2.1, 2.0, 2.25).effective(31.0)),
+            row(Measure::ServerQueue, Stat::Mean, e(8e-6, 7.5e-6, 9e-6), e(0.0, 0.0, 0.0)),
+            row(
+                Measure::Tpot,
+                Stat::Percentile(99.0),
+                e(0.011, 0.0109, f64::INFINITY),
+                e(0.01, 0.0099, 0.0105),
+            ),
+            row(Measure::UserThroughput, Stat::Mean, e(85.0, 84.0, 86.0), e(87.0, 86.0, 88.0)),
+            row(Measure::OutputThroughput, Stat::Whole, e(683.5, 587.3, 811.1), e(694.3, 637.2, 819.9)),
+            row(Measure::Failed, Stat::Whole, e(0.0, 0.0, 2.34), e(1.0, 0.5, 3.0)),
+        ];
+        insta::assert_snapshot!(rows.join("\n"), @r"
+        TTFT, mean, ms / 40.00 [35.00, 45.00] / 2,100 [2,000, 2,250] / 100 / –|31 / –
+        Server: queue, mean, µs / 8.00 [7.50, 9.00] / 0.000 [0.000, 0.000] / 100 / – / –
+        TPOT, p99, ms / 11.00 (≥ 10.90) / 10.00 [9.90, 10.50] / 100 / – / –
+        Token Throughput, mean, tok/s / 85.00 [84.00, 86.00] / 87.00 [86.00, 88.00] / 100 / – / –
+        Output tokens/s / 683.5 [587.3, 811.1] / 694.3 [637.2, 819.9] / 100 / – / –
+        Failed requests, % / 0.000 [0.000, 2.34] / 1.00 [0.500, 3.00] / 100 / – / –
         ");
     }
 }

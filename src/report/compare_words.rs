@@ -27,19 +27,55 @@ pub(super) fn show(e: &Estimate, quantity: Quantity) -> String {
 
 /// The value with its unit, and its bounds in the same.
 fn parts(e: &Estimate, quantity: Quantity) -> (String, String) {
-    let most = [e.value, e.lo, e.hi].into_iter().filter(|v| v.is_finite()).map(f64::abs).fold(0.0, f64::max);
-    let (factor, name) = match quantity {
-        Quantity::Seconds => {
-            let scale = Scale::of(Unit::Seconds, most);
-            (scale.factor, scale.name)
+    let unit = Unified::of(std::slice::from_ref(e), quantity);
+    let value = format!("{} {}", units::number(e.value * unit.factor), unit.name);
+    (value.trim_end().to_owned(), bounds(e.lo * unit.factor, e.hi * unit.factor))
+}
+
+/// One unit for all estimates of a row, which its head then names once.
+pub(super) struct Unified {
+    /// `ms`, or nothing for plain numbers.
+    pub(super) name: &'static str,
+    factor: f64,
+}
+
+impl Unified {
+    /// By the smallest of them: in a larger one's unit it would lose its digits.
+    pub(super) fn of(estimates: &[Estimate], quantity: Quantity) -> Self {
+        let (factor, name) = match quantity {
+            Quantity::Seconds => {
+                let sizes = estimates.iter().map(|e| {
+                    [e.value, e.lo, e.hi]
+                        .into_iter()
+                        .filter(|v| v.is_finite())
+                        .map(f64::abs)
+                        .fold(0.0, f64::max)
+                });
+                let scale =
+                    Scale::of(Unit::Seconds, sizes.filter(|s| *s > 0.0).reduce(f64::min).unwrap_or(0.0));
+                (scale.factor, scale.name)
+            }
+            Quantity::TokensPerSecond => (1.0, "tok/s"),
+            Quantity::RequestsPerSecond => (1.0, "req/s"),
+            Quantity::Percent => (1.0, "%"),
+            Quantity::Tokens => (1.0, ""),
+        };
+        Self { name, factor }
+    }
+
+    /// `TTFT, mean, ms`; what is so many a second says so itself.
+    pub(super) fn head(&self, title: &str) -> String {
+        if self.name.is_empty() || title.ends_with("/s") {
+            title.to_owned()
+        } else {
+            format!("{title}, {}", self.name)
         }
-        Quantity::TokensPerSecond => (1.0, "tok/s"),
-        Quantity::RequestsPerSecond => (1.0, "req/s"),
-        Quantity::Percent => (1.0, "%"),
-        Quantity::Tokens => (1.0, ""),
-    };
-    let value = format!("{} {name}", units::number(e.value * factor));
-    (value.trim_end().to_owned(), bounds(e.lo * factor, e.hi * factor))
+    }
+
+    /// `312.4 [300.1, 325.0]`.
+    pub(super) fn show(&self, e: &Estimate) -> String {
+        units::number(e.value * self.factor) + &bounds(e.lo * self.factor, e.hi * self.factor)
+    }
 }
 
 /// ` [0.9, 1.2]`, ` (≥ 0.9)`, or nothing.
@@ -84,7 +120,7 @@ pub(super) fn verdict(measure: Measure, against: &Against) -> String {
     match against.ratio {
         Some(r) if r.value >= TIMES => {
             let as_much = if time { "as long" } else { "as much" };
-            format!("{} times {as_much}{}", units::number(r.value), bounds(r.lo, r.hi))
+            format!("{} × {as_much}{}", units::number(r.value), bounds(r.lo, r.hi))
         }
         Some(r) => {
             let e = sized(&r.moved(-1.0), less);
@@ -102,18 +138,18 @@ fn sized(e: &Estimate, less: bool) -> Estimate {
     if less { Estimate { value: -e.value, lo: -e.hi, hi: -e.lo, ..*e } } else { *e }
 }
 
-/// `: within ±5.2 %`.
+/// ` (±5.2 %)`: the true difference is within that.
 fn at_most(against: &Against, quantity: Quantity) -> String {
     match against.ratio {
         Some(r) if r.is_bounded() => {
             let most = (1.0 - r.lo).max(r.hi - 1.0);
-            format!(": within ±{}", units::percent(most))
+            format!(" (±{})", units::percent(most))
         }
         _ => {
             let d = against.difference;
             if d.is_bounded() {
                 let most = d.lo.abs().max(d.hi.abs());
-                format!(": within ±{}", show(&Estimate::unbounded(most, d.n), quantity))
+                format!(" (±{})", show(&Estimate::unbounded(most, d.n), quantity))
             } else {
                 " (n too small)".to_owned()
             }

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use comfy_table::{ContentArrangement, LineStyle, Table as Grid, TableStyle};
+use terminal_size::terminal_size_of;
 
 use super::calibration;
 use super::page::Page;
@@ -17,7 +18,7 @@ const STYLE: TableStyle = TableStyle::new()
     .top_border(LineStyle::none().fill('─').junction('─'))
     .header_separator(LineStyle::none().fill('─').junction('─'))
     .bottom_border(LineStyle::none().fill('─').junction('─'));
-/// The width tables are wrapped to; `COLUMNS` says another.
+/// The width tables are wrapped to where this is no terminal; `COLUMNS` says another.
 const USUAL_WIDTH: u16 = 140;
 
 /// Prints the report's short form to `out`.
@@ -64,18 +65,70 @@ pub fn print_calibration(out: &mut impl Write, calibration: &Calibration) -> io:
     calibration::tables(calibration).iter().try_for_each(|table| print_table(out, table))
 }
 
+/// How wide a table may be.
+fn width() -> u16 {
+    // What a test finds must not depend on where it is run.
+    let of_terminal = || if cfg!(test) { None } else { terminal_size_of(io::stdout()) };
+    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    said.or_else(|| of_terminal().map(|(width, _)| width.0)).unwrap_or(USUAL_WIDTH)
+}
+
+/// The width of a table in which nothing is wrapped, with a blank on each side of a cell and between two.
+fn widest(table: &Table) -> usize {
+    let cell = |row: &Vec<String>, i: usize| row.get(i).map_or(0, |text| text.chars().count());
+    let rows = || table.rows.iter().chain([&table.head]);
+    (0..table.head.len())
+        .map(|i| rows().map(|row| cell(row, i)).max().unwrap_or(0) + 3)
+        .sum::<usize>()
+        .saturating_sub(1)
+}
+
 pub(super) fn print_table(out: &mut impl Write, table: &Table) -> io::Result<()> {
     let mut grid = Grid::new();
     grid.load_style(STYLE).set_content_arrangement(ContentArrangement::Dynamic);
-    let width = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).unwrap_or(USUAL_WIDTH);
+    let width = width();
     grid.set_width(width);
     grid.set_header(&table.head);
     for row in &table.rows {
         grid.add_row(row);
+    }
+    if widest(table) > usize::from(width) {
+        // Closer together before anything is wrapped.
+        for column in grid.column_iter_mut() {
+            column.set_padding((0, 1));
+        }
     }
     writeln!(out, "{}\n{grid}", table.title)?;
     for sentence in &table.below {
         writeln!(out, "{sentence}")?;
     }
     writeln!(out)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// Two columns of `cell` letters.
+    fn lines(cell: usize) -> Vec<String> {
+        let row = || vec!["a".repeat(cell), "b".repeat(cell)];
+        let table = Table { title: "T".to_owned(), head: row(), rows: vec![row()], below: Vec::new() };
+        let mut out = Vec::new();
+        print_table(&mut out, &table).unwrap();
+        String::from_utf8(out).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn columns_move_together_before_a_cell_is_wrapped() {
+        if std::env::var_os("COLUMNS").is_some() {
+            return;
+        }
+        let gap = |cell: usize| lines(cell)[2].trim().matches(' ').count();
+        // With 5 blanks 67 + 67 are 139 wide, and 68 + 68 are 141.
+        assert_eq!((gap(67), gap(68)), (3, 2));
+        // A line above, the head, a line, the row, a line; with 70 each cell takes two.
+        assert_eq!([67, 68].map(|cell| lines(cell).len()), [7, 7]);
+        assert!(lines(70).len() > 7);
+    }
 }

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::Outcome;
 use super::recompute::recompute_in;
 use crate::error::{self, Exit, Explain};
+use crate::expose::Exposed;
 use crate::record::selection::Selection;
 use crate::store::{Manifest, RunFolder};
 
@@ -19,6 +20,8 @@ pub struct Recorded {
     pub(super) interrupt: CancellationToken,
     /// What was measured and could not be kept.
     pub(super) broke: Option<String>,
+    /// The client's metrics, while they are served.
+    pub(super) page: Option<Exposed>,
 }
 
 impl Recorded {
@@ -67,7 +70,7 @@ impl Recorded {
         } else {
             Exit::Finished
         };
-        Ok(Outcome { folder: path, exit, recomputed, broke })
+        Ok(Outcome { folder: path, exit, recomputed, broke, page: self.page })
     }
 }
 

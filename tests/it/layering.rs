@@ -107,6 +107,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("tonic", &["ingest/otlp"]),
     ("tokio::net", &["net/", "mock/", "ingest/otlp", "expose/"]),
     ("comfy_table", &["report/terminal.rs"]),
+    ("terminal_size", &["report/terminal.rs"]),
     ("indicatif", &["run/progress/mod.rs"]),
     ("minijinja", &["report/html/"]),
 ];

@@ -63,6 +63,9 @@ fn the_page_counts_what_the_run_counts_and_the_dashboard_asks_for_nothing_else()
         })
         .unwrap();
     std::thread::spawn(move || lines.for_each(drop));
+    // The run's last file is a pipe that nobody reads yet: when its report is written, the program stands still.
+    let last_file = place.path("last.xml");
+    assert!(Command::new("mkfifo").arg(&last_file).status().unwrap().success());
     let mut child = Command::new(env!("CARGO_BIN_EXE_tare"))
         .args(["run", "--base-url", &url, "--output", "run", "--listen-metrics", "0", "--users", "4"])
         .args([
@@ -73,6 +76,8 @@ fn the_page_counts_what_the_run_counts_and_the_dashboard_asks_for_nothing_else()
             "--random-output-len",
             "20",
             "--ignore-eos",
+            "--junit",
+            "last.xml",
         ])
         .current_dir(place.path("."))
         .stdout(Stdio::null())
@@ -84,30 +89,39 @@ fn the_page_counts_what_the_run_counts_and_the_dashboard_asks_for_nothing_else()
     std::thread::spawn(move || said.for_each(drop));
     let address = line.split_once("http://").unwrap().1.split('/').next().unwrap().to_owned();
 
-    let mut last = String::new();
     let mut seen = 0;
-    while let Some(page) = get(&address, "/metrics") {
+    let last = loop {
+        let reported = place.path("run/summary.json").exists();
+        let page = get(&address, "/metrics").expect("the page is there until the run's last file is written");
         let read = exposition::parse(&page);
         assert!(read.errors.is_empty(), "{:?}", read.errors);
+        if reported {
+            break page;
+        }
         seen += 1;
-        last = page;
         std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-    assert!(child.wait().unwrap().success());
+    };
     assert!(seen > 0);
+    assert!(std::fs::read_to_string(&last_file).unwrap().contains("<testsuites"));
+    assert!(child.wait().unwrap().success());
+    assert!(get(&address, "/metrics").is_none(), "it ends with the program");
 
     let summary: Value =
         serde_json::from_slice(&std::fs::read(place.path("run/summary.json")).unwrap()).unwrap();
     let ended = value(&last, "tare_client_requests_total", "");
     let ok = value(&last, "tare_client_requests_total", "ok");
-    // The last look was some time before the end; what it counted is what had ended then.
-    assert!(ended <= 200.0 && ok == ended, "{last}");
+    assert!(ended == 200.0 && ok == ended, "{last}");
+    assert_eq!(value(&last, "tare_client_requests_sent_total", ""), 200.0);
+    assert!(
+        last.contains("tare_client_num_requests_in_flight{")
+            && value(&last, "tare_client_num_requests_in_flight", "") == 0.0
+    );
     assert_eq!(summary["completed"], 200);
     assert_eq!(value(&last, "tare_client_time_to_first_token_seconds_count", ""), ok);
     assert_eq!(value(&last, "tare_client_generation_tokens_total", ""), 20.0 * ok);
-    // Requests are counted in the order of their rows; a server that is late sends several tokens in one event.
+    // A server that is late sends several tokens in one event.
     let rows = std::fs::read_to_string(place.path("run/results.jsonl")).unwrap();
-    let rows = rows.lines().take(ended as usize).map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let rows = rows.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let gaps: f64 = rows.map(|row| row["n_events"].as_f64().unwrap() - 1.0).sum();
     assert_eq!(value(&last, "tare_client_inter_token_latency_seconds_count", ""), gaps);
 

@@ -309,8 +309,8 @@ mod tests {
         assert_eq!(all[0].stated, expected.map(|(name, s)| (name.into(), s)));
     }
 
-    /// As Kong's documentation shows answers of Kong Gateway 3.7 and 3.10: of one that was proxied, of one that
-    /// an authentication plugin refused, and with `advanced_latency_tokens`.
+    /// As published answers of Kong Gateway 3.7 and 3.10 have them, of one that was proxied and one that an
+    /// authentication plugin refused; those of `advanced_latency_tokens` are made up by its documentation.
     #[test]
     fn kong_3_tells_of_what_it_proxied_and_of_what_it_answered_itself() {
         let (all, _) = told(&[

@@ -38,7 +38,7 @@ pub struct TargetArgs {
     /// Environment variable that holds the API key [default: OPENAI_API_KEY, when set]
     #[arg(long, value_name = "NAME")]
     pub api_key_env: Option<String>,
-    /// PEM file of the authorities that may vouch for an https server, or of its own certificate [default: the system's]
+    /// PEM file of an https server's certificate or its authorities [default: the system's authorities]
     #[arg(long, value_name = "PATH")]
     pub ca_cert: Option<PathBuf>,
     /// Take an https server's certificate without checking it

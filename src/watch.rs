@@ -22,6 +22,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 use tokio::runtime::{Handle, RuntimeFlavor, RuntimeMetrics};
 
 use self::gaps::{Evidence, Gaps};
@@ -31,8 +33,11 @@ use crate::clock::{self, StepWatch, UnixNs};
 use crate::net::{PulseReceiver, PulseSender, pulse};
 use crate::record::own::{LoadThreads, OwnLag, Stalled};
 
-/// From one beat to the next, each with a pulse. On an idle machine a wake-up costs 50 µs of CPU.
+/// From one beat to the next, each with a pulse, in the mean. On an idle machine a wake-up costs 50 µs of CPU.
 const BEAT: Duration = Duration::from_millis(50);
+/// Each is drawn from the mean ± this: what stops a process periodically (a quota of CPU time, every 100 ms) ends with
+/// a beat, and beats that kept its time would never meet it again.
+const SPREAD: Duration = Duration::from_millis(20);
 /// From one reading of the threads to the next.
 const READING_S: f64 = 1.0;
 /// What the load's threads are called.
@@ -136,11 +141,13 @@ impl Watch {
         let (mut before, mut waited_before) = (Moment::now(), wait.waited_ns());
         let (mut wall_clock, mut steps) = (StepWatch::default(), Vec::new());
         let mut network = NetworkWatch::default();
+        let mut rng = ChaCha8Rng::seed_from_u64(self.begun.0.unsigned_abs());
         while !end.load(Ordering::Relaxed) {
-            std::thread::sleep(BEAT);
+            let beat = BEAT - SPREAD + (SPREAD * 2).mul_f64(f64::from(rng.next_u32()) / f64::from(u32::MAX));
+            std::thread::sleep(beat);
             let woke = Moment::now();
             steps.extend(wall_clock.look(clock::Moment::now()));
-            let due = before.at.plus_seconds(BEAT.as_secs_f64());
+            let due = before.at.plus_seconds(beat.as_secs_f64());
             let waited = wait.waited_ns();
             process.note(due, woke.at, before.until(&woke, waited.zip(waited_before)));
             waited_before = waited.or(waited_before);

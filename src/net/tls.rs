@@ -217,10 +217,11 @@ impl ServerCertVerifier for Named {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         match self.authorities.verify_server_cert(shown, between, name, ocsp, now) {
-            // Not that it has expired, nor that it is for another name.
-            Err(rustls::Error::InvalidCertificate(CertificateError::Other(_)))
-                if self.named.contains(shown) =>
-            {
+            // Not that it has expired, nor that it is for another name: only that it is an authority's, or of one that
+            // is not named.
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::Other(_) | CertificateError::UnknownIssuer,
+            )) if self.named.contains(shown) => {
                 verify_server_name(&ParsedCertificate::try_from(shown)?, name)?;
                 Ok(ServerCertVerified::assertion())
             }

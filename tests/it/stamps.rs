@@ -212,6 +212,10 @@ fn a_certificate_that_vouches_for_itself_is_believed_where_it_is_named() {
     assert!(said.code == Some(3) && said.err.contains("certificate"), "{}", said.shown());
     let said = run(&url, AUTHORITY, "another");
     assert!(said.code == Some(3) && said.err.contains("certificate"), "{}", said.shown());
+    // One that an authority vouches for, which is not named.
+    let (_server, _terminator, url) = https();
+    let said = run(&url, concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/certs/server.pem"), "leaf");
+    assert_eq!(said.code, Some(0), "{}", said.shown());
 }
 
 #[test]

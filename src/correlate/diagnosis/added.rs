@@ -16,6 +16,8 @@ pub struct Added {
     pub step_s: Option<f64>,
     /// Requests of this route that were under way when it was sent, itself among them.
     pub at_once: usize,
+    /// When it was sent.
+    pub sent: UnixNs,
 }
 
 impl Added {
@@ -45,15 +47,16 @@ pub fn of(passages: &[Passage<'_>], own: Option<&OwnLag>) -> (Against, Vec<Added
     };
     let (begun, done) = (sorted(|client| client.started_unix_ns), sorted(|client| client.done_unix_ns));
     // Begun by then, less those that had ended: who ended had begun.
+    let sent = |p: &Passage<'_>| p.row.client.send_begin_unix_ns.unwrap_or(p.row.client.started_unix_ns);
     let at_once = |p: &Passage<'_>| {
-        let sent = p.row.client.send_begin_unix_ns.unwrap_or(p.row.client.started_unix_ns);
+        let sent = sent(p);
         let by_then = |instants: &[UnixNs]| instants.partition_point(|at| *at <= sent);
         by_then(&begun).saturating_sub(by_then(&done))
     };
     let by = |of: fn(&Passage<'_>) -> Option<(f64, f64)>| -> Vec<Added> {
         let added = |p: &&Passage<'_>| {
             let (first_s, last_s) = of(p)?;
-            Some(Added { first_s, last_s, step_s: step_s(p.row), at_once: at_once(p) })
+            Some(Added { first_s, last_s, step_s: step_s(p.row), at_once: at_once(p), sent: sent(p) })
         };
         usable.iter().filter_map(added).collect()
     };

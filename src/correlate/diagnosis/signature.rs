@@ -223,14 +223,15 @@ pub fn released<'s>(streams: impl IntoIterator<Item = &'s Stream>, step_s: Optio
 impl Released {
     /// Whether it says what did it, not only what it looks like.
     pub fn is_specific(&self) -> bool {
-        // A server may well write so many tokens at a time.
-        matches!(
-            self,
+        match self {
             Released::Buffer { .. }
-                | Released::BufferOrTimer { .. }
-                | Released::Cork { .. }
-                | Released::DelayedAck { .. }
-        )
+            | Released::BufferOrTimer { .. }
+            | Released::Cork { .. }
+            | Released::DelayedAck { .. } => true,
+            // A server may well write so many tokens at a time; that it takes it a corked sender's time to is rare.
+            Released::EventsOrTimer { gap_s, .. } => *gap_s > CORK_S / 1.5,
+            Released::Events { .. } | Released::Size { .. } | Released::Unclear { .. } => false,
+        }
     }
 
     /// As it ends a sentence about what was held.

@@ -399,6 +399,11 @@ fn a_timer_is_named_by_its_gaps_only_where_bursts_are_too_small_for_a_buffer() {
         Released::EventsOrTimer { events: 4.0, .. }
     ));
     assert!(matches!(by(|_, _, made| until_multiple(made, 0.04), 0.010), Released::EventsOrTimer { .. }));
+    // Seven tokens of 30 ms each are a corked sender's time: rare for a server, usual for HAProxy.
+    let corked = by(|_, n, _| until_full(7, 120, n, 0.030), 0.030);
+    assert!(matches!(corked, Released::EventsOrTimer { .. }) && corked.is_specific(), "{corked:?}");
+    let acked = by(|_, n, _| until_full(4, 120, n, 0.010), 0.010);
+    assert!(!acked.is_specific(), "{acked:?}");
 }
 
 #[test]
@@ -418,6 +423,34 @@ fn what_passes_slower_than_it_is_made_is_not_late_alike() {
     assert_eq!(stake.metric, crate::metric::Metric::E2e);
     assert!((stake.seconds.value - 0.240).abs() < 1e-6, "{stake:?}");
     assert!(verdicts[0].evidence[1].contains("14,286 bytes/s"), "{:?}", verdicts[0].evidence);
+}
+
+/// A timer that lets the first token pass holds the last until it goes off again.
+#[test]
+fn a_last_token_that_waits_for_its_burst_does_not_fall_behind() {
+    for (step_s, tokens, late) in [
+        (0.010, 18, (|_, _, made| (made / 0.04).ceil() * 0.04 - made) as fn(u64, usize, f64) -> f64),
+        (0.020, 24, |_, _, made| (made / 0.2).ceil() * 0.2 - made),
+    ] {
+        let made = Made { step_s, tokens, late, ..Made::default() };
+        let (mut rows, events) = made.run();
+        for row in &mut rows {
+            row.client.answer_headers = vec![("server".to_owned(), "nginx/1.22.1".to_owned())];
+        }
+        let verdicts =
+            diagnose(&Route { same_host: true, ..Route::new("made", &rows, &events, &VLLM).unwrap() });
+        assert!(!names(&verdicts).contains(&"falling_behind"), "{verdicts:?}");
+    }
+}
+
+/// One pause of a host holds up all that are under way: they are one occasion, however many.
+#[test]
+fn what_waited_at_one_moment_is_no_share_of_all() {
+    let slow = |n: u64, _: usize, _: f64| if (20..28).contains(&n) { 0.300 } else { 0.000_2 };
+    let made = |late| Made { late, requests: 60, every_s: 0.05, ..Made::default() }.run();
+    let ((rows, events), (direct, direct_events)) = (made(slow), made(|_, _, _| 0.000_2));
+    let route = Route { same_host: true, ..Route::new("made", &rows, &events, &VLLM).unwrap() };
+    assert_eq!(names(&diagnose(&route.beside(&direct, &direct_events).unwrap())), [""; 0]);
 }
 
 #[test]

@@ -21,6 +21,8 @@ const MOST: f64 = 0.9;
 const MOST_OF_WAIT: f64 = 0.5;
 /// Descriptions that tell apart; of more (an id, an address) each answer has its own, and none tells anything.
 const DESCRIPTIONS: usize = 4;
+/// And is about the same part of it in all answers.
+const FOLLOWS: f64 = 1.5;
 /// Whose names and units are anyone's.
 const ANYONE: &str = "server_timing";
 
@@ -97,7 +99,12 @@ fn rather(waits: &[(f64, f64)], longer: usize) -> Option<&'static str> {
     }
     // What is 0 in any unit tells of none.
     let told: Vec<(f64, f64)> = waits.iter().copied().filter(|(s, _)| *s > 0.0).collect();
-    (told.len() * 2 >= waits.len() && fits(1e3, MOST_OF_WAIT, &told)).then_some("s")
+    let mut parts: Vec<f64> = told.iter().map(|(s, waited)| s / waited).collect();
+    parts.sort_by(f64::total_cmp);
+    // A small cost of its own does not grow with the wait.
+    let part = |tenths: usize| parts.get((parts.len() * tenths / 10).min(parts.len().saturating_sub(1)));
+    let follows = part(1).zip(part(9)).is_some_and(|(low, high)| *high <= FOLLOWS * low);
+    (told.len() * 2 >= waits.len() && follows && fits(1e3, MOST_OF_WAIT, &told)).then_some("s")
 }
 
 /// With one entry for names whose descriptions are another in each answer.

@@ -4,8 +4,9 @@
 use super::super::LEAST_REQUESTS;
 use super::super::added::Added;
 use super::super::case::{Case, at, median, share};
-use super::super::signature::{was_late, was_starved};
+use super::super::signature::{Stream, was_late, was_starved};
 use super::Rule;
+use super::coalescing::in_bursts;
 use crate::metric::Metric;
 use crate::record::verdicts::{Kind, Sure, VerdictRow};
 use crate::units;
@@ -18,6 +19,8 @@ const LEAST_S: f64 = 0.020;
 const LEAST_PART: f64 = 0.1;
 /// Requests of which so many show it.
 const MOST: f64 = 0.75;
+/// Where tokens come in bursts, the last waits for its own as long as they are apart: that is no falling behind.
+const BURSTS: f64 = 1.5;
 
 /// What the last token loses more than the first, the median, s; `None` where that is no matter.
 pub fn falls_behind(case: &Case<'_>) -> Option<f64> {
@@ -31,7 +34,15 @@ pub fn falls_behind(case: &Case<'_>) -> Option<f64> {
     let more = |a: &Added| a.last_s - a.first_s - direct;
     let median_s = median(case.added.iter().map(more))?;
     let n = case.added.iter().filter(|a| more(a) > least / 2.0).count();
-    (median_s > least && share(n, case.added.len()) >= MOST).then_some(median_s)
+    let waits_for_burst = in_bursts(case) && between_bursts_s(case).is_some_and(|s| median_s < BURSTS * s);
+    (median_s > least && share(n, case.added.len()) >= MOST && !waits_for_burst).then_some(median_s)
+}
+
+/// From one burst to the next, the median.
+fn between_bursts_s(case: &Case<'_>) -> Option<f64> {
+    let of_stream =
+        |s: &Stream| Some(s.spread_s() / s.bursts.len().checked_sub(1).filter(|n| *n > 0)? as f64);
+    median(case.streams.iter().filter_map(of_stream))
 }
 
 fn judge(case: &Case<'_>) -> Option<VerdictRow> {

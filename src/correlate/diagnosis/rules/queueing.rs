@@ -5,7 +5,7 @@
 
 use super::super::LEAST_REQUESTS;
 use super::super::added::{Added, Against};
-use super::super::case::{Case, at, median};
+use super::super::case::{Case, at, median, share};
 use super::super::remedies::Ailment;
 use super::super::signature::{was_late, was_starved};
 use super::Rule;
@@ -20,8 +20,9 @@ pub(super) const RULE: Rule =
 
 /// The median that is worth a word.
 const LEAST_S: f64 = 0.005;
-/// A wait that no scatter of twins makes.
+/// A wait that is long, and requests of which so many must be late: twins scatter, but as often to the other side.
 const LONG_S: f64 = 0.020;
+const MOST: f64 = 0.75;
 /// Where nothing shows that there is a gateway: twice that, and even the quickest wait.
 const UNSEEN_S: f64 = 0.010;
 /// The last token is late by so much of what the first is.
@@ -58,7 +59,8 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     let seen = case.has_gateway();
     let growth = growth(&case.added, late);
     // Of few at once none need wait at all, where many wait long.
-    let grows = matches!(&growth, Growth::Grows { many, .. } if many.median_s >= LONG_S);
+    let grows = !was_starved(case.route.own)
+        && matches!(&growth, Growth::Grows { many, .. } if many.median_s >= LONG_S && many.late >= MOST);
     if first < LEAST_S || last < ALIKE * first || (quickest <= 0.0 && !(grows && seen)) {
         return None;
     }
@@ -119,6 +121,8 @@ enum Growth {
 struct Level {
     at_once: f64,
     median_s: f64,
+    /// Of them so many are late at all.
+    late: f64,
     n: usize,
 }
 
@@ -127,7 +131,8 @@ fn growth(added: &[Added], late: impl Fn(&Added) -> f64) -> Growth {
     by.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
     let level = |part: &[(usize, f64)]| {
         let at_once = part.iter().map(|(n, _)| *n as f64).sum::<f64>() / part.len().max(1) as f64;
-        Some(Level { at_once, median_s: median(part.iter().map(|(_, s)| *s))?, n: part.len() })
+        let late = share(part.iter().filter(|(_, s)| *s > LEAST_S).count(), part.len());
+        Some(Level { at_once, median_s: median(part.iter().map(|(_, s)| *s))?, late, n: part.len() })
     };
     let about = median(by.iter().map(|(n, _)| *n as f64)).unwrap_or(1.0);
     let (Some(&(least, _)), Some(&(most, _))) = (by.first(), by.last()) else {

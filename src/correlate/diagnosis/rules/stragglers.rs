@@ -7,6 +7,7 @@ use super::super::case::{Case, at, share};
 use super::super::signature::{was_late, was_starved};
 use super::Rule;
 use super::falling_behind::falls_behind;
+use crate::clock::UnixNs;
 use crate::metric::Metric;
 use crate::record::verdicts::{Kind, Sure, VerdictRow};
 use crate::units;
@@ -22,8 +23,11 @@ const LONG_S: f64 = 0.050;
 const LEAST: usize = 5;
 const LEAST_SHARE: f64 = 0.03;
 const MOST_SHARE: f64 = 0.5;
-/// Straight to the server so much fewer wait so long.
-const FEWER: f64 = 0.2;
+/// Straight to the server fewer wait so long, than chance would have it in so many of 100 such comparisons.
+const BY_CHANCE: f64 = 0.02;
+/// What was sent within such a time of the one before may have met the same: a pause of the host, the begin of a part
+/// of the plan. It counts once.
+const APART_S: f64 = 0.5;
 /// The last token is late by so much of what the first is: it waited, and was not held.
 const ALIKE: f64 = 0.3;
 
@@ -33,14 +37,16 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     }
     let (without_first, without_last) = case.without.unwrap_or((0.0, 0.0));
     let late = |a: &Added| a.first_s - without_first;
-    let is_long = |a: &Added| late(a) > LONG_S && a.last_s - without_last > ALIKE * late(a);
+    let usual_s = at(case.added.iter().map(late), 0.5)?;
+    let is_long = |a: &Added| late(a) > usual_s + LONG_S && a.last_s - without_last > ALIKE * late(a);
     let long: Vec<f64> = case.added.iter().filter(|a| is_long(a)).map(late).collect();
     let part = share(long.len(), case.added.len());
-    if long.len() < LEAST || !(LEAST_SHARE..=MOST_SHARE).contains(&part) {
+    let moments = moments(case.added.iter().filter(|a| is_long(a)).map(|a| a.sent));
+    if moments < LEAST || !(LEAST_SHARE..=MOST_SHARE).contains(&part) {
         return None;
     }
     // Where all are late some are late by more: that is one delay, and another rule's.
-    if at(case.added.iter().map(late), 0.5)? > LONG_S / 2.0 || falls_behind(case).is_some() {
+    if usual_s > LONG_S / 2.0 || falls_behind(case).is_some() {
         return None;
     }
     // Against twins a request that was slow straight to the server looks like one that was quick through.
@@ -48,7 +54,9 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
         Against::Server => (case.added_direct.iter().filter(|a| is_long(a)).count(), case.added_direct.len()),
         Against::Twin => (case.added.iter().filter(|a| late(a) < -LONG_S).count(), case.added.len()),
     };
-    if of < LEAST_REQUESTS || share(straight, of) > FEWER * part {
+    if of < LEAST_REQUESTS
+        || by_chance(moments, straight, share(case.added.len(), case.added.len() + of)) > BY_CHANCE
+    {
         return None;
     }
     let mut verdict = case.verdict(RULE.name, Kind::Queue, None);
@@ -57,7 +65,7 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     verdict.what =
         format!("some requests wait long on the way, {} of {}; most do not", verdict.n, verdict.of);
     verdict.evidence.push(format!(
-        "of those {} the first token is late by {} (median of {}; p10 {}, p90 {}), and the last alike",
+        "of those {}, sent at {moments} moments, the first token is late by {} (median of {}; p10 {}, p90 {}), and the last alike",
         verdict.n,
         q(0.5),
         case.against_words(),
@@ -75,4 +83,47 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     let costs: Vec<f64> = case.added.iter().map(|a| if is_long(a) { late(a) } else { 0.0 }).collect();
     verdict.at_stake = case.stake(Metric::Ttft, &costs);
     Some(verdict)
+}
+
+/// Moments over half a second apart.
+fn moments(sent: impl Iterator<Item = UnixNs>) -> usize {
+    let mut sent: Vec<UnixNs> = sent.collect();
+    sent.sort_unstable();
+    let apart = |pair: &[UnixNs]| matches!(pair, [a, b] if b.seconds_since(*a) > APART_S);
+    sent.windows(2).filter(|pair| apart(pair)).count() + usize::from(!sent.is_empty())
+}
+
+/// How often at least `here` of so many fall on this side by chance, where this side has `part` of all: a binomial law.
+fn by_chance(here: usize, there: usize, part: f64) -> f64 {
+    let n = here + there;
+    let (p, q) = (part, 1.0 - part);
+    // P(n), P(n − 1), … down to P(here), each from the one before.
+    let mut probability = p.powi(i32::try_from(n).unwrap_or(i32::MAX));
+    let mut sum = 0.0;
+    for k in (here..=n).rev() {
+        sum += probability;
+        probability *= k as f64 / (n - k + 1) as f64 * q / p;
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chance_has_six_of_six_on_one_side_once_in_64() {
+        let near = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-12, "{found}");
+        near(by_chance(6, 0, 0.5), 1.0 / 64.0);
+        near(by_chance(7, 1, 0.5), 9.0 / 256.0);
+        near(by_chance(0, 5, 0.5), 1.0);
+        near(by_chance(2, 0, 0.25), 1.0 / 16.0);
+    }
+
+    #[test]
+    fn what_one_pause_held_up_counts_once() {
+        let at = |ms: i64| UnixNs(ms * 1_000_000);
+        assert_eq!(moments([at(900), at(0), at(100), at(450), at(2_000)].into_iter()), 2);
+        assert_eq!(moments([].into_iter()), 0);
+    }
 }

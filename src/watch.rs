@@ -35,9 +35,9 @@ use crate::record::own::{LoadThreads, OwnLag, Stalled};
 
 /// From one beat to the next, each with a pulse, in the mean. On an idle machine a wake-up costs 50 µs of CPU.
 const BEAT: Duration = Duration::from_millis(50);
-/// Each is drawn from the mean ± this: what stops a process periodically (a quota of CPU time, every 100 ms) ends with
+/// Each is drawn from so much to what makes that the mean: what stops a process periodically (a quota of CPU time, every 100 ms) ends with
 /// a beat, and beats that kept its time would never meet it again.
-const SPREAD: Duration = Duration::from_millis(20);
+const LEAST_BEAT: Duration = Duration::from_millis(30);
 /// From one reading of the threads to the next.
 const READING_S: f64 = 1.0;
 /// What the load's threads are called.
@@ -143,7 +143,9 @@ impl Watch {
         let mut network = NetworkWatch::default();
         let mut rng = ChaCha8Rng::seed_from_u64(self.begun.0.unsigned_abs());
         while !end.load(Ordering::Relaxed) {
-            let beat = BEAT - SPREAD + (SPREAD * 2).mul_f64(f64::from(rng.next_u32()) / f64::from(u32::MAX));
+            let spread_s = 2.0 * (BEAT.as_secs_f64() - LEAST_BEAT.as_secs_f64());
+            let drawn_s = spread_s * f64::from(rng.next_u32()) / f64::from(u32::MAX);
+            let beat = LEAST_BEAT + Duration::from_secs_f64(drawn_s);
             std::thread::sleep(beat);
             let woke = Moment::now();
             steps.extend(wall_clock.look(clock::Moment::now()));

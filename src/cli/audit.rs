@@ -105,7 +105,7 @@ pub struct CellArgs {
     /// Who dates the tokens' arrival: auto, kernel or user [default: auto]
     #[arg(long, value_enum, hide_possible_values = true)]
     pub stamps: Option<StampsName>,
-    /// Threads that send and read [default: one per CPU, at most 4; one up to 64 users with warm connections]
+    /// Threads that send and read [default: one per CPU, at most 4; one for 64 warm users or fewer]
     #[arg(long, value_name = "N")]
     pub threads: Option<u16>,
     /// CPUs that these threads may run on, such as 0,2-3 [default: any]

@@ -46,7 +46,7 @@ pub struct LoadArgs {
     /// Local addresses to connect from, in turn; each has source ports of its own
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',', action = ArgAction::Append)]
     pub source_address: Vec<String>,
-    /// Threads that send and read [default: one per CPU, at most 4; one up to 64 users with warm connections]
+    /// Threads that send and read [default: one per CPU, at most 4; one for 64 warm users or fewer]
     #[arg(long, value_name = "N")]
     pub threads: Option<u16>,
     /// CPUs that these threads may run on, such as 0,2-3 [default: any]

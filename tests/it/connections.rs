@@ -319,7 +319,7 @@ fn addresses_and_cpus_that_are_not_there_are_refused() {
     error: `--source-address`: `127.0.0.1` is there twice
     hint: each address gives ports of its own once
     error: `--threads`: expected a whole number from 1 to 256, found 0
-    hint: left out, there is one per CPU, at most 4, and one alone for up to 64 users
+    hint: left out, there is one per CPU, at most 4, and one alone for up to 64 users with warm connections
     error: `--affinity`: expected a range from the lower to the higher CPU, found `3-1`
     hint: for example `0,2-3`, as `taskset -c` takes it
     ");

@@ -64,7 +64,7 @@ pub fn load(file: &File, check: &mut Check<'_>) -> Load {
             "load.threads",
             given.threads,
             1..=MAX_THREADS,
-            "left out, there is one per CPU, at most 4, and one alone for up to 64 users",
+            "left out, there is one per CPU, at most 4, and one alone for up to 64 users with warm connections",
         ),
         affinity: affinity(given, check),
         request_id_prefix: prefix,

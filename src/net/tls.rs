@@ -59,24 +59,28 @@ pub fn config(ca_cert: Option<&Path>, insecure: bool) -> Result<ClientConfig, Fa
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| unusable(&error))?;
-    let believed: Arc<dyn ServerCertVerifier> = match ca_cert {
-        _ if insecure => Arc::new(Anybody(ring::default_provider())),
-        None => WebPkiServerVerifier::builder_with_provider(Arc::new(of_the_system()?), provider)
-            .build()
-            .map_err(|error| unusable(&error))?,
-        Some(path) => {
-            let named = certificates(path)?;
-            let mut roots = RootCertStore::empty();
-            for certificate in &named {
-                roots.add(certificate.clone()).map_err(|error| {
-                    usage(format!("a certificate in {} cannot be used", path.display())).caused_by(error)
-                })?;
-            }
-            let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
-            Arc::new(Named { authorities: authorities.map_err(|error| unusable(&error))?, named })
-        }
+    let named = ca_cert.map(certificates).transpose()?.unwrap_or_default();
+    let authorities = match ca_cert {
+        _ if insecure => None,
+        None => Some(of_the_system()?),
+        Some(path) => Some(of_the_file(path, &named)?),
     };
+    let authorities = authorities.map(|roots| {
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build()
+    });
+    let authorities = authorities.transpose().map_err(|error| unusable(&error))?;
+    let believed = Arc::new(Believed { provider, authorities, named });
     Ok(builder.dangerous().with_custom_certificate_verifier(believed).with_no_client_auth())
+}
+
+fn of_the_file(path: &Path, named: &[CertificateDer<'static>]) -> Result<RootCertStore, Failure> {
+    let mut roots = RootCertStore::empty();
+    for certificate in named {
+        roots.add(certificate.clone()).map_err(|error| {
+            usage(format!("a certificate in {} cannot be used", path.display())).caused_by(error)
+        })?;
+    }
+    Ok(roots)
 }
 
 fn of_the_system() -> Result<RootCertStore, Failure> {
@@ -200,14 +204,16 @@ fn other(error: rustls::Error) -> io::Error {
 }
 
 /// Believes those that the authorities vouch for, and the named certificates themselves: one that is made for a server by
-/// `openssl req -x509` is an authority's as well, which webpki takes from nobody.
+/// `openssl req -x509` is an authority's as well, which webpki takes from nobody. Without authorities (`--insecure`)
+/// anybody, who still has to hold the key that is shown.
 #[derive(Debug)]
-struct Named {
-    authorities: Arc<WebPkiServerVerifier>,
+struct Believed {
+    provider: Arc<CryptoProvider>,
+    authorities: Option<Arc<WebPkiServerVerifier>>,
     named: Vec<CertificateDer<'static>>,
 }
 
-impl ServerCertVerifier for Named {
+impl ServerCertVerifier for Believed {
     fn verify_server_cert(
         &self,
         shown: &CertificateDer<'_>,
@@ -216,7 +222,8 @@ impl ServerCertVerifier for Named {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        match self.authorities.verify_server_cert(shown, between, name, ocsp, now) {
+        let Some(authorities) = &self.authorities else { return Ok(ServerCertVerified::assertion()) };
+        match authorities.verify_server_cert(shown, between, name, ocsp, now) {
             // Not that it has expired, nor that it is for another name: only that it is an authority's, or of one that
             // is not named.
             Err(rustls::Error::InvalidCertificate(
@@ -235,7 +242,7 @@ impl ServerCertVerifier for Named {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.authorities.verify_tls12_signature(message, certificate, signed)
+        verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -244,49 +251,10 @@ impl ServerCertVerifier for Named {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.authorities.verify_tls13_signature(message, certificate, signed)
+        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.authorities.supported_verify_schemes()
-    }
-}
-
-/// Believes anybody (`--insecure`), but still checks that the other side holds the key it shows.
-#[derive(Debug)]
-struct Anybody(CryptoProvider);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

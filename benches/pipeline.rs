@@ -110,18 +110,18 @@ fn append(folder: &RunFolder, finished: &[Finished]) -> anyhow::Result<()> {
     let mut writer = RunWriter::create(folder, &Secrets::default())?;
     let mut random = Random(9);
     let all = finished.len() as f64;
-    writer.scrape(&scrape(ScrapePhase::Before, 0, 0.0))?;
+    writer.scrapes(&[scrape(ScrapePhase::Before, 0, 0.0)])?;
     for (i, f) in finished.chunks(4).enumerate() {
         writer.finished(f)?;
         for f in f {
-            writer.span(&span(&f.row, &mut random))?;
-            writer.log(&log(&f.row))?;
+            writer.spans(&[span(&f.row, &mut random)])?;
+            writer.logs(&[log(&f.row)])?;
         }
         if i % 10 == 0 {
-            writer.scrape(&scrape(ScrapePhase::During, i as i64, i as f64 / all))?;
+            writer.scrapes(&[scrape(ScrapePhase::During, i as i64, i as f64 / all)])?;
         }
     }
-    writer.scrape(&scrape(ScrapePhase::After, 9_000_000, all))?;
+    writer.scrapes(&[scrape(ScrapePhase::After, 9_000_000, all)])?;
     writer.end()?;
     Ok(())
 }

@@ -57,7 +57,7 @@ fn make(path: &Path, requests: u64, tokens: u64) -> anyhow::Result<()> {
     manifest.target.same_host = true;
     let mut writer = RunWriter::create(&folder, &Secrets::default())?;
     let mut random = Random(7);
-    writer.scrape(&scrape(ScrapePhase::Before, 0, 0.0))?;
+    writer.scrapes(&[scrape(ScrapePhase::Before, 0, 0.0)])?;
     for first in (0..requests).step_by(usize::try_from(BATCH)?) {
         let batch: Vec<_> =
             (first..(first + BATCH).min(requests)).map(|i| request(i, tokens, &mut random)).collect();
@@ -65,15 +65,15 @@ fn make(path: &Path, requests: u64, tokens: u64) -> anyhow::Result<()> {
         writer.begun(&begun)?;
         writer.finished(&batch)?;
         for f in &batch {
-            writer.span(&span(&f.row, &mut random))?;
-            writer.log(&log(&f.row))?;
+            writer.spans(&[span(&f.row, &mut random)])?;
+            writer.logs(&[log(&f.row)])?;
         }
         let every = (requests / SCRAPES).max(BATCH) / BATCH * BATCH;
         if first % every == 0 {
-            writer.scrape(&scrape(ScrapePhase::During, first as i64, first as f64))?;
+            writer.scrapes(&[scrape(ScrapePhase::During, first as i64, first as f64)])?;
         }
     }
-    writer.scrape(&scrape(ScrapePhase::After, requests as i64 + 100, requests as f64))?;
+    writer.scrapes(&[scrape(ScrapePhase::After, requests as i64 + 100, requests as f64)])?;
     writer.end()?;
     manifest.end(RunState::Finished);
     manifest.write(&folder)

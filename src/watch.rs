@@ -1,5 +1,5 @@
 //! This program, observed while it sends a load: was it late, what did it use, what did it wait for?
-//! A thread of its own, `tare-watch`, beats 20 times a second. It notes how late it woke itself (then the
+//! A thread of its own, `tare-watch`, beats ten times a second. It notes how late it woke itself (then the
 //! process or the machine did not run), and at every beat sends a pulse to a task of the load's runtime, which
 //! notes how late it had it (then the worker threads were busy, or had no CPU). A task cannot be kept
 //! on one worker, so this is what any task may meet with, whichever worker takes it up. Once a second
@@ -33,11 +33,12 @@ use crate::clock::{self, StepWatch, UnixNs};
 use crate::net::{PulseReceiver, PulseSender, pulse};
 use crate::record::own::{LoadThreads, OwnLag, Stalled};
 
-/// From one beat to the next, each with a pulse, in the mean. On an idle machine a wake-up costs 50 µs of CPU.
-const BEAT: Duration = Duration::from_millis(50);
+/// From one beat to the next, each with a pulse, in the mean. On an idle machine the two threads that it wakes use
+/// 100 µs of CPU.
+const BEAT: Duration = Duration::from_millis(100);
 /// Each is drawn from so much to what makes that the mean: what stops a process periodically (a quota of CPU time, every 100 ms) ends with
 /// a beat, and beats that kept its time would never meet it again.
-const LEAST_BEAT: Duration = Duration::from_millis(30);
+const LEAST_BEAT: Duration = Duration::from_millis(60);
 /// From one reading of the threads to the next.
 const READING_S: f64 = 1.0;
 /// What the load's threads are called.
@@ -351,7 +352,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (sender, seen) = channel();
         let watching = begin(runtime.handle(), || NOBODY, sender);
-        runtime.block_on(async { tokio::time::sleep(Duration::from_millis(100)).await });
+        runtime.block_on(async { tokio::time::sleep(Duration::from_millis(300)).await });
         drop(watching);
         let own = seen.recv().unwrap();
         assert!(own.runtime_delay.is_some_and(|delay| delay.n > 0), "{own:?}");

@@ -16,6 +16,8 @@ pub struct Scrape<'a> {
     /// The `# TYPE` lines, names as written there (OpenMetrics leaves `_total` out).
     pub types: Vec<(&'a str, MetricType)>,
     pub errors: Vec<LineError>,
+    /// Lines with samples that were not wanted, and so not read.
+    pub left_out: usize,
     /// Whether the page came to its end: `# EOF`, or a last line feed.
     pub complete: bool,
 }
@@ -55,6 +57,11 @@ pub struct LineError {
 /// Reads a page. The page says itself which of the two formats it is: OpenMetrics ends with `# EOF`,
 /// and there a timestamp is in seconds; in Prometheus's own format it is in whole milliseconds.
 pub fn parse(text: &str) -> Scrape<'_> {
+    parse_wanted(text, |_| true)
+}
+
+/// The same, but of the lines with samples only those that are `wanted`: the others are neither read nor checked.
+pub fn parse_wanted(text: &str, wanted: impl Fn(&str) -> bool) -> Scrape<'_> {
     let mut page = Page { timestamps_in_seconds: text.trim_ascii_end().ends_with("# EOF"), ended: false };
     let mut scrape = Scrape {
         // A vLLM page has 90 to 130 bytes a sample; too small a guess costs copies, too large a
@@ -76,6 +83,10 @@ pub fn parse(text: &str) -> Scrape<'_> {
             None => (std::mem::take(&mut rest), false),
         };
         let line = line.strip_suffix('\r').unwrap_or(line);
+        if is_whole && !page.ended && !wanted(line) {
+            scrape.left_out += 1;
+            continue;
+        }
         if let Err(expected) = page.read(line, is_whole, &mut scrape) {
             let error = expected.into_error(FORMAT, line);
             scrape.errors.push(LineError { line_no, error });
@@ -203,6 +214,14 @@ mod tests {
         assert_eq!(scrape.samples.len(), 1);
         assert_eq!(scrape.errors.first().unwrap().line_no, 2);
         assert!(!scrape.complete);
+    }
+
+    #[test]
+    fn what_is_not_wanted_is_left_out_and_counted() {
+        let scrape = parse_wanted("# TYPE a counter\na 1\nb ?\nb 2\nb 3", |line| !line.starts_with('b'));
+        assert_eq!((scrape.samples.len(), scrape.types.len(), scrape.left_out), (1, 1, 2));
+        // A last line that was cut is told of, whatever it is.
+        assert_eq!(scrape.errors.first().unwrap().line_no, 5);
     }
 
     #[test]

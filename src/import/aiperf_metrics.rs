@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::input::{Reading, has_keys, json};
 use super::prometheus_api::escaped;
 use super::{Format, Of, PageAt, Reads, instants};
-use crate::ingest::scrape::read_page;
+use crate::ingest::scrape::{Wanted, read_page};
 
 pub(super) const FORMAT: Format = Format {
     name: "aiperf_metrics",
@@ -55,7 +55,7 @@ fn read(text: &str, reading: &mut Reading<'_>) {
                 series.write(name, &mut page);
             }
         }
-        let page = read_page(&page, "").map_err(|trouble| trouble.to_string())?;
+        let page = read_page(&page, "", Wanted::All).map_err(|trouble| trouble.to_string())?;
         rows.pages.push(PageAt { at: Some((send, recv)), source: Some(given.endpoint_url), page });
         Ok(())
     });

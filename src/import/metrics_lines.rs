@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::input::{Reading, has_keys, json};
 use super::{Format, Of, PageAt, Reads, instants};
-use crate::ingest::scrape::read_page;
+use crate::ingest::scrape::{Wanted, read_page};
 
 pub(super) const FORMAT: Format = Format {
     name: "metrics_lines",
@@ -58,7 +58,7 @@ fn read(text: &str, reading: &mut Reading<'_>) {
             }
             (None, None) => return Err("expected `page` or `set`, found neither".to_owned()),
         };
-        let page = read_page(&page, "").map_err(|trouble| trouble.to_string())?;
+        let page = read_page(&page, "", Wanted::All).map_err(|trouble| trouble.to_string())?;
         rows.pages.push(PageAt { at: Some((send, recv)), source: None, page });
         Ok(())
     });

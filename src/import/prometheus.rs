@@ -3,7 +3,7 @@
 
 use super::input::{Reading, first_lines};
 use super::{Format, Of, PageAt, Reads};
-use crate::ingest::scrape::{Page, read_page};
+use crate::ingest::scrape::{Page, Wanted, read_page};
 
 pub(super) const FORMAT: Format = Format {
     name: "prometheus",
@@ -40,7 +40,7 @@ fn read(text: &str, reading: &mut Reading<'_>) {
 
 /// A page that came to its end: of one that is cut, what lacks would count as zero.
 pub(super) fn whole(text: &str) -> Result<Page, String> {
-    let page = read_page(text, "").map_err(|trouble| trouble.to_string())?;
+    let page = read_page(text, "", Wanted::All).map_err(|trouble| trouble.to_string())?;
     if tare_parsers::exposition::parse(text).complete {
         return Ok(page);
     }

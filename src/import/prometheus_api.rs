@@ -21,7 +21,7 @@ use super::input::Reading;
 use super::{Format, Of, PageAt, Reads, instants};
 use crate::clock::UnixNs;
 use crate::error::usage;
-use crate::ingest::scrape::read_page;
+use crate::ingest::scrape::{Wanted, read_page};
 
 pub(super) const FORMAT: Format = Format {
     name: "prometheus_api",
@@ -110,7 +110,7 @@ fn read(text: &str, reading: &mut Reading<'_>) {
         for (at, samples) in endpoint.pages {
             let page = page(&samples);
             // Every line was made here of a name, labels and a number.
-            if let Ok(page) = read_page(&page, "") {
+            if let Ok(page) = read_page(&page, "", Wanted::All) {
                 let source = (!instance.is_empty()).then(|| instance.clone());
                 let at = Some((UnixNs(at.saturating_sub(lag_ns)), UnixNs(at)));
                 reading.rows.pages.push(PageAt { at, source, page });

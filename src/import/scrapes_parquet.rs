@@ -9,7 +9,7 @@ use super::input::Reading;
 use super::prometheus_api::{escaped, page};
 use super::{Format, Of, PageAt, Reads, instants};
 use crate::clock::UnixNs;
-use crate::ingest::scrape::read_page;
+use crate::ingest::scrape::{Wanted, read_page};
 use crate::store::columns::{Cell, Columns};
 
 pub(super) const FORMAT: Format = Format {
@@ -49,7 +49,7 @@ fn read(table: &Columns, reading: &mut Reading<'_>) {
     for ((source, send, recv), samples) in pages {
         let page = page(&samples);
         // Every line was read alone before.
-        if let Ok(page) = read_page(&page, "") {
+        if let Ok(page) = read_page(&page, "", Wanted::All) {
             let source = (!source.is_empty()).then_some(source);
             reading.rows.pages.push(PageAt { at: Some((send, recv)), source, page });
         }

@@ -157,8 +157,7 @@ impl LogReader {
                     self.scratch = scratch;
                     return (None, None);
                 }
-                let text: String = text.chars().take(MAX_UNPARSED_CHARS).collect();
-                let text = without_credentials(&text).into_owned();
+                let text = without_credentials(beginning(text)).into_owned();
                 let reason = without_credentials(&error.to_string()).into_owned();
                 let event = LogEvent::Unparsed { text, reason };
                 (Some(self.row(read, event)), None)
@@ -234,8 +233,12 @@ impl LogReader {
         if self.recent.len() == RECENT_LINES {
             self.recent.pop_front();
         }
-        let text: String = text.chars().take(MAX_UNPARSED_CHARS).collect();
-        self.recent.push_back(without_credentials(&text).into_owned());
+        self.recent.push_back(beginning(text).to_owned());
+    }
+
+    /// The last lines, fit to be shown.
+    fn shown(&self) -> impl Iterator<Item = String> {
+        self.recent.iter().map(|text| without_credentials(text).into_owned())
     }
 }
 
@@ -271,10 +274,9 @@ impl LineReader for LogReader {
         let known = || FORMATS.iter().map(|format| format.name).collect::<Vec<_>>().join(", ");
         if parsed + other == 0 && unparsed + bad > 0 {
             let example = self
-                .recent
-                .iter()
+                .shown()
                 .find(|line| !line.trim().is_empty())
-                .map_or_else(String::new, |line| excerpt(line, 80));
+                .map_or_else(String::new, |line| excerpt(&line, 80));
             let what = format!(
                 "none of the {} lines read from the log {} is in a known format, for example `{example}`",
                 seen - blank,
@@ -302,8 +304,15 @@ impl LineReader for LogReader {
     }
 
     fn recent(&self) -> Vec<String> {
-        self.recent.iter().cloned().collect()
+        self.shown().collect()
     }
+}
+
+/// As much of a line as is kept of one that is not understood.
+fn beginning(line: &str) -> &str {
+    let end =
+        if line.len() > MAX_UNPARSED_CHARS { line.char_indices().nth(MAX_UNPARSED_CHARS) } else { None };
+    end.and_then(|(end, _)| line.get(..end)).unwrap_or(line)
 }
 
 /// The expected format, unless another one recognises the line and the expected one does not:

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::live::Live;
 use super::problem::{Notes, Problem};
 use super::resets::{Reset, ResetWatch};
-use super::scrape::{MAX_PAGE_BYTES, Page, Scrape, Scraper, TIMEOUT};
+use super::scrape::{MAX_PAGE_BYTES, Page, Scrape, Scraper, TIMEOUT, Wanted};
 use super::snapshot::{AfterOutcome, BeforeOutcome, Verdict};
 use super::trouble::Trouble;
 use super::{Ingested, SourceReport};
@@ -106,7 +106,7 @@ impl Endpoints {
                 scrapes.iter().any(|(_, scrape)| scrape.page.as_ref().is_err_and(Trouble::may_pass));
             let done = (idle && !may_pass) || begun.elapsed() >= PATIENCE;
             let phase = if done { ScrapePhase::Before } else { ScrapePhase::During };
-            self.keep_all(&scrapes, phase);
+            self.keep_all(scrapes, phase);
             if done {
                 if !idle {
                     self.note_busy(&all);
@@ -150,13 +150,13 @@ impl Endpoints {
                     // A scrape under way is finished, not thrown away, when the grid is stopped; but an endpoint that
                     // has never answered is not waited for.
                     let scrape = tokio::select! {
-                        scrape = endpoint.scraper.scrape() => scrape,
+                        scrape = endpoint.scraper.scrape(Wanted::WithoutBuckets) => scrape,
                         () = stop.cancelled(), if endpoint.is_silent() => {
                             endpoint.state().n_skipped += 1;
                             return;
                         }
                     };
-                    endpoint.keep(&scrape, ScrapePhase::During);
+                    endpoint.keep(scrape, ScrapePhase::During);
                     let next = (begun.elapsed().as_secs_f64() / interval.as_secs_f64()).floor() as u32 + 1;
                     endpoint.state().n_skipped += u64::from(next.saturating_sub(point + 1));
                     point = next.max(point + 1);
@@ -196,7 +196,7 @@ impl Endpoints {
             let done =
                 (settled && verdict != Verdict::Unknown) || !worth_repeating || begun.elapsed() >= PATIENCE;
             let phase = if done { ScrapePhase::After } else { ScrapePhase::During };
-            self.keep_all(&scrapes, phase);
+            self.keep_all(scrapes, phase);
             if done {
                 return AfterOutcome {
                     verdict,
@@ -244,16 +244,16 @@ impl Endpoints {
         for endpoint in self.all.iter().filter(|endpoint| !endpoint.is_silent()) {
             let scraper = endpoint.scraper.clone().bounded(MAX_PAGE_BYTES, timeout);
             let index = endpoint.index;
-            tasks.spawn(async move { (index, scraper.scrape().await) });
+            tasks.spawn(async move { (index, scraper.scrape(Wanted::All).await) });
         }
         let mut scrapes = tasks.join_all().await;
         scrapes.sort_by_key(|(index, _)| *index);
         scrapes
     }
 
-    fn keep_all(&self, scrapes: &[(usize, Scrape)], phase: ScrapePhase) {
+    fn keep_all(&self, scrapes: Vec<(usize, Scrape)>, phase: ScrapePhase) {
         for (index, scrape) in scrapes {
-            if let Some(endpoint) = self.all.get(*index) {
+            if let Some(endpoint) = self.all.get(index) {
                 endpoint.keep(scrape, phase);
             }
         }
@@ -307,10 +307,14 @@ impl Endpoint {
         state.timed_out && state.n_scrapes == state.n_failed
     }
 
-    /// Counts the scrape, watches its counters, keeps its row, and refreshes the live values.
-    fn keep(&self, scrape: &Scrape, phase: ScrapePhase) {
+    /// Counts the scrape, watches its counters, refreshes the live values, and keeps its row.
+    fn keep(&self, scrape: Scrape, phase: ScrapePhase) {
+        self.look_at(&scrape, phase);
         // The writer is gone only when the program ends; there is nobody left to tell.
-        self.sink.send(Ingested::Scrape(scrape.row(phase)));
+        self.sink.send(Ingested::Scrape(scrape.into_row(phase)));
+    }
+
+    fn look_at(&self, scrape: &Scrape, phase: ScrapePhase) {
         let mut state = self.state();
         state.n_scrapes += 1;
         let page = match &scrape.page {

@@ -35,7 +35,15 @@ pub struct Scraper {
     timeout: Duration,
 }
 
-/// One answer, with nothing left out yet.
+/// How much of a page is read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Wanted {
+    All,
+    /// All but the buckets of histograms: they are most of a page, and while the load runs nobody asks for them.
+    WithoutBuckets,
+}
+
+/// One answer.
 #[derive(Clone, Debug)]
 pub struct Scrape {
     pub source: String,
@@ -108,13 +116,14 @@ impl Scraper {
         self.url.as_str()
     }
 
-    /// Asks once. Never fails: what went wrong is in the answer.
-    pub async fn scrape(&self) -> Scrape {
+    /// Asks once, for so much of the page. Never fails: what went wrong is in the answer.
+    pub async fn scrape(&self, wanted: Wanted) -> Scrape {
         let send_unix_ns = UnixNs::now();
         let body = self.fetch().await;
         let recv_unix_ns = UnixNs::now();
-        let page =
-            body.and_then(|(bytes, content_type)| read_page(&String::from_utf8_lossy(&bytes), &content_type));
+        let page = body.and_then(|(bytes, content_type)| {
+            read_page(&String::from_utf8_lossy(&bytes), &content_type, wanted)
+        });
         Scrape { source: self.url.to_string(), send_unix_ns, recv_unix_ns, page }
     }
 
@@ -164,29 +173,18 @@ impl Scraper {
 impl Scrape {
     /// The row to keep. Series' birth times are left out always, buckets while the load runs: they
     /// are most of a page, and only the difference from the first to the last snapshot is used.
-    pub fn row(&self, phase: ScrapePhase) -> ScrapeRow {
-        let wanted =
+    pub fn into_row(self, phase: ScrapePhase) -> ScrapeRow {
+        let kept =
             |kind: Kind| kind != Kind::Created && (kind != Kind::Bucket || phase != ScrapePhase::During);
-        let (samples, bad_lines, error) = match &self.page {
-            Ok(page) => {
-                let samples = page
-                    .samples_of_kind()
-                    .filter(|(_, kind)| wanted(*kind))
-                    .map(|(sample, _)| sample.clone());
-                (samples.collect(), page.bad_lines, None)
+        let (samples, bad_lines, error) = match self.page {
+            Ok(Page { samples, kinds, bad_lines, .. }) => {
+                let samples = samples.into_iter().zip(kinds).filter(|(_, kind)| kept(*kind));
+                (samples.map(|(sample, _)| sample).collect(), bad_lines, None)
             }
             Err(trouble) => (Vec::new(), 0, Some(trouble.to_string())),
         };
         let Self { source, send_unix_ns, recv_unix_ns, .. } = self;
-        ScrapeRow {
-            source: source.clone(),
-            phase,
-            send_unix_ns: *send_unix_ns,
-            recv_unix_ns: *recv_unix_ns,
-            error,
-            bad_lines,
-            samples,
-        }
+        ScrapeRow { source, phase, send_unix_ns, recv_unix_ns, error, bad_lines, samples }
     }
 }
 
@@ -210,12 +208,12 @@ fn same_host() -> Policy {
 }
 
 /// The samples of a page that came as `content_type` (empty: not known), or what it is instead.
-pub fn read_page(text: &str, content_type: &str) -> Result<Page, Trouble> {
+pub fn read_page(text: &str, content_type: &str, wanted: Wanted) -> Result<Page, Trouble> {
     if text.bytes().filter(|byte| *byte == b'\n').count() > MAX_PAGE_LINES {
         return Err(Trouble::TooManyLines(MAX_PAGE_LINES));
     }
-    let scrape = exposition::parse(text);
-    if scrape.samples.is_empty() {
+    let scrape = exposition::parse_wanted(text, |line| wanted == Wanted::All || !is_bucket(line));
+    if scrape.samples.is_empty() && scrape.left_out == 0 {
         let start = text.trim_start();
         let blank_or_comments = start.lines().all(|line| line.trim().is_empty() || line.starts_with('#'));
         let json = start.starts_with(['{', '[']);
@@ -246,6 +244,13 @@ pub fn read_page(text: &str, content_type: &str) -> Result<Page, Trouble> {
         page.kinds.push(kind);
     }
     Ok(page)
+}
+
+/// `name_bucket{…,le="…"} …`
+fn is_bucket(line: &str) -> bool {
+    line.split_once('{').is_some_and(|(name, labels)| {
+        !name.starts_with('#') && name.trim_ascii_end().ends_with("_bucket") && labels.contains("le=\"")
+    })
 }
 
 /// By the type that the page declares for the sample's family; by the name's ending where none is.

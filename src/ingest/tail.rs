@@ -261,10 +261,15 @@ impl Open {
         follower: &mut Follower,
         deadline: Option<Instant>,
     ) -> io::Result<Step> {
+        let before = self.position;
         while !self.drain(follower, deadline).await? {
             self.begin_anew(path, beside, rotated, follower, deadline);
         }
         self.freshness = Freshness::Fresh;
+        // What still grows is still written; whether another took its place shows when it no longer does.
+        if self.position > before && deadline.is_none() {
+            return Ok(Step::Same);
+        }
         // Gone for now: whoever writes still has it open, and so have we.
         // Asked on this thread: to hand that to another costs more than the answer, ten times a second.
         let Ok(meta) = std::fs::metadata(path) else {
@@ -335,6 +340,10 @@ impl Open {
             if self.is_file {
                 // With what was known before: less may have come than is kept.
                 self.trace = read.get(n.saturating_sub(TRACE_BYTES)..).unwrap_or_default().to_vec();
+            }
+            // That was all for now; at the very end it is looked once more.
+            if self.is_file && n < self.buffer.len() && deadline.is_none() {
+                return Ok(true);
             }
             // Other sources are read on this thread.
             tokio::task::yield_now().await;

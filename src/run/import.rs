@@ -21,6 +21,7 @@ use crate::record::selection::Selection;
 use crate::record::{Finished, HopRow, LogEvent, LogRow, ScrapePhase, ScrapeRow, SpanRow, StatRow};
 use crate::secrets::Secrets;
 use crate::server::Server;
+use crate::store::append::ROWS_AT_ONCE;
 use crate::store::manifest::{RunState, SourceFacts, StageCounts, TargetFacts};
 use crate::store::{Manifest, RunFolder, RunWriter};
 
@@ -321,11 +322,11 @@ impl Gathered {
     fn write(&self, folder: &RunFolder) -> anyhow::Result<()> {
         let mut writer = RunWriter::create(folder, &Secrets::default())?;
         writer.finished(&self.requests)?;
-        self.scrapes.iter().try_for_each(|row| writer.scrape(row))?;
-        self.log.iter().try_for_each(|row| writer.log(row))?;
-        self.spans.iter().try_for_each(|row| writer.span(row))?;
-        self.stats.iter().try_for_each(|row| writer.stat(row))?;
-        self.hops.iter().try_for_each(|row| writer.hop(row))?;
+        self.scrapes.chunks(ROWS_AT_ONCE).try_for_each(|rows| writer.scrapes(rows))?;
+        self.log.chunks(ROWS_AT_ONCE).try_for_each(|rows| writer.logs(rows))?;
+        self.spans.chunks(ROWS_AT_ONCE).try_for_each(|rows| writer.spans(rows))?;
+        self.stats.chunks(ROWS_AT_ONCE).try_for_each(|rows| writer.stats(rows))?;
+        self.hops.chunks(ROWS_AT_ONCE).try_for_each(|rows| writer.hops(rows))?;
         writer.end().map(drop)
     }
 
@@ -387,5 +388,5 @@ fn pages_of(path: &Path, server: &'static Server) -> Result<Imported, Failure> {
 fn scrape(source: &str, (send, recv): (UnixNs, UnixNs), page: PageAt, phase: ScrapePhase) -> ScrapeRow {
     let scrape =
         Scrape { source: source.to_owned(), send_unix_ns: send, recv_unix_ns: recv, page: Ok(page.page) };
-    scrape.row(phase)
+    scrape.into_row(phase)
 }

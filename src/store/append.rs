@@ -19,6 +19,9 @@ use crate::record::begun::Begun;
 use crate::record::{Finished, HopRow, LogRow, ScrapeRow, SpanRow, StatRow};
 use crate::secrets::Secrets;
 
+/// Rows that are best written together, at most: each write is a system call, and holds all of them in memory.
+pub const ROWS_AT_ONCE: usize = 256;
+
 /// All streams of a run.
 pub struct RunWriter {
     events: Stream,
@@ -87,24 +90,29 @@ impl RunWriter {
         self.begun.append_all(rows.iter())
     }
 
-    pub fn scrape(&mut self, row: &ScrapeRow) -> Result<()> {
-        self.scrapes.append(row)
+    /// Appends pages of metrics: all of them, or nothing.
+    pub fn scrapes<R: Borrow<ScrapeRow>>(&mut self, rows: &[R]) -> Result<()> {
+        self.scrapes.append_all(rows.iter().map(Borrow::borrow))
     }
 
-    pub fn log(&mut self, row: &LogRow) -> Result<()> {
-        self.log.append(row)
+    /// Appends lines of logs: all of them, or nothing.
+    pub fn logs<R: Borrow<LogRow>>(&mut self, rows: &[R]) -> Result<()> {
+        self.log.append_all(rows.iter().map(Borrow::borrow))
     }
 
-    pub fn span(&mut self, row: &SpanRow) -> Result<()> {
-        self.spans.append(row)
+    /// Appends spans: all of them, or nothing.
+    pub fn spans<R: Borrow<SpanRow>>(&mut self, rows: &[R]) -> Result<()> {
+        self.spans.append_all(rows.iter().map(Borrow::borrow))
     }
 
-    pub fn stat(&mut self, row: &StatRow) -> Result<()> {
-        self.stat_log.append(row)
+    /// Appends what a stat logger wrote: all of it, or nothing.
+    pub fn stats<R: Borrow<StatRow>>(&mut self, rows: &[R]) -> Result<()> {
+        self.stat_log.append_all(rows.iter().map(Borrow::borrow))
     }
 
-    pub fn hop(&mut self, row: &HopRow) -> Result<()> {
-        self.hops.append(row)
+    /// Appends what hops say: all of it, or nothing.
+    pub fn hops<R: Borrow<HopRow>>(&mut self, rows: &[R]) -> Result<()> {
+        self.hops.append_all(rows.iter().map(Borrow::borrow))
     }
 
     /// Ends the event stream properly; without it, it merely ends.
@@ -138,19 +146,26 @@ impl RunWriter {
 pub struct JsonLines {
     stream: Stream,
     buffer: Vec<u8>,
+    record: Vec<u8>,
     secrets: Secrets,
 }
 
 impl JsonLines {
     /// A new, empty file.
     pub fn create(path: &Path, secrets: &Secrets) -> Result<Self> {
-        Ok(Self { stream: Stream::create(path)?, buffer: Vec::new(), secrets: secrets.clone() })
+        Ok(Self {
+            stream: Stream::create(path)?,
+            buffer: Vec::new(),
+            record: Vec::new(),
+            secrets: secrets.clone(),
+        })
     }
 
     /// A file that may hold records already. A torn last one is closed off: what follows stays
     /// readable, and readers count it.
     pub fn extend(path: &Path) -> Result<Self> {
-        Ok(Self { stream: Stream::extend(path)?, buffer: Vec::new(), secrets: Secrets::default() })
+        let (buffer, record) = (Vec::new(), Vec::new());
+        Ok(Self { stream: Stream::extend(path)?, buffer, record, secrets: Secrets::default() })
     }
 
     /// Appends one record in one write.
@@ -161,14 +176,14 @@ impl JsonLines {
     /// Appends several in one write: all, or after an error none.
     pub fn append_all<'a, T: Serialize + 'a>(&mut self, rows: impl Iterator<Item = &'a T>) -> Result<()> {
         self.buffer.clear();
-        let (mut record, mut count) = (Vec::new(), 0);
+        let mut count = 0;
         for row in rows {
-            record.clear();
-            serde_json::to_writer(&mut record, row)
+            self.record.clear();
+            serde_json::to_writer(&mut self.record, row)
                 .with_context(|| format!("cannot encode a row of {}", self.stream.path.display()))?;
-            record.push(b'\n');
-            self.secrets.clean_json(&mut record);
-            self.buffer.extend_from_slice(&record);
+            self.record.push(b'\n');
+            self.secrets.clean_json(&mut self.record);
+            self.buffer.extend_from_slice(&self.record);
             count += 1;
         }
         self.stream.append(&self.buffer)?;

@@ -13,16 +13,16 @@ fn run(n: u64) -> (tempfile::TempDir, RunFolder) {
     let folder = RunFolder::create(dir.path(), false).unwrap();
     Manifest::new("test", serde_json::Value::Null).write(&folder).unwrap();
     let mut writer = RunWriter::create(&folder, &Secrets::default()).unwrap();
-    writer.scrape(&scrape(ScrapePhase::Before, -1.0, vec![sample("up", "0", &[], f64::NAN)])).unwrap();
+    writer.scrapes(&[scrape(ScrapePhase::Before, -1.0, vec![sample("up", "0", &[], f64::NAN)])]).unwrap();
     let all: Vec<_> = (0..n).map(finished).collect();
     for two in all.chunks(2) {
         writer.finished(two).unwrap();
     }
     for f in &all {
-        writer.span(&span(&f.row)).unwrap();
-        writer.stat(&stat(&f.row)).unwrap();
-        writer.hop(&hop(&f.row)).unwrap();
-        writer.log(&log(&f.row, 0.006, LogEvent::Received { request_id: "x".to_owned() })).unwrap();
+        writer.spans(&[span(&f.row)]).unwrap();
+        writer.stats(&[stat(&f.row)]).unwrap();
+        writer.hops(&[hop(&f.row)]).unwrap();
+        writer.logs(&[log(&f.row, 0.006, LogEvent::Received { request_id: "x".to_owned() })]).unwrap();
     }
     let written = writer.end().unwrap();
     assert_eq!((written.results, written.events, written.spans, written.stat_log), (n, 11 * n, n, n));

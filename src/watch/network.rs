@@ -1,4 +1,4 @@
-//! The connections to the server, looked at about once a second while the load runs: round trip times, segments
+//! The connections to the server, looked at about every other second while the load runs: round trip times, segments
 //! sent again, segments that came out of order, as the kernel has them. This file must not know how the kernel
 //! is asked, nor what is concluded.
 
@@ -11,7 +11,7 @@ use crate::record::own::{Network, RoundTrip};
 use crate::stats::log_histogram::LogHistogram;
 
 /// From one look to the next, at least.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// And so many times as long as a look takes: thousands of connections cost milliseconds.
 const REST: u32 = 500;
 /// The first look: connections are opened ahead of their requests.

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::Read as _;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -13,6 +14,8 @@ use super::proc::{self, ThreadStat};
 use crate::record::own::ThreadTime;
 
 const TASKS: &str = "/proc/self/task";
+/// No line that is read here is longer.
+const LINE_BYTES: usize = 1024;
 /// Rows kept: those that used the most.
 const GROUPS: usize = 32;
 
@@ -30,11 +33,17 @@ pub(super) type Reading = BTreeMap<u32, Thread>;
 pub(super) fn read() -> Reading {
     let tasks = fs::read_dir(TASKS).into_iter().flatten().flatten();
     let read = |path: &Path| {
-        let stat = proc::thread_stat(&fs::read_to_string(path.join("stat")).ok()?)?;
-        let sched_ns = fs::read_to_string(path.join("schedstat")).ok().and_then(|t| proc::schedstat(&t));
-        Some(Thread { stat, sched_ns })
+        let stat = in_one(&path.join("stat"), proc::thread_stat)?;
+        Some(Thread { stat, sched_ns: in_one(&path.join("schedstat"), proc::schedstat) })
     };
     tasks.filter_map(|task| Some((task.file_name().to_str()?.parse().ok()?, read(&task.path())?))).collect()
+}
+
+/// What is in a line of the kernel's, read at once: to ask for its length first, and for its end, costs as much again.
+fn in_one<T>(path: &Path, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+    let mut buffer = [0; LINE_BYTES];
+    let length = File::open(path).ok()?.read(&mut buffer).ok()?;
+    parse(std::str::from_utf8(buffer.get(..length)?).ok()?)
 }
 
 /// The calling thread's id.

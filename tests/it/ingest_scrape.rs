@@ -7,7 +7,7 @@ use axum::Router;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::get;
-use tare::ingest::scrape::{Kind, Scrape, Scraper, TIMEOUT};
+use tare::ingest::scrape::{Kind, Scrape, Scraper, TIMEOUT, Wanted};
 use tare::ingest::trouble::Trouble;
 use tare::record::ScrapePhase;
 use tare::server::trust::Trust;
@@ -20,7 +20,7 @@ const TEXT: [(header::HeaderName, &str); 1] =
 const HTML: [(header::HeaderName, &str); 1] = [(header::CONTENT_TYPE, "text/html")];
 
 fn scrape(url: &str) -> Scrape {
-    block_on(Scraper::new(url, &Trust::default()).unwrap().scrape())
+    block_on(Scraper::new(url, &Trust::default()).unwrap().scrape(Wanted::All))
 }
 
 /// The note about the answer at `url`, with the port blanked.
@@ -43,7 +43,8 @@ fn a_page_is_kept_with_its_stamps_and_without_birth_times() {
     );
     assert_eq!(count(Kind::Bucket), PAGE.lines().filter(|line| line.contains("_bucket{")).count());
 
-    let (before, during) = (scrape.row(ScrapePhase::Before), scrape.row(ScrapePhase::During));
+    let (before, during) =
+        (scrape.clone().into_row(ScrapePhase::Before), scrape.clone().into_row(ScrapePhase::During));
     assert_eq!((before.bad_lines, before.error.as_deref()), (0, None));
     assert!(before.samples.iter().all(|sample| !sample.name.ends_with("_created")));
     assert!(during.samples.iter().all(|sample| !sample.name.ends_with("_bucket")));
@@ -59,11 +60,21 @@ fn a_page_is_kept_with_its_stamps_and_without_birth_times() {
 }
 
 #[test]
+fn a_page_read_without_buckets_is_the_whole_page_without_them() {
+    let server = serve(Router::new().route("/metrics", get(|| async { (TEXT, PAGE) })));
+    let scraper = Scraper::new(&server.url("/metrics"), &Trust::default()).unwrap();
+    let samples = |wanted| block_on(scraper.scrape(wanted)).into_row(ScrapePhase::During).samples;
+    let without = samples(Wanted::WithoutBuckets);
+    assert!(without.len() > 20, "{}", without.len());
+    assert_eq!(without, samples(Wanted::All));
+}
+
+#[test]
 fn good_lines_survive_bad_ones_and_values_that_are_none_are_left_out() {
     let page = "# TYPE q summary\nq{quantile=\"0.5\"} NaN\nq_count 0\n<<< broken\na_total 3\n";
     let server = serve(Router::new().route("/metrics", get(move || async move { (TEXT, page) })));
     let scrape = scrape(&server.url("/metrics"));
-    let row = scrape.row(ScrapePhase::Before);
+    let row = scrape.clone().into_row(ScrapePhase::Before);
     assert_eq!(row.bad_lines, 1);
     assert_eq!(
         row.samples.iter().map(|sample| sample.name.as_str()).collect::<Vec<_>>(),
@@ -97,8 +108,8 @@ fn what_is_found_in_place_of_metrics_is_said() {
     insta::assert_snapshot!(note(&server.url("/empty")), @"no metrics from http://HOST/empty: the page has no samples (hint: does the server need a flag to show metrics?)");
     insta::assert_snapshot!(note(&server.url("/comments")), @"no metrics from http://HOST/comments: the page has no samples (hint: does the server need a flag to show metrics?)");
     insta::assert_snapshot!(note(&server.url("/elsewhere")), @"no metrics from http://HOST/elsewhere: it redirects to another place, `http://example.com/metrics`, which is not followed (hint: gateways often do not pass /metrics on; name the server's own endpoint with `--server-metrics`)");
-    assert_eq!(scrape(&server.url("/404")).row(ScrapePhase::During).samples.len(), 0);
-    assert!(scrape(&server.url("/404")).row(ScrapePhase::During).error.unwrap().contains("404"));
+    assert_eq!(scrape(&server.url("/404")).into_row(ScrapePhase::During).samples.len(), 0);
+    assert!(scrape(&server.url("/404")).into_row(ScrapePhase::During).error.unwrap().contains("404"));
 }
 
 #[test]
@@ -142,9 +153,14 @@ fn long_pages_and_slow_servers_are_bounded() {
         }),
     ));
     let bounded = |path: &str, bytes, timeout| {
-        block_on(Scraper::new(&server.url(path), &Trust::default()).unwrap().bounded(bytes, timeout).scrape())
-            .page
-            .unwrap_err()
+        block_on(
+            Scraper::new(&server.url(path), &Trust::default())
+                .unwrap()
+                .bounded(bytes, timeout)
+                .scrape(Wanted::All),
+        )
+        .page
+        .unwrap_err()
     };
     assert_eq!(bounded("/metrics", 1000, TIMEOUT), Trouble::TooLarge(1000));
     let short = Duration::from_millis(20);

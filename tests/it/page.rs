@@ -226,7 +226,7 @@ fn ten_thousand_requests_make_a_page_of_less_than_three_megabytes() {
     for n in 0..10_000_u64 {
         let (finished, span) = request(n, begin.plus_seconds(n as f64 / 100.0));
         writer.finished(&[finished]).unwrap();
-        writer.span(&span).unwrap();
+        writer.spans(&[span]).unwrap();
     }
     writer.end().unwrap();
     manifest.end(RunState::Finished);

@@ -17,6 +17,7 @@ use crate::record::selection::Selection;
 use crate::record::shard::{self, Merged, MergedHost, Shard};
 use crate::record::{EventRow, Finished, RequestRow};
 use crate::secrets::Secrets;
+use crate::store::append::ROWS_AT_ONCE;
 use crate::store::manifest::{RunState, StageCounts};
 use crate::store::{Events, Manifest, RunData, RunFolder, RunWriter};
 
@@ -360,11 +361,11 @@ fn write(folder: &RunFolder, parts: &[Part], placed: &[Placed]) -> anyhow::Resul
     }
     if let Some(first) = parts.first() {
         let data = &first.data;
-        data.scrapes.rows.iter().try_for_each(|row| writer.scrape(row))?;
-        data.log.rows.iter().try_for_each(|row| writer.log(row))?;
-        data.spans.rows.iter().try_for_each(|row| writer.span(row))?;
-        data.stat_log.rows.iter().try_for_each(|row| writer.stat(row))?;
-        data.hops.rows.iter().try_for_each(|row| writer.hop(row))?;
+        data.scrapes.rows.chunks(ROWS_AT_ONCE).try_for_each(|rows| writer.scrapes(rows))?;
+        data.log.rows.chunks(ROWS_AT_ONCE).try_for_each(|rows| writer.logs(rows))?;
+        data.spans.rows.chunks(ROWS_AT_ONCE).try_for_each(|rows| writer.spans(rows))?;
+        data.stat_log.rows.chunks(ROWS_AT_ONCE).try_for_each(|rows| writer.stats(rows))?;
+        data.hops.rows.chunks(ROWS_AT_ONCE).try_for_each(|rows| writer.hops(rows))?;
         let set = first.path.join(crate::store::folder::REQUEST_SET);
         if set.is_file() {
             std::fs::copy(&set, folder.request_set())?;

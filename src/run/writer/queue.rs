@@ -8,10 +8,8 @@ use crate::ingest::Ingested;
 use crate::record::begun::Begun;
 use crate::record::{EventRow, Finished};
 use crate::store::RunWriter;
-use crate::store::append::Written;
+use crate::store::append::{ROWS_AT_ONCE, Written};
 
-/// Requests written together, at most.
-const REQUESTS_AT_ONCE: usize = 256;
 /// So many events are one batch; a request's own are never parted.
 const EVENTS_AT_ONCE: usize = 1 << 16;
 /// A row in memory, about: its own size and its strings.
@@ -121,7 +119,7 @@ impl Queue {
         while !self.finished.is_empty() {
             let waiting = self.finished.make_contiguous();
             let mut events = 0;
-            let fits = waiting.iter().take(REQUESTS_AT_ONCE).take_while(|f| {
+            let fits = waiting.iter().take(ROWS_AT_ONCE).take_while(|f| {
                 let first = events == 0;
                 events += f.events.len();
                 first || events <= EVENTS_AT_ONCE
@@ -136,16 +134,12 @@ impl Queue {
     }
 
     fn write_ingested(&mut self) -> anyhow::Result<()> {
-        while let Some(row) = self.ingested.front() {
-            match &**row {
-                Ingested::Scrape(row) => self.writer.scrape(row)?,
-                Ingested::Log(row) => self.writer.log(row)?,
-                Ingested::Span(row) => self.writer.span(row)?,
-                Ingested::Stat(row) => self.writer.stat(row)?,
-                Ingested::Hop(row) => self.writer.hop(row)?,
+        while !self.ingested.is_empty() {
+            let waiting = self.ingested.make_contiguous();
+            let n = write_alike(&mut self.writer, waiting)?;
+            for written in self.ingested.drain(..n) {
+                self.bytes = self.bytes.saturating_sub(bytes_of_ingested(&written));
             }
-            self.bytes = self.bytes.saturating_sub(bytes_of_ingested(row));
-            self.ingested.pop_front();
         }
         Ok(())
     }
@@ -162,6 +156,39 @@ impl Queue {
         drop(self.writer.end());
         (written, left)
     }
+}
+
+/// Writes the first row and those of its kind that follow it, together; how many these are.
+fn write_alike(writer: &mut RunWriter, waiting: &[Box<Ingested>]) -> anyhow::Result<usize> {
+    let Some(first) = waiting.first() else { return Ok(0) };
+    let rows = || waiting.iter().map(Box::as_ref);
+    match &**first {
+        Ingested::Scrape(row) => writer.scrapes(&[row]).map(|()| 1),
+        Ingested::Log(_) => {
+            let logs = leading(rows(), |row| if let Ingested::Log(row) = row { Some(row) } else { None });
+            writer.logs(&logs).map(|()| logs.len())
+        }
+        Ingested::Span(_) => {
+            let spans = leading(rows(), |row| if let Ingested::Span(row) = row { Some(row) } else { None });
+            writer.spans(&spans).map(|()| spans.len())
+        }
+        Ingested::Stat(_) => {
+            let stats = leading(rows(), |row| if let Ingested::Stat(row) = row { Some(row) } else { None });
+            writer.stats(&stats).map(|()| stats.len())
+        }
+        Ingested::Hop(_) => {
+            let hops = leading(rows(), |row| if let Ingested::Hop(row) = row { Some(&**row) } else { None });
+            writer.hops(&hops).map(|()| hops.len())
+        }
+    }
+}
+
+/// The first of all, as long as they are of one kind.
+fn leading<'a, T>(
+    all: impl Iterator<Item = &'a Ingested>,
+    of_kind: impl FnMut(&'a Ingested) -> Option<&'a T>,
+) -> Vec<&'a T> {
+    all.take(ROWS_AT_ONCE).map_while(of_kind).collect()
 }
 
 fn bytes_of(finished: &Finished) -> usize {

@@ -10,7 +10,7 @@ mod rows;
 use std::time::Instant;
 
 use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeVal;
+use nix::sys::time::{TimeVal, TimeValLike};
 
 use tare::correlate::{Inputs, correlate};
 use tare::record::{Finished, ScrapePhase};
@@ -101,7 +101,7 @@ impl Steps {
 
 fn cpu_seconds() -> anyhow::Result<f64> {
     let used = getrusage(UsageWho::RUSAGE_SELF)?;
-    let seconds = |t: TimeVal| t.tv_sec() as f64 + t.tv_usec() as f64 / 1e6;
+    let seconds = |t: TimeVal| t.num_microseconds() as f64 / 1e6;
     Ok(seconds(used.user_time()) + seconds(used.system_time()))
 }
 

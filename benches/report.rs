@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeVal;
+use nix::sys::time::{TimeVal, TimeValLike};
 
 use tare::record::ScrapePhase;
 use tare::record::begun::Begun;
@@ -95,10 +95,11 @@ fn report(folder: &Path) -> anyhow::Result<()> {
     ensure!(status.success(), "tare report: {status}");
     let wall = begun.elapsed().as_secs_f64();
     let used = getrusage(UsageWho::RUSAGE_CHILDREN).context("no account of the child")?;
-    let seconds = |t: TimeVal| t.tv_sec() as f64 + t.tv_usec() as f64 / 1e6;
+    let seconds = |t: TimeVal| t.num_microseconds() as f64 / 1e6;
     let cpu = seconds(used.user_time()) + seconds(used.system_time());
-    // Linux counts it in kilobytes.
-    let peak_mib = used.max_rss() as f64 / 1024.0;
+    // macOS counts it in bytes, Linux in kilobytes.
+    let a_mib = if cfg!(target_os = "macos") { 1024.0 * 1024.0 } else { 1024.0 };
+    let peak_mib = used.max_rss() as f64 / a_mib;
     println!("tare report: {wall:.1} s, {cpu:.1} s of CPU, at most {peak_mib:.0} MiB of memory");
     Ok(())
 }

@@ -59,7 +59,9 @@ impl UnixNs {
     }
 }
 
-/// Nanoseconds of the monotonic clock; only differences mean something.
+/// Nanoseconds of the monotonic clock; only differences mean something. Not the raw one: both of these go at the pace at
+/// which the system keeps its time right, so that they part only where the wall clock is stepped. On macOS both count in
+/// whole microseconds; its raw clock is finer, and would part from the wall clock by half a millisecond within a minute.
 pub fn monotonic_ns() -> i64 {
     read(ClockId::CLOCK_MONOTONIC)
 }

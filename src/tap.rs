@@ -43,7 +43,7 @@ use self::writer::Message;
 use crate::clock::UnixNs;
 use crate::error::usage;
 use crate::net::limits::{Demand, raise_files};
-use crate::net::{StampedListener, StampedStream, arm};
+use crate::net::{ADDRESSES_LISTED_BY, StampedListener, StampedStream, arm};
 
 /// One thread passes on the tokens of thousands of streams; a few more go on when one is held up.
 const MOST_THREADS: usize = 4;
@@ -122,7 +122,7 @@ pub fn run(
 fn cannot_listen(address: SocketAddr, error: std::io::Error) -> anyhow::Error {
     let hint = match error.kind() {
         std::io::ErrorKind::AddrInUse => "another program listens there; port 0 takes any free one",
-        std::io::ErrorKind::AddrNotAvailable => "`ip -brief address` lists this host's addresses",
+        std::io::ErrorKind::AddrNotAvailable => ADDRESSES_LISTED_BY,
         std::io::ErrorKind::PermissionDenied => "ports below 1024 need the right to take them",
         _ => "port 0 takes any free one",
     };

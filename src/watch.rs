@@ -342,7 +342,10 @@ mod tests {
         let process = own.process_delay.unwrap();
         assert!(process.n > 0 && own.duration_s() > held_s);
         if threads::current().is_some() {
-            assert!(own.load.threads >= 1 && own.threads.iter().any(|t| t.name == "tare-watch"), "{own:?}");
+            assert!(
+                own.load.threads >= Some(1) && own.threads.iter().any(|t| t.name == "tare-watch"),
+                "{own:?}"
+            );
             assert!(own.kernel.is_some_and(|kernel| kernel.contains_key("RetransSegs")));
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeVal;
+use nix::sys::time::{TimeVal, TimeValLike};
 use tare::clock::UnixNs;
 
 const LOOK: Duration = Duration::from_millis(20);
@@ -104,6 +104,6 @@ fn cpu_s(stat: &str) -> Option<f64> {
 
 fn children_cpu_s() -> anyhow::Result<f64> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
-    let seconds = |t: TimeVal| t.tv_sec() as f64 + t.tv_usec() as f64 / 1e6;
+    let seconds = |t: TimeVal| t.num_microseconds() as f64 / 1e6;
     Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
 }

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use crate::clock::UnixNs;
 use crate::mock::truth::TruthRow;
 use crate::record::calibration::{ErrorRow, EventCounts, Quantity, RequestCounts, Stamp, TOLERANCE_S};
-use crate::record::{RequestRow, Status};
+use crate::record::{RequestRow, StampSource, Status};
 use crate::stats::{moments, quantile};
 use crate::store::Events;
 
@@ -45,6 +45,8 @@ struct Found {
     requests: RequestCounts,
     events: EventCounts,
     arrivals: Vec<(i64, u32)>,
+    /// The kernel gave stamps, to some of them at least.
+    by_kernel: bool,
     errors: HashMap<(Quantity, Stamp), Vec<f64>>,
     /// Sums of the gaps at the client by each stamp, and of the same gaps at the server.
     gaps_s: HashMap<Stamp, f64>,
@@ -70,6 +72,7 @@ impl Found {
         self.requests.in_flight += usize::from(row.status == Status::InFlight);
         self.events.compared += here.len();
         self.events.not_received += n_written - here.len();
+        self.by_kernel |= row.stamps > StampSource::User;
         for (stamp, write) in here.iter().zip(&written) {
             self.event(stamp, write);
         }
@@ -122,8 +125,10 @@ impl Found {
         }
         if let (Some(e2e), Some(true_e2e)) = (row.e2e_s, written.last().map(since_read)) {
             self.add(Quantity::E2e, Stamp::Kernel, e2e - true_e2e);
-            if let Some(last) = last {
-                let user = seconds(row.started_unix_ns.0, last.user);
+            let of_program = last.map(|last| seconds(row.started_unix_ns.0, last.user));
+            // Of an answer without events only one end is known: the program's, where the kernel gave none.
+            let no_other = Some(e2e).filter(|_| row.stamps == StampSource::User);
+            if let Some(user) = of_program.or(no_other) {
                 self.add(Quantity::E2e, Stamp::User, user - true_e2e);
             }
         }
@@ -133,10 +138,12 @@ impl Found {
         self.errors.entry((quantity, stamp)).or_default().push(error_s);
     }
 
-    /// In the order of printing.
+    /// In the order of printing. Where the kernel gave no stamp, every figure is by the program's, and none bears the
+    /// kernel's name.
     fn errors(&self) -> Vec<ErrorRow> {
-        let kinds = [Stamp::Exact, Stamp::Kernel, Stamp::User];
-        let all = Quantity::ALL.into_iter().flat_map(|q| kinds.into_iter().map(move |stamp| (q, stamp)));
+        let kinds: &[Stamp] =
+            if self.by_kernel { &[Stamp::Exact, Stamp::Kernel, Stamp::User] } else { &[Stamp::User] };
+        let all = Quantity::ALL.into_iter().flat_map(|q| kinds.iter().map(move |stamp| (q, *stamp)));
         all.filter_map(|kind| {
             let mut row = in_short(kind, self.errors.get(&kind)?)?;
             if kind.0 == Quantity::Itl && self.true_gaps_s > 0.0 {

@@ -6,7 +6,7 @@ use crate::clock::UnixNs;
 use crate::mock::truth::TruthRow;
 use crate::record::calibration::{ErrorRow, Quantity, Stamp};
 use crate::record::fixture::{BEGIN, request};
-use crate::record::{EventRow, Finished, RequestRow, Status};
+use crate::record::{EventRow, Finished, RequestRow, StampSource, Status};
 use crate::store::Events;
 
 /// Microseconds after the first request's start.
@@ -170,6 +170,20 @@ fn an_answer_that_is_no_stream_has_a_duration_alone() {
     assert_eq!(us(&found, Quantity::E2e, Stamp::Kernel), Some((1, 530, 530)));
     assert_eq!(us(&found, Quantity::E2e, Stamp::User), None);
     assert_eq!(us(&found, Quantity::TtftStarted, Stamp::Kernel), None);
+}
+
+#[test]
+fn without_kernel_stamps_nothing_bears_the_kernels_name() {
+    let mut streamed = client(0, vec![event(9_900, 10_100, 10_100), event(19_900, 20_300, 20_300)]);
+    let mut whole = client(1, Vec::new());
+    (whole.row.streamed, whole.row.e2e_s) = (false, Some(0.010_530));
+    for here in [&mut streamed, &mut whole] {
+        here.row.stamps = StampSource::User;
+    }
+    let found = compared(&[streamed, whole], &[server(0, &[10_000, 20_000]), server(1, &[10_500])]);
+    assert!(found.errors.iter().all(|row| row.stamp == Stamp::User), "{:?}", found.errors);
+    assert_eq!(us(&found, Quantity::Event, Stamp::User), Some((2, 200, 300)));
+    assert_eq!(us(&found, Quantity::E2e, Stamp::User), Some((2, 665, 800)), "800 and 530 µs");
 }
 
 #[test]

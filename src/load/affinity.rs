@@ -1,22 +1,21 @@
-//! Binding the load's threads to CPUs. This file must not know what the threads do.
+//! Binding the load's threads to CPUs. How a thread is bound is each system's own: `affinity/sched.rs` on
+//! Linux, elsewhere none is (`affinity/unbound.rs`). This file must not know what the threads do.
 
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::Pid;
+#[cfg_attr(target_os = "linux", path = "affinity/sched.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "affinity/unbound.rs")]
+mod system;
 
+pub(super) use self::system::available;
+use self::system::{BINDS, bind};
 use crate::config::CpuList;
 use crate::error::{Failure, usage};
 
-/// In calls about affinity: the thread that calls.
-const THIS_THREAD: Pid = Pid::from_raw(0);
-
-/// The CPUs that this thread may run on; `None` where the system does not say.
-pub(super) fn available() -> Option<CpuList> {
-    let set = sched_getaffinity(THIS_THREAD).ok()?;
-    CpuList::of((0..CpuSet::count()).filter(|&cpu| set.is_set(cpu).unwrap_or(false)))
-}
-
-/// Refuses CPUs that are not there, or not for this process.
+/// Refuses CPUs that are not there, or not for this process, and any where threads cannot be bound.
 pub(super) fn check(asked: &CpuList, available: Option<&CpuList>) -> Result<(), Failure> {
+    if !BINDS {
+        return Err(usage("`load.affinity` (`--affinity`): this system binds no thread to CPUs")
+            .hint("leave it out; `--threads` says how many threads the load has"));
+    }
     let Some(available) = available else { return Ok(()) };
     let lacking = asked.numbers().iter().copied().filter(|cpu| !available.numbers().contains(cpu));
     match CpuList::of(lacking) {
@@ -31,9 +30,7 @@ pub(super) fn check(asked: &CpuList, available: Option<&CpuList>) -> Result<(), 
 /// Binds the thread that calls to these CPUs.
 pub(super) fn pin(cpus: Option<&CpuList>) {
     let Some(cpus) = cpus else { return };
-    let mut set = CpuSet::new();
-    let known = cpus.numbers().iter().all(|&cpu| set.set(cpu).is_ok());
-    if !known || sched_setaffinity(THIS_THREAD, &set).is_err() {
+    if !bind(cpus) {
         tracing::warn!("a thread of the load could not be bound to the CPUs {cpus}");
     }
 }
@@ -43,30 +40,31 @@ pub(super) fn pin(cpus: Option<&CpuList>) {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_thread_runs_where_it_is_bound_and_its_parent_is_not() {
-        let all = available().unwrap();
-        let one = CpuList::of([*all.numbers().last().unwrap()]).unwrap();
-        let bound = one.clone();
-        let seen = std::thread::spawn(move || {
-            pin(Some(&bound));
-            available()
-        });
-        assert_eq!(seen.join().unwrap(), Some(one));
-        assert_eq!(available(), Some(all));
+    fn refused(asked: &str, available: Option<&CpuList>) -> String {
+        let error = check(&asked.parse().unwrap(), available).unwrap_err();
+        let mut out = Vec::new();
+        crate::error::print(&mut out, &error.into()).unwrap();
+        String::from_utf8(out).unwrap()
     }
 
+    #[cfg_attr(not(target_os = "linux"), ignore = "no thread is bound to CPUs here")]
     #[test]
     fn cpus_that_are_not_there_are_refused_by_number() {
         let four: CpuList = "0-3".parse().unwrap();
         assert!(check(&"0,2-3".parse().unwrap(), Some(&four)).is_ok());
         assert!(check(&"900".parse().unwrap(), None).is_ok());
-        let error = check(&"2-5,9".parse().unwrap(), Some(&four)).unwrap_err();
-        let mut out = Vec::new();
-        crate::error::print(&mut out, &error.into()).unwrap();
-        insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r"
+        insta::assert_snapshot!(refused("2-5,9", Some(&four)), @r"
         error: `load.affinity` (`--affinity`): expected CPUs that this process may run on, found 4-5,9
         hint: it may run on 0-3
+        ");
+    }
+
+    #[cfg_attr(target_os = "linux", ignore = "threads are bound to CPUs here")]
+    #[test]
+    fn where_no_thread_is_bound_all_cpus_are_refused() {
+        insta::assert_snapshot!(refused("0", None), @r"
+        error: `load.affinity` (`--affinity`): this system binds no thread to CPUs
+        hint: leave it out; `--threads` says how many threads the load has
         ");
     }
 }

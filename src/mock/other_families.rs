@@ -2,6 +2,7 @@
 //! and HTTP. This file must not know how a line is written.
 
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage};
+use nix::sys::time::{TimeVal, TimeValLike};
 
 use crate::clock::UnixNs;
 
@@ -32,7 +33,7 @@ pub fn process(page: &mut Page, started: UnixNs) {
     page.gauge("process_start_time_seconds", help, &[(&[], start)]);
     if let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) {
         let (user, system) = (usage.user_time(), usage.system_time());
-        let hundredths = |t: nix::sys::time::TimeVal| (t.tv_sec() * 100 + t.tv_usec() / 10_000) as f64;
+        let hundredths = |t: TimeVal| (t.num_microseconds() / 10_000) as f64;
         let name = "process_cpu_seconds_total";
         page.head(name, "Total user and system CPU time spent in seconds.", "counter");
         page.sample(name, &[], (hundredths(user) + hundredths(system)) / 100.0);

@@ -83,6 +83,10 @@ fn raise_file_limit() {
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
         && soft < hard
     {
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+        // macOS calls its hard limit unlimited and does not take it for a soft one: then half of it, and so on.
+        let mut wanted = hard;
+        while wanted > soft && setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).is_err() {
+            wanted /= 2;
+        }
     }
 }

@@ -37,31 +37,62 @@ pub struct Demand {
 pub fn raise_files(demand: Demand) -> Result<Option<String>, Failure> {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return Ok(None) };
     let wanted = (demand.at_once + OTHERS).min(hard);
-    let reached =
-        if wanted <= soft || setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).is_ok() { hard } else { soft };
-    files(demand, reached)
+    let most = raise_to(wanted, soft, |wanted| setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).is_ok());
+    files(demand, most.unwrap_or(Most::Hard(hard)))
 }
 
-fn files(demand: Demand, most: u64) -> Result<Option<String>, Failure> {
+/// As many open files as there can be, and whose word that is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Most {
+    /// The process's hard limit, which was somebody's decision.
+    Hard(u64),
+    /// The kernel's for any process, below the hard limit: macOS calls that unlimited, and takes no more than
+    /// `kern.maxfilesperproc`.
+    Kernel(u64),
+}
+
+/// Raises to `wanted`; if the kernel does not take that, as far as it goes.
+fn raise_to(wanted: u64, soft: u64, mut raise: impl FnMut(u64) -> bool) -> Option<Most> {
+    if wanted <= soft || raise(wanted) {
+        return None;
+    }
+    let (mut taken, mut refused) = (soft, wanted);
+    while refused - taken > 1 {
+        let middle = taken + (refused - taken) / 2;
+        if raise(middle) { taken = middle } else { refused = middle }
+    }
+    Some(Most::Kernel(taken))
+}
+
+fn files(demand: Demand, most: Most) -> Result<Option<String>, Failure> {
     let needed = demand.at_once + OTHERS;
+    let (limit, most, hint) = match most {
+        Most::Hard(most) => (
+            "hard limit",
+            most,
+            format!(
+                "raise the hard limit before the run: `ulimit -n {needed}` as root, `LimitNOFILE={needed}` in a systemd unit"
+            ),
+        ),
+        Most::Kernel(most) => (
+            "limit of the kernel",
+            most,
+            format!(
+                "raise it before the run: `sudo sysctl kern.maxfilesperproc={needed}` on macOS, `fs.nr_open` on Linux"
+            ),
+        ),
+    };
     if needed <= most {
         return Ok(None);
     }
-    let hint = format!(
-        "raise the hard limit before the run: `ulimit -n {needed}` as root, `LimitNOFILE={needed}` in a systemd unit"
-    );
-    let (files, connections) = (count(needed), count(demand.at_once));
+    let (files, connections, most) = (count(needed), count(demand.at_once), count(most));
     if demand.certain {
-        return Err(usage(format!(
-            "expected {files} open files for {connections} connections, found a hard limit of {}",
-            count(most)
-        ))
-        .hint(hint)
-        .hint("or use fewer users"));
+        let found =
+            format!("expected {files} open files for {connections} connections, found a {limit} of {most}");
+        return Err(usage(found).hint(hint).hint("or use fewer users"));
     }
     Ok(Some(format!(
-        "up to {connections} connections at once need {files} open files, and the hard limit is {}: {hint}",
-        count(most)
+        "up to {connections} connections at once need {files} open files, and the {limit} is {most}: {hint}"
     )))
 }
 
@@ -252,13 +283,33 @@ mod tests {
 
     #[test]
     fn too_few_files_are_refused_or_warned_of() {
-        assert_eq!(files(users(5000), 5064).unwrap(), None);
-        insta::assert_snapshot!(shown(files(users(5000), 1024).unwrap_err()), @r"
+        assert_eq!(files(users(5000), Most::Hard(5064)).unwrap(), None);
+        insta::assert_snapshot!(shown(files(users(5000), Most::Hard(1024)).unwrap_err()), @r"
         error: expected 5,064 open files for 5,000 connections, found a hard limit of 1,024
         hint: raise the hard limit before the run: `ulimit -n 5064` as root, `LimitNOFILE=5064` in a systemd unit
         hint: or use fewer users
         ");
-        insta::assert_snapshot!(files(guess(5000), 1024).unwrap().unwrap(), @"up to 5,000 connections at once need 5,064 open files, and the hard limit is 1,024: raise the hard limit before the run: `ulimit -n 5064` as root, `LimitNOFILE=5064` in a systemd unit");
+        insta::assert_snapshot!(files(guess(5000), Most::Hard(1024)).unwrap().unwrap(), @"up to 5,000 connections at once need 5,064 open files, and the hard limit is 1,024: raise the hard limit before the run: `ulimit -n 5064` as root, `LimitNOFILE=5064` in a systemd unit");
+    }
+
+    #[test]
+    fn a_limit_that_the_system_does_not_take_is_raised_as_far_as_it_goes() {
+        // As macOS has it: unlimited by name, and a limit behind.
+        let mut has = 256;
+        let mut raise = |wanted| {
+            let takes = wanted <= 61_440;
+            has = if takes { wanted } else { has };
+            takes
+        };
+        assert_eq!(raise_to(200, 256, &mut raise), None, "enough");
+        assert_eq!(raise_to(5064, 256, &mut raise), None, "taken");
+        assert_eq!(raise_to(70_000, 5064, &mut raise), Some(Most::Kernel(61_440)));
+        assert_eq!(has, 61_440);
+        insta::assert_snapshot!(shown(files(users(70_000), Most::Kernel(61_440)).unwrap_err()), @r"
+        error: expected 70,064 open files for 70,000 connections, found a limit of the kernel of 61,440
+        hint: raise it before the run: `sudo sysctl kern.maxfilesperproc=70064` on macOS, `fs.nr_open` on Linux
+        hint: or use fewer users
+        ");
     }
 
     #[test]
@@ -303,6 +354,7 @@ mod tests {
         assert_eq!(reused.check_turnover(1_000_000, 1000.0), None);
     }
 
+    #[cfg_attr(not(target_os = "linux"), ignore = "how many ports there are is read from /proc")]
     #[test]
     fn this_system_says_how_many_ports_it_has() {
         let ports = Ports::read("127.0.0.1:80".parse().unwrap(), &[]).unwrap();

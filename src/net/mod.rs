@@ -24,7 +24,7 @@ pub use packets::{PacketCounts, Packets};
 pub use prompt::{falls_asleep, wakes};
 pub use pulse::{PulseReceiver, PulseSender, pulse};
 pub use receiving::{ReadStamp, Received};
-pub use source::Sources;
+pub use source::{ADDRESSES_LISTED_BY, Sources};
 pub use stamps::{Armed, arm};
 pub use stream::StampedStream;
 pub use url::HttpUrl;

@@ -1,14 +1,19 @@
 //! Where connections come from: a socket bound to one of the local addresses that were asked for,
-//! taken in turn, each of which has source ports of its own. This file must not know what is sent.
+//! taken in turn, each of which has source ports of its own. What differs between systems is in `source/linux.rs` and
+//! `source/elsewhere.rs`. This file must not know what is sent.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use nix::sys::socket::setsockopt;
-use nix::sys::socket::sockopt::IpBindAddressNoPort;
 use tokio::net::TcpSocket;
 
+#[cfg_attr(target_os = "linux", path = "source/linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "source/elsewhere.rs")]
+mod system;
+
+pub use self::system::ADDRESSES_LISTED_BY;
+use self::system::{LOOPBACK_HAS, port_at_connecting};
 use crate::error::{Failure, usage};
 
 /// Local addresses, given out in turn.
@@ -54,7 +59,7 @@ impl Sources {
             Some(
                 usage(format!("expected source addresses of this host, found {address}"))
                     .caused_by(error)
-                    .hint("`ip -brief address` lists this host's; all of 127.0.0.0/8 is its own"),
+                    .hint(format!("{ADDRESSES_LISTED_BY}; {LOOPBACK_HAS}")),
             )
         };
         Failure::all(addresses.iter().filter_map(problem).collect()).map_or(Ok(()), Err)
@@ -65,9 +70,7 @@ impl Sources {
 pub(super) fn socket(target: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpSocket> {
     let socket = if target.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     if let Some(source) = source {
-        // Without it the port is chosen now, for all targets; with it at connecting, for this one, so
-        // that connections to others take none away.
-        let _ = setsockopt(&socket, IpBindAddressNoPort, &true);
+        port_at_connecting(&socket);
         socket.bind(SocketAddr::new(source, 0))?;
     }
     Ok(socket)
@@ -97,6 +100,7 @@ mod tests {
         assert_eq!(Sources::default().next(), None);
     }
 
+    #[cfg_attr(not(target_os = "linux"), ignore = "only Linux's loopback interface has all of 127.0.0.0/8")]
     #[test]
     fn addresses_that_cannot_reach_the_target_are_refused() {
         let local = "127.0.0.1:80";
@@ -105,7 +109,7 @@ mod tests {
         insta::assert_snapshot!(refused(&["192.0.2.1"], local), @r"
         error: expected source addresses of this host, found 192.0.2.1
         caused by: Cannot assign requested address (os error 99)
-        hint: `ip -brief address` lists this host's; all of 127.0.0.0/8 is its own
+        hint: `ip -brief address` lists this host's addresses; all of 127.0.0.0/8 is its own
         ");
         insta::assert_snapshot!(refused(&["::1"], local), @r"
         error: expected source addresses of IPv4, as the target 127.0.0.1:80 is, found ::1
@@ -117,6 +121,7 @@ mod tests {
         ");
     }
 
+    #[cfg_attr(not(target_os = "linux"), ignore = "only Linux's loopback interface has all of 127.0.0.0/8")]
     #[test]
     fn a_connection_comes_from_the_address_it_was_given() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -275,6 +275,7 @@ mod tests {
 
     /// Two streams are woken together after their thread was busy; the one that is read first had another segment
     /// just before, and looks as if nothing had been late. Nothing was lost on the way, so the other's bytes were there.
+    #[cfg_attr(not(target_os = "linux"), ignore = "only Linux stamps what a TCP socket receives")]
     #[test]
     fn what_waited_for_a_busy_thread_had_not_waited_in_the_kernel() {
         const BUSY: Duration = Duration::from_millis(5);

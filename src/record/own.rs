@@ -134,7 +134,7 @@ pub struct ThreadTime {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LoadThreads {
-    pub threads: u32,
+    pub threads: Option<u32>,
     /// Time that the runtime's workers were not idle, all together.
     pub busy_s: Option<f64>,
     pub on_cpu_s: Option<f64>,

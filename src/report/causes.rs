@@ -249,7 +249,7 @@ impl Causes {
         let (Some(waited_s), Some(on_cpu_s)) = (load.waited_s, load.on_cpu_s) else { return };
         let share = waited_s / (waited_s + on_cpu_s).max(f64::MIN_POSITIVE);
         if share >= WAITING_SHARE {
-            self.starved_s = self.starved_s.max(waited_s / f64::from(load.threads.max(1)));
+            self.starved_s = self.starved_s.max(waited_s / f64::from(load.threads.unwrap_or(1).max(1)));
         }
         let limit = own.machine.throttled_s.filter(|s| *s > 0.0).map_or_else(String::new, |throttled| {
             format!(", held back for {} by the control group's limit", units::seconds(throttled))
@@ -268,12 +268,18 @@ impl Causes {
         if seen_s == 0.0 && delay.p99_s > LATE_S {
             self.busy_s = delay.p99_s;
         }
-        let threads = f64::from(own.load.threads);
+        let share = own
+            .load
+            .busy_s
+            .zip(own.load.threads)
+            .map(|(busy, threads)| (busy / (f64::from(threads) * own.duration_s()), threads));
         let share =
-            own.load.busy_s.map(|busy| busy / (threads * own.duration_s())).filter(|share| share.is_finite());
-        let share = share.map_or_else(String::new, |share| {
-            format!(", its {threads} threads were busy for {} of the time", units::percent(share.min(1.0)))
-        });
+            share.filter(|(share, _)| share.is_finite()).map_or_else(String::new, |(share, threads)| {
+                format!(
+                    ", its {threads} threads were busy for {} of the time",
+                    units::percent(share.min(1.0))
+                )
+            });
         self.busy = Some(format!(
             "the runtime was busy: a task that could run waited {} at p99, {} at most{share}",
             units::seconds(delay.p99_s),

@@ -107,7 +107,7 @@ fn watched(own: &OwnLag, events: usize) -> Vec<Row> {
         }
     }
     let load = own.load;
-    let threads = (load.threads > 0).then_some(u64::from(load.threads));
+    let threads = load.threads.map(u64::from);
     if load.waited_s.is_some() {
         let worst = load
             .worst_second_waited_s
@@ -239,7 +239,7 @@ mod tests {
             process_delay: Some(Delay { n: 2000, p99_s: 0.0002, ..Delay::default() }),
             user_s: Some(1.5),
             system_s: Some(0.5),
-            load: LoadThreads { threads: 2, waited_s: Some(0.25), ..LoadThreads::default() },
+            load: LoadThreads { threads: Some(2), waited_s: Some(0.25), ..LoadThreads::default() },
             kernel: Some(std::collections::BTreeMap::from([
                 ("RetransSegs".to_owned(), 40),
                 ("TCPFastRetrans".to_owned(), 3),

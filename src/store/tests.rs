@@ -241,6 +241,7 @@ fn what_was_begun_and_has_no_row_was_in_flight() {
     assert_eq!((old.unended(), old.complaints()), (None, Vec::new()));
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "only Linux has /dev/full")]
 #[test]
 fn finished_requests_are_written_whole_or_not_at_all() {
     let dir = tempfile::tempdir().unwrap();

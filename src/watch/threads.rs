@@ -95,9 +95,10 @@ impl Used {
         sum
     }
 
-    /// How many threads `is_one` names.
-    pub(super) fn count(&self, is_one: &impl Fn(u32, &str) -> bool) -> u32 {
-        self.last.iter().filter(|(id, thread)| is_one(**id, &thread.stat.name)).count() as u32
+    /// How many threads `is_one` names; `None` where no thread was ever told of.
+    pub(super) fn count(&self, is_one: &impl Fn(u32, &str) -> bool) -> Option<u32> {
+        let named = self.last.iter().filter(|(id, thread)| is_one(**id, &thread.stat.name)).count();
+        (!self.last.is_empty()).then_some(named as u32)
     }
 
     /// By name, those that used the most first.
@@ -184,7 +185,8 @@ mod tests {
         let used = used();
         let load = |_: u32, name: &str| name == "tare-load";
         assert_eq!(used.sched_ns(&load), Some((5_000_000_000, 290_000_000)));
-        assert_eq!((used.count(&load), used.sched_ns(&|_, _| false)), (2, None));
+        assert_eq!((used.count(&load), used.sched_ns(&|_, _| false)), (Some(2), None));
+        assert_eq!(Used::since(Reading::new()).count(&load), None, "nothing is told");
     }
 
     #[test]

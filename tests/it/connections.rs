@@ -227,6 +227,7 @@ fn a_server_that_is_gone_is_the_requests_finding() {
     }
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "only Linux's loopback interface has all of 127.0.0.0/8")]
 #[test]
 fn connections_come_from_the_addresses_in_turn() {
     let run = run(QUICK, &format!("{SHORT} --users 4 --num-prompts 12 --source-address 127.0.0.1,127.0.0.3"));
@@ -249,6 +250,7 @@ fn a_cpu() -> String {
     list.split([',', '-']).next().unwrap().to_owned()
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "no thread is bound to CPUs here")]
 #[test]
 fn threads_and_cpus_can_be_chosen() {
     for threads in [1, 3] {
@@ -296,6 +298,7 @@ fn too_few_files_for_a_rate_are_a_warning() {
     );
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "in the words for Linux")]
 #[test]
 fn addresses_and_cpus_that_are_not_there_are_refused() {
     let _names = filters();
@@ -307,7 +310,7 @@ fn addresses_and_cpus_that_are_not_there_are_refused() {
     ----- stderr
     error: expected source addresses of this host, found 192.0.2.1
     caused by: Cannot assign requested address (os error N)
-    hint: `ip -brief address` lists this host's; all of 127.0.0.0/8 is its own
+    hint: `ip -brief address` lists this host's addresses; all of 127.0.0.0/8 is its own
     ");
     assert!(!place.path("run").exists());
     assert_snapshot!(place.tare(&format!("run {few} --source-address localhost,127.0.0.1,127.0.0.1 --affinity 3-1 --threads 0")).shown(), @r"

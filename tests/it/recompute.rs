@@ -175,6 +175,7 @@ fn a_report_made_again_is_the_same_to_the_byte() {
     }
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "a program's children are read from /proc")]
 #[test]
 fn after_a_kill_everything_that_had_ended_is_reported() {
     let mut run = UnderWay::start(QUICK, ENDLESS);
@@ -239,6 +240,7 @@ fn the_first_interrupt_ends_the_run_with_a_report() {
     assert!(out.ends_with("run\n"), "the folder is named last: {out}");
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "a program's children are read from /proc")]
 #[test]
 fn the_second_interrupt_ends_at_once_and_loses_nothing_written() {
     // No span ever comes, so that the run waits for them when it is told to stop; for an hour, if it

@@ -46,6 +46,7 @@ fn agrees_with_truth(run: &Run) -> usize {
     compared
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "only Linux stamps what a TCP socket receives")]
 #[test]
 fn the_kernel_dates_events_by_reads() {
     let run = run(QUICK, &format!("{SHORT} --users 8 --num-prompts 60 --stamps kernel"));
@@ -66,6 +67,7 @@ fn the_program_can_date_events_itself_and_says_so() {
 }
 
 /// Where this is not allowed, that is what is said; elsewhere every event has its segment's stamp.
+#[cfg_attr(not(target_os = "linux"), ignore = "only Linux captures packets")]
 #[test]
 fn a_capture_dates_every_event_by_its_segment() {
     if Packets::open(closed_port()).is_err() {

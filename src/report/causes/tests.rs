@@ -14,7 +14,7 @@ fn own(stalls: Vec<Stall>) -> OwnLag {
         ended_unix_ns: UnixNs(10_000_000_000),
         runtime_delay: Some(Delay { n: 2000, p99_s: 0.012, max_s: 0.034, ..Delay::default() }),
         load: LoadThreads {
-            threads: 2,
+            threads: Some(2),
             busy_s: Some(19.0),
             on_cpu_s: Some(8.0),
             waited_s: Some(0.1),

@@ -76,6 +76,7 @@ mod tests {
 
     use super::*;
 
+    #[cfg_attr(not(target_os = "linux"), ignore = "only Linux has /dev/full")]
     #[test]
     fn only_what_has_grown_is_forced() {
         let mut file = tempfile::tempfile().unwrap();

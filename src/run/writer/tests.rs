@@ -49,6 +49,7 @@ fn without_trouble_everything_is_written() {
     assert_eq!(data.requests.rows.len(), 600);
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "only Linux has /dev/full")]
 #[test]
 fn on_a_full_disc_the_run_goes_on_in_memory_and_ends_when_that_is_full() {
     let dir = tempfile::tempdir().unwrap();
@@ -77,6 +78,7 @@ fn on_a_full_disc_the_run_goes_on_in_memory_and_ends_when_that_is_full() {
     assert_eq!(data.complaints(), Vec::<String>::new());
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "only Linux has /dev/full")]
 #[test]
 fn a_full_disc_shows_before_the_first_request() {
     let dir = tempfile::tempdir().unwrap();

@@ -92,7 +92,7 @@ impl Retrying {
 
 /// One answer, on as it comes.
 fn pass_answer(from: &mut TcpStream, to: &mut impl Write) {
-    let (mut got, mut buffer) = (Vec::new(), [0; 65_536]);
+    let (mut got, mut buffer) = (Vec::new(), [0; 8_192]);
     loop {
         let n = from.read(&mut buffer).unwrap();
         let Some(read) = buffer.get(..n).filter(|read| !read.is_empty()) else { return };

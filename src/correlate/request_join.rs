@@ -268,6 +268,7 @@ fn joined(
         server_input_tokens: count(|s| s.input_tokens, log.and_then(|l| l.input_tokens)),
         server_output_tokens: count(|s| s.output_tokens, log.and_then(|l| l.output_tokens)),
         server_attempts: span.map_or(0, |s| s.attempts as u32),
+        server_before_s: span.filter(|s| s.attempts > 1).map(|s| s.before_s),
         log_received_unix_ns: time(|l| l.received),
         log_added_unix_ns: time(|l| l.added),
         log_first_output_unix_ns: time(|l| l.first_output),

@@ -80,6 +80,8 @@ pub struct ServerSide {
     /// How often it was at the server between the client's stamps: more than once if something on the way
     /// sent it again.
     pub attempts: usize,
+    /// From its first arrival there to that of the attempt that is taken; 0 of a single one.
+    pub before_s: f64,
     /// Whether it lies inside the client's stamps.
     pub fits: bool,
 }
@@ -285,7 +287,7 @@ fn resolve(request: &RequestRow, claimed: &[(&SpanRow, bool)], map: &Map, leftov
     taken.sort_by_key(|span| (span.start_unix_ns, span.span_id.clone()));
     let attempts: Vec<&[&SpanRow]> = taken.chunk_by(|a, b| same_arrival(a, b)).collect();
     let fits = |spans: &[&SpanRow]| spans.iter().all(|span| fits(request, span, map));
-    let mut tries = 1;
+    let (mut tries, mut first) = (1, None);
     let chosen = match attempts.as_slice() {
         [only] => only,
         several => {
@@ -293,6 +295,7 @@ fn resolve(request: &RequestRow, claimed: &[(&SpanRow, bool)], map: &Map, leftov
             let answered = |spans: &&[&SpanRow]| spans.iter().any(|span| span.ttft_s.is_some());
             let answering: Vec<&[&SpanRow]> = fitting.iter().copied().filter(answered).collect();
             tries = fitting.len();
+            first = fitting.iter().flat_map(|spans| *spans).map(|span| span.start_unix_ns).min();
             let ((&[one], _) | (_, &[one])) = (fitting.as_slice(), answering.as_slice()) else {
                 leftovers.add(SEVERAL_FIT, taken.len());
                 return Side::Ambiguous;
@@ -306,7 +309,10 @@ fn resolve(request: &RequestRow, claimed: &[(&SpanRow, bool)], map: &Map, leftov
         leftovers.add(OTHER_TIME, chosen.len());
         return Side::OtherTime;
     }
-    combine(chosen, fits).map_or(Side::None, |side| Side::Joined(ServerSide { attempts: tries, ..side }))
+    combine(chosen, fits).map_or(Side::None, |side| {
+        let before_s = first.map_or(0.0, |first| side.arrival_unix_ns.seconds_since(first));
+        Side::Joined(ServerSide { attempts: tries, before_s, ..side })
+    })
 }
 
 /// Whether a span can be this request's, by time alone.
@@ -343,6 +349,7 @@ fn combine(spans: &[&SpanRow], fits: bool) -> Option<ServerSide> {
         output_tokens: tokens,
         sequences: spans.len(),
         attempts: 1,
+        before_s: 0.0,
         fits,
     })
 }

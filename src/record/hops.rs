@@ -19,6 +19,9 @@ pub struct Passage {
     pub row: HopRow,
     /// Rows of this hop that are the request's.
     pub rows: usize,
+    /// Of several rows, those that failed before the one whose answer the client got began: tries of
+    /// whoever stands before this hop, and how long it was from the first of them to that one.
+    pub tries_before: Option<(usize, f64)>,
     pub found_by: FoundBy,
     /// On the client's clock, somewhere within: the request came, all of it was sent on; the first and the
     /// last token came and went on.
@@ -128,9 +131,41 @@ pub struct HopSummary {
     pub ends: BTreeMap<String, usize>,
     /// Its rows were shifted by so many minutes: they are of another time zone.
     pub zone_minutes: Option<i64>,
+    /// Hops before it in this list, as far as requests contradict how the two were listed.
+    pub out_of_place: Vec<OutOfPlace>,
     pub clocks: Clocks,
     /// What it saw itself, by its own timers: TTFT and E2E, as far as it tells them.
     pub stations: Vec<Station>,
+}
+
+impl HopSummary {
+    /// Whether it is another hop of the list once more, and no place of its own on the way.
+    pub fn is_listed_twice(&self) -> bool {
+        self.out_of_place.iter().any(|one| one.listed == Listed::Twice)
+    }
+}
+
+/// Two hops that were not listed as requests pass them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OutOfPlace {
+    /// The hop before it.
+    pub other: String,
+    pub listed: Listed,
+    /// Requests that say so, of those that tell.
+    pub requests: usize,
+    pub of: usize,
+}
+
+/// What is the matter with the place of a hop behind another.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Listed {
+    /// It was listed before the other, and requests passed the other first: they are taken in that order.
+    Reversed,
+    /// Some requests passed the other first and some this one.
+    Unclear,
+    /// Both tell the same: one log under two names. It parts nothing on the way.
+    Twice,
 }
 
 /// A metric as a hop saw it, over the requests that ended well and passed it.

@@ -38,6 +38,8 @@ pub struct JoinedRow {
     pub server_output_tokens: Option<u32>,
     /// How often the server's spans have it between the client's stamps; 0 without a span.
     pub server_attempts: u32,
+    /// From its first arrival there to that of the attempt that was answered; null where there was one.
+    pub server_before_s: Option<f64>,
     /// When the log said `Received`, `Added`, the first output, the end of the answer, and that it was
     /// aborted, on the server's clock, with the resolution of the coarsest of these stamps.
     pub log_received_unix_ns: Option<UnixNs>,
@@ -89,6 +91,7 @@ impl JoinedRow {
             log_resolution_ns: None,
             log_access_status: None,
             server_attempts: 0,
+            server_before_s: None,
             log_lines: Vec::new(),
             span_fits_client: None,
             parts: correlated::Parts::default(),

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use super::tables::Table;
 use crate::metric::Metric;
 use crate::record::clocks::{ClockRelation, Clocks};
-use crate::record::hops::{HopPart, HopSummary, Hops, Stated, Unread};
+use crate::record::hops::{HopPart, HopSummary, Hops, Listed, OutOfPlace, Stated, Unread};
 use crate::units::{self, milliseconds};
 
 /// The way to the first, or the last, token; without rows where there is no hop on it: the breakdown has
@@ -105,6 +105,30 @@ pub fn joins(hops: &Hops) -> Table {
         .to_vec(),
         rows: rows.collect(),
         below: hops.list.iter().flat_map(doubts).collect(),
+    }
+}
+
+/// What requests contradict of the order in which the hops were listed.
+pub(super) fn warnings(hops: &Hops) -> Vec<String> {
+    let of_hop = |hop: &HopSummary| -> Vec<String> {
+        hop.out_of_place.iter().map(|one| out_of_place(&hop.name, one)).collect()
+    };
+    hops.list.iter().flat_map(of_hop).collect()
+}
+
+fn out_of_place(name: &str, one: &OutOfPlace) -> String {
+    let OutOfPlace { other, listed, requests, of } = one;
+    let counts = format!("{} of {}", units::count(*requests as u64), units::count(*of as u64));
+    match listed {
+        Listed::Reversed => format!(
+            "hops `{other}` and `{name}` are listed the wrong way round: `{other}` had the request before `{name}` in {counts} requests that tell; the report takes them in that order; list `{other}` before `{name}`, as requests pass them"
+        ),
+        Listed::Unclear => format!(
+            "hops `{other}` and `{name}` have no order: `{other}` had the request first in {counts} requests that tell, `{name}` in the others, so the parts of the way between them mean little; where requests pass them differently, leave one of the two out, or measure each way in a run of its own"
+        ),
+        Listed::Twice => format!(
+            "hops `{other}` and `{name}` tell the same, line by line, of {counts} requests that both tell of: one log under two names; `{name}` is left out of the way; leave it out of the list, or give the log of the hop that is meant"
+        ),
     }
 }
 

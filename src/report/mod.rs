@@ -139,6 +139,7 @@ impl Report<'_> {
         said.extend(self.summary.warnings(self.manifest));
         said.extend(hosts::warnings(self));
         said.extend(self.audit.into_iter().flat_map(audit::warnings));
+        said.extend(hops::warnings(&self.correlated.hops));
         let lengths = lengths::of(self.correlated.rows.iter().map(|row| &row.client));
         said.extend(lengths.filter(|lengths| lengths.is_wrong).map(|lengths| lengths.said));
         said

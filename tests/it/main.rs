@@ -4,6 +4,7 @@
 mod action;
 mod arrivals;
 mod audit;
+mod audit_verdicts;
 mod bad_input;
 mod bench_serve;
 mod calibrate;

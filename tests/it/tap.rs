@@ -51,7 +51,7 @@ impl Tap {
         TcpStream::connect(self.address).unwrap()
     }
 
-    fn file(&self) -> PathBuf {
+    pub fn file(&self) -> PathBuf {
         self.place.path(Self::FILE)
     }
 

@@ -10,6 +10,8 @@ use crate::record::{JoinedRow, RequestRow, Status};
 /// What was added to one request, s.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Added {
+    /// Which of the passages it is.
+    pub passage: usize,
     pub first_s: f64,
     pub last_s: f64,
     /// Tokens after the first at the server, and its time from token to token.
@@ -25,6 +27,11 @@ impl Added {
     pub fn held_s(&self) -> f64 {
         self.first_s - self.last_s
     }
+
+    /// What both tokens lost alike, where the way there without a gateway costs them `without`.
+    pub fn alike_s(&self, without: (f64, f64)) -> f64 {
+        (self.first_s - without.0).min(self.last_s - without.1).max(0.0)
+    }
 }
 
 /// Against what something was added.
@@ -39,7 +46,8 @@ pub enum Against {
 /// What was added to each request that ended well, in the order of the passages; what the server said of
 /// enough of them counts before twins.
 pub fn of(passages: &[Passage<'_>], own: Option<&OwnLag>) -> (Against, Vec<Added>) {
-    let usable: Vec<&Passage<'_>> = passages.iter().filter(|p| is_usable(p, own)).collect();
+    let usable: Vec<(usize, &Passage<'_>)> =
+        passages.iter().enumerate().filter(|(_, p)| is_usable(p, own)).collect();
     let sorted = |of: fn(&RequestRow) -> UnixNs| {
         let mut instants: Vec<UnixNs> = passages.iter().map(|p| of(&p.row.client)).collect();
         instants.sort_unstable();
@@ -54,9 +62,10 @@ pub fn of(passages: &[Passage<'_>], own: Option<&OwnLag>) -> (Against, Vec<Added
         by_then(&begun).saturating_sub(by_then(&done))
     };
     let by = |of: fn(&Passage<'_>) -> Option<(f64, f64)>| -> Vec<Added> {
-        let added = |p: &&Passage<'_>| {
+        let added = |(passage, p): &(usize, &Passage<'_>)| {
             let (first_s, last_s) = of(p)?;
-            Some(Added { first_s, last_s, step_s: step_s(p.row), at_once: at_once(p), sent: sent(p) })
+            let (step_s, at_once, sent) = (step_s(p.row), at_once(p), sent(p));
+            Some(Added { passage: *passage, first_s, last_s, step_s, at_once, sent })
         };
         usable.iter().filter_map(added).collect()
     };

@@ -1,17 +1,20 @@
 //! What several rules ask of a route, worked out once: its streams' bursts, the server's step, what was
-//! added, who names itself. This file must not know what any rule concludes.
+//! added and what of it is still unexplained, who names itself. This file must not know what any rule
+//! concludes.
 
 use super::added::{self, Added, Against};
 use super::products::{self, Named};
 use super::remedies::{self, Ailment};
 use super::signature::{self, Stream};
-use super::{LEAST_REQUESTS, Route};
+use super::tries::{self, Tries};
+use super::{LEAST_REQUESTS, Passage, Route};
 use crate::metric::Metric;
 use crate::record::verdicts::{Kind, Stake, Sure, VerdictRow};
-use crate::record::{JoinedRow, Status};
+use crate::record::{HopRow, JoinedRow, Status};
 use crate::stats::blocks::Blocks;
 use crate::stats::bootstrap;
 use crate::stats::quantile::{quantile, sorted};
+use crate::units;
 
 /// Of a server that is faster it cannot be told whether its tokens came together.
 const LEAST_STEP_S: f64 = 0.001;
@@ -25,7 +28,12 @@ pub struct Case<'a> {
     pub streams: Vec<Stream>,
     pub direct_streams: Vec<Stream>,
     pub against: Against,
+    /// Without what verdicts have explained so far.
     pub added: Vec<Added>,
+    /// Which rules have explained some of it, and the median of that over so many requests, s.
+    explained: Vec<(&'static str, f64, usize)>,
+    /// Of each passage that was sent to the server again.
+    pub tries: Vec<Option<Tries>>,
     /// What the way straight to the server adds, by the server's times.
     pub added_direct: Vec<Added>,
     /// What the way to the server adds without the gateway, by the same account: medians, s.
@@ -33,13 +41,29 @@ pub struct Case<'a> {
     pub named: Vec<Named>,
 }
 
+/// A hop's name, and its rows with what they are of.
+type OfHop<'a> = (&'a str, Vec<(&'a Passage<'a>, &'a HopRow)>);
+
+/// What a verdict explains of the time added to one request, s.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Part {
+    pub first_s: f64,
+    pub last_s: f64,
+}
+
+impl Part {
+    /// The same of the first and of the last token.
+    pub fn alike(s: f64) -> Self {
+        Self { first_s: s, last_s: s }
+    }
+}
+
 impl<'a> Case<'a> {
     pub fn new(route: &'a Route<'a>) -> Self {
         let by_server =
             median(route.passages.iter().chain(&route.direct).filter_map(|p| added::step_s(p.row)));
-        let events = |p: &&super::Passage<'_>| {
-            p.row.client.status == Status::Ok && p.events.len() >= signature::LEAST_EVENTS
-        };
+        let events =
+            |p: &&Passage<'_>| p.row.client.status == Status::Ok && p.events.len() >= signature::LEAST_EVENTS;
         // Of an audit without the server's word: as the tokens came straight from it.
         let by_direct = || {
             let gaps = route.direct.iter().filter(events).filter_map(|p| {
@@ -50,7 +74,7 @@ impl<'a> Case<'a> {
             median(gaps)
         };
         let step_s = by_server.or(route.server_itl_s).or_else(by_direct);
-        let streams = |of: &'a [super::Passage<'a>]| -> Vec<Stream> {
+        let streams = |of: &'a [Passage<'a>]| -> Vec<Stream> {
             of.iter().filter(events).map(|p| signature::stream(&p.events, step_s, route.own)).collect()
         };
         let (against, added) = added::of(&route.passages, route.own);
@@ -66,6 +90,8 @@ impl<'a> Case<'a> {
             direct_streams: streams(&route.direct),
             against,
             added,
+            explained: Vec::new(),
+            tries: route.passages.iter().map(tries::of).collect(),
             added_direct,
             without,
             named: products::named(route),
@@ -83,6 +109,63 @@ impl<'a> Case<'a> {
         !self.named.is_empty()
             || !self.route.direct.is_empty()
             || self.route.passages.iter().any(|p| !p.hops.is_empty())
+    }
+
+    /// What the way to the server adds without the gateway to the first and to the last token, if that is known; else
+    /// it counts for nothing.
+    pub fn without_s(&self) -> (f64, f64) {
+        self.without.unwrap_or((0.0, 0.0))
+    }
+
+    /// From now on what was added is without these parts, one for each request of [`Self::added`].
+    pub fn explained_by(&mut self, rule: &'static str, parts: &[Part]) {
+        for (added, part) in self.added.iter_mut().zip(parts) {
+            added.first_s -= part.first_s;
+            added.last_s -= part.last_s;
+        }
+        let some: Vec<f64> =
+            parts.iter().map(|part| part.first_s.max(part.last_s)).filter(|s| *s > 0.0).collect();
+        let n = some.len();
+        self.explained.extend(median(some).map(|median_s| (rule, median_s, n)));
+    }
+
+    /// What was added to the first and the last token, in words: medians of what is still unexplained, without what
+    /// the direct way adds.
+    pub fn added_words(&self) -> Option<String> {
+        let (without_first, without_last) = self.without_s();
+        let mut said = format!(
+            "added to the first token {}, to the last {} (medians of {}, {} requests)",
+            units::seconds(median(self.added.iter().map(|a| a.first_s - without_first))?),
+            units::seconds(median(self.added.iter().map(|a| a.last_s - without_last))?),
+            self.against_words(),
+            self.added.len()
+        );
+        if self.without.is_some() {
+            said += ", without what the direct way adds";
+        }
+        Some(said + &self.explained_words())
+    }
+
+    /// What is left out because another verdict explains it.
+    pub fn explained_words(&self) -> String {
+        let one = |(rule, median_s, n): &(&str, f64, usize)| {
+            format!(", without what `{rule}` explains ({}, median of {n})", units::seconds(*median_s))
+        };
+        self.explained.iter().map(one).collect()
+    }
+
+    /// What each hop tells, in the order of the way.
+    pub fn by_hop(&self) -> Vec<OfHop<'a>> {
+        let mut hops: Vec<OfHop<'a>> = Vec::new();
+        for passage in &self.route.passages {
+            for row in passage.hops.iter().copied() {
+                match hops.iter_mut().find(|(name, _)| *name == row.hop) {
+                    Some((_, rows)) => rows.push((passage, row)),
+                    None => hops.push((&row.hop, vec![(passage, row)])),
+                }
+            }
+        }
+        hops
     }
 
     /// In words: against what something was added.

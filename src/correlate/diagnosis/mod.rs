@@ -6,7 +6,9 @@
 //! - [`signature`]: how a stream's events lie in time: bursts, and what released them
 //! - [`added`]: what was added to the first and to the last token, by the server's own times or by the
 //!   requests that went straight to it
-//! - `case`: what several rules ask of a route, worked out once
+//! - `tries`: which requests were sent to the server again, and what that took
+//! - `case`: what several rules ask of a route, worked out once, and what of the time added verdicts have
+//!   explained so far
 //! - [`products`], [`remedies`]: who names itself on the way, and what mends it; as data
 
 pub mod added;
@@ -18,12 +20,14 @@ pub mod signature;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::float_cmp)]
 mod tests;
+mod tries;
 
 use std::collections::{HashMap, HashSet};
 
 use anyhow::Result;
 
 use self::case::Case;
+use self::rules::Ground;
 use crate::record::own::OwnLag;
 use crate::record::verdicts::VerdictRow;
 use crate::record::{EventRow, HopRow, JoinedRow, LogEvent, LogRow, SpanRow};
@@ -160,11 +164,26 @@ impl<'a> Passage<'a> {
     }
 }
 
-/// Every verdict on a route, in the order of [`rules::RULES`].
+/// Every verdict on a route, in the order of [`rules::RULES`]. They are asked in that of their grounds, and what
+/// a verdict explains of the time added those on weaker grounds see no more: no millisecond counts twice.
 pub fn diagnose(route: &Route<'_>) -> Vec<VerdictRow> {
     if route.is_proven_direct() {
         return Vec::new();
     }
-    let case = Case::new(route);
-    rules::RULES.iter().filter_map(|rule| (rule.judge)(&case)).collect()
+    let mut case = Case::new(route);
+    let mut found: Vec<(usize, VerdictRow)> = Vec::new();
+    for ground in Ground::ALL {
+        let mut explained = Vec::new();
+        for (place, rule) in rules::RULES.iter().enumerate().filter(|(_, rule)| rule.ground == ground) {
+            if let Some(verdict) = (rule.judge)(&case) {
+                explained.extend(rule.explains.map(|explains| (rule.name, explains(&case))));
+                found.push((place, verdict));
+            }
+        }
+        for (rule, parts) in explained {
+            case.explained_by(rule, &parts);
+        }
+    }
+    found.sort_by_key(|(place, _)| *place);
+    found.into_iter().map(|(_, verdict)| verdict).collect()
 }

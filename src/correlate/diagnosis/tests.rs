@@ -1,6 +1,9 @@
 //! The rules on streams made by hand: each mechanism once, and what looks like it and is none. Captures of
 //! real gateways are held against them in `tests/it/verdicts.rs`.
 
+mod explained;
+mod healthy;
+
 use super::signature::{self, Released, released};
 use super::{Route, diagnose};
 use crate::clock::UnixNs;
@@ -8,7 +11,7 @@ use crate::record::fixture::{BEGIN, finished};
 use crate::record::own::{LoadThreads, OwnLag, Stall, Stalled};
 use crate::record::verdicts::{Kind, Sure, VerdictRow};
 use crate::record::{
-    Connection, EventRow, Finished, HopRow, HopTry, JoinedRow, LogEvent, LogRow, SpanRow, Status,
+    Connection, EventRow, Finished, HopRow, HopTry, JoinedRow, LogEvent, LogRow, Source, SpanRow, Status,
 };
 use crate::server::vllm::VLLM;
 use crate::store::{Events, RunEvents};

@@ -21,6 +21,16 @@ pub enum Cut {
     Here,
 }
 
+impl Cut {
+    /// Whose it is, if it is a hop's.
+    pub fn hop(self) -> Option<usize> {
+        match self {
+            Cut::In(hop) | Cut::Out(hop) | Cut::BackIn(hop) | Cut::BackOut(hop) => Some(hop),
+            Cut::Started | Cut::Sent | Cut::Arrival | Cut::Made | Cut::Here => None,
+        }
+    }
+}
+
 /// All there can be, in the order of the way.
 pub fn cuts(hops: usize) -> Vec<Cut> {
     let out = (0..hops).flat_map(|h| [Cut::In(h), Cut::Out(h)]);
@@ -122,7 +132,7 @@ pub fn describe(from: Cut, to: Cut, list: &[HopSummary]) -> (String, HopSide, Ve
     let place = |cut: Cut| all.iter().position(|c| *c == cut).unwrap_or(0);
     let mut inside: Vec<usize> = Vec::new();
     // A hop lies in a part if the part holds some of the time between the hop's in and out.
-    for h in 0..list.len() {
+    for h in (0..list.len()).filter(|h| list.get(*h).is_some_and(|hop| !hop.is_listed_twice())) {
         let (a, b) = (place(from), place(to));
         let touches = |from_cut: Cut, to_cut: Cut| place(from_cut) < b && a < place(to_cut);
         if touches(Cut::In(h), Cut::Out(h)) || touches(Cut::BackIn(h), Cut::BackOut(h)) {

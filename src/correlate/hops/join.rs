@@ -2,7 +2,7 @@
 //! agree in time as well, for ids are used again. Several rows of one request are tries. Rows in = rows
 //! joined + rows left over, each with its reason. This file must not know products.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use anyhow::Result;
 
@@ -159,7 +159,9 @@ pub fn one(
         if let Some(differ) = ends_differ(request, row) {
             *summary.ends.entry(differ).or_default() += 1;
         }
-        passages.push(Some(place::passage(request, row, distinct, by, maps.of(request))));
+        let before = tries_before(of_request.iter().filter_map(|(i, _)| own.get(*i)), row);
+        let passage = place::passage(request, row, distinct, by, maps.of(request));
+        passages.push(Some(Passage { tries_before: before, ..passage }));
     }
     Ok((passages, summary))
 }
@@ -348,6 +350,21 @@ fn ends_differ(request: &RequestRow, row: &HopRow) -> Option<String> {
     };
     let status = row.status.map(|status| format!(", status {status}")).unwrap_or_default();
     differ.then(|| format!("client: {}, hop: {}{status}", request.status.as_str(), says.as_str()))
+}
+
+/// Of a request's rows those that failed before `answered` began: how many, and how long before it the first of them
+/// began. That a request was here twice and answered twice is how some routers work: prefill here, decode there.
+fn tries_before<'a>(rows: impl Iterator<Item = &'a HopRow>, answered: &HopRow) -> Option<(usize, f64)> {
+    let begun = answered.start_unix_ns?;
+    let failed = |row: &&HopRow| {
+        row.status.is_none_or(|status| status >= 400)
+            || matches!(row.completeness, Completeness::Cut | Completeness::Aborted)
+    };
+    let failed = rows.filter(|row| row.path == answered.path).filter(failed);
+    // A line that stands there twice tells of one try.
+    let starts: BTreeSet<UnixNs> =
+        failed.filter_map(|row| row.start_unix_ns.filter(|start| *start < begun)).collect();
+    Some((starts.len(), begun.seconds_since(*starts.first()?)))
 }
 
 /// How many of these rows differ in more than where they stood: a log that is given twice, or that a

@@ -4,12 +4,14 @@
 //!
 //! - `join`: which row of a hop is which request's
 //! - `zone`: a hop's log of another time zone, by its requests
+//! - `order`: a list of hops that the requests contradict
 //! - `place`: a passage's instants on the client's clock, and the pairs that bound its clock
 //! - `cuts`: the places on the way; `path`: the parts between those that the evidence gives
 //! - `stations`: what each hop saw itself; `stated`: what gateways state in the heads of answers
 
 mod cuts;
 mod join;
+mod order;
 mod path;
 mod place;
 mod stated;
@@ -34,7 +36,8 @@ pub struct HopJoin {
 }
 
 /// Joins the hops' rows to the requests, hop by hop. `names` are the hops as they are configured, in the
-/// order a request passes them; hops that only rows name follow.
+/// order a request passes them; hops that only rows name follow. Where the requests say another order, that is
+/// taken.
 pub fn join(
     requests: &[RequestRow],
     names: &[String],
@@ -61,6 +64,7 @@ pub fn join(
         joined.list.push(summary);
     }
     name_by_product(&mut joined.list, rows);
+    order::arrange(&mut joined);
     Ok(joined)
 }
 

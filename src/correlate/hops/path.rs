@@ -69,8 +69,11 @@ pub fn path(
         .collect();
     let all = cuts(list.len());
     let has = |cut: &Cut| passed.iter().filter(|r| instant(r, *cut, of).is_some()).count();
-    let used: Vec<Cut> =
-        all.into_iter().filter(|cut| has(cut) as f64 >= COVERAGE * passed.len() as f64).collect();
+    let twice = |cut: &Cut| cut.hop().and_then(|hop| list.get(hop)).is_some_and(HopSummary::is_listed_twice);
+    let used: Vec<Cut> = all
+        .into_iter()
+        .filter(|cut| !twice(cut) && has(cut) as f64 >= COVERAGE * passed.len() as f64)
+        .collect();
     let mut ways = Ways::new(&passed, used, of);
     while let Some((place, why)) = ways.doubtful(list) {
         lacking.push(why);

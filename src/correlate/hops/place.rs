@@ -118,6 +118,7 @@ pub fn passage(request: &RequestRow, row: &HopRow, rows: usize, by: FoundBy, map
     let first_in = row.first_token_in_s.or(row.upstream_first_body_s);
     Passage {
         rows,
+        tries_before: None,
         found_by: by,
         start: place(began(row), first),
         sent_on: place(gone(row, row.request_received_s, row.upstream_sent_s), first),

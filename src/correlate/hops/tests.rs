@@ -1,5 +1,7 @@
 //! Hops against frames by hand: round numbers, known joins, known parts.
 
+mod order;
+
 use super::*;
 use crate::clock::UnixNs;
 use crate::record::clocks::ClockRelation;

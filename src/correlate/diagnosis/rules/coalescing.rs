@@ -5,16 +5,21 @@
 
 use super::super::LEAST_REQUESTS;
 use super::super::added::Added;
-use super::super::case::{Case, at, median, share};
+use super::super::case::{Case, Part, at, median, share};
 use super::super::remedies::Ailment;
 use super::super::signature::{LEAST_FLUSHES, Released, Stream, TOGETHER, released, was_late};
-use super::{Rule, head_held, whole_answer};
+use super::{Ground, MOST, Rule, head_held, whole_answer};
 use crate::metric::Metric;
 use crate::record::verdicts::{Kind, Sure, VerdictRow};
 use crate::units;
 
-pub(super) const RULE: Rule =
-    Rule { name: "coalescing", about: "tokens kept back and let through several at a time", judge };
+pub(super) const RULE: Rule = Rule {
+    name: "coalescing",
+    about: "tokens kept back and let through several at a time",
+    ground: Ground::Streams,
+    judge,
+    explains: Some(hold_explains),
+};
 
 /// The hold is worth so many of the server's steps at least, and this.
 const LEAST_STEPS: f64 = 1.5;
@@ -23,10 +28,10 @@ const LEAST_HOLD_S: f64 = 0.002;
 const LEAST_PART: f64 = 0.5;
 /// What is added to the last token where only the first are held, of the hold.
 const CLEAN: f64 = 0.2;
-/// Requests of which so many show the hold.
-const MOST: f64 = 0.75;
 /// A first burst of so many events is one.
 const FIRST_BURST: f64 = 3.0;
+/// The longest hold but for a few.
+const LONGEST: f64 = 0.9;
 
 /// A hold that is sure, whatever its shape.
 pub struct Held {
@@ -54,6 +59,20 @@ pub fn held(case: &Case<'_>) -> Option<Held> {
         n,
         of: case.added.len(),
     })
+}
+
+/// What a hold explains: all that the first token lost and the last did not, and what both lost as far as holds last,
+/// for the last token waits for its burst as well.
+pub fn hold_explains(case: &Case<'_>) -> Vec<Part> {
+    let longest_s = at(case.added.iter().map(Added::held_s), LONGEST).filter(|_| held(case).is_some());
+    let Some(longest_s) = longest_s else { return Vec::new() };
+    let (without_first, without_last) = case.without_s();
+    let part = |added: &Added| {
+        let (first_s, last_s) = (added.first_s - without_first, added.last_s - without_last);
+        let waited_s = last_s.clamp(0.0, longest_s.max(0.0));
+        Part { first_s: first_s - last_s + waited_s, last_s: waited_s }
+    };
+    case.added.iter().map(part).collect()
 }
 
 /// Moments / events, the median over streams.
@@ -152,11 +171,12 @@ fn evidence(case: &Case<'_>, held: Option<&Held>, flushes: usize) -> Vec<String>
         let first = median(case.added.iter().map(|a| a.first_s)).unwrap_or(f64::NAN);
         let last = median(case.added.iter().map(|a| a.last_s)).unwrap_or(f64::NAN);
         out.push(format!(
-            "added to the first token {}, to the last {} (medians of {}, {} requests): held {} (p10 {}, p90 {})",
+            "added to the first token {}, to the last {} (medians of {}, {} requests){}: held {} (p10 {}, p90 {})",
             units::seconds(first),
             units::seconds(last),
             case.against_words(),
             held.of,
+            case.explained_words(),
             units::seconds(held.median_s),
             spread(case, 0.1),
             spread(case, 0.9),
@@ -177,15 +197,14 @@ fn spread(case: &Case<'_>, q: f64) -> String {
 
 /// A hop that stamped tokens on both its sides says itself that it held them.
 fn inside_hop(case: &Case<'_>) -> Option<String> {
-    let hops = case.route.passages.iter().flat_map(|p| &p.hops);
-    let held: Vec<(f64, &str)> = hops
-        .filter_map(|hop| Some((hop.first_token_out_s? - hop.first_token_in_s?, hop.hop.as_str())))
-        .collect();
-    let kept = median(held.iter().map(|(s, _)| *s)).filter(|s| *s > LEAST_HOLD_S)?;
-    let name = held.first().map_or("", |(_, name)| name);
-    Some(format!(
-        "hop `{name}` had the first token {} before it passed it on (median of {})",
-        units::seconds(kept),
-        held.len()
-    ))
+    case.by_hop().into_iter().find_map(|(name, rows)| {
+        let held = rows.iter().filter_map(|(_, row)| Some(row.first_token_out_s? - row.first_token_in_s?));
+        let held: Vec<f64> = held.collect();
+        let kept = median(held.iter().copied()).filter(|s| *s > LEAST_HOLD_S)?;
+        Some(format!(
+            "hop `{name}` had the first token {} before it passed it on (median of {})",
+            units::seconds(kept),
+            held.len()
+        ))
+    })
 }

@@ -5,13 +5,19 @@ use super::super::LEAST_REQUESTS;
 use super::super::case::{Case, median, share};
 use super::super::products::cut;
 use super::super::remedies::Ailment;
-use super::Rule;
+use super::{Ground, Rule};
 use crate::metric::Metric;
 use crate::record::RequestRow;
 use crate::record::verdicts::{Kind, Sure, VerdictRow};
 use crate::units;
 
-pub(super) const RULE: Rule = Rule { name: "compression", about: "streams that are compressed", judge };
+pub(super) const RULE: Rule = Rule {
+    name: "compression",
+    about: "streams that are compressed",
+    ground: Ground::Records,
+    judge,
+    explains: None,
+};
 
 /// `none` and `identity`, unlawful and common, compress nothing.
 const CODINGS: [&str; 6] = ["gzip", "deflate", "br", "zstd", "compress", "x-gzip"];

@@ -8,15 +8,19 @@ use std::collections::HashSet;
 use super::super::LEAST_REQUESTS;
 use super::super::case::{Case, median, share};
 use super::super::remedies::Ailment;
-use super::Rule;
+use super::{Ground, NEARLY_ALL, Rule};
 use crate::record::Connection;
 use crate::record::verdicts::{Kind, Sure, VerdictRow};
 use crate::units;
 
-pub(super) const RULE: Rule =
-    Rule { name: "connection_churn", about: "a new connection to the server for each request", judge };
+pub(super) const RULE: Rule = Rule {
+    name: "connection_churn",
+    about: "a new connection to the server for each request",
+    ground: Ground::Records,
+    judge,
+    explains: None,
+};
 
-const MOST: f64 = 0.9;
 /// What the server was asked in the request, as records of servers call it.
 const CONNECTION: &str = "http.request.header.connection";
 
@@ -48,17 +52,18 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
 fn by_log(case: &Case<'_>) -> Option<(usize, usize, String)> {
     let ports = case.route.access_ports();
     let distinct = ports.iter().collect::<HashSet<_>>().len();
-    (ports.len() >= LEAST_REQUESTS && share(distinct, ports.len()) >= MOST).then(|| {
+    (ports.len() >= LEAST_REQUESTS && share(distinct, ports.len()) >= NEARLY_ALL).then(|| {
         (distinct, ports.len(), format!("{} access lines of the server name {distinct} ports", ports.len()))
     })
 }
 
+/// The first of the hops that does: what the others do is no part of it.
 fn by_hop(case: &Case<'_>) -> Option<(usize, usize, String)> {
-    let hops = case.route.passages.iter().flat_map(|p| &p.hops);
-    let outgoing: Vec<&str> = hops.filter_map(|hop| hop.outgoing.as_deref()).collect();
-    let distinct = outgoing.iter().collect::<HashSet<_>>().len();
-    (outgoing.len() >= LEAST_REQUESTS && share(distinct, outgoing.len()) >= MOST).then(|| {
-        (distinct, outgoing.len(), format!("{} requests left the hop from {distinct} ports", outgoing.len()))
+    case.by_hop().into_iter().find_map(|(name, rows)| {
+        let outgoing: Vec<&str> = rows.iter().filter_map(|(_, row)| row.outgoing.as_deref()).collect();
+        let (n, distinct) = (outgoing.len(), outgoing.iter().collect::<HashSet<_>>().len());
+        (n >= LEAST_REQUESTS && share(distinct, n) >= NEARLY_ALL)
+            .then(|| (distinct, n, format!("{n} requests left hop `{name}` from {distinct} ports")))
     })
 }
 
@@ -71,7 +76,7 @@ fn by_header(case: &Case<'_>) -> Option<(usize, usize, String)> {
     });
     let told: Vec<Option<&String>> = spans.map(|span| span.attributes.get(CONNECTION)).collect();
     let closing = told.iter().flatten().filter(|value| value.eq_ignore_ascii_case("close")).count();
-    (closing >= LEAST_REQUESTS && share(closing, told.len()) >= MOST).then(|| {
+    (closing >= LEAST_REQUESTS && share(closing, told.len()) >= NEARLY_ALL).then(|| {
         (
             closing,
             told.len(),

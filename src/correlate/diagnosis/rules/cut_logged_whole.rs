@@ -3,13 +3,18 @@
 
 use super::super::case::Case;
 use super::super::remedies::Ailment;
-use super::Rule;
+use super::{Ground, Rule};
 use crate::record::Status;
 use crate::record::hop::Completeness;
 use crate::record::verdicts::{Kind, Sure, VerdictRow};
 
-pub(super) const RULE: Rule =
-    Rule { name: "cut_logged_whole", about: "cut answers that the gateway's log calls complete", judge };
+pub(super) const RULE: Rule = Rule {
+    name: "cut_logged_whole",
+    about: "cut answers that the gateway's log calls complete",
+    ground: Ground::Records,
+    judge,
+    explains: None,
+};
 
 fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     let cut = case
@@ -31,7 +36,7 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     (verdict.n, verdict.of) = (unsaid.len(), told.len());
     let complete = unsaid.iter().filter(|(hop, _)| hop.completeness == Completeness::Complete).count();
     verdict.evidence.push(format!(
-        "of {} answers that ended without `finish_reason` or `[DONE]`, its log has {} with status {}{}",
+        "of {} answers that ended without `finish_reason` or `[DONE]`, or with an error in the stream, its log has {} with status {}{}",
         told.len(),
         unsaid.len(),
         first.status.map_or_else(String::new, |status| status.to_string()),

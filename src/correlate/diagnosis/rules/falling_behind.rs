@@ -3,22 +3,25 @@
 
 use super::super::LEAST_REQUESTS;
 use super::super::added::Added;
-use super::super::case::{Case, at, median, share};
+use super::super::case::{Case, Part, at, median, share};
 use super::super::signature::{Stream, was_late, was_starved};
-use super::Rule;
 use super::coalescing::in_bursts;
+use super::{Ground, MOST, Rule};
 use crate::metric::Metric;
 use crate::record::verdicts::{Kind, Sure, VerdictRow};
 use crate::units;
 
-pub(super) const RULE: Rule =
-    Rule { name: "falling_behind", about: "tokens that pass slower than the server makes them", judge };
+pub(super) const RULE: Rule = Rule {
+    name: "falling_behind",
+    about: "tokens that pass slower than the server makes them",
+    ground: Ground::Streams,
+    judge,
+    explains: Some(explains),
+};
 
 /// The last token loses this more than the first, and so much of the time in which the server made them.
 const LEAST_S: f64 = 0.020;
 const LEAST_PART: f64 = 0.1;
-/// Requests of which so many show it.
-const MOST: f64 = 0.75;
 /// Where tokens come in bursts, the last waits for its own as long as they are apart: that is no falling behind.
 const BURSTS: f64 = 1.5;
 
@@ -30,7 +33,8 @@ pub fn falls_behind(case: &Case<'_>) -> Option<f64> {
     let made_s =
         median(case.streams.iter().map(|s| s.events.saturating_sub(1) as f64))? * case.clear_step_s()?;
     let least = LEAST_S.max(LEAST_PART * made_s);
-    let direct = case.without.map_or(0.0, |(first, last)| last - first);
+    let (without_first, without_last) = case.without_s();
+    let direct = without_last - without_first;
     let more = |a: &Added| a.last_s - a.first_s - direct;
     let median_s = median(case.added.iter().map(more))?;
     let n = case.added.iter().filter(|a| more(a) > least / 2.0).count();
@@ -51,23 +55,14 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     if !case.has_gateway() || (case.without.is_none() && was_starved(case.route.own)) {
         return None;
     }
-    let (without_first, without_last) = case.without.unwrap_or((0.0, 0.0));
+    let (without_first, without_last) = case.without_s();
     let mut verdict = case.verdict(RULE.name, Kind::Work, None);
     "tokens pass slower than the server makes them: each is later than the one before"
         .clone_into(&mut verdict.what);
     let direct = without_last - without_first;
     verdict.n = case.added.iter().filter(|a| a.last_s - a.first_s - direct > behind_s / 2.0).count();
     verdict.of = case.added.len();
-    let first = median(case.added.iter().map(|a| a.first_s - without_first))?;
-    let last = median(case.added.iter().map(|a| a.last_s - without_last))?;
-    verdict.evidence.push(format!(
-        "added to the first token {}, to the last {} (medians of {}, {} requests){}",
-        units::seconds(first),
-        units::seconds(last),
-        case.against_words(),
-        verdict.of,
-        if case.without.is_some() { ", without what the direct way adds" } else { "" }
-    ));
+    verdict.evidence.extend(case.added_words());
     if let Some(rate) = bytes_per_second(case) {
         verdict.evidence.push(format!(
             "an answer's events came at {} bytes/s (median; p10 to p90 {} to {})",
@@ -80,6 +75,13 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     let costs: Vec<f64> = case.added.iter().map(|a| a.last_s - without_last).collect();
     verdict.at_stake = case.stake(Metric::E2e, &costs);
     Some(verdict)
+}
+
+/// Whatever is late at all is late by it: the first tokens pass as slowly as the others.
+fn explains(case: &Case<'_>) -> Vec<Part> {
+    let (without_first, without_last) = case.without_s();
+    let part = |a: &Added| Part { first_s: a.first_s - without_first, last_s: a.last_s - without_last };
+    case.added.iter().map(part).collect()
 }
 
 /// Of the answers' events, p10, median and p90: a limit on bytes makes them alike.

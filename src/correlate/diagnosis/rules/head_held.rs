@@ -7,14 +7,18 @@ use super::super::case::{Case, median, share};
 use super::super::remedies::Ailment;
 use super::super::signature::{HEAD_WAIT_S, HEAD_WITH_TOKEN_S, TOGETHER, around_head};
 use super::coalescing::{held, moments};
-use super::{Rule, whole_answer};
+use super::{Ground, NEARLY_ALL, Rule, whole_answer};
 use crate::record::verdicts::{Kind, Sure, VerdictRow};
+use crate::record::{HopRow, RequestRow};
 use crate::units;
 
-pub(super) const RULE: Rule =
-    Rule { name: "head_held", about: "the answer's head kept back until the first token", judge };
-
-const MOST: f64 = 0.9;
+pub(super) const RULE: Rule = Rule {
+    name: "head_held",
+    about: "the answer's head kept back until the first token",
+    ground: Ground::Streams,
+    judge,
+    explains: None,
+};
 
 /// That the head came with the first token, though the server had sent it long before.
 pub struct KeptBack {
@@ -30,7 +34,7 @@ pub fn kept_back(case: &Case<'_>) -> Option<KeptBack> {
     let together =
         waits.iter().filter(|(before, after)| *after < HEAD_WITH_TOKEN_S && before + after > HEAD_WAIT_S);
     let n = together.count();
-    if waits.len() < LEAST_REQUESTS || share(n, waits.len()) < MOST {
+    if waits.len() < LEAST_REQUESTS || share(n, waits.len()) < NEARLY_ALL {
         return None;
     }
     let before = median(waits.iter().map(|w| w.0))?;
@@ -81,27 +85,29 @@ fn by_direct(case: &Case<'_>) -> Option<String> {
     })
 }
 
-/// By the hop's own log it had the head long before the client did.
+/// By a hop's own log it had the head long before the client did: whatever keeps it is there, or before it.
 fn by_hop(case: &Case<'_>, here: f64) -> Option<String> {
-    let heads: Vec<(f64, &str)> = case
-        .route
-        .passages
-        .iter()
-        .flat_map(|p| p.hops.iter().map(|hop| (&p.row.client, hop)))
-        .filter_map(|(client, hop)| {
-            // Some products count from their try at the upstream, and not how long a request waited before
-            // that: from the end, which both sides see, it is told backwards.
-            let by_try = || {
-                let last = hop.tries.last()?;
-                let took_s = client.done_unix_ns.seconds_since(client.send_begin_unix_ns?);
-                Some(took_s - (last.end_s? - last.head_s?))
-            };
-            Some((hop.upstream_head_s.or_else(by_try)?, hop.hop.as_str()))
+    case.by_hop().into_iter().find_map(|(name, rows)| {
+        let heads: Vec<f64> =
+            rows.iter().filter_map(|(passage, row)| head_s(&passage.row.client, row)).collect();
+        let there = median(heads.iter().copied())?;
+        (heads.len() >= LEAST_REQUESTS && there < 0.5 * here && here - there > HEAD_WAIT_S).then(|| {
+            format!(
+                "hop `{name}` had it after {} (median of {} log lines)",
+                units::seconds(there),
+                heads.len()
+            )
         })
-        .collect();
-    let there = median(heads.iter().map(|(s, _)| *s))?;
-    let name = heads.first().map_or("", |(_, name)| name);
-    (heads.len() >= LEAST_REQUESTS && there < 0.5 * here && here - there > HEAD_WAIT_S).then(|| {
-        format!("hop `{name}` had it after {} (median of {} log lines)", units::seconds(there), heads.len())
     })
+}
+
+/// When the hop had it. Some products count from their try at the upstream, and not how long a request waited before
+/// that: from the end, which both sides see, it is told backwards.
+fn head_s(client: &RequestRow, hop: &HopRow) -> Option<f64> {
+    let by_try = || {
+        let last = hop.tries.last()?;
+        let took_s = client.done_unix_ns.seconds_since(client.send_begin_unix_ns?);
+        Some(took_s - (last.end_s? - last.head_s?))
+    };
+    hop.upstream_head_s.or_else(by_try)
 }

@@ -7,15 +7,19 @@ use std::collections::HashMap;
 use super::super::LEAST_REQUESTS;
 use super::super::case::{Case, share};
 use super::super::remedies::Ailment;
-use super::Rule;
+use super::{Ground, NEARLY_ALL, Rule};
 use crate::correlate::ids::candidates;
 use crate::record::SpanRow;
 use crate::record::verdicts::{Kind, Sure, VerdictRow};
 
-pub(super) const RULE: Rule =
-    Rule { name: "id_lost", about: "the request's id dropped or replaced on the way", judge };
+pub(super) const RULE: Rule = Rule {
+    name: "id_lost",
+    about: "the request's id dropped or replaced on the way",
+    ground: Ground::Records,
+    judge,
+    explains: None,
+};
 
-const MOST: f64 = 0.9;
 /// How records of servers call a header of the request.
 const HEADER: &str = "http.request.header.";
 
@@ -55,7 +59,7 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     }
     let n = dropped + replaced + either;
     let of = kept + n;
-    if of < LEAST_REQUESTS || share(n, of) < MOST {
+    if of < LEAST_REQUESTS || share(n, of) < NEARLY_ALL {
         return None;
     }
     let mut verdict = case.verdict(RULE.name, Kind::Record, Some(Ailment::IdLost));

@@ -2,14 +2,19 @@
 //! asking the server. What failed at the server itself is none of the gateway's doing. This file must not
 //! know how a failure is recognised.
 
-use super::super::LEAST_REQUESTS;
-use super::super::case::Case;
-use super::Rule;
+use super::super::case::{Case, median};
+use super::super::{LEAST_REQUESTS, Passage};
+use super::{Ground, Rule};
 use crate::record::verdicts::{Kind, Sure, VerdictRow};
-use crate::record::{JoinedRow, Source, Status};
+use crate::record::{HopRow, JoinedRow, LogEvent, LogRow, Source, Status};
 
-pub(super) const RULE: Rule =
-    Rule { name: "lost_answers", about: "answers lost between server and client", judge };
+pub(super) const RULE: Rule = Rule {
+    name: "lost_answers",
+    about: "answers lost between server and client",
+    ground: Ground::Records,
+    judge,
+    explains: None,
+};
 
 /// A gateway's own words for "no server".
 const GATEWAYS: [u16; 3] = [502, 503, 504];
@@ -20,11 +25,10 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     if joined < LEAST_REQUESTS || !case.has_gateway() {
         return None;
     }
-    let swallowed = rows.iter().filter(|row| was_swallowed(row)).count();
-    let refused = rows.iter().filter(|row| {
-        row.source == Source::None && row.client.http_status.is_some_and(|status| GATEWAYS.contains(&status))
-    });
-    let refused = refused.count();
+    let an_event = tokens_an_event(&rows);
+    let swallowed = rows.iter().filter(|row| was_swallowed(row, an_event)).count();
+    let refused = case.route.passages.iter().filter(|p| p.row.source == Source::None && was_refused(p.row));
+    let refused = if servers_own(case) { 0 } else { refused.filter(|p| !server_answered(p)).count() };
     if swallowed + refused == 0 {
         return None;
     }
@@ -42,15 +46,55 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
         ));
     }
     verdict.certainty = Sure::Likely;
+    // A busy server answers so itself, and keeps no record of it.
+    let told = case.route.passages.iter().flat_map(|p| &p.hops).any(|hop| tells_heads(hop));
+    if swallowed == 0 && !told && case.route.direct.is_empty() {
+        verdict.certainty = Sure::Hint;
+        verdict.evidence.push(
+            "the server may have refused them itself: the gateway's log, or requests straight to the server, tell"
+                .to_owned(),
+        );
+    }
     Some(verdict)
 }
 
+fn was_refused(row: &JoinedRow) -> bool {
+    row.client.http_status.is_some_and(|status| GATEWAYS.contains(&status))
+}
+
+/// By a hop's account a head came from its upstream, and the status is that one's.
+fn server_answered(passage: &Passage<'_>) -> bool {
+    let status = passage.row.client.http_status;
+    // Of several hops the last one asks the server.
+    passage.hops.last().is_some_and(|hop| tells_heads(hop) && hop.status == status)
+}
+
+/// nginx has a status of an upstream that it never reached, but no head.
+fn tells_heads(hop: &HopRow) -> bool {
+    hop.upstream_head_s.is_some() || hop.tries.last().is_some_and(|one| one.head_s.is_some())
+}
+
+/// The server is known to refuse requests so itself: straight to it, or by its own access lines.
+fn servers_own(case: &Case<'_>) -> bool {
+    let logged =
+        |row: &LogRow| matches!(&row.event, LogEvent::Access { status, .. } if GATEWAYS.contains(status));
+    case.route.direct.iter().any(|p| was_refused(p.row)) || case.route.log.iter().any(logged)
+}
+
+/// Tokens that an event bears: where a server writes several at once, more than one.
+fn tokens_an_event(rows: &[&JoinedRow]) -> f64 {
+    let whole = rows.iter().filter(|row| row.client.status == Status::Ok && row.client.n_events > 0);
+    let of_one =
+        |row: &&JoinedRow| Some(f64::from(row.server_output_tokens?) / f64::from(row.client.n_events));
+    median(whole.filter_map(of_one)).unwrap_or(1.0).max(1.0)
+}
+
 /// The server wrote more tokens than came, and the client did not end it itself.
-fn was_swallowed(row: &JoinedRow) -> bool {
+fn was_swallowed(row: &JoinedRow, tokens_an_event: f64) -> bool {
     let client = &row.client;
     let by_client = client.error.as_deref().is_some_and(|error| error.contains("client"));
-    let wrote = row.server_output_tokens.unwrap_or(0);
-    // An event may bear several tokens.
-    let came = client.n_events.max(client.output_tokens.unwrap_or(0));
-    client.status == Status::Cut && !by_client && wrote > came + (came / 10).max(2)
+    let wrote = f64::from(row.server_output_tokens.unwrap_or(0));
+    let came =
+        (f64::from(client.n_events) * tokens_an_event).max(f64::from(client.output_tokens.unwrap_or(0)));
+    client.status == Status::Cut && !by_client && wrote > came + (came / 10.0).max(2.0)
 }

@@ -8,30 +8,40 @@ use super::super::added::{Added, Against};
 use super::super::case::{Case, at, median, share};
 use super::super::remedies::Ailment;
 use super::super::signature::{was_late, was_starved};
-use super::Rule;
 use super::coalescing::{held, in_bursts};
 use super::falling_behind::falls_behind;
+use super::{ALIKE, Ground, MOST, Rule};
 use crate::metric::Metric;
 use crate::record::verdicts::{Kind, Sure, VerdictRow};
 use crate::units;
 
-pub(super) const RULE: Rule =
-    Rule { name: "queueing", about: "all tokens late alike: waiting, or work in the gateway", judge };
+pub(super) const RULE: Rule = Rule {
+    name: "queueing",
+    about: "all tokens late alike: waiting, or work in the gateway",
+    ground: Ground::Lateness,
+    judge,
+    explains: None,
+};
 
 /// The median that is worth a word.
 const LEAST_S: f64 = 0.005;
-/// A wait that is long, and requests of which so many must be late: twins scatter, but as often to the other side.
+/// A wait that is long.
 const LONG_S: f64 = 0.020;
-const MOST: f64 = 0.75;
 /// Where nothing shows that there is a gateway: twice that, and even the quickest wait.
 const UNSEEN_S: f64 = 0.010;
-/// The last token is late by so much of what the first is.
-const ALIKE: f64 = 0.3;
 /// Two levels of requests at once are compared if they differ by so much; it grows if the medians do.
 const LEVELS: f64 = 1.5;
 const GROWS: f64 = 1.3;
 
-fn judge(case: &Case<'_>) -> Option<VerdictRow> {
+/// Requests that are late alike.
+struct Late {
+    growth: Growth,
+    /// They wait for each other.
+    grows: bool,
+}
+
+/// Whether they are, and how that goes with the requests at once.
+fn late_alike(case: &Case<'_>) -> Option<Late> {
     if case.added.len() < LEAST_REQUESTS || was_late(case.route.own) {
         return None;
     }
@@ -43,7 +53,7 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     {
         return None;
     }
-    let (without_first, without_last) = case.without.unwrap_or((0.0, 0.0));
+    let (without_first, without_last) = case.without_s();
     let first = median(case.added.iter().map(|a| a.first_s))? - without_first;
     let last = median(case.added.iter().map(|a| a.last_s))? - without_last;
     // Whatever holds the first token may hold the last for a while.
@@ -67,6 +77,18 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     if !seen && (first < UNSEEN_S || quickest < LEAST_S) {
         return None;
     }
+    Some(Late { growth, grows })
+}
+
+/// Whether requests surely wait for each other.
+pub fn wait_for_turn(case: &Case<'_>) -> bool {
+    late_alike(case).is_some_and(|late| late.grows)
+}
+
+fn judge(case: &Case<'_>) -> Option<VerdictRow> {
+    let Late { growth, .. } = late_alike(case)?;
+    let seen = case.has_gateway();
+    let late = |a: &Added| a.first_s - case.without_s().0;
     let mut verdict = case.verdict(RULE.name, Kind::Queue, Some(Ailment::Waiting));
     verdict.what = match (&growth, seen) {
         (Growth::Grows { .. }, true) => "requests wait for their turn in the gateway".to_owned(),
@@ -77,25 +99,19 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     };
     verdict.n = case.added.iter().filter(|a| late(a) > LEAST_S / 2.0).count();
     verdict.of = case.added.len();
-    verdict.evidence.push(format!(
-        "added to the first token {}, to the last {} (medians of {}, {} requests){}",
-        units::seconds(first),
-        units::seconds(last),
-        case.against_words(),
-        verdict.of,
-        if case.without.is_some() { ", without what the direct way adds" } else { "" }
-    ));
+    verdict.evidence.extend(case.added_words());
     verdict.evidence.push(growth.words());
-    verdict.certainty = match (seen, case.route.same_host || !case.route.direct.is_empty()) {
-        (false, _) => Sure::Hint,
-        (true, true) => Sure::Likely,
-        (true, false) => {
-            verdict.evidence.push(
-                "a slow network between would look the same: requests straight to the server tell".to_owned(),
-            );
-            Sure::Hint
-        }
-    };
+    verdict.certainty = if seen && !case.route.direct.is_empty() { Sure::Likely } else { Sure::Hint };
+    if seen && case.route.direct.is_empty() {
+        verdict.evidence.push(format!(
+            "{} would look the same: requests straight to the server tell",
+            if case.route.same_host {
+                "a server that reads requests late (long prompts, many at once)"
+            } else {
+                "a slow network between, or a server that reads requests late,"
+            }
+        ));
+    }
     let costs: Vec<f64> = case.added.iter().map(late).collect();
     verdict.at_stake = case.stake(Metric::Ttft, &costs);
     Some(verdict)

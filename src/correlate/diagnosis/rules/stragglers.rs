@@ -3,17 +3,22 @@
 //! why they wait.
 
 use super::super::added::{Added, Against};
-use super::super::case::{Case, at, share};
+use super::super::case::{Case, Part, at, share};
 use super::super::signature::{was_late, was_starved};
-use super::Rule;
 use super::falling_behind::falls_behind;
+use super::{ALIKE, Ground, Rule, queueing};
 use crate::clock::UnixNs;
 use crate::metric::Metric;
 use crate::record::verdicts::{Kind, Sure, VerdictRow};
 use crate::units;
 
-pub(super) const RULE: Rule =
-    Rule { name: "stragglers", about: "some requests wait long, most do not", judge };
+pub(super) const RULE: Rule = Rule {
+    name: "stragglers",
+    about: "some requests wait long, most do not",
+    ground: Ground::Few,
+    judge,
+    explains: Some(explains),
+};
 
 /// Fewer requests show no share of a few hundredths.
 const LEAST_REQUESTS: usize = 30;
@@ -28,17 +33,14 @@ const BY_CHANCE: f64 = 0.02;
 /// What was sent within such a time of the one before may have met the same: a pause of the host, the begin of a part
 /// of the plan. It counts once.
 const APART_S: f64 = 0.5;
-/// The last token is late by so much of what the first is: it waited, and was not held.
-const ALIKE: f64 = 0.3;
 
 fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     if case.added.len() < LEAST_REQUESTS || was_late(case.route.own) || was_starved(case.route.own) {
         return None;
     }
-    let (without_first, without_last) = case.without.unwrap_or((0.0, 0.0));
-    let late = |a: &Added| a.first_s - without_first;
-    let usual_s = at(case.added.iter().map(late), 0.5)?;
-    let is_long = |a: &Added| late(a) > usual_s + LONG_S && a.last_s - without_last > ALIKE * late(a);
+    let late = |a: &Added| a.first_s - case.without_s().0;
+    let usual_s = usual_s(case)?;
+    let is_long = |a: &Added| is_long(case, usual_s, a);
     let long: Vec<f64> = case.added.iter().filter(|a| is_long(a)).map(late).collect();
     let part = share(long.len(), case.added.len());
     let moments = moments(case.added.iter().filter(|a| is_long(a)).map(|a| a.sent));
@@ -47,6 +49,10 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     }
     // Where all are late some are late by more: that is one delay, and another rule's.
     if usual_s > LONG_S / 2.0 || falls_behind(case).is_some() {
+        return None;
+    }
+    // So it is where those are late that have many beside them.
+    if queueing::wait_for_turn(case) {
         return None;
     }
     // Against twins a request that was slow straight to the server looks like one that was quick through.
@@ -65,24 +71,46 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     verdict.what =
         format!("some requests wait long on the way, {} of {}; most do not", verdict.n, verdict.of);
     verdict.evidence.push(format!(
-        "of those {}, sent at {moments} moments, the first token is late by {} (median of {}; p10 {}, p90 {}), and the last alike",
+        "of those {}, sent at {moments} moments, the first token is late by {} (median of {}; p10 {}, p90 {}){}, and the last alike",
         verdict.n,
         q(0.5),
         case.against_words(),
         q(0.1),
-        q(0.9)
+        q(0.9),
+        case.explained_words()
     ));
     verdict.evidence.push(format!(
         "of all {} requests half are late by less than {}; straight to the server {straight} of {of} are late by over {}",
         verdict.of,
-        at(case.added.iter().map(late), 0.5).map_or_else(String::new, units::seconds),
+        units::seconds(usual_s),
         units::seconds(LONG_S)
     ));
     verdict.certainty = Sure::Likely;
-    // What the others lose is no part of it.
-    let costs: Vec<f64> = case.added.iter().map(|a| if is_long(a) { late(a) } else { 0.0 }).collect();
+    let costs: Vec<f64> = explains(case).iter().map(|part| part.first_s).collect();
     verdict.at_stake = case.stake(Metric::Ttft, &costs);
     Some(verdict)
+}
+
+/// By how much most are late.
+fn usual_s(case: &Case<'_>) -> Option<f64> {
+    at(case.added.iter().map(|a| a.first_s - case.without_s().0), 0.5)
+}
+
+fn is_long(case: &Case<'_>, usual_s: f64, added: &Added) -> bool {
+    let (without_first, without_last) = case.without_s();
+    let late_s = added.first_s - without_first;
+    late_s > usual_s + LONG_S && added.last_s - without_last > ALIKE * late_s
+}
+
+/// What they wait longer than most; what the others lose is no part of it.
+fn explains(case: &Case<'_>) -> Vec<Part> {
+    let Some(usual_s) = usual_s(case) else { return Vec::new() };
+    let (without_first, without_last) = case.without_s();
+    let part = |a: &Added| {
+        let longer_s = a.first_s - without_first - usual_s;
+        Part { first_s: longer_s, last_s: longer_s.min(a.last_s - without_last) }
+    };
+    case.added.iter().map(|a| if is_long(case, usual_s, a) { part(a) } else { Part::default() }).collect()
 }
 
 /// Moments over half a second apart.

@@ -7,21 +7,24 @@ use super::super::added::Added;
 use super::super::case::{Case, median, share};
 use super::super::remedies::Ailment;
 use super::super::signature::{Stream, was_late};
-use super::Rule;
-use super::coalescing::held;
+use super::coalescing::{held, hold_explains};
+use super::{Ground, MOST, Rule};
 use crate::metric::Metric;
 use crate::record::verdicts::{Kind, Sure, VerdictRow};
 use crate::units;
 
-pub(super) const RULE: Rule =
-    Rule { name: "whole_answer", about: "answers kept back until they are whole", judge };
+pub(super) const RULE: Rule = Rule {
+    name: "whole_answer",
+    about: "answers kept back until they are whole",
+    ground: Ground::Streams,
+    judge,
+    explains: Some(hold_explains),
+};
 
 /// An answer whose events span less of their time at the server than this came as a whole.
 const AT_ONCE: f64 = 0.1;
 /// Of fewer steps it is only a large burst.
 const LEAST_STEPS: f64 = 5.0;
-/// Streams of which so many came so.
-const MOST: f64 = 0.75;
 /// An answer with fewer bytes may have been too short for any buffer to be full.
 const SHORT_BYTES: f64 = 16_384.0;
 

@@ -58,7 +58,8 @@ impl StampedListener {
             polled
         }));
         let (stream, peer) = accepted.await?;
-        stream.set_nodelay(true)?;
+        // Some systems refuse it of a connection that its peer has reset meanwhile, which the first read tells.
+        let _ = stream.set_nodelay(true);
         stamps::ask_for(&stream);
         Ok((StampedStream::new(stream, self.empty_at), peer))
     }

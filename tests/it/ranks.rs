@@ -145,7 +145,8 @@ fn three_ranks_are_one_run() {
     for (rank, host) in hosts.iter().enumerate() {
         assert_eq!((host["rank"].as_u64(), host["requests"].as_u64()), (Some(rank as u64), Some(20)));
         assert_eq!(host["aligned_by"], if rank == 0 { "reference" } else { "one_host" });
-        assert!(host["start_skew_s"].as_f64().unwrap() >= 0.0);
+        // As exact as each process has read the two clocks beside one another.
+        assert!(host["start_skew_s"].as_f64().unwrap() > -0.1, "{host}");
     }
     // Each part says what it is, on top.
     for (rank, shard) in ALL.iter().enumerate() {

@@ -187,7 +187,8 @@ impl<'a> Timers<'a> {
         let connected = then(queued, connect);
         hop.timer_resolution_ns = Some(MS_NS);
         hop.phases.request_head_s = request_head.map(seconds);
-        hop.phases.queue_s = queued.map(seconds);
+        // Sent to another server, it was queued anew: Tw is from the begin to there, earlier tries and all.
+        hop.phases.queue_s = queued.filter(|_| !retries.starts_with('+')).map(seconds);
         hop.phases.connected_s = connected.map(seconds);
         hop.phases.upstream_head_s = then(connected, head).map(seconds);
         // With `+` the line was written before the end (`option logasap`).

@@ -31,6 +31,7 @@ pub struct Reset {
 #[derive(Debug, Default)]
 pub struct ResetWatch {
     last: HashMap<String, f64>,
+    buckets: HashMap<String, f64>,
     born: HashMap<String, f64>,
     process_starts: Vec<f64>,
     /// Room for a series' key: a page has hundreds, every second.
@@ -43,7 +44,8 @@ impl ResetWatch {
     pub fn next(&mut self, page: &Page) -> Option<(String, bool)> {
         let mut evidence = None;
         let mut alternating = false;
-        let Self { last, born, process_starts, key } = self;
+        let mut has_buckets = false;
+        let Self { last, buckets, born, process_starts, key } = self;
         for (sample, kind) in page.samples_of_kind() {
             if sample.name == PROCESS_START && sample.labels.is_empty() {
                 let known = process_starts.iter().position(|start| start.to_bits() == sample.value.to_bits());
@@ -59,8 +61,10 @@ impl ResetWatch {
                 process_starts.push(sample.value);
                 continue;
             }
+            has_buckets |= kind == Kind::Bucket;
             let seen = match kind {
-                Kind::Counter | Kind::Bucket => &mut *last,
+                Kind::Counter => &mut *last,
+                Kind::Bucket => &mut *buckets,
                 Kind::Created => &mut *born,
                 Kind::Other => continue,
             };
@@ -78,6 +82,10 @@ impl ResetWatch {
                 let verb = if kind == Kind::Created { "changed" } else { "fell" };
                 evidence = Some(format!("{key} {verb} from {before} to {}", sample.value));
             }
+        }
+        // Most pages are read without them: what they were before is no measure of what comes after.
+        if evidence.is_some() && !has_buckets {
+            buckets.clear();
         }
         evidence.map(|evidence| (evidence, alternating))
     }
@@ -138,6 +146,14 @@ mod tests {
             &[("a_total", 3.0, Kind::Counter)],
         ]);
         assert_eq!(got, [None, Some(("a_total fell from 7 to 2".to_owned(), false)), None]);
+    }
+
+    #[test]
+    fn a_reset_that_was_told_is_not_told_again_by_buckets_that_were_not_read_meanwhile() {
+        let whole = |n: f64| [("a_count", n, Kind::Counter), ("a_bucket", n, Kind::Bucket)];
+        let got = watch(&[&whole(500.0), &[("a_count", 3.0, Kind::Counter)], &whole(20.0), &whole(4.0)]);
+        let fell = |from: u32, to: u32| Some((format!("a_count fell from {from} to {to}"), false));
+        assert_eq!(got, [None, fell(500, 3), None, fell(20, 4)]);
     }
 
     #[test]

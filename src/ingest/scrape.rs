@@ -246,10 +246,11 @@ pub fn read_page(text: &str, content_type: &str, wanted: Wanted) -> Result<Page,
     Ok(page)
 }
 
-/// `name_bucket{…,le="…"} …`
+/// `name_bucket{…,le="…"} …`; one that is written otherwise is read, and no worse for it.
 fn is_bucket(line: &str) -> bool {
     line.split_once('{').is_some_and(|(name, labels)| {
-        !name.starts_with('#') && name.trim_ascii_end().ends_with("_bucket") && labels.contains("le=\"")
+        let has_le = labels.trim_ascii_start().starts_with("le=\"") || labels.contains(",le=\"");
+        !name.starts_with('#') && name.trim_ascii_end().ends_with("_bucket") && has_le
     })
 }
 

@@ -25,6 +25,8 @@ use crate::clock::UnixNs;
 
 /// How often a file is looked at: also how much later than its writing a line may be read.
 const POLL: Duration = Duration::from_millis(100);
+/// How often it is looked whether a file that still grows is the one at its path.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// So many of the bytes read last are looked at again: that they still stand there shows that the file was not
 /// emptied and filled anew.
@@ -211,6 +213,8 @@ struct Open {
     trace: Vec<u8>,
     freshness: Freshness,
     buffer: Vec<u8>,
+    /// When it was last looked whether this is still the file at its path.
+    looked: Instant,
 }
 
 impl Open {
@@ -249,7 +253,8 @@ impl Open {
             trace.clear();
         }
         let is_file = meta.is_file();
-        Ok(Some(Self { file, std, identity, is_file, position, trace, freshness, buffer }))
+        let looked = Instant::now();
+        Ok(Some(Self { file, std, identity, is_file, position, trace, freshness, buffer, looked }))
     }
 
     /// Reads what there is, then looks whether the file was truncated or another took its place.
@@ -266,10 +271,12 @@ impl Open {
             self.begin_anew(path, beside, rotated, follower, deadline);
         }
         self.freshness = Freshness::Fresh;
-        // What still grows is still written; whether another took its place shows when it no longer does.
-        if self.position > before && deadline.is_none() {
+        // What still grows is still written; that another took its place shows when it no longer does, or now and then,
+        // for several may write to a log, and not all change over.
+        if self.position > before && deadline.is_none() && self.looked.elapsed() < LOOK {
             return Ok(Step::Same);
         }
+        self.looked = Instant::now();
         // Gone for now: whoever writes still has it open, and so have we.
         // Asked on this thread: to hand that to another costs more than the answer, ten times a second.
         let Ok(meta) = std::fs::metadata(path) else {

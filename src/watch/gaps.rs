@@ -1,4 +1,4 @@
-//! Delays as they come, one every few milliseconds for as long as a run lasts: counted, and those
+//! Delays as they come, several a second for as long as a run lasts: counted, and those
 //! that are stalls put on a list. Pure. This file must not know what was late, nor who asks.
 
 use crate::clock::UnixNs;

@@ -117,6 +117,11 @@ impl<'a> Case<'a> {
         self.without.unwrap_or((0.0, 0.0))
     }
 
+    /// Whether what was added is known beside what the way straight to the server adds.
+    pub fn is_beside_direct(&self) -> bool {
+        self.without.is_some() || self.against == Against::Twin
+    }
+
     /// From now on what was added is without these parts, one for each request of [`Self::added`].
     pub fn explained_by(&mut self, rule: &'static str, parts: &[Part]) {
         for (added, part) in self.added.iter_mut().zip(parts) {

@@ -6,6 +6,7 @@
 //! - [`signature`]: how a stream's events lie in time: bursts, and what released them
 //! - [`added`]: what was added to the first and to the last token, by the server's own times or by the
 //!   requests that went straight to it
+//! - `own_word`: how long gateways say that they had a request before they asked the server
 //! - `tries`: which requests were sent to the server again, and what that took
 //! - `case`: what several rules ask of a route, worked out once, and what of the time added verdicts have
 //!   explained so far
@@ -13,6 +14,7 @@
 
 pub mod added;
 mod case;
+mod own_word;
 pub mod products;
 pub mod remedies;
 pub mod rules;

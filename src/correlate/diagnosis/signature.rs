@@ -23,6 +23,8 @@ pub const HEAD_WITH_TOKEN_S: f64 = 0.001;
 pub const HEAD_WAIT_S: f64 = 0.005;
 /// Of its time so much makes a program late.
 const LATE: f64 = 0.1;
+/// And such a share of its beats.
+const LATE_BEATS: f64 = 0.2;
 
 /// Of the wait for a burst so much explains it.
 const LATE_FOR: f64 = 0.5;
@@ -119,8 +121,11 @@ fn is_ours(burst: &[EventRow], step_s: Option<f64>, own: Option<&OwnLag>) -> boo
 /// Whether this program stood still for a good part of the time: what it reads late, it reads together.
 pub fn was_late(own: Option<&OwnLag>) -> bool {
     own.is_some_and(|own| {
-        let stalled = [own.process_delay, own.runtime_delay].into_iter().flatten().map(|d| d.stalled_s);
-        stalled.fold(0.0, f64::max) > LATE * own.duration_s()
+        let delays = || [own.process_delay, own.runtime_delay].into_iter().flatten();
+        let stalled_s = delays().map(|d| d.stalled_s).fold(0.0, f64::max);
+        // Of short stalls only those count into that which a beat has met: the share of beats that did tells of all.
+        let met = delays().filter(|d| d.n > 0).map(|d| d.stalls as f64 / d.n as f64).fold(0.0, f64::max);
+        stalled_s > LATE * own.duration_s() || met > LATE_BEATS
     })
 }
 

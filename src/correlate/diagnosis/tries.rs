@@ -37,6 +37,11 @@ pub fn of(passage: &Passage<'_>) -> Option<Tries> {
     // Each saw the time before the answered try from its own place, so the one who saw most is nearest to all.
     let told = passage.hops.iter().filter_map(|hop| before_s(hop));
     let before_s = told.chain(rows.map(|(_, s)| s)).chain(row.server_before_s).reduce(f64::max);
+    // Tries at servers whose clocks differ are no further apart than the request lost.
+    let here_s = row.client.first_token_unix_ns.zip(row.client.send_begin_unix_ns);
+    let here_s = here_s.map(|(first, send)| first.seconds_since(send));
+    let lost_s = here_s.zip(row.server_ttft_s).map(|(here_s, there_s)| (here_s - there_s).max(0.0));
+    let before_s = before_s.map(|s| lost_s.map_or(s, |lost_s| s.min(lost_s)));
     Some(Tries { at_server, by_hop, by_header, before_s })
 }
 

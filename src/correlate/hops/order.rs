@@ -11,6 +11,9 @@ use crate::record::{HopRow, ToldBy};
 
 /// Of the requests that tell, so many make an order; of those of two hops, so many make them one.
 const NEARLY_ALL: f64 = 0.9;
+/// Where fewer requests tell, or fewer of those of both, they may be those of which a log was late.
+const LEAST: usize = 3;
+const LEAST_SHARE: f64 = 0.1;
 /// A log's start is mostly reckoned back from when its line was written: it may be late by so much.
 const LOG_LATE_S: f64 = 0.001;
 /// Two processes' readings of one clock.
@@ -30,15 +33,20 @@ impl Pair {
         self.this_first + self.other_first
     }
 
+    /// Whether enough of them tell.
+    fn is_told(self) -> bool {
+        self.tell() >= LEAST && self.tell() as f64 >= LEAST_SHARE * self.both as f64
+    }
+
     /// Whether the requests agree that this one comes first.
     fn is_first(self) -> bool {
-        self.this_first > 0 && self.this_first as f64 >= NEARLY_ALL * self.tell() as f64
+        self.is_told() && self.this_first as f64 >= NEARLY_ALL * self.tell() as f64
     }
 
     /// Whether they disagree.
     fn is_mixed(self) -> bool {
         let least = self.this_first.min(self.other_first);
-        least as f64 > (1.0 - NEARLY_ALL) * self.tell() as f64
+        self.is_told() && least as f64 > (1.0 - NEARLY_ALL) * self.tell() as f64
     }
 
     fn is_same(self) -> bool {
@@ -140,5 +148,5 @@ fn tell_the_same(a: &HopRow, b: &HopRow) -> bool {
         read_unix_ns: None,
         ..row.clone()
     };
-    a.start_unix_ns.is_some() && bare(a) == bare(b)
+    a.start_unix_ns.is_some() && a.start_unix_ns == b.start_unix_ns && bare(a) == bare(b)
 }

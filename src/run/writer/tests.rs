@@ -5,7 +5,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use super::*;
-use crate::record::fixture::{finished, span};
+use crate::record::fixture::{finished, log, scrape, span};
+use crate::record::{LogEvent, ScrapePhase};
 use crate::secrets::Secrets;
 use crate::store::folder::{EVENTS_STREAM, MANIFEST, RESULTS_STREAM};
 use crate::store::{Manifest, RunData, RunFolder};
@@ -47,6 +48,30 @@ fn without_trouble_everything_is_written() {
     let data = RunData::read(&folder).unwrap();
     assert_eq!(data.complaints(), Vec::<String>::new());
     assert_eq!(data.requests.rows.len(), 600);
+}
+
+/// Rows of a kind that follow one another are written together, each kind in its order.
+#[test]
+fn rows_of_several_kinds_are_each_written_once_and_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = folder(dir.path());
+    let streams = RunWriter::create(&folder, &Secrets::default()).unwrap();
+    let writer =
+        Writer::with_patience(streams, Arc::new(Live::default()), CancellationToken::new(), PATIENCE)
+            .unwrap();
+    let row = |i: u64| finished(i).row;
+    let line = |i: u64| Ingested::Log(log(&row(i), 0.0, LogEvent::Other));
+    let page = |at: f64| Ingested::Scrape(scrape(ScrapePhase::During, at, Vec::new()));
+    let to = writer.ingested();
+    for item in [line(0), line(1), Ingested::Span(span(&row(1))), page(1.0), page(2.0), line(2), line(3)] {
+        to.send(item);
+    }
+    drop(to);
+    let written = writer.end().unwrap().written;
+    assert_eq!((written.log, written.spans, written.scrapes), (4, 1, 2));
+    let data = RunData::read(&folder).unwrap();
+    assert_eq!(data.log.rows.iter().map(|row| row.line_no).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert!(data.scrapes.rows.is_sorted_by_key(|row| row.send_unix_ns));
 }
 
 #[cfg_attr(not(target_os = "linux"), ignore = "only Linux has /dev/full")]

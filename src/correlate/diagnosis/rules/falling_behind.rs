@@ -71,7 +71,7 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
             units::count(rate.2.round() as u64),
         ));
     }
-    verdict.certainty = if case.route.direct.is_empty() { Sure::Hint } else { Sure::Likely };
+    verdict.certainty = if case.is_beside_direct() { Sure::Likely } else { Sure::Hint };
     let costs: Vec<f64> = case.added.iter().map(|a| a.last_s - without_last).collect();
     verdict.at_stake = case.stake(Metric::E2e, &costs);
     Some(verdict)

@@ -28,7 +28,13 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     let an_event = tokens_an_event(&rows);
     let swallowed = rows.iter().filter(|row| was_swallowed(row, an_event)).count();
     let refused = case.route.passages.iter().filter(|p| p.row.source == Source::None && was_refused(p.row));
-    let refused = if servers_own(case) { 0 } else { refused.filter(|p| !server_answered(p)).count() };
+    let mut refused = if servers_own(case) { 0 } else { refused.filter(|p| !server_answered(p)).count() };
+    // A busy server answers so itself, and keeps no record of it.
+    let hops_tell = case.route.passages.iter().flat_map(|p| &p.hops).any(|hop| tells_heads(hop));
+    let told = hops_tell || !case.route.direct.is_empty();
+    if swallowed > 0 && !told {
+        refused = 0;
+    }
     if swallowed + refused == 0 {
         return None;
     }
@@ -46,9 +52,7 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
         ));
     }
     verdict.certainty = Sure::Likely;
-    // A busy server answers so itself, and keeps no record of it.
-    let told = case.route.passages.iter().flat_map(|p| &p.hops).any(|hop| tells_heads(hop));
-    if swallowed == 0 && !told && case.route.direct.is_empty() {
+    if swallowed == 0 && !told {
         verdict.certainty = Sure::Hint;
         verdict.evidence.push(
             "the server may have refused them itself: the gateway's log, or requests straight to the server, tell"
@@ -76,8 +80,10 @@ fn tells_heads(hop: &HopRow) -> bool {
 
 /// The server is known to refuse requests so itself: straight to it, or by its own access lines.
 fn servers_own(case: &Case<'_>) -> bool {
-    let logged =
-        |row: &LogRow| matches!(&row.event, LogEvent::Access { status, .. } if GATEWAYS.contains(status));
+    let logged = |row: &LogRow| match &row.event {
+        LogEvent::Access { status, path, .. } => GATEWAYS.contains(status) && path.contains("completions"),
+        _ => false,
+    };
     case.route.direct.iter().any(|p| was_refused(p.row)) || case.route.log.iter().any(logged)
 }
 

@@ -6,6 +6,7 @@
 use super::super::LEAST_REQUESTS;
 use super::super::added::{Added, Against};
 use super::super::case::{Case, at, median, share};
+use super::super::own_word;
 use super::super::remedies::Ailment;
 use super::super::signature::{was_late, was_starved};
 use super::coalescing::{held, in_bursts};
@@ -29,6 +30,8 @@ const LEAST_S: f64 = 0.005;
 const LONG_S: f64 = 0.020;
 /// Where nothing shows that there is a gateway: twice that, and even the quickest wait.
 const UNSEEN_S: f64 = 0.010;
+/// So much of the delay is the gateway's by its own word.
+const SAID: f64 = 0.5;
 /// Two levels of requests at once are compared if they differ by so much; it grows if the medians do.
 const LEVELS: f64 = 1.5;
 const GROWS: f64 = 1.3;
@@ -101,8 +104,11 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     verdict.of = case.added.len();
     verdict.evidence.extend(case.added_words());
     verdict.evidence.push(growth.words());
-    verdict.certainty = if seen && !case.route.direct.is_empty() { Sure::Likely } else { Sure::Hint };
-    if seen && case.route.direct.is_empty() {
+    let said = by_its_own_word(case, late);
+    let is_sure = said.is_some() || case.is_beside_direct();
+    verdict.certainty = if seen && is_sure { Sure::Likely } else { Sure::Hint };
+    verdict.evidence.extend(said);
+    if seen && !is_sure {
         verdict.evidence.push(format!(
             "{} would look the same: requests straight to the server tell",
             if case.route.same_host {
@@ -115,6 +121,28 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     let costs: Vec<f64> = case.added.iter().map(late).collect();
     verdict.at_stake = case.stake(Metric::Ttft, &costs);
     Some(verdict)
+}
+
+/// That the gateway itself says of most of it that it had the requests meanwhile. Of those that it sent again the
+/// first tries are in what it says.
+fn by_its_own_word(case: &Case<'_>, late: impl Fn(&Added) -> f64) -> Option<String> {
+    let once = |a: &&Added| case.tries.get(a.passage).is_none_or(Option::is_none);
+    let (mut said, mut of) = (Vec::new(), Vec::new());
+    for added in case.added.iter().filter(once) {
+        let passage = case.route.passages.get(added.passage)?;
+        if let Some(s) = own_word::before_upstream_s(passage) {
+            said.push(s);
+            of.push(late(added));
+        }
+    }
+    let n = said.len();
+    let (said_s, of_s) = (median(said)?, median(of)?);
+    (n >= LEAST_REQUESTS && said_s >= SAID * of_s).then(|| {
+        format!(
+            "the gateway itself says that it had a request for {} before it asked the server (median of {n})",
+            units::seconds(said_s)
+        )
+    })
 }
 
 /// How the delay goes with the requests under way at once.

@@ -127,18 +127,18 @@ impl Unrecorded {
     }
 }
 
-/// What it cost each request that ended well and of which that is known; none where it is of no request.
+/// What it cost each request that ended well; none where that of one is not known, for a mean without it were too low.
 fn costs(case: &Case<'_>, unrecorded: Option<&Unrecorded>) -> Vec<f64> {
-    let (mut costs, mut known) = (Vec::new(), false);
+    let mut costs = Vec::new();
     for (i, (passage, tries)) in case.route.passages.iter().zip(&case.tries).enumerate() {
         if passage.row.client.status != Status::Ok || !tries::tells(passage) {
             continue;
         }
         let cost = tries.as_ref().map(|tries| tries.before_s.or_else(|| unrecorded?.beyond.get(&i).copied()));
-        known |= cost.flatten().is_some();
-        costs.extend(cost.unwrap_or(Some(0.0)));
+        let Some(cost) = cost.unwrap_or(Some(0.0)) else { return Vec::new() };
+        costs.push(cost);
     }
-    if known { costs } else { Vec::new() }
+    costs
 }
 
 /// All tokens are late by the time before the try that was answered.

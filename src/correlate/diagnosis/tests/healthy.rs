@@ -131,6 +131,29 @@ fn without_requests_straight_to_the_server_lateness_is_a_hint() {
     assert_eq!((names(&verdicts), verdicts[0].certainty), (vec!["queueing"], Sure::Likely));
 }
 
+/// Or the gateway says so itself, by its log's timers or in a header.
+#[test]
+fn a_gateway_that_says_that_it_had_the_requests_needs_no_other_witness() {
+    let (rows, events) = Made { late: |_, _, _| 0.020, ..Made::default() }.run();
+    let sure = |rows: &[JoinedRow], hops: &[HopRow]| {
+        let route = Route { same_host: true, ..Route::new("all", rows, &events, &VLLM).unwrap() };
+        let verdicts = diagnose(&with_hops(route, hops));
+        assert_eq!(names(&verdicts), ["queueing"]);
+        verdicts[0].certainty
+    };
+    let queued = |s: f64| -> Vec<HopRow> {
+        let with = |hop: &mut HopRow| (hop.request_received_s, hop.queue_s) = (Some(0.001), Some(s));
+        rows.iter().map(|row| hop(row, with)).collect()
+    };
+    assert_eq!(sure(&rows, &queued(0.019)), Sure::Likely);
+    assert_eq!(sure(&rows, &queued(0.009)), Sure::Hint, "8 of 20 ms");
+    let mut kong = rows.clone();
+    for row in &mut kong {
+        row.client.answer_headers = vec![("x-kong-proxy-latency".to_owned(), "17".to_owned())];
+    }
+    assert_eq!(sure(&kong, &[]), Sure::Likely);
+}
+
 /// One request in a hundred waits 300 ms through, none straight to the server.
 #[test]
 fn one_slow_request_in_a_hundred_is_no_verdict() {

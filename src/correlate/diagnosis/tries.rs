@@ -7,6 +7,9 @@ use crate::record::{Connection, HopRow};
 
 const HEADERS: [&str; 2] = ["x-litellm-attempted-retries", "x-envoy-attempt-count"];
 
+/// Timers of several logs and clocks together are good to so much.
+const SLACK_S: f64 = 0.005;
+
 /// What tells that one request was sent again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tries {
@@ -37,11 +40,11 @@ pub fn of(passage: &Passage<'_>) -> Option<Tries> {
     // Each saw the time before the answered try from its own place, so the one who saw most is nearest to all.
     let told = passage.hops.iter().filter_map(|hop| before_s(hop));
     let before_s = told.chain(rows.map(|(_, s)| s)).chain(row.server_before_s).reduce(f64::max);
-    // Tries at servers whose clocks differ are no further apart than the request lost.
+    // Tries at servers whose clocks differ may seem further apart than all that the request lost.
     let here_s = row.client.first_token_unix_ns.zip(row.client.send_begin_unix_ns);
     let here_s = here_s.map(|(first, send)| first.seconds_since(send));
     let lost_s = here_s.zip(row.server_ttft_s).map(|(here_s, there_s)| (here_s - there_s).max(0.0));
-    let before_s = before_s.map(|s| lost_s.map_or(s, |lost_s| s.min(lost_s)));
+    let before_s = before_s.filter(|s| lost_s.is_none_or(|lost_s| *s <= lost_s + SLACK_S));
     Some(Tries { at_server, by_hop, by_header, before_s })
 }
 

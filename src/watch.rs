@@ -3,7 +3,7 @@
 //! process or the machine did not run), and at every beat sends a pulse to a task of the load's runtime, which
 //! notes how late it had it (then the worker threads were busy, or had no CPU). A task cannot be kept
 //! on one worker, so this is what any task may meet with, whichever worker takes it up. Once a second
-//! the thread reads what each thread used of the CPUs and how long it waited for one.
+//! the thread reads how long each thread was on a CPU and how long it waited for one.
 //!
 //! Nothing here is shared with the measured path: the pulse task's notes are its own until the end.
 //! This module must not know requests, nor what is concluded from what it sees.
@@ -39,8 +39,10 @@ const BEAT: Duration = Duration::from_millis(100);
 /// Each is drawn from so much to what makes that the mean: what stops a process periodically (a quota of CPU time, every 100 ms) ends with
 /// a beat, and beats that kept its time would never meet it again.
 const LEAST_BEAT: Duration = Duration::from_millis(60);
-/// From one reading of the threads to the next.
+/// From one reading of the threads' times to the next.
 const READING_S: f64 = 1.0;
+/// One in so many is whole: which threads there are, and their ticks. What one that lives for less uses is not told.
+const WHOLE_EVERY: u32 = 5;
 /// What the load's threads are called.
 const LOAD_THREADS: &str = "tare-load";
 
@@ -138,6 +140,7 @@ impl Watch {
         let mut used = Used::since(threads::read());
         let mut samples: Vec<Sample> = self.sample(&used).into_iter().collect();
         let mut process = Gaps::default();
+        let mut n_readings = 0;
         let mut next_reading = self.begun.plus_seconds(READING_S);
         let (mut before, mut waited_before) = (Moment::now(), wait.waited_ns());
         let (mut wall_clock, mut steps) = (StepWatch::default(), Vec::new());
@@ -158,7 +161,12 @@ impl Watch {
                 pulse.send(UnixNs::now());
             }
             if woke.at >= next_reading {
-                used.note(threads::read());
+                n_readings += 1;
+                if n_readings % WHOLE_EVERY == 1 {
+                    used.note(threads::read());
+                } else {
+                    used.note_times();
+                }
                 samples.extend(self.sample(&used));
                 next_reading = woke.at.plus_seconds(READING_S);
             }

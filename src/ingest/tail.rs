@@ -23,8 +23,9 @@ use super::reader::{Kind, LineReader};
 use super::rotation::{Beside, Between, Identity};
 use crate::clock::UnixNs;
 
-/// How often a file is looked at: also how much later than its writing a line may be read.
-const POLL: Duration = Duration::from_millis(100);
+/// How often a file is looked at: also how much later than its writing a line may be read. To wake up costs more than
+/// to read what came.
+const POLL: Duration = Duration::from_millis(200);
 /// How often it is looked whether a file that still grows is the one at its path.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -278,7 +279,7 @@ impl Open {
         }
         self.looked = Instant::now();
         // Gone for now: whoever writes still has it open, and so have we.
-        // Asked on this thread: to hand that to another costs more than the answer, ten times a second.
+        // Asked on this thread: to hand that to another costs more than the answer.
         let Ok(meta) = std::fs::metadata(path) else {
             return Ok(Step::Same);
         };

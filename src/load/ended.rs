@@ -22,11 +22,11 @@ use crate::record::{Connection, Endpoint, Finished, Place, RequestRow, Sink, Sta
 /// More known headers than this no gateway sends.
 const MAX_ANSWER_HEADERS: usize = 32;
 /// A row may be made so much later.
-const LOOK_EVERY: RangeInclusive<Duration> = Duration::from_millis(2)..=Duration::from_millis(50);
+const LOOK_EVERY: RangeInclusive<Duration> = Duration::from_millis(2)..=Duration::from_millis(100);
 /// It is looked so often that about so many have come: many at once would take the load a CPU for milliseconds.
 const AT_ONCE: u32 = 8;
 /// Where one comes so soon after another, it is looked now and then.
-const DENSE: Duration = Duration::from_millis(100);
+const DENSE: Duration = Duration::from_millis(200);
 
 /// One exchange, ended, its last chunks not yet read.
 pub(super) struct Ended {

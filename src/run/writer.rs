@@ -32,7 +32,8 @@ use crate::store::append::Written;
 const BATCH: usize = 256;
 /// How old a row may be when it is written, about: what ended, or began, later than that before a kill is not known. Nobody
 /// wakes this thread: to be woken for each row cost as much as to write it, and rows that are written together cost less.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Only where much waits it is woken.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How much is held in memory while the folder cannot be written; when it is full, the load is ended.
 const HOLD_BYTES: usize = 64 << 20;
 
@@ -231,6 +232,7 @@ struct Keeper {
 
 impl Keeper {
     fn write_all(mut self, items: &Receiver<Item>) -> Ended {
+        self.backlog.is_taken_here();
         let syncing = Syncing::start(self.queue.files());
         self.queue.begun(self.live.begun());
         let mut there = There::More;

@@ -2,9 +2,9 @@
 //! It is counted where it goes in and where it comes out; past a bound the load is ended, and past a second one
 //! what comes is given up and counted. This file must not know what the rows mean.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread::Thread;
 
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +14,9 @@ use crate::run::progress::eprintln_line;
 
 /// What is given up lies so many times over the bound at which the load is ended: requests under way still end.
 const GIVEN_UP_AT: usize = 2;
+/// With more than this the thread does not wait for its next look: thousands of requests that end together are written
+/// as they come, not held.
+const MUCH_BYTES: usize = 1 << 20;
 
 /// Shared by those who send and the thread that writes.
 #[derive(Debug)]
@@ -22,6 +25,7 @@ pub(super) struct Backlog {
     hold_bytes: usize,
     ended_load: AtomicBool,
     given_up: Mutex<Left>,
+    writer: OnceLock<Thread>,
 }
 
 impl Backlog {
@@ -31,7 +35,13 @@ impl Backlog {
             hold_bytes,
             ended_load: AtomicBool::new(false),
             given_up: Mutex::default(),
+            writer: OnceLock::new(),
         }
+    }
+
+    /// The calling thread is the one to be woken where much waits.
+    pub(super) fn is_taken_here(&self) {
+        let _ = self.writer.set(std::thread::current());
     }
 
     /// Whether `item` may wait. What is of the server's side alone may not once the bound is met: a flood of
@@ -53,7 +63,13 @@ impl Backlog {
             given_up.add(item);
             return false;
         }
-        self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let before = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if before < MUCH_BYTES
+            && before + bytes >= MUCH_BYTES
+            && let Some(writer) = self.writer.get()
+        {
+            writer.unpark();
+        }
         true
     }
 

@@ -74,6 +74,28 @@ fn rows_of_several_kinds_are_each_written_once_and_in_order() {
     assert!(data.scrapes.rows.is_sorted_by_key(|row| row.send_unix_ns));
 }
 
+/// It would sleep for an hour: what many requests that end together bring is not held for so long.
+#[test]
+fn where_much_waits_the_writer_is_woken() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = folder(dir.path());
+    let streams = RunWriter::create(&folder, &Secrets::default()).unwrap();
+    let patience = Patience { look_every: Duration::from_secs(3600), ..PATIENCE };
+    let live = Arc::new(Live::default());
+    let writer = Writer::with_patience(streams, live, CancellationToken::new(), patience).unwrap();
+    let requests = writer.requests();
+    let of_many = || Finished { events: finished(1).events.repeat(1_000), ..finished(1) };
+    let written = || std::fs::metadata(folder.file(RESULTS_STREAM)).is_ok_and(|meta| meta.len() > 0);
+    // It has found nothing by now, and sleeps.
+    std::thread::sleep(Duration::from_millis(50));
+    while !written() {
+        requests.send(of_many());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    drop(requests);
+    writer.end().unwrap();
+}
+
 #[cfg_attr(not(target_os = "linux"), ignore = "only Linux has /dev/full")]
 #[test]
 fn on_a_full_disc_the_run_goes_on_in_memory_and_ends_when_that_is_full() {

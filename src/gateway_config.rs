@@ -6,23 +6,56 @@ use crate::error::{Failure, usage};
 
 /// Every gateway with a snippet, in the order in which errors and help list them.
 pub static PRODUCTS: &[Product] = &[
-    Product { name: "nginx", file: "nginx.conf", snippet: include_str!("../assets/gateways/nginx.conf") },
-    Product { name: "haproxy", file: "haproxy.cfg", snippet: include_str!("../assets/gateways/haproxy.cfg") },
-    Product { name: "envoy", file: "envoy.yaml", snippet: include_str!("../assets/gateways/envoy.yaml") },
+    Product {
+        name: "nginx",
+        format: "nginx",
+        file: "nginx.conf",
+        snippet: include_str!("../assets/gateways/nginx.conf"),
+    },
+    Product {
+        name: "haproxy",
+        format: "haproxy",
+        file: "haproxy.cfg",
+        snippet: include_str!("../assets/gateways/haproxy.cfg"),
+    },
+    Product {
+        name: "envoy",
+        format: "envoy",
+        file: "envoy.yaml",
+        snippet: include_str!("../assets/gateways/envoy.yaml"),
+    },
     Product {
         name: "caddy",
+        format: "caddy",
         file: "caddy.caddyfile",
         snippet: include_str!("../assets/gateways/caddy.caddyfile"),
     },
-    Product { name: "traefik", file: "traefik.yml", snippet: include_str!("../assets/gateways/traefik.yml") },
-    Product { name: "litellm", file: "litellm.py", snippet: include_str!("../assets/gateways/litellm.py") },
+    Product {
+        name: "traefik",
+        format: "traefik",
+        file: "traefik.yml",
+        snippet: include_str!("../assets/gateways/traefik.yml"),
+    },
+    Product {
+        name: "litellm",
+        format: "litellm",
+        file: "litellm.py",
+        snippet: include_str!("../assets/gateways/litellm.py"),
+    },
+    Product {
+        name: "kong",
+        format: "nginx",
+        file: "kong.conf",
+        snippet: include_str!("../assets/gateways/kong.conf"),
+    },
 ];
 
 /// A gateway whose log can be turned on.
 #[derive(Debug)]
 pub struct Product {
-    /// As the format of its log is called.
     pub name: &'static str,
+    /// As the format of its log is called.
+    pub format: &'static str,
     /// In `assets/gateways`.
     pub file: &'static str,
     /// Its first lines say where it goes. Lines with `#` and no blank after it are settings that mend
@@ -53,9 +86,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_product_has_the_name_of_its_log_format() {
+    fn a_product_has_a_log_of_a_known_format() {
         for product in PRODUCTS {
-            assert!(FORMATS.iter().any(|format| format.name == product.name), "{product:?}");
+            assert!(FORMATS.iter().any(|format| format.name == product.format), "{product:?}");
             assert!(product.snippet.contains("tare"), "{product:?}");
         }
     }
@@ -63,12 +96,12 @@ mod tests {
     #[test]
     fn an_unknown_name_is_answered_with_the_known_ones() {
         assert_eq!(snippet("NGINX").unwrap(), PRODUCTS[0].snippet);
-        let error = anyhow::Error::new(snippet("kong").unwrap_err());
+        let error = anyhow::Error::new(snippet("apache").unwrap_err());
         let mut said = Vec::new();
         crate::error::print(&mut said, &error).unwrap();
         insta::assert_snapshot!(String::from_utf8(said).unwrap(), @r"
-        error: no configuration for `kong`
-        hint: there are nginx, haproxy, envoy, caddy, traefik, litellm
+        error: no configuration for `apache`
+        hint: there are nginx, haproxy, envoy, caddy, traefik, litellm, kong
         ");
     }
 
@@ -97,18 +130,14 @@ mod tests {
     }
 
     /// What is logged by the printed format is read, all of it.
-    #[test]
-    fn nginx_logs_what_is_read() {
-        let snippet = snippet("nginx").unwrap();
-        let format = snippet.split_once("escape=json ").unwrap().1.split_once(';').unwrap().0;
-        let format: String = format.split('\'').skip(1).step_by(2).collect();
+    fn nginxs(format: &str, own_id: &str) {
         let line = filled(
-            &format,
+            format,
             |c| c.is_ascii_alphanumeric() || c == '_',
             &[
                 ("msec", "1795531667.762"),
                 ("http_x_request_id", "mine"),
-                ("request_id", "ea26d0d6a5ceabc08bf27b7bf4d4a9d6"),
+                (own_id, "ea26d0d6a5ceabc08bf27b7bf4d4a9d6"),
                 ("http_traceparent", "00-39de6ef741ce667ddeaa292ab8cb8baf-7701c5659a5e7715-01"),
                 ("remote_addr", "127.0.0.1"),
                 ("remote_port", "42120"),
@@ -136,6 +165,20 @@ mod tests {
             let tries: Vec<_> = hop.tries.iter().map(|one| (one.status, one.head_s, one.end_s)).collect();
             assert_eq!(tries, [(Some(502), None, Some(0.001)), (Some(200), Some(0.001), Some(0.2))]);
         });
+    }
+
+    #[test]
+    fn nginx_logs_what_is_read() {
+        let snippet = snippet("nginx").unwrap();
+        let format = snippet.split_once("escape=json ").unwrap().1.split_once(';').unwrap().0;
+        nginxs(&format.split('\'').skip(1).step_by(2).collect::<String>(), "request_id");
+    }
+
+    #[test]
+    fn kong_logs_what_is_read() {
+        let snippet = snippet("kong").unwrap();
+        let format = snippet.split_once("escape=json '").unwrap().1.split_once("'\n").unwrap().0;
+        nginxs(format, "kong_request_id");
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What gateways say in the headers of their answers: their own ids and durations, an entry a product.
 //! It must not know who got the answer, nor what a reader makes of them.
 //!
-//! The headers of a streamed answer are sent before its first token: none of these durations can hold a
-//! time to first token, nor anything that a gateway does to tokens on their way back.
+//! The headers of a streamed answer are sent before its first token: none of these durations is a time to first
+//! token, or holds anything that a gateway does to tokens after it. Where a gateway takes the whole answer before it
+//! sends the head (a plugin of Kong's with a `response` phase), a time until the upstream's head is the whole answer's.
 //!
 //! | header | seconds of |
 //! |---|---|
@@ -11,8 +12,8 @@
 //! | `x-litellm-callback-duration-ms` | `callback_duration`: callbacks up to there |
 //! | `x-litellm-timing-*-ms` | `timing_*`: parts of the above; `timing_llm_api` is to the upstream's head |
 //! | `x-envoy-upstream-service-time` | `upstream_service_time`: Envoy's request sent → the upstream's head, whole ms |
-//! | `x-kong-proxy-latency` | `proxy_latency`: Kong's own work before the upstream, failed tries included, ms |
-//! | `x-kong-upstream-latency` | `upstream_latency`: from there until the upstream's head, connecting included, ms |
+//! | `x-kong-proxy-latency` | `proxy_latency`: from the request's first byte until the upstream is asked, failed tries and the client's sending included, whole ms |
+//! | `x-kong-upstream-latency` | `upstream_latency`: from there until the upstream's head, connecting included, whole ms; also in a 502 of Kong's own, without any head |
 //! | `x-kong-response-latency` | `response_latency`: Kong's own work on an answer that it made itself: no upstream was asked, ms |
 //! | `x-kong-total-latency`, `-third-party-`, `-client-` | `total_latency`, …: Kong Gateway's with `headers = advanced_latency_tokens`, up to the head at most, ms |
 //! | `server-timing` | each metric by its name, whatever its sender means by it: [`crate::server_timing`] |
@@ -26,6 +27,19 @@ use std::borrow::Cow;
 
 use crate::hop_text::{MILLISECONDS, given, ns, seconds};
 use crate::server_timing;
+
+/// Whether an answer of this status was made by a gateway in the server's place, as far as its headers (names in lower
+/// case) tell. Kong says how long its own answers took it; its 502 has `Server: kong/…`, where what it hands on has the
+/// upstream's.
+pub fn is_gateways_own<'a>(status: Option<u16>, headers: impl Iterator<Item = (&'a str, &'a str)>) -> bool {
+    let failed = status.is_some_and(|status| status >= 500);
+    let mut headers = headers;
+    headers.any(|(name, value)| match name {
+        "x-kong-response-latency" => true,
+        "server" => failed && value.starts_with("kong/"),
+        _ => false,
+    })
+}
 
 /// The headers that are read or tell of a gateway, in lower case; no other is worth keeping, and none
 /// of these holds a secret once [`kept`] has seen it.
@@ -61,6 +75,8 @@ pub const NAMES: [&str; 30] = [
     "x-portkey-trace-id",
     "x-served-by",
 ];
+/// Products whose durations are whole milliseconds: each is good to one, either way.
+pub const WHOLE_MILLISECONDS: [&str; 2] = ["envoy", "kong"];
 /// Also kept: the id under which the server, or a gateway, answered.
 pub const REQUEST_ID: &str = "x-request-id";
 

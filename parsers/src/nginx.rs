@@ -199,8 +199,9 @@ fn timer(text: Option<&str>) -> Reading<'_, Option<f64>> {
     }
 }
 
-/// `127.0.0.1 - - [24/Nov/2026:14:50:32 +0000] "POST / HTTP/1.1" 200 6855 "-" "agent"`
+/// `127.0.0.1 - - [24/Nov/2026:14:50:32 +0000] "POST / HTTP/1.1" 200 6855 "-" "agent"`, to which Kong adds its own id.
 fn is_combined(line: &str) -> bool {
+    let line = line.split_once(" kong_request_id: ").map_or(line, |(combined, _)| combined);
     let Some((head, rest)) = line.split_once("] \"") else { return false };
     let is_head = head.split_once(" [").is_some_and(|(client, date)| {
         client.split(' ').count() == 3 && date.len() == 26 && date.as_bytes().get(2) == Some(&b'/')
@@ -231,6 +232,9 @@ mod tests {
     fn the_default_format_is_known() {
         assert!(is_combined(
             "127.0.0.1 - - [24/Nov/2026:14:50:32 +0000] \"POST / HTTP/1.1\" 200 6855 \"-\" \"a\"\n"
+        ));
+        assert!(is_combined(
+            "127.0.0.1 - - [27/Nov/2026:17:56:13 +0000] \"GET /v1/models HTTP/1.1\" 200 452 \"-\" \"-\" kong_request_id: \"53c8ea67b8924b7819b0eb13270bfa54\"\n"
         ));
         assert!(is_combined("::1 - bob [24/Nov/2026:14:50:32 +0000] \"GET / HTTP/1.1\" 200 6855"));
         assert!(!is_combined(

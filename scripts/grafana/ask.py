@@ -27,7 +27,8 @@ lacking = 0 if models else 1
 for chosen in [*models, ".*"]:
     for panel in board["panels"]:
         for target in panel["targets"]:
-            query = target["expr"].replace("$model", chosen).replace("$__rate_interval", "20s")
+            query = target["expr"].replace("$model", chosen)
+            query = query.replace("$__rate_interval", "20s").replace("$__range", "1m")
             if "$" in query:
                 raise SystemExit(f"a variable that nobody fills in: {query}")
             found = get("query", query=query)["result"]

@@ -12,7 +12,7 @@ use super::{GateArgs, ObserveArgs, OutputArgs, StampsName, TargetArgs};
 pub struct AuditArgs {
     /// Configuration file (YAML) with a section audit
     pub config: Option<PathBuf>,
-    /// Only print what turns on a log for tare: of nginx, haproxy, envoy, caddy, traefik or litellm
+    /// Only print what turns on a log for tare: of nginx, haproxy, envoy, caddy, traefik, litellm or kong
     #[arg(long, value_name = "PRODUCT", exclusive = true)]
     pub print_config: Option<String>,
     #[command(flatten)]

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use tare_parsers::hop_headers::WHOLE_MILLISECONDS;
+
 use super::tables::Table;
 use crate::metric::Metric;
 use crate::record::clocks::{ClockRelation, Clocks};
@@ -157,11 +159,20 @@ pub fn stated(hops: &Hops) -> Table {
             .to_vec(),
         rows: rows.chain(hops.unread.iter().map(unread)).collect(),
         below: std::iter::once(format!(
-            "Sent before the first token: none of these is a TTFT, and none holds what happens to tokens.{more}"
+            "Sent with the head, so none of these is a TTFT, or tells what happens to tokens after it; of a gateway that takes the whole answer before it sends the head, the upstream's time is that of the whole answer. Answers with a status from 500 on are not counted.{more}"
         ))
+        .chain(whole_milliseconds(hops))
         .chain(hops.stated.iter().filter_map(doubted))
         .collect(),
     }
+}
+
+/// Of whom that is to be known before small means are compared.
+fn whole_milliseconds(hops: &Hops) -> Option<String> {
+    let coarse = |product: &&str| hops.stated.iter().any(|s| s.product == **product);
+    let named: Vec<&str> = WHOLE_MILLISECONDS.iter().copied().filter(coarse).collect();
+    (!named.is_empty())
+        .then(|| format!("{}: whole milliseconds, each good to one, either way.", named.join(" and ")))
 }
 
 /// Of a value so much is shown.

@@ -52,6 +52,12 @@ impl ProbeError {
             ProbeError::Refused { status: 401 | 403, .. } => {
                 "set the API key in the environment (OPENAI_API_KEY, or name another variable with --api-key-env)"
             }
+            ProbeError::Refused { status: 502..=504, .. } => {
+                "so answers a gateway that has no server behind it: is that one up?"
+            }
+            ProbeError::Refused { status: 429, .. } => {
+                "it limits how often it is asked: wait, or raise its limit for this client"
+            }
             ProbeError::Refused { .. } | ProbeError::NotModels { .. } => {
                 "the base URL is the part before /v1, for example http://127.0.0.1:8000"
             }

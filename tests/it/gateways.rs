@@ -436,12 +436,12 @@ fn print_config_prints_the_files_as_they_are() {
         assert_eq!((said.code, said.out), (Some(0), std::fs::read_to_string(file).unwrap()));
         assert!(help.contains(product.name), "{help}");
     }
-    insta::assert_snapshot!(place.tare("audit --print-config kong").shown(), @r"
+    insta::assert_snapshot!(place.tare("audit --print-config apache").shown(), @r"
     exit code: 2
     ----- stdout
     ----- stderr
-    error: no configuration for `kong`
-    hint: there are nginx, haproxy, envoy, caddy, traefik, litellm
+    error: no configuration for `apache`
+    hint: there are nginx, haproxy, envoy, caddy, traefik, litellm, kong
     ");
 }
 

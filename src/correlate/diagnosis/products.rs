@@ -77,10 +77,16 @@ pub fn named(route: &Route<'_>) -> Vec<Named> {
             add(product, format!("hop `{}`", hop.hop));
         }
     }
+    let mut in_answers: Vec<&str> = Vec::new();
     for passage in &route.passages {
         for (product, name, value) in in_headers(&passage.row.client.answer_headers) {
+            in_answers.push(product);
             add(product, format!("`{name}: {}` of the answers", cut(value)));
         }
+    }
+    // Its log is nginx's, and it sends no `Server` of nginx's, which nginx itself always does.
+    if in_answers.contains(&"Kong") && !in_answers.contains(&"nginx") {
+        out.retain(|named| named.product != "nginx");
     }
     out
 }

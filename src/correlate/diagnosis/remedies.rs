@@ -22,7 +22,7 @@ pub enum Ailment {
 use Ailment::{Compressed, CutUnlogged, HeadHeld, Held, IdLost, Nagle, Reconnecting, Retried, Waiting};
 
 /// Product, ailment, setting, section of the documentation.
-pub const REMEDIES: [(&str, Ailment, &str, &str); 39] = [
+pub const REMEDIES: [(&str, Ailment, &str, &str); 43] = [
     ("HAProxy", Held, "option http-no-delay", "HAProxy Configuration Manual, 4.2 `option http-no-delay`"),
     ("nginx", Held, "proxy_buffering off;", "nginx.org, ngx_http_proxy_module, `proxy_buffering`"),
     (
@@ -45,6 +45,12 @@ pub const REMEDIES: [(&str, Ailment, &str, &str); 39] = [
         Held,
         "response_buffering: false on the route",
         "developer.konghq.com, Route, `response_buffering`",
+    ),
+    (
+        "Kong",
+        Held,
+        "no plugin on it that takes answers whole (a `response` phase, `enable_buffering`, ai-*)",
+        "developer.konghq.com, PDK, `kong.service.request.enable_buffering`",
     ),
     (
         "Cloudflare",
@@ -101,6 +107,12 @@ pub const REMEDIES: [(&str, Ailment, &str, &str); 39] = [
     ("the client", Compressed, "no Accept-Encoding in the request", "RFC 9110, 12.5.3"),
     ("nginx", HeadHeld, "proxy_buffering off;", "nginx.org, ngx_http_proxy_module, `proxy_buffering`"),
     (
+        "Kong",
+        HeadHeld,
+        "response_buffering: false on the route",
+        "developer.konghq.com, Route, `response_buffering`",
+    ),
+    (
         "LiteLLM",
         HeadHeld,
         "none is known: it asks for the first chunk before it sends the head",
@@ -120,6 +132,12 @@ pub const REMEDIES: [(&str, Ailment, &str, &str); 39] = [
     ),
     ("nginx", Waiting, "worker_processes auto;", "nginx.org, Core functionality, `worker_processes`"),
     (
+        "Kong",
+        Waiting,
+        "nginx_worker_processes = auto; fewer plugins on the route, or quicker ones",
+        "developer.konghq.com, kong.conf, `nginx_worker_processes`",
+    ),
+    (
         "a Python gateway",
         Waiting,
         "more worker processes: one has one core",
@@ -128,6 +146,12 @@ pub const REMEDIES: [(&str, Ailment, &str, &str); 39] = [
     ("nginx", Retried, "proxy_next_upstream off;", "nginx.org, ngx_http_proxy_module, `proxy_next_upstream`"),
     ("HAProxy", Retried, "retries 0, retry-on none", "HAProxy Configuration Manual, 4.2 `retry-on`"),
     ("LiteLLM", Retried, "router_settings: num_retries: 0", "docs.litellm.ai, Reliability"),
+    (
+        "Kong",
+        Retried,
+        "retries: 0 on the service, a shorter connect_timeout",
+        "developer.konghq.com, Service, `retries` and `connect_timeout`",
+    ),
     ("SGLang router", Retried, "--disable-retries", "docs.sglang.ai, Router, Fault tolerance"),
     (
         "nginx",
@@ -169,7 +193,11 @@ pub const REMEDIES: [(&str, Ailment, &str, &str); 39] = [
     ),
 ];
 
-/// What the products that name themselves can do about it; what any can, if none of them is in the table.
+/// No product: whoever it is that does not name itself.
+const ANYONE: [&str; 3] = ["a proxy of your own", "a Python gateway", "the client"];
+
+/// What the products that name themselves can do about it; if none of them is in the table, what anyone can, and
+/// where none names itself, all there is.
 pub fn of(ailment: Ailment, products: &[String]) -> Vec<Remedy> {
     let all = || REMEDIES.iter().filter(|(_, of, ..)| *of == ailment);
     let remedy = |(product, _, setting, doc): &(&'static str, Ailment, &'static str, &'static str)| Remedy {
@@ -179,5 +207,9 @@ pub fn of(ailment: Ailment, products: &[String]) -> Vec<Remedy> {
     };
     let theirs: Vec<Remedy> =
         all().filter(|(p, ..)| products.iter().any(|own| own == p)).map(remedy).collect();
-    if theirs.is_empty() { all().map(remedy).collect() } else { theirs }
+    match theirs.is_empty() {
+        false => theirs,
+        true if products.is_empty() => all().map(remedy).collect(),
+        true => all().filter(|(product, ..)| ANYONE.contains(product)).map(remedy).collect(),
+    }
 }

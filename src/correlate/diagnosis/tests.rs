@@ -3,6 +3,7 @@
 
 mod explained;
 mod healthy;
+mod kong;
 
 use super::signature::{self, Released, released};
 use super::{Route, diagnose};

@@ -3,7 +3,7 @@
 //! what is concluded.
 
 use super::Passage;
-use crate::record::{Connection, HopRow};
+use crate::record::{Connection, HopRow, Source};
 
 const HEADERS: [&str; 2] = ["x-litellm-attempted-retries", "x-envoy-attempt-count"];
 
@@ -18,6 +18,8 @@ pub struct Tries {
     /// Tries by a hop's account.
     pub by_hop: Option<u32>,
     pub by_header: bool,
+    /// One of them was, by the server.
+    pub answered: bool,
     /// From the first try to the one that was answered, s; `None`: no record tells.
     pub before_s: Option<f64>,
 }
@@ -45,7 +47,9 @@ pub fn of(passage: &Passage<'_>) -> Option<Tries> {
     let here_s = here_s.map(|(first, send)| first.seconds_since(send));
     let lost_s = here_s.zip(row.server_ttft_s).map(|(here_s, there_s)| (here_s - there_s).max(0.0));
     let before_s = before_s.filter(|s| lost_s.is_none_or(|lost_s| *s <= lost_s + SLACK_S));
-    Some(Tries { at_server, by_hop, by_header, before_s })
+    // A 502 and its like without a record at the server is a gateway's own.
+    let answered = row.source != Source::None || row.client.http_status.is_some_and(|status| status < 500);
+    Some(Tries { at_server, by_hop, by_header, answered, before_s: before_s.filter(|_| answered) })
 }
 
 /// What the client sent twice itself tells nothing of what is on the way.

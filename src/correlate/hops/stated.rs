@@ -35,11 +35,15 @@ struct Said {
     waited_s: Option<f64>,
 }
 
-/// Every duration that is stated of these requests, by product and name, and what could not be read.
+/// Every duration that is stated of these requests, by product and name, and what could not be read. An answer that
+/// says that it failed tells of no answer of the server: Kong has a time until the upstream's head of one that it never
+/// reached.
 pub fn of(rows: &[JoinedRow], rounds: &Rounds, seed: u64) -> (Vec<Stated>, Vec<Unread>) {
     let mut unread: Vec<Unread> = Vec::new();
     let mut all: BTreeMap<(String, String), Vec<Said>> = BTreeMap::new();
-    for client in rows.iter().map(|row| &row.client) {
+    let answered =
+        rows.iter().map(|row| &row.client).filter(|c| c.http_status.is_none_or(|status| status < 500));
+    for client in answered {
         let headers = client.answer_headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let (told, bad) = hop_headers::read(headers);
         for one in bad {

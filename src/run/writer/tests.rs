@@ -80,7 +80,7 @@ fn where_much_waits_the_writer_is_woken() {
     let dir = tempfile::tempdir().unwrap();
     let folder = folder(dir.path());
     let streams = RunWriter::create(&folder, &Secrets::default()).unwrap();
-    let patience = Patience { look_every: Duration::from_secs(3600), ..PATIENCE };
+    let patience = Patience { look_every: Duration::from_hours(1), ..PATIENCE };
     let live = Arc::new(Live::default());
     let writer = Writer::with_patience(streams, live, CancellationToken::new(), patience).unwrap();
     let requests = writer.requests();

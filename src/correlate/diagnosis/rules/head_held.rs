@@ -4,6 +4,7 @@
 
 use super::super::LEAST_REQUESTS;
 use super::super::case::{Case, median, share};
+use super::super::own_word;
 use super::super::remedies::Ailment;
 use super::super::signature::{HEAD_WAIT_S, HEAD_WITH_TOKEN_S, TOGETHER, around_head};
 use super::coalescing::{held, moments};
@@ -38,7 +39,7 @@ pub fn kept_back(case: &Case<'_>) -> Option<KeptBack> {
         return None;
     }
     let before = median(waits.iter().map(|w| w.0))?;
-    let early = by_direct(case).or_else(|| by_hop(case, before))?;
+    let early = by_direct(case).or_else(|| by_hop(case, before)).or_else(|| by_header(case, before))?;
     let with_token = format!(
         "the head came with the first token, {} after sending (median; {n} of {} within {})",
         units::seconds(before),
@@ -98,6 +99,19 @@ fn by_hop(case: &Case<'_>, here: f64) -> Option<String> {
                 heads.len()
             )
         })
+    })
+}
+
+/// So does what it says in that head.
+fn by_header(case: &Case<'_>, here: f64) -> Option<String> {
+    let heads: Vec<f64> = case.route.passages.iter().filter_map(own_word::head_s).collect();
+    let there = median(heads.iter().copied())?;
+    (heads.len() >= LEAST_REQUESTS && there < 0.5 * here && here - there > HEAD_WAIT_S).then(|| {
+        format!(
+            "by headers of the answers the gateway had it after {} (median of {})",
+            units::seconds(there),
+            heads.len()
+        )
     })
 }
 

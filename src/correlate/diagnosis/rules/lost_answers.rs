@@ -6,7 +6,7 @@ use super::super::case::{Case, median};
 use super::super::{LEAST_REQUESTS, Passage};
 use super::{Ground, Rule};
 use crate::record::verdicts::{Kind, Sure, VerdictRow};
-use crate::record::{HopRow, JoinedRow, LogEvent, LogRow, Source, Status};
+use crate::record::{HopRow, HopTry, JoinedRow, LogEvent, LogRow, Source, Status};
 
 pub(super) const RULE: Rule = Rule {
     name: "lost_answers",
@@ -27,8 +27,10 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     }
     let an_event = tokens_an_event(&rows);
     let swallowed = rows.iter().filter(|row| was_swallowed(row, an_event)).count();
-    let refused = case.route.passages.iter().filter(|p| p.row.source == Source::None && was_refused(p.row));
-    let mut refused = if servers_own(case) { 0 } else { refused.filter(|p| !server_answered(p)).count() };
+    let unrecorded =
+        case.route.passages.iter().filter(|p| p.row.source == Source::None && was_refused(p.row));
+    let unanswered = || unrecorded.clone().filter(|p| !server_answered(p));
+    let mut refused = if servers_own(case) { 0 } else { unanswered().count() };
     // A busy server answers so itself, and keeps no record of it.
     let hops_tell = case.route.passages.iter().flat_map(|p| &p.hops).any(|hop| tells_heads(hop));
     let told = hops_tell || !case.route.direct.is_empty();
@@ -39,7 +41,12 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
         return None;
     }
     let mut verdict = case.verdict(RULE.name, Kind::Loss, None);
-    "answers are lost between server and client".clone_into(&mut verdict.what);
+    if swallowed > 0 {
+        "answers are lost between server and client"
+    } else {
+        "requests are refused on the way"
+    }
+    .clone_into(&mut verdict.what);
     (verdict.n, verdict.of) = (swallowed + refused, rows.len());
     if swallowed > 0 {
         verdict.evidence.push(format!(
@@ -50,6 +57,12 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
         verdict.evidence.push(format!(
             "requests refused with 502, 503 or 504 of which the server has no record: {refused}"
         ));
+        let unreached = unanswered().filter(|p| p.hops.last().is_some_and(|hop| reached_nobody(hop))).count();
+        if unreached > 0 {
+            verdict.evidence.push(format!(
+                "of {unreached} of these the gateway's log has a try, and no connection: was the server up, and within reach?"
+            ));
+        }
     }
     verdict.certainty = Sure::Likely;
     if swallowed == 0 && !told {
@@ -76,6 +89,12 @@ fn server_answered(passage: &Passage<'_>) -> bool {
 /// nginx has a status of an upstream that it never reached, but no head.
 fn tells_heads(hop: &HopRow) -> bool {
     hop.upstream_head_s.is_some() || hop.tries.last().is_some_and(|one| one.head_s.is_some())
+}
+
+/// Whoever was tried, to none of them there was a connection.
+fn reached_nobody(hop: &HopRow) -> bool {
+    let failed = |one: &HopTry| one.connect_s.is_none() && one.head_s.is_none();
+    !hop.tries.is_empty() && hop.tries.iter().all(failed)
 }
 
 /// The server is known to refuse requests so itself: straight to it, or by its own access lines.

@@ -104,8 +104,8 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     verdict.of = case.added.len();
     verdict.evidence.extend(case.added_words());
     verdict.evidence.push(growth.words());
-    let said = by_its_own_word(case, late);
-    let is_sure = said.is_some() || case.is_beside_direct();
+    let (said, by_word) = by_its_own_word(case, late).unzip();
+    let is_sure = by_word == Some(true) || case.is_beside_direct();
     verdict.certainty = if seen && is_sure { Sure::Likely } else { Sure::Hint };
     verdict.evidence.extend(said);
     if seen && !is_sure {
@@ -123,26 +123,34 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     Some(verdict)
 }
 
-/// That the gateway itself says of most of it that it had the requests meanwhile. Of those that it sent again the
-/// first tries are in what it says.
-fn by_its_own_word(case: &Case<'_>, late: impl Fn(&Added) -> f64) -> Option<String> {
+/// What the gateway itself says of how long it had the requests, and whether that makes most of the delay its own. Of
+/// those that it sent again the first tries are in what it says.
+fn by_its_own_word(case: &Case<'_>, late: impl Fn(&Added) -> f64) -> Option<(String, bool)> {
     let once = |a: &&Added| case.tries.get(a.passage).is_none_or(Option::is_none);
-    let (mut said, mut of) = (Vec::new(), Vec::new());
+    let (mut said, mut of, mut is_own) = (Vec::new(), Vec::new(), true);
     for added in case.added.iter().filter(once) {
         let passage = case.route.passages.get(added.passage)?;
-        if let Some(s) = own_word::before_upstream_s(passage) {
-            said.push(s);
+        if let Some(had) = own_word::before_upstream(passage) {
+            said.push(had.s);
             of.push(late(added));
+            is_own &= had.is_own;
         }
     }
     let n = said.len();
     let (said_s, of_s) = (median(said)?, median(of)?);
-    (n >= LEAST_REQUESTS && said_s >= SAID * of_s).then(|| {
-        format!(
-            "the gateway itself says that it had a request for {} before it asked the server (median of {n})",
-            units::seconds(said_s)
-        )
-    })
+    if n < LEAST_REQUESTS {
+        return None;
+    }
+    let is_most = said_s >= SAID * of_s;
+    let mut words = format!(
+        "the gateway itself says that it had a request for {}{} before it asked the server (median of {n})",
+        if is_most { "" } else { "no more than " },
+        units::seconds(said_s)
+    );
+    if !is_own {
+        words += "; how long the client took to send it, and tries that failed, are in that";
+    }
+    Some((words, is_most && is_own))
 }
 
 /// How the delay goes with the requests under way at once.

@@ -28,11 +28,15 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
         return None;
     }
     let mut verdict = case.verdict(RULE.name, Kind::Work, Some(Ailment::Retried));
-    "requests are sent to the server again: one of the client's is several there"
-        .clone_into(&mut verdict.what);
     (verdict.n, verdict.of) = (all.len(), case.route.passages.iter().filter(|p| tries::tells(p)).count());
     verdict.certainty = Sure::Certain;
     let by_server = all.iter().filter(|tries| tries.at_server.is_some()).count();
+    if by_server > 0 {
+        "requests are sent to the server again: one of the client's is several there"
+    } else {
+        "requests are tried again on the way"
+    }
+    .clone_into(&mut verdict.what);
     if by_server > 0 {
         let passages = case.route.passages.iter().filter(|p| tries::tells(p));
         let at_server: Vec<usize> =
@@ -50,6 +54,10 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
             by_hop.len(),
             by_hop.iter().sum::<u32>()
         ));
+    }
+    let unanswered = all.iter().filter(|tries| !tries.answered).count();
+    if unanswered > 0 {
+        verdict.evidence.push(format!("of {unanswered} of these no try was answered"));
     }
     let by_header = all.iter().filter(|tries| tries.by_header).count();
     if by_header > 0 {

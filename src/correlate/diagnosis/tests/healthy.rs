@@ -147,11 +147,11 @@ fn a_gateway_that_says_that_it_had_the_requests_needs_no_other_witness() {
     };
     assert_eq!(sure(&rows, &queued(0.019)), Sure::Likely);
     assert_eq!(sure(&rows, &queued(0.009)), Sure::Hint, "8 of 20 ms");
-    let mut kong = rows.clone();
-    for row in &mut kong {
-        row.client.answer_headers = vec![("x-kong-proxy-latency".to_owned(), "17".to_owned())];
+    let mut litellm = rows.clone();
+    for row in &mut litellm {
+        row.client.answer_headers = vec![("x-litellm-overhead-duration-ms".to_owned(), "17.2".to_owned())];
     }
-    assert_eq!(sure(&kong, &[]), Sure::Likely);
+    assert_eq!(sure(&litellm, &[]), Sure::Likely);
 }
 
 /// One request in a hundred waits 300 ms through, none straight to the server.

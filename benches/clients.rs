@@ -81,7 +81,7 @@ struct Outcome {
 /// Runs one client against a server of its own.
 fn one(client: &str, load: Load) -> anyhow::Result<Outcome> {
     let dir = tempfile::tempdir()?;
-    let server = Server::start(dir.path(), load)?;
+    let server = Server::start(dir.path(), load, None)?;
     let mut command = if client == "tare" {
         tare_client::command(load, &server, dir.path())
     } else {

@@ -3,10 +3,13 @@
 //! difference, and what the tap says of itself. Asserts nothing; say with the numbers what else the
 //! machine was doing.
 //!
-//! `cargo bench --bench tap [-- STREAMS TOKENS_PER_SECOND ROUNDS [LATE_FIRST_MS [THREADS]] [haproxy]]`
+//! `cargo bench --bench tap [-- STREAMS TOKENS_PER_SECOND ROUNDS [LATE_FIRST_MS [THREADS]] [apart] [haproxy]]`
 //!
 //! `LATE_FIRST_MS`: the server holds each first token back by up to so much, so that it does not come in one
 //! burst with the other streams' tokens. `THREADS`: the tap's.
+//! `apart`: the server has the first CPU for itself, the hop the second, as if on hosts of their own; the client is
+//! where there is room. Without it the server's threads write a burst on all CPUs at once, and on few the hop waits
+//! until one of them has ended.
 //! `haproxy`: that program in the tap's place, passing on at once what comes, to say what any hop costs here.
 //!
 //! Outside the server: TTFT by kernel stamps − (first write − request read), by the server's own truth.
@@ -50,7 +53,7 @@ use tare_parsers::sse::SseDecoder;
 use tokio::task::JoinSet;
 
 use self::reference::Load;
-use self::server::Server;
+use self::server::{Server, before_others};
 
 const OUTPUT_TOKENS: u32 = 20;
 /// Streams begin evenly over this time.
@@ -70,11 +73,15 @@ fn main() -> anyhow::Result<()> {
         "{streams} streams, {tokens_per_second} tokens/s each, {rounds} rounds of {OUTPUT_TOKENS} tokens each way, first tokens held back by 0 to {late_first_ms} ms; {} CPUs",
         std::thread::available_parallelism()?
     );
+    let apart = std::env::args().any(|arg| arg == "apart");
+    if apart {
+        println!("the server on CPU 0, the hop on CPU 1");
+    }
     let dir = tempfile::tempdir()?;
-    let server = Server::start(dir.path(), Load { tokens_per_second, late_first_ms })?;
+    let server = Server::start(dir.path(), Load { tokens_per_second, late_first_ms }, apart.then_some(0))?;
     let by_haproxy = std::env::args().any(|arg| arg == "haproxy");
     let start = if by_haproxy { Hop::haproxy } else { Hop::tap };
-    let hop = start(dir.path(), &server.authority, threads)?;
+    let hop = start(dir.path(), &server.authority, threads, apart.then_some(1))?;
     let direct: SocketAddr = server.authority.parse()?;
     let ways = [direct, hop.address];
     let _armed = arm().context("no kernel stamps here")?;
@@ -238,8 +245,8 @@ struct Hop {
 }
 
 impl Hop {
-    fn tap(dir: &Path, upstream: &str, threads: Option<u16>) -> anyhow::Result<Self> {
-        let mut command = first(env!("CARGO_BIN_EXE_tare"));
+    fn tap(dir: &Path, upstream: &str, threads: Option<u16>, cpu: Option<usize>) -> anyhow::Result<Self> {
+        let mut command = before_others(env!("CARGO_BIN_EXE_tare"), cpu);
         command.args(["tap", "--listen", "0", "--upstream", upstream, "--output"]).arg(dir.join("tap.jsonl"));
         command.args(threads.map(|n| format!("--threads={n}")));
         let (child, mut out) = spawn(command)?;
@@ -249,7 +256,7 @@ impl Hop {
         Ok(Self { child, out, address: address.context("the tap does not say where it listens")? })
     }
 
-    fn haproxy(dir: &Path, upstream: &str, threads: Option<u16>) -> anyhow::Result<Self> {
+    fn haproxy(dir: &Path, upstream: &str, threads: Option<u16>, cpu: Option<usize>) -> anyhow::Result<Self> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let nbthread = threads.map(|n| format!("nbthread {n}")).unwrap_or_default();
         let config = dir.join("haproxy.cfg");
@@ -258,7 +265,7 @@ impl Hop {
              timeout server 60s\nlisten hop\n bind {address}\n server upstream {upstream}\n"
         );
         std::fs::write(&config, text)?;
-        let mut command = first("haproxy");
+        let mut command = before_others("haproxy", cpu);
         command.arg("-db").arg("-f").arg(&config);
         let (child, out) = spawn(command).context("is haproxy installed?")?;
         let begun = UnixNs::now();
@@ -284,16 +291,6 @@ impl Drop for Hop {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// A program that runs before others, where that is allowed.
-fn first(program: &str) -> Command {
-    let allowed = Command::new("chrt").args(["-f", "10", "true"]).output().is_ok_and(|o| o.status.success());
-    let mut command = if allowed { Command::new("chrt") } else { Command::new(program) };
-    if allowed {
-        command.args(["-f", "10", program]);
-    }
-    command
 }
 
 fn spawn(mut command: Command) -> anyhow::Result<(Child, BufReader<std::process::ChildStdout>)> {

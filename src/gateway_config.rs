@@ -53,6 +53,7 @@ pub static PRODUCTS: &[Product] = &[
 /// A gateway whose log can be turned on.
 #[derive(Debug)]
 pub struct Product {
+    /// As `--print-config` takes it.
     pub name: &'static str,
     /// As the format of its log is called.
     pub format: &'static str,

@@ -3,7 +3,8 @@
 //! process or the machine did not run), and at every beat sends a pulse to a task of the load's runtime, which
 //! notes how late it had it (then the worker threads were busy, or had no CPU). A task cannot be kept
 //! on one worker, so this is what any task may meet with, whichever worker takes it up. Once a second
-//! the thread reads how long each thread was on a CPU and how long it waited for one.
+//! the thread reads how long each of the load's threads was on a CPU and how long it waited for one, every fifth
+//! second of all threads.
 //!
 //! Nothing here is shared with the measured path: the pulse task's notes are its own until the end.
 //! This module must not know requests, nor what is concluded from what it sees.
@@ -41,7 +42,8 @@ const BEAT: Duration = Duration::from_millis(100);
 const LEAST_BEAT: Duration = Duration::from_millis(60);
 /// From one reading of the threads' times to the next.
 const READING_S: f64 = 1.0;
-/// One in so many is whole: which threads there are, and their ticks. What one that lives for less uses is not told.
+/// One in so many is whole: of all threads, which there are, and their ticks. What one that lives for less uses is not
+/// told. The others are of the load's threads, which are there from the begin on.
 const WHOLE_EVERY: u32 = 5;
 /// What the load's threads are called.
 const LOAD_THREADS: &str = "tare-load";
@@ -165,7 +167,7 @@ impl Watch {
                 if n_readings % WHOLE_EVERY == 1 {
                     used.note(threads::read());
                 } else {
-                    used.note_times();
+                    used.note_times(&self.is_load());
                 }
                 samples.extend(self.sample(&used));
                 next_reading = woke.at.plus_seconds(READING_S);

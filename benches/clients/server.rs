@@ -23,20 +23,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts it in `dir` and waits until it says that it serves.
-    pub fn start(dir: &Path, load: Load) -> anyhow::Result<Self> {
+    /// Starts it in `dir`, on this CPU alone if one is named, and waits until it says that it serves.
+    pub fn start(dir: &Path, load: Load, cpu: Option<usize>) -> anyhow::Result<Self> {
         let (log, truth) = (dir.join("server.log"), dir.join("truth.jsonl"));
         let step_ms = (1e3 / load.tokens_per_second).to_string();
-        // Where that is allowed, before all else: a server that waits for a CPU writes late and reads late,
-        // which would count as the clients' error.
-        let first = ["-f", "10", env!("CARGO_BIN_EXE_tare")];
-        let allowed =
-            Command::new("chrt").args(["-f", "10", "true"]).output().is_ok_and(|o| o.status.success());
-        let mut command = if allowed { Command::new("chrt") } else { Command::new(first[2]) };
-        if allowed {
-            command.args(first);
-        }
-        let child = command
+        // A server that waits for a CPU writes late and reads late, which would count as the clients' error.
+        let child = before_others(env!("CARGO_BIN_EXE_tare"), cpu)
             .args(["serve", "--port", "0", "--no-enable-log-requests"])
             .args(["--decode-base-ms", &step_ms, "--decode-per-seq-ms", "0", "--jitter", "0"])
             .args(["--prefill-us-per-token", "0", "--frontend-ms", "0", "--frontend-us-per-token", "0"])
@@ -81,4 +73,21 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A program that runs before others, where that is allowed, and on this CPU alone if one is named.
+pub fn before_others(program: &str, cpu: Option<usize>) -> Command {
+    let allowed = Command::new("chrt").args(["-f", "10", "true"]).output().is_ok_and(|o| o.status.success());
+    let cpu = cpu.map(|cpu| cpu.to_string());
+    let mut words = Vec::new();
+    if let Some(cpu) = &cpu {
+        words.extend(["taskset", "-c", cpu]);
+    }
+    if allowed {
+        words.extend(["chrt", "-f", "10"]);
+    }
+    words.push(program);
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]);
+    command
 }

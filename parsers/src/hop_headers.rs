@@ -31,9 +31,11 @@ use crate::server_timing;
 /// Whether an answer of this status was made by a gateway in the server's place, as far as its headers (names in lower
 /// case) tell. Kong says how long its own answers took it; its 502 has `Server: kong/…`, where what it hands on has the
 /// upstream's.
-pub fn is_gateways_own<'a>(status: Option<u16>, headers: impl Iterator<Item = (&'a str, &'a str)>) -> bool {
+pub fn is_gateways_own<'a>(
+    status: Option<u16>,
+    mut headers: impl Iterator<Item = (&'a str, &'a str)>,
+) -> bool {
     let failed = status.is_some_and(|status| status >= 500);
-    let mut headers = headers;
     headers.any(|(name, value)| match name {
         "x-kong-response-latency" => true,
         "server" => failed && value.starts_with("kong/"),

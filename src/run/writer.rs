@@ -188,11 +188,15 @@ impl Way {
         Sink::new(move |row| {
             let item = wrap(row);
             // The thread outlives all who send: if it panicked, the run ends with that.
-            if self.backlog.admits(&item, &self.broken)
-                && let Err(unsent) = self.items.send(item)
-            {
-                self.backlog.taken(&unsent.0);
-                self.broken.cancel();
+            if !self.backlog.admits(&item, &self.broken) {
+                return;
+            }
+            match self.items.send(item) {
+                Ok(()) => self.backlog.sent(),
+                Err(unsent) => {
+                    self.backlog.taken(&unsent.0);
+                    self.broken.cancel();
+                }
             }
         })
     }
@@ -259,6 +263,7 @@ impl Keeper {
 
     /// Takes what has come, a batch at most.
     fn take(&mut self, items: &Receiver<Item>) -> There {
+        self.backlog.looked_at();
         for _ in 0..BATCH {
             let item = match items.try_recv() {
                 Ok(item) => item,

@@ -85,35 +85,30 @@ impl OwnWait {
 pub(super) struct Used {
     first: Reading,
     last: Reading,
-    accounts: BTreeMap<u32, Account>,
+    /// `None`: the thread has ended.
+    accounts: BTreeMap<u32, Option<Account>>,
 }
 
 impl Used {
     pub(super) fn since(first: Reading) -> Self {
-        let mut used = Self { first: first.clone(), last: Reading::new(), accounts: BTreeMap::new() };
-        used.note(first);
-        used
+        Self { last: first.clone(), first, accounts: BTreeMap::new() }
     }
 
     /// Takes a later reading.
     pub(super) fn note(&mut self, now: Reading) {
-        self.accounts.retain(|id, _| now.contains_key(id));
-        for id in now.keys() {
-            if !self.accounts.contains_key(id)
-                && let Some(account) = Account::open(&Path::new(TASKS).join(id.to_string()).join("schedstat"))
-            {
-                self.accounts.insert(*id, account);
-            }
-        }
         self.last.extend(now);
     }
 
-    /// Reads the times of the threads that were there at the last reading, and no more of them: their ticks, and
-    /// whether there are others, cost ten times as much to read.
-    pub(super) fn note_times(&mut self) {
-        for (id, account) in &self.accounts {
-            if let Some((times, thread)) = account.sched_ns().zip(self.last.get_mut(id)) {
-                thread.sched_ns = Some(times);
+    /// Reads the times of the threads that `is_one` names and were there at the last reading, through files that stay
+    /// open: all else, and of all threads, costs ten times as much.
+    pub(super) fn note_times(&mut self, is_one: &impl Fn(u32, &str) -> bool) {
+        for (id, thread) in self.last.iter_mut().filter(|(id, thread)| is_one(**id, &thread.stat.name)) {
+            let path = || Path::new(TASKS).join(id.to_string()).join("schedstat");
+            let account = self.accounts.entry(*id).or_insert_with(|| Account::open(&path()));
+            match account.as_ref().and_then(Account::sched_ns) {
+                Some(times) => thread.sched_ns = Some(times),
+                // It has ended; its number may be another's by now, which the next whole reading shows.
+                None => *account = None,
             }
         }
     }
@@ -242,10 +237,11 @@ mod tests {
         while cpu_ns() < 50_000_000 {
             std::hint::black_box(cpu_ns());
         }
-        used.note_times();
-        let Some((by_times, _)) = used.sched_ns(&|thread, _| thread == id) else { return };
+        let is_this = |thread: u32, _: &str| thread == id;
+        used.note_times(&is_this);
+        let Some((by_times, _)) = used.sched_ns(&is_this) else { return };
         used.note(read());
-        let (on_cpu, _) = used.sched_ns(&|thread, _| thread == id).unwrap();
+        let (on_cpu, _) = used.sched_ns(&is_this).unwrap();
         assert!(by_times >= 49_000_000 && on_cpu >= by_times, "{by_times} {on_cpu}");
     }
 }

@@ -2,6 +2,7 @@
 //! it, or by a log that the run was given. As data; this file must not know what a product does wrong.
 
 use super::Route;
+use crate::record::{HopRow, RequestRow};
 
 /// Who it is, the header (`*` at its end: any that begins so), and a word of its value.
 pub const PRODUCTS: [(&str, &str, &str); 19] = [
@@ -72,23 +73,28 @@ pub fn named(route: &Route<'_>) -> Vec<Named> {
             out.push(Named { product, by });
         }
     };
-    for hop in route.passages.iter().flat_map(|p| &p.hops) {
-        if let Some((_, product)) = LOGS.iter().find(|(log, _)| hop.product.eq_ignore_ascii_case(log)) {
-            add(product, format!("hop `{}`", hop.hop));
+    for passage in &route.passages {
+        for hop in &passage.hops {
+            let product = LOGS.iter().find(|(log, _)| hop.product.eq_ignore_ascii_case(log));
+            let product =
+                if is_kongs(hop, &passage.row.client) { Some("Kong") } else { product.map(|(_, p)| *p) };
+            if let Some(product) = product {
+                add(product, format!("hop `{}`", hop.hop));
+            }
         }
     }
-    let mut in_answers: Vec<&str> = Vec::new();
     for passage in &route.passages {
         for (product, name, value) in in_headers(&passage.row.client.answer_headers) {
-            in_answers.push(product);
             add(product, format!("`{name}: {}` of the answers", cut(value)));
         }
     }
-    // Its log is nginx's, and it sends no `Server` of nginx's, which nginx itself always does.
-    if in_answers.contains(&"Kong") && !in_answers.contains(&"nginx") {
-        out.retain(|named| named.product != "nginx");
-    }
     out
+}
+
+/// Kong runs on nginx, and its log is nginx's: with the id that its answers bear.
+fn is_kongs(hop: &HopRow, client: &RequestRow) -> bool {
+    let kongs = client.answer_headers.iter().find(|(name, _)| name == "x-kong-request-id");
+    hop.own_id.as_deref().zip(kongs).is_some_and(|(own, (_, kongs))| own == kongs)
 }
 
 /// A header's value, fit to be printed.

@@ -193,11 +193,12 @@ pub const REMEDIES: [(&str, Ailment, &str, &str); 43] = [
     ),
 ];
 
-/// No product: whoever it is that does not name itself.
-const ANYONE: [&str; 3] = ["a proxy of your own", "a Python gateway", "the client"];
+/// Who does not name itself in answers, and may stand beside those who do.
+const SILENT: [&str; 6] =
+    ["a proxy of your own", "a Python gateway", "the client", "HAProxy", "SGLang router", "Traefik"];
 
-/// What the products that name themselves can do about it; if none of them is in the table, what anyone can, and
-/// where none names itself, all there is.
+/// What the products that name themselves can do about it; if none of them is in the table, what those can who do not
+/// name themselves, and where nobody does, all there is.
 pub fn of(ailment: Ailment, products: &[String]) -> Vec<Remedy> {
     let all = || REMEDIES.iter().filter(|(_, of, ..)| *of == ailment);
     let remedy = |(product, _, setting, doc): &(&'static str, Ailment, &'static str, &'static str)| Remedy {
@@ -210,6 +211,6 @@ pub fn of(ailment: Ailment, products: &[String]) -> Vec<Remedy> {
     match theirs.is_empty() {
         false => theirs,
         true if products.is_empty() => all().map(remedy).collect(),
-        true => all().filter(|(product, ..)| ANYONE.contains(product)).map(remedy).collect(),
+        true => all().filter(|(product, ..)| SILENT.contains(product)).map(remedy).collect(),
     }
 }

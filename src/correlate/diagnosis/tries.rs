@@ -2,8 +2,8 @@
 //! it was from the first try to the one that was answered, where a record tells. This file must not know
 //! what is concluded.
 
-use super::Passage;
-use crate::record::{Connection, HopRow, Source};
+use super::{Passage, Route};
+use crate::record::{Connection, HopRow, HopTry};
 
 const HEADERS: [&str; 2] = ["x-litellm-attempted-retries", "x-envoy-attempt-count"];
 
@@ -18,8 +18,6 @@ pub struct Tries {
     /// Tries by a hop's account.
     pub by_hop: Option<u32>,
     pub by_header: bool,
-    /// One of them was, by the server.
-    pub answered: bool,
     /// From the first try to the one that was answered, s; `None`: no record tells.
     pub before_s: Option<f64>,
 }
@@ -47,9 +45,27 @@ pub fn of(passage: &Passage<'_>) -> Option<Tries> {
     let here_s = here_s.map(|(first, send)| first.seconds_since(send));
     let lost_s = here_s.zip(row.server_ttft_s).map(|(here_s, there_s)| (here_s - there_s).max(0.0));
     let before_s = before_s.filter(|s| lost_s.is_none_or(|lost_s| *s <= lost_s + SLACK_S));
-    // A 502 and its like without a record at the server is a gateway's own.
-    let answered = row.source != Source::None || row.client.http_status.is_some_and(|status| status < 500);
-    Some(Tries { at_server, by_hop, by_header, answered, before_s: before_s.filter(|_| answered) })
+    // A 502 and its like may be the gateway's own, for all that the server has a record of a try.
+    let theirs = |hop: &&HopRow| {
+        hop.tries.last().is_some_and(|one| one.head_s.is_some() && one.status == row.client.http_status)
+    };
+    let answered =
+        row.client.http_status.is_some_and(|status| status < 500) || passage.hops.last().is_some_and(theirs);
+    Some(Tries { at_server, by_hop, by_header, before_s: before_s.filter(|_| answered) })
+}
+
+/// Whether to none of those whom the last hop tried there was a connection, by a log that tells of connections where
+/// there are some.
+pub fn reached_nobody(passage: &Passage<'_>, route: &Route<'_>) -> bool {
+    let Some(hop) = passage.hops.last() else { return false };
+    let failed = |one: &HopTry| one.connect_s.is_none() && one.head_s.is_none();
+    let had_none =
+        hop.connected_s.is_none() && hop.upstream_sent_s.is_none() && hop.upstream_head_s.is_none();
+    let of_hop = route.passages.iter().flat_map(|p| &p.hops).filter(|other| other.hop == hop.hop);
+    !hop.tries.is_empty()
+        && hop.tries.iter().all(failed)
+        && had_none
+        && of_hop.flat_map(|other| &other.tries).any(|one| one.connect_s.is_some())
 }
 
 /// What the client sent twice itself tells nothing of what is on the way.

@@ -26,6 +26,8 @@ pub(super) struct Backlog {
     ended_load: AtomicBool,
     given_up: Mutex<Left>,
     writer: OnceLock<Thread>,
+    /// It has been woken, and has not yet taken what waits.
+    woken: AtomicBool,
 }
 
 impl Backlog {
@@ -36,6 +38,7 @@ impl Backlog {
             ended_load: AtomicBool::new(false),
             given_up: Mutex::default(),
             writer: OnceLock::new(),
+            woken: AtomicBool::new(false),
         }
     }
 
@@ -63,14 +66,23 @@ impl Backlog {
             given_up.add(item);
             return false;
         }
-        let before = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
-        if before < MUCH_BYTES
-            && before + bytes >= MUCH_BYTES
+        self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        true
+    }
+
+    /// One more is on the channel: where much waits there, the thread is woken, once.
+    pub(super) fn sent(&self) {
+        if self.waiting_bytes.load(Ordering::Relaxed) >= MUCH_BYTES
+            && !self.woken.swap(true, Ordering::Relaxed)
             && let Some(writer) = self.writer.get()
         {
             writer.unpark();
         }
-        true
+    }
+
+    /// The writing thread looks at the channel.
+    pub(super) fn looked_at(&self) {
+        self.woken.store(false, Ordering::Relaxed);
     }
 
     /// The writing thread has taken it.

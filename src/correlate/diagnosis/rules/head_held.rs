@@ -10,7 +10,7 @@ use super::super::signature::{HEAD_WAIT_S, HEAD_WITH_TOKEN_S, TOGETHER, around_h
 use super::coalescing::{held, moments};
 use super::{Ground, NEARLY_ALL, Rule, whole_answer};
 use crate::record::verdicts::{Kind, Sure, VerdictRow};
-use crate::record::{HopRow, RequestRow};
+use crate::record::{HopRow, JoinedRow, RequestRow};
 use crate::units;
 
 pub(super) const RULE: Rule = Rule {
@@ -39,7 +39,14 @@ pub fn kept_back(case: &Case<'_>) -> Option<KeptBack> {
         return None;
     }
     let before = median(waits.iter().map(|w| w.0))?;
-    let early = by_direct(case).or_else(|| by_hop(case, before)).or_else(|| by_header(case, before))?;
+    // What is known of requests straight to the server is final, the contrary as well.
+    let straight: Vec<(f64, f64)> =
+        case.route.direct.iter().filter_map(|p| around_head(&p.row.client)).collect();
+    let early = if straight.len() >= LEAST_REQUESTS {
+        by_direct(&straight)?
+    } else {
+        by_hop(case, before).or_else(|| by_header(case))?
+    };
     let with_token = format!(
         "the head came with the first token, {} after sending (median; {n} of {} within {})",
         units::seconds(before),
@@ -72,11 +79,9 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
 }
 
 /// Straight from the server it comes long before the first token.
-fn by_direct(case: &Case<'_>) -> Option<String> {
-    let waits: Vec<(f64, f64)> =
-        case.route.direct.iter().filter_map(|p| around_head(&p.row.client)).collect();
+fn by_direct(waits: &[(f64, f64)]) -> Option<String> {
     let (before, after) = (median(waits.iter().map(|w| w.0))?, median(waits.iter().map(|w| w.1))?);
-    (waits.len() >= LEAST_REQUESTS && after > HEAD_WAIT_S && after > before).then(|| {
+    (after > HEAD_WAIT_S && after > before).then(|| {
         format!(
             "straight from the server it comes {} after sending, {} before the first token (medians of {})",
             units::seconds(before),
@@ -102,15 +107,18 @@ fn by_hop(case: &Case<'_>, here: f64) -> Option<String> {
     })
 }
 
-/// So does what it says in that head.
-fn by_header(case: &Case<'_>, here: f64) -> Option<String> {
-    let heads: Vec<f64> = case.route.passages.iter().filter_map(own_word::head_s).collect();
-    let there = median(heads.iter().copied())?;
-    (heads.len() >= LEAST_REQUESTS && there < 0.5 * here && here - there > HEAD_WAIT_S).then(|| {
+/// By what it says in that head, it had it long before the server had the first token: of two durations, each from the
+/// request's coming, the difference, so that it is all one how long the request was on its way.
+fn by_header(case: &Case<'_>) -> Option<String> {
+    let of_row = |row: &JoinedRow| Some((own_word::head_s(&row.client)?, row.server_ttft_s?));
+    let told: Vec<(f64, f64)> = case.whole().filter_map(of_row).collect();
+    let (there, first) = (median(told.iter().map(|t| t.0))?, median(told.iter().map(|t| t.1))?);
+    (told.len() >= LEAST_REQUESTS && first - there > HEAD_WAIT_S && there < 0.5 * first).then(|| {
         format!(
-            "by headers of the answers the gateway had it after {} (median of {})",
+            "by headers of the answers the gateway had it after {}, and the server the first token after {} (medians of {})",
             units::seconds(there),
-            heads.len()
+            units::seconds(first),
+            told.len()
         )
     })
 }

@@ -3,14 +3,15 @@
 //! know how a failure is recognised.
 
 use super::super::case::{Case, median};
+use super::super::tries;
 use super::super::{LEAST_REQUESTS, Passage};
 use super::{Ground, Rule};
 use crate::record::verdicts::{Kind, Sure, VerdictRow};
-use crate::record::{HopRow, HopTry, JoinedRow, LogEvent, LogRow, Source, Status};
+use crate::record::{HopRow, JoinedRow, LogEvent, LogRow, Source, Status};
 
 pub(super) const RULE: Rule = Rule {
     name: "lost_answers",
-    about: "answers lost between server and client",
+    about: "answers lost between server and client, or refused there",
     ground: Ground::Records,
     judge,
     explains: None,
@@ -57,7 +58,7 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
         verdict.evidence.push(format!(
             "requests refused with 502, 503 or 504 of which the server has no record: {refused}"
         ));
-        let unreached = unanswered().filter(|p| p.hops.last().is_some_and(|hop| reached_nobody(hop))).count();
+        let unreached = unanswered().filter(|p| tries::reached_nobody(p, case.route)).count();
         if unreached > 0 {
             verdict.evidence.push(format!(
                 "of {unreached} of these the gateway's log has a try, and no connection: was the server up, and within reach?"
@@ -89,12 +90,6 @@ fn server_answered(passage: &Passage<'_>) -> bool {
 /// nginx has a status of an upstream that it never reached, but no head.
 fn tells_heads(hop: &HopRow) -> bool {
     hop.upstream_head_s.is_some() || hop.tries.last().is_some_and(|one| one.head_s.is_some())
-}
-
-/// Whoever was tried, to none of them there was a connection.
-fn reached_nobody(hop: &HopRow) -> bool {
-    let failed = |one: &HopTry| one.connect_s.is_none() && one.head_s.is_none();
-    !hop.tries.is_empty() && hop.tries.iter().all(failed)
 }
 
 /// The server is known to refuse requests so itself: straight to it, or by its own access lines.

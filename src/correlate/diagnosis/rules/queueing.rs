@@ -123,34 +123,40 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
     Some(verdict)
 }
 
-/// What the gateway itself says of how long it had the requests, and whether that makes most of the delay its own. Of
-/// those that it sent again the first tries are in what it says.
+/// What gateways themselves say of how long they had the requests, and whether that alone makes most of the delay
+/// theirs. Of those that were sent again the first tries are in what is said.
 fn by_its_own_word(case: &Case<'_>, late: impl Fn(&Added) -> f64) -> Option<(String, bool)> {
     let once = |a: &&Added| case.tries.get(a.passage).is_none_or(Option::is_none);
-    let (mut said, mut of, mut is_own) = (Vec::new(), Vec::new(), true);
-    for added in case.added.iter().filter(once) {
-        let passage = case.route.passages.get(added.passage)?;
-        if let Some(had) = own_word::before_upstream(passage) {
-            said.push(had.s);
-            of.push(late(added));
-            is_own &= had.is_own;
-        }
+    let all: Vec<(f64, own_word::Had)> = case
+        .added
+        .iter()
+        .filter(once)
+        .filter_map(|added| {
+            Some((late(added), own_word::before_upstream(case.route.passages.get(added.passage)?)))
+        })
+        .collect();
+    let said = |of: fn(&own_word::Had) -> Option<f64>| {
+        let told: Vec<(f64, f64)> = all.iter().filter_map(|(late, had)| Some((*late, of(had)?))).collect();
+        let (late_s, said_s) = (median(told.iter().map(|t| t.0))?, median(told.iter().map(|t| t.1))?);
+        (told.len() >= LEAST_REQUESTS).then_some((said_s, said_s >= SAID * late_s, told.len()))
+    };
+    let words = |who: &str, s: f64, is_most: bool, n: usize| {
+        let no_more = if is_most { "" } else { "no more than " };
+        let s = units::seconds(s);
+        format!(
+            "{who} says that it had a request for {no_more}{s} before it asked the server (median of {n})"
+        )
+    };
+    match (said(|had| had.own_s), said(|had| had.with_more_s)) {
+        (Some((s, true, n)), _) => Some((words("the gateway itself", s, true, n), true)),
+        (_, Some((s, is_most, n))) => Some((
+            words("Kong", s, is_most, n)
+                + "; how long the client took to send it, and tries that failed, are in that",
+            false,
+        )),
+        (Some((s, false, n)), None) => Some((words("the gateway itself", s, false, n), false)),
+        (None, None) => None,
     }
-    let n = said.len();
-    let (said_s, of_s) = (median(said)?, median(of)?);
-    if n < LEAST_REQUESTS {
-        return None;
-    }
-    let is_most = said_s >= SAID * of_s;
-    let mut words = format!(
-        "the gateway itself says that it had a request for {}{} before it asked the server (median of {n})",
-        if is_most { "" } else { "no more than " },
-        units::seconds(said_s)
-    );
-    if !is_own {
-        words += "; how long the client took to send it, and tries that failed, are in that";
-    }
-    Some((words, is_most && is_own))
 }
 
 /// How the delay goes with the requests under way at once.

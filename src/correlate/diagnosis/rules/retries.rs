@@ -16,7 +16,7 @@ use crate::units;
 
 pub(super) const RULE: Rule = Rule {
     name: "retries",
-    about: "requests sent to the server more than once",
+    about: "requests tried more than once on the way",
     ground: Ground::Records,
     judge,
     explains: Some(explains),
@@ -55,9 +55,10 @@ fn judge(case: &Case<'_>) -> Option<VerdictRow> {
             by_hop.iter().sum::<u32>()
         ));
     }
-    let unanswered = all.iter().filter(|tries| !tries.answered).count();
-    if unanswered > 0 {
-        verdict.evidence.push(format!("of {unanswered} of these no try was answered"));
+    let tried = case.route.passages.iter().zip(&case.tries).filter(|(_, tries)| tries.is_some());
+    let unreached = tried.filter(|(passage, _)| tries::reached_nobody(passage, case.route)).count();
+    if unreached > 0 {
+        verdict.evidence.push(format!("no try of {unreached} of these had a connection"));
     }
     let by_header = all.iter().filter(|tries| tries.by_header).count();
     if by_header > 0 {

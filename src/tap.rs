@@ -94,7 +94,12 @@ pub fn run(
     let armed = arm();
     let cpus = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MOST_THREADS);
     let threads = options.threads.map_or_else(cpus, usize::from).max(1);
-    let runtime = runtime(threads).context("could not start the runtime")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("tare-tap")
+        .enable_all()
+        .build()
+        .context("could not start the runtime")?;
     let listener = {
         let _inside = runtime.enter();
         StampedListener::bind(options.listen).map_err(|error| cannot_listen(options.listen, error))?
@@ -112,16 +117,6 @@ pub fn run(
     let served = runtime.block_on(runtime.spawn(serve(listener, shared)));
     served.map_err(|_| anyhow!("the tap's listening task ended with a panic"))?;
     writer.join().map_err(|_| anyhow!("the tap's writing thread ended with a panic"))
-}
-
-/// One thread alone has nobody to share its work with, and does without what sharing costs.
-fn runtime(threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
-    let mut builder = if threads == 1 {
-        tokio::runtime::Builder::new_current_thread()
-    } else {
-        tokio::runtime::Builder::new_multi_thread()
-    };
-    builder.worker_threads(threads).thread_name("tare-tap").enable_all().build()
 }
 
 fn cannot_listen(address: SocketAddr, error: std::io::Error) -> anyhow::Error {

@@ -107,6 +107,8 @@ pub struct Stated {
     pub longer: usize,
     /// The unit in which it would agree with the client's waits, where in the one it should have it does not.
     pub rather: Option<&'static str>,
+    /// The product states whole milliseconds: each is good to one, either way.
+    pub whole_ms: bool,
 }
 
 /// One hop: how its rows were joined, its clock, and its own view.

@@ -4,8 +4,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use tare_parsers::hop_headers::WHOLE_MILLISECONDS;
-
 use super::tables::Table;
 use crate::metric::Metric;
 use crate::record::clocks::{ClockRelation, Clocks};
@@ -169,8 +167,9 @@ pub fn stated(hops: &Hops) -> Table {
 
 /// Of whom that is to be known before small means are compared.
 fn whole_milliseconds(hops: &Hops) -> Option<String> {
-    let coarse = |product: &&str| hops.stated.iter().any(|s| s.product == **product);
-    let named: Vec<&str> = WHOLE_MILLISECONDS.iter().copied().filter(coarse).collect();
+    let mut named: Vec<&str> =
+        hops.stated.iter().filter(|s| s.whole_ms).map(|s| s.product.as_str()).collect();
+    named.dedup();
     (!named.is_empty())
         .then(|| format!("{}: whole milliseconds, each good to one, either way.", named.join(" and ")))
 }

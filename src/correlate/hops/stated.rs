@@ -79,6 +79,7 @@ pub fn of(rows: &[JoinedRow], rounds: &Rounds, seed: u64) -> (Vec<Stated>, Vec<U
             compared: waits.len(),
             longer,
             rather: if product == ANYONE { rather(&waits, longer) } else { None },
+            whole_ms: hop_headers::WHOLE_MILLISECONDS.contains(&product.as_str()),
             product,
             what,
         })

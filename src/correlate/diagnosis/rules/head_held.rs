@@ -97,7 +97,11 @@ fn by_hop(case: &Case<'_>, here: f64) -> Option<String> {
         let heads: Vec<f64> =
             rows.iter().filter_map(|(passage, row)| head_s(&passage.row.client, row)).collect();
         let there = median(heads.iter().copied())?;
-        (heads.len() >= LEAST_REQUESTS && there < 0.5 * here && here - there > HEAD_WAIT_S).then(|| {
+        // A long way to the hop keeps no head: by the server's account it came before the token.
+        let token = median(rows.iter().filter_map(|(passage, _)| passage.row.server_ttft_s));
+        let is_before = token.is_none_or(|token| token - there > HEAD_WAIT_S);
+        let is_early = there < 0.5 * here && here - there > HEAD_WAIT_S;
+        (heads.len() >= LEAST_REQUESTS && is_early && is_before).then(|| {
             format!(
                 "hop `{name}` had it after {} (median of {} log lines)",
                 units::seconds(there),

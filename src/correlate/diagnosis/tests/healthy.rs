@@ -163,3 +163,20 @@ fn one_slow_request_in_a_hundred_is_no_verdict() {
     let route = Route { same_host: true, ..Route::new("made", &rows, &events, &VLLM).unwrap() };
     assert_eq!(names(&diagnose(&route.beside(&direct, &direct_events).unwrap())), [""; 0]);
 }
+
+/// The server sends its head with the first token, after 60 ms, and the way to the hop takes another 70.
+#[test]
+fn a_long_way_to_a_hop_keeps_no_head() {
+    let (mut rows, events) = Made { late: |_, _, _| 0.070, ..Made::default() }.run();
+    for row in &mut rows {
+        row.client.head_unix_ns = row.client.first_token_unix_ns.map(|first| first.plus_seconds(-0.000_1));
+    }
+    let hops = |head_s: f64| -> Vec<HopRow> {
+        rows.iter().map(|row| hop(row, |hop| hop.upstream_head_s = Some(head_s))).collect()
+    };
+    let verdicts = |hops: &[HopRow]| {
+        names(&diagnose(&with_hops(Route::new("all", &rows, &events, &VLLM).unwrap(), hops))).join(" ")
+    };
+    assert!(!verdicts(&hops(0.060)).contains("head_held"), "{}", verdicts(&hops(0.060)));
+    assert!(verdicts(&hops(0.003)).contains("head_held"), "{}", verdicts(&hops(0.003)));
+}

@@ -211,6 +211,25 @@ pub fn of(ailment: Ailment, products: &[String]) -> Vec<Remedy> {
     match theirs.is_empty() {
         false => theirs,
         true if products.is_empty() => all().map(remedy).collect(),
+        // That is about the log of one who is known.
+        true if ailment == CutUnlogged => Vec::new(),
         true => all().filter(|(product, ..)| SILENT.contains(product)).map(remedy).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beside_those_who_can_mend_nothing_the_silent_ones_are_listed() {
+        let of = |ailment, products: &[&str]| -> Vec<&str> {
+            let products: Vec<String> = products.iter().map(|&product| product.to_owned()).collect();
+            super::of(ailment, &products).iter().map(|remedy| remedy.product).collect()
+        };
+        assert_eq!(of(HeadHeld, &["Kong", "Cloudflare"]), ["Kong"]);
+        assert_eq!(of(Nagle, &["Cloudflare"]), ["HAProxy", "a proxy of your own"]);
+        assert_eq!(of(Nagle, &[]), ["HAProxy", "nginx", "a proxy of your own"]);
+        assert_eq!(of(CutUnlogged, &["Kong"]), [""; 0], "another's log tells nothing");
     }
 }

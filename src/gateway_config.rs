@@ -6,49 +6,24 @@ use crate::error::{Failure, usage};
 
 /// Every gateway with a snippet, in the order in which errors and help list them.
 pub static PRODUCTS: &[Product] = &[
-    Product {
-        name: "nginx",
-        format: "nginx",
-        file: "nginx.conf",
-        snippet: include_str!("../assets/gateways/nginx.conf"),
-    },
-    Product {
-        name: "haproxy",
-        format: "haproxy",
-        file: "haproxy.cfg",
-        snippet: include_str!("../assets/gateways/haproxy.cfg"),
-    },
-    Product {
-        name: "envoy",
-        format: "envoy",
-        file: "envoy.yaml",
-        snippet: include_str!("../assets/gateways/envoy.yaml"),
-    },
-    Product {
-        name: "caddy",
-        format: "caddy",
-        file: "caddy.caddyfile",
-        snippet: include_str!("../assets/gateways/caddy.caddyfile"),
-    },
-    Product {
-        name: "traefik",
-        format: "traefik",
-        file: "traefik.yml",
-        snippet: include_str!("../assets/gateways/traefik.yml"),
-    },
-    Product {
-        name: "litellm",
-        format: "litellm",
-        file: "litellm.py",
-        snippet: include_str!("../assets/gateways/litellm.py"),
-    },
-    Product {
-        name: "kong",
-        format: "nginx",
-        file: "kong.conf",
-        snippet: include_str!("../assets/gateways/kong.conf"),
-    },
+    product("nginx", "nginx", "nginx.conf", include_str!("../assets/gateways/nginx.conf")),
+    product("haproxy", "haproxy", "haproxy.cfg", include_str!("../assets/gateways/haproxy.cfg")),
+    product("envoy", "envoy", "envoy.yaml", include_str!("../assets/gateways/envoy.yaml")),
+    product("caddy", "caddy", "caddy.caddyfile", include_str!("../assets/gateways/caddy.caddyfile")),
+    product("traefik", "traefik", "traefik.yml", include_str!("../assets/gateways/traefik.yml")),
+    product("litellm", "litellm", "litellm.py", include_str!("../assets/gateways/litellm.py")),
+    // It runs on nginx, and writes nginx's log.
+    product("kong", "nginx", "kong.conf", include_str!("../assets/gateways/kong.conf")),
 ];
+
+const fn product(
+    name: &'static str,
+    format: &'static str,
+    file: &'static str,
+    snippet: &'static str,
+) -> Product {
+    Product { name, format, file, snippet }
+}
 
 /// A gateway whose log can be turned on.
 #[derive(Debug)]

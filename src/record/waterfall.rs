@@ -18,8 +18,22 @@ pub struct Waterfall {
     pub parts: Vec<DrawnPart>,
     /// `None` without two events.
     pub decode: Option<Decode>,
+    /// What gateways state of it in the head of its answer.
+    pub in_head: Vec<InHead>,
     /// What is not known, each with its reason.
     pub unknown: Vec<String>,
+}
+
+/// A duration that a gateway states, by the gateway's own name for it. The head is sent before the first token of a
+/// stream: it holds nothing of what happens to tokens.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct InHead {
+    /// The product; `server_timing` is whoever sends that header.
+    pub by: String,
+    pub what: String,
+    pub seconds: f64,
+    /// The product states whole milliseconds: it is good to one, either way.
+    pub whole_ms: bool,
 }
 
 /// A request as far as its row tells, without the gaps between its tokens.

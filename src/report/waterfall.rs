@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use self::bar::Axis;
 use crate::record::RequestRow;
-use crate::record::waterfall::{Decode, DrawnPart, Gap, Stamp, Waterfall};
+use crate::record::waterfall::{Decode, DrawnPart, Gap, InHead, Stamp, Waterfall};
 use crate::units::{self, milliseconds};
 
 /// Characters of a bar.
@@ -77,7 +77,19 @@ fn head(w: &Waterfall) -> String {
     if !told.is_empty() {
         line(&mut out, &format!("  server  {told} ({})", sources(w)));
     }
+    for of_one in w.in_head.chunk_by(|a, b| a.by == b.by) {
+        line(&mut out, &format!("  {}", in_head(of_one)));
+    }
     out
+}
+
+/// What one gateway states.
+pub fn in_head(of_one: &[InHead]) -> String {
+    let by = of_one.first().map_or("", |one| one.by.as_str());
+    let whole = if of_one.iter().any(|one| one.whole_ms) { ", in whole milliseconds" } else { "" };
+    let all: Vec<String> =
+        of_one.iter().map(|one| format!("{} {}", one.what, units::seconds(one.seconds))).collect();
+    format!("{by} states {} (in the head of its answer{whole})", all.join(", "))
 }
 
 fn client_figures(c: &RequestRow) -> [(&'static str, Option<f64>); 4] {

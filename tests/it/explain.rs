@@ -261,3 +261,22 @@ fn a_torn_folder_is_read_as_far_as_it_goes() {
     assert_snapshot!(first, @"note: results.jsonl: the last line is cut");
     assert_eq!(said.out.matches("\nrequest ").count(), 3);
 }
+
+#[test]
+fn what_gateways_state_of_the_request_is_told_beside_both_sides() {
+    let place = recorded();
+    let path = place.path("run/results.jsonl");
+    let headers = r#""answer_headers":[["x-kong-proxy-latency","3"],["x-kong-upstream-latency","24"],["server-timing","cache;desc=\"hit rate\";dur=0.5"],["x-litellm-overhead-duration-ms","fast"]],"#;
+    let rows = std::fs::read_to_string(&path).unwrap();
+    let told = rows.lines().map(|row| row.replacen('{', &format!("{{{headers}"), 1) + "\n");
+    std::fs::write(&path, told.collect::<String>()).unwrap();
+    let said = place.tare("explain run");
+    let lines: Vec<&str> = said.out.lines().filter(|line| line.contains("states")).collect();
+    assert_eq!(
+        lines,
+        [
+            "  kong states proxy_latency 3.00 ms, upstream_latency 24.00 ms (in the head of its answer, in whole milliseconds)",
+            "  server_timing states cache (hit rate) 500.0 µs (in the head of its answer)",
+        ]
+    );
+}

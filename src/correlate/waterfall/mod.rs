@@ -3,6 +3,7 @@
 
 mod bars;
 mod decode;
+mod heads;
 mod stamps;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::float_cmp)]
@@ -22,6 +23,7 @@ pub fn waterfall(row: &JoinedRow, events: &[EventRow], run: &Correlated, own: Op
         stamps: stamps::in_time(row),
         parts: bars::of(row),
         decode: decode::of(row, events, median_s, own),
+        in_head: heads::of(&row.client),
         unknown: unknown::of(row, events, &run.clocks),
         row: row.clone(),
     }

@@ -12,6 +12,7 @@ use super::svg::{self, SIDE};
 use crate::metric::Unit;
 use crate::plot::draw::axis::Axis;
 use crate::record::waterfall::{Chosen, Decode, DrawnPart, Extent, Stamp};
+use crate::report::waterfall;
 use crate::units::{self, milliseconds};
 
 /// One request, as the template takes it.
@@ -28,6 +29,7 @@ struct One<'a> {
     kinds: String,
     figures: Vec<(&'static str, String)>,
     server: Vec<(&'static str, String)>,
+    in_head: Vec<String>,
     error: Option<&'a str>,
     parts: Vec<PartLine>,
     lanes: Vec<Lane>,
@@ -138,6 +140,7 @@ fn of<'a>(page: &Page<'_>, n: usize, chosen: &'a Chosen) -> anyhow::Result<One<'
             ("decode", r.server_decode_s),
             ("E2E", r.server_e2e_s),
         ]),
+        in_head: w.in_head.chunk_by(|a, b| a.by == b.by).map(waterfall::in_head).collect(),
         error: c.error.as_deref(),
         parts: w.parts.iter().map(|p| part(p, axis.as_ref())).collect(),
         lanes: axis.as_ref().map(|axis| lanes(&w.stamps, axis)).unwrap_or_default(),

@@ -89,6 +89,7 @@ pub fn run(
     stop: &CancellationToken,
     ready: impl FnOnce(Ready) -> std::io::Result<()>,
 ) -> anyhow::Result<Summary> {
+    not_itself(options.listen, options)?;
     // As far as it goes: where it does not suffice, accepting will say so.
     let _ = raise_files(Demand { at_once: 2 * CONNECTIONS, certain: false });
     let armed = arm();
@@ -104,6 +105,8 @@ pub fn run(
         let _inside = runtime.enter();
         StampedListener::bind(options.listen).map_err(|error| cannot_listen(options.listen, error))?
     };
+    // Of any free port the system may have given the one at which the server is thought to be.
+    not_itself(listener.local(), options)?;
     let (messages, received) = channel();
     let writer = writer::start(options.output.as_deref(), received)?;
     ready(Ready { listens: listener.local(), kernel_stamps: armed.is_some() })?;
@@ -117,6 +120,21 @@ pub fn run(
     let served = runtime.block_on(runtime.spawn(serve(listener, shared)));
     served.map_err(|_| anyhow!("the tap's listening task ended with a panic"))?;
     writer.join().map_err(|_| anyhow!("the tap's writing thread ended with a panic"))
+}
+
+/// A tap that is its own upstream would connect to itself without end.
+fn not_itself(listens: SocketAddr, options: &Options) -> anyhow::Result<()> {
+    let is_here = |address: &&SocketAddr| {
+        let everywhere = listens.ip().is_unspecified() && address.ip().is_loopback();
+        address.port() == listens.port() && (address.ip() == listens.ip() || everywhere)
+    };
+    let Some(found) = options.upstream.iter().find(is_here) else { return Ok(()) };
+    let hint = if options.listen.port() == 0 {
+        "the system gave the tap this port, so no server listens there: start that first, or name the tap's port with --listen"
+    } else {
+        "--listen is where clients connect, --upstream where the server listens"
+    };
+    Err(usage(format!("expected an upstream other than the tap itself, found {found}")).hint(hint).into())
 }
 
 fn cannot_listen(address: SocketAddr, error: std::io::Error) -> anyhow::Error {

@@ -177,7 +177,7 @@ pub(super) struct Tellings {
 impl Tellings {
     pub(super) fn tell(&self, finished: Finished) {
         self.counters.note(&finished.row);
-        self.live.end(&finished.row);
+        self.live.count(&finished.row);
         // The writer outlives the load; if it broke, the run ends with its error, not with ours.
         self.sink.send(finished);
     }

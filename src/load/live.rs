@@ -15,6 +15,7 @@ use crate::stats::log_histogram::LogHistogram;
 pub struct Live {
     pub sent: AtomicU64,
     pub ended: AtomicU64,
+    /// Of those that have rows.
     pub ok: AtomicU64,
     /// Those that went the way on which the hops lie: ended, and ended well.
     pub ended_by_hops: AtomicU64,
@@ -53,8 +54,12 @@ impl Live {
         self.begun.lock().map(|mut kept| kept.replace(empty).unwrap_or_default()).unwrap_or_default()
     }
 
-    pub(super) fn end(&self, row: &RequestRow) {
+    /// Notes that a request has ended, however it did; what it came to is [`Self::count`]ed once its row is made.
+    pub(super) fn end(&self) {
         self.ended.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count(&self, row: &RequestRow) {
         if row.passes_hops() {
             self.ended_by_hops.fetch_add(1, Ordering::Relaxed);
             self.ok_by_hops.fetch_add(u64::from(row.status == Status::Ok), Ordering::Relaxed);
@@ -94,8 +99,9 @@ impl Live {
 
     /// Requests sent and not yet ended.
     pub fn in_flight(&self) -> u64 {
-        let ended = self.ended.load(Ordering::Relaxed);
-        self.sent.load(Ordering::Relaxed).saturating_sub(ended)
+        // In this order: who sends its next request between the two is not counted twice.
+        let sent = self.sent.load(Ordering::Relaxed);
+        sent.saturating_sub(self.ended.load(Ordering::Relaxed))
     }
 
     /// Sum in seconds and count of TTFT, and of the gaps between tokens.
@@ -132,6 +138,17 @@ mod tests {
         assert_eq!(ids, ["r-1", "r-2", "r-3"]);
         assert!(told.is_sorted_by_key(|begun| begun.begun_unix_ns) && told[0].begun_unix_ns >= before);
         assert_eq!((live.begun().len(), live.sent.into_inner()), (0, 4));
+    }
+
+    /// Rows are made later, so that an answer which has come is in flight no more before it has one.
+    #[test]
+    fn a_request_is_in_flight_until_it_ends_and_not_until_it_has_a_row() {
+        let live = Live::default();
+        (0..3).for_each(|index| live.begin(&mut request(index)));
+        live.end();
+        assert_eq!((live.in_flight(), live.ok.load(Ordering::Relaxed)), (2, 0));
+        live.count(&crate::record::fixture::request(0));
+        assert_eq!((live.in_flight(), live.ok.load(Ordering::Relaxed)), (2, 1));
     }
 
     /// Who begins a request waits for no room as long as no more begin between two askings than before.

@@ -257,6 +257,7 @@ impl Shared {
         self.tellings.live.begin(&mut request);
         let (outcome, refused) =
             understood(&self.client, &self.requests, kept, request, scheduled, &self.stop).await;
+        self.tellings.live.end();
         self.refused_usage.fetch_add(u64::from(refused), Ordering::Relaxed);
         match outcome {
             Ok(ended) => {

@@ -1,6 +1,7 @@
 //! What one connection's bytes are taken for, without sockets: pieces in, rows out. The stamps are
 //! made up, so what becomes of them is known.
 
+use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, channel};
 
 use proptest::prelude::*;
@@ -10,6 +11,7 @@ use super::exchange::{End, Exchange, Passed, Side, Unread};
 use super::piece::Piece;
 use super::tokens::Tokens;
 use super::writer::Message;
+use super::{Options, not_itself};
 use crate::clock::UnixNs;
 use crate::net::ReadStamp;
 
@@ -374,4 +376,25 @@ proptest! {
         let counted: u64 = wire.rows().iter().map(|row| row.request_bytes + row.response_bytes).sum();
         prop_assert!(counted >= bytes);
     }
+}
+
+/// With `--listen 0` and no server at 41729, a tap was given that port, and took its own connections until it had
+/// no more files.
+#[test]
+fn a_tap_that_was_given_its_upstreams_port_is_refused() {
+    let to = |upstream: [u8; 4], listens: [u8; 4], port: u16| {
+        let options = Options {
+            listen: SocketAddr::from((listens, 0)),
+            upstream: vec![SocketAddr::from((upstream, 41729))],
+            output: None,
+            threads: None,
+        };
+        not_itself(SocketAddr::from((listens, port)), &options).map_err(|error| error.to_string())
+    };
+    let (loopback, any, other) = ([127, 0, 0, 1], [0, 0, 0, 0], [10, 77, 0, 2]);
+    let refused = Err("expected an upstream other than the tap itself, found 127.0.0.1:41729".to_owned());
+    assert_eq!(to(loopback, loopback, 41729), refused);
+    assert_eq!(to(loopback, any, 41729), refused);
+    assert_eq!(to(loopback, loopback, 41730), Ok(()));
+    assert_eq!(to(other, loopback, 41729), Ok(()), "another host's");
 }

@@ -20,14 +20,6 @@ pub fn tap(args: &TapArgs, quiet: bool) -> anyhow::Result<Exit> {
         output: args.output.clone(),
         threads: args.threads,
     };
-    if options.listen.port() != 0 && options.upstream.contains(&options.listen) {
-        return Err(usage(format!(
-            "expected an upstream other than the tap itself, found {}",
-            args.upstream
-        ))
-        .hint("--listen is where clients connect, --upstream where the server listens")
-        .into());
-    }
     let stop = super::interrupt("stopping: exchanges in flight are written (again to end at once)")?;
     let ready = |ready| if quiet { Ok(()) } else { say(args, |out| show_ready(out, args, ready)) };
     let summary = tap::run(&options, &stop, ready)?;

@@ -14,7 +14,7 @@ use tare::record::Arm;
 use tare::store::{RunData, RunFolder};
 
 use crate::program::{LookAlike, Place};
-use crate::support::{Served, closed_port, serve};
+use crate::support::{Served, free_port, serve};
 use crate::tap::Tap;
 use crate::wire::read_request;
 
@@ -123,7 +123,7 @@ fn summary(folder: &Path) -> Value {
 /// The verdicts of an audit of such a gateway, and how long the first tries took by its log: the mean, s.
 fn audited(waits: Duration) -> (Vec<Value>, f64) {
     let place = Place::new();
-    let collector = closed_port().port();
+    let collector = free_port().port();
     let server = LookAlike::start(&[
         "--decode-base-ms",
         "8",

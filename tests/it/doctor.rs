@@ -11,7 +11,7 @@ use insta::{Settings, assert_snapshot};
 use serde_json::Value;
 
 use crate::program::{LookAlike, Place, filters};
-use crate::support::{closed_port, serve};
+use crate::support::{closed_port, free_port, serve};
 
 /// Steps long enough that a busy machine does not make their tokens come together.
 const STEADY: [&str; 2] = ["--decode-base-ms", "20"];
@@ -110,7 +110,7 @@ fn a_server_that_tells_nothing() {
 #[test]
 fn spans_that_come_leave_nothing_to_do() {
     let place = Place::new();
-    let port = closed_port().port();
+    let port = free_port().port();
     let endpoint = format!("http://127.0.0.1:{port}");
     let server = LookAlike::start(&[STEADY.as_slice(), &["--otlp-endpoint", &endpoint]].concat());
     let args = format!(

@@ -16,7 +16,7 @@ use tare_parsers::{Completeness, Event, FORMATS, Hop, HopTime, LogTime, Parsed, 
 
 use crate::program::{LookAlike, Place};
 use crate::source::root;
-use crate::support::{closed_port, wait_until};
+use crate::support::{free_port, wait_until};
 
 /// Two processes' readings of one clock.
 const READING_NS: i64 = 20_000;
@@ -32,7 +32,7 @@ struct Gateway {
 
 impl Gateway {
     fn start(product: &str, variant: &str, upstream: &str, folder: PathBuf) -> Self {
-        let address = closed_port();
+        let address = free_port();
         std::fs::create_dir_all(&folder).unwrap();
         let said = std::fs::File::create(folder.join("said.txt")).unwrap();
         let child = Command::new(root().join("scripts/gateways/run.sh"))

@@ -17,7 +17,7 @@ use tare::store::{Lines, RunData, RunFolder};
 
 use crate::program::{LookAlike, Place, filters};
 use crate::runs::QUICK;
-use crate::support::{closed_port, wait_until};
+use crate::support::{free_port, wait_until};
 
 /// About a second of four users, warm-ups before it and the report after it.
 const WHOLE: &str = "run config.yaml --output run --users 4 --num-prompts 60 --num-warmups 2 --random-input-len 12 --random-output-len 20 --ignore-eos";
@@ -293,7 +293,7 @@ fn a_log_that_finds_no_room_can_be_given_again() {
 #[test]
 fn a_server_that_is_restarted_costs_only_what_it_had_in_hand() {
     let place = Place::new();
-    let port = closed_port().port();
+    let port = free_port().port();
     let server = LookAlike::start_at(port, &[]);
     let args = format!(
         "run --base-url {} --output run --users 4 --random-input-len 12 --random-output-len 40 --ignore-eos --duration 3600 --scrape-interval 0.1",

@@ -10,7 +10,7 @@ use tare::record::Status;
 use tare::store::{RunData, RunFolder};
 
 use crate::program::{LookAlike, Place};
-use crate::support::{closed_port, wait_until};
+use crate::support::{free_port, wait_until};
 
 const NAME: &str = "inference.example";
 
@@ -35,7 +35,7 @@ fn a_name_that_leads_elsewhere_is_followed() {
             writeln!(std::io::stderr(), "SKIPPED: a name that moves: no mount namespace can be made here");
         return;
     }
-    let port = closed_port().port();
+    let port = free_port().port();
     let (at_first, later) = (place.path("first.jsonl"), place.path("later.jsonl"));
     let first = LookAlike::start_at(port, &["--truth", at_first.to_str().unwrap()]);
     let second = LookAlike::start_at(port, &["--host", "127.0.0.2", "--truth", later.to_str().unwrap()]);

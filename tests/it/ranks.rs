@@ -14,7 +14,7 @@ use tare::secrets::Secrets;
 use tare::store::{Manifest, RunData, RunFolder, RunWriter};
 
 use crate::program::{LookAlike, Place, Said};
-use crate::support::{closed_port, wait_until};
+use crate::support::{free_port, wait_until};
 
 const REQUESTS: usize = 60;
 const LOAD: &str = "--dataset-name random --num-prompts 60 --request-rate 40 --random-input-len 40 \
@@ -38,7 +38,7 @@ impl Ranks {
 
     fn begin(world: u32, load: &str) -> (Self, Vec<Child>) {
         let place = Place::new();
-        let otlp = closed_port().port();
+        let otlp = free_port().port();
         let endpoint = format!("http://127.0.0.1:{otlp}");
         let truth = place.path("truth.jsonl");
         let server = LookAlike::start(&["--truth", truth.to_str().unwrap(), "--otlp-endpoint", &endpoint]);

@@ -19,7 +19,7 @@ use prost::Message;
 use tare::clock::UnixNs;
 
 use crate::program::{Place, Said, files};
-use crate::support::{Served, closed_port, serve};
+use crate::support::{Served, free_port, serve};
 
 const KEY: &str = "sk-planted-4f9c2e7ab1d05836";
 const VALUE: &str = "team-planted-77e1c0d9";
@@ -110,7 +110,7 @@ async fn export(otlp: &str, traceparent: &str, heard: &str) {
 
 /// The server, where its log goes, and the ports that it sends spans to.
 fn gossiping(place: &Place) -> (Served, String) {
-    let (grpc, http) = (closed_port(), closed_port());
+    let (grpc, http) = (free_port(), free_port());
     let log = place.path("server.log");
     std::fs::write(&log, "").unwrap();
     let told = Gossip { asked: AtomicUsize::new(0), log, otlp: format!("http://{http}/v1/traces") };

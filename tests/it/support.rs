@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use axum::Router;
+use socket2::{Domain, Socket, Type};
 use tokio::runtime::{Builder, Runtime};
 
 /// Long enough for anything a test waits for on a slow machine; nothing waits so long when it works.
@@ -45,9 +46,19 @@ pub fn serve_bytes(answer: &'static [u8]) -> SocketAddr {
     address
 }
 
-/// A port that nobody listens on.
-pub fn closed_port() -> SocketAddr {
+/// A port for whoever is told to listen there soon. Nobody does now; that nobody else will is likely.
+pub fn free_port() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// A port that nobody listens on, and nobody will.
+pub fn closed_port() -> SocketAddr {
+    let bound = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    bound.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = bound.local_addr().unwrap().as_socket().unwrap();
+    // Never given back: it would soon be another's.
+    std::mem::forget(bound);
+    address
 }
 
 pub fn block_on<T>(work: impl Future<Output = T>) -> T {

@@ -28,10 +28,15 @@ pub(crate) struct Head<'a> {
 /// `INFO 07-15 12:00:00 async_llm_engine.py:174] ` (vLLM before 0.7),
 /// `1795533127.216578 2026-11-24T15:12:07 INFO APIServer pid=26151 logger [file:line] ` (logging
 /// configurations of one's own, with or without each part) and `INFO:     ` (uvicorn); before each
-/// of them what a container run-time puts there: `2026-11-24T15:08:56.123456789Z stdout F `.
+/// of them what a container run-time puts there: `2026-11-24T15:08:56.123456789Z stdout F `. vLLM 0.10 to 0.30
+/// writes its brackets before whatever a configuration of one's own makes.
 pub(crate) fn plain(input: &str) -> Read<'_, Head<'_>> {
-    let (rest, stamp) = stamps(input)?;
-    let (rest, bracketed) = opt(process_in_brackets).parse(rest)?;
+    let (rest, Outer { stamp, process: bracketed, is_there }) = outer(input)?;
+    let (rest, stamp) = match if is_there { stamps(rest)? } else { (rest, None) } {
+        // Its program's own.
+        (rest, own @ Some(LogTime::Unix { .. })) => (rest, own),
+        (rest, own) => (rest, stamp.or(own)),
+    };
     let (rest, level) = match level(rest) {
         // Nothing of a head was there at all.
         Err(_) if rest.len() == input.len() => return fail(input, "the head of a log line"),
@@ -65,6 +70,23 @@ impl Tail<'_> {
     }
 }
 
+/// What others put before a line that a program made: a container run-time's stamp, vLLM's brackets.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Outer<'a> {
+    pub(crate) stamp: Option<LogTime>,
+    pub(crate) process: Option<(&'a str, u32)>,
+    /// More than a stamp, which may be its program's: what follows may begin with stamps of its own.
+    is_there: bool,
+}
+
+pub(crate) fn outer(input: &str) -> Read<'_, Outer<'_>> {
+    let (rest, stamp) = stamps(input)?;
+    let (rest, stream) =
+        opt(alt((tag("stdout F "), tag("stderr F "), tag("stdout P "), tag("stderr P ")))).parse(rest)?;
+    let (rest, process) = opt(process_in_brackets).parse(rest)?;
+    Ok((rest, Outer { stamp, process, is_there: stream.is_some() || process.is_some() }))
+}
+
 /// Up to two stamps before anything else; an absolute one is worth more than a civil one.
 fn stamps(input: &str) -> Read<'_, Option<LogTime>> {
     let mut rest = input;
@@ -80,8 +102,6 @@ fn stamps(input: &str) -> Read<'_, Option<LogTime>> {
             best = Some(time);
         }
     }
-    let (rest, _) =
-        opt(alt((tag("stdout F "), tag("stderr F "), tag("stdout P "), tag("stderr P ")))).parse(rest)?;
     Ok((rest, best))
 }
 
@@ -167,6 +187,12 @@ mod tests {
                 "INFO",
             ),
             ("2026-11-24 15:12:07,216 ERROR message", None, "ERROR"),
+            // vLLM 0.24 with a configuration of one's own.
+            (
+                "(APIServer pid=597) 1795815756.941223 2026-11-27T21:42:36 INFO MainProcess pid=597 uvicorn.access [h.py:482] message",
+                Some("APIServer"),
+                "INFO",
+            ),
             (
                 "2026-11-24T15:12:07.216578123Z stdout F (EngineCore_DP1 pid=9) INFO 11-24 15:12:07 [core.py:1] message",
                 Some("EngineCore_DP1"),
@@ -187,6 +213,9 @@ mod tests {
             "1795533127.216578 2026-11-24T15:12:07 INFO x",
             "2026-11-24T15:12:07 1795533127.216578 INFO x",
             "2026-11-24T15:12:07.216578Z INFO 11-24 15:12:07 [a.py:1] x",
+            "(APIServer pid=5) 1795533127.216578 2026-11-24T15:12:07 INFO x",
+            "2026-11-24T15:12:08Z stdout F (APIServer pid=5) 1795533127.216578 2026-11-24T15:12:07 INFO x",
+            "2026-11-24T15:12:08Z stdout F 1795533127.216578 2026-11-24T15:12:07 INFO x",
         ] {
             let (_, head) = plain(line).unwrap();
             assert_eq!(

@@ -3,7 +3,7 @@
 
 use crate::error::ParseError;
 use crate::event::{Event, LogLine, Parsed};
-use crate::head::{self, Head};
+use crate::head::{self, Head, Outer};
 use crate::json_line::{self, Fields};
 use crate::line::{Read, after_carriage_return, expected_of, strip_colour, without_line_end};
 
@@ -27,18 +27,25 @@ fn foreign(dialect: &Dialect, text: &str) -> ParseError {
 
 pub(crate) fn read<'a>(dialect: &Dialect, line: &'a str, scratch: &'a mut String) -> Parsed<'a> {
     let line = without_line_end(line);
-    let first_escape = memchr::memchr(0x1b, line.as_bytes());
-    if first_escape.is_none() && !line.starts_with('{') {
-        return plain(dialect, line);
-    }
+    let Some(first_escape) = memchr::memchr(0x1b, line.as_bytes()) else {
+        return match object(line) {
+            Some((before, text)) => json(dialect, &before, text, scratch),
+            None => plain(dialect, line),
+        };
+    };
     scratch.clear();
-    match first_escape {
-        None => json(dialect, line, scratch),
-        Some(first) => {
-            strip_colour(line, first, scratch);
-            if scratch.starts_with('{') { coloured_json(dialect, scratch) } else { plain(dialect, scratch) }
-        }
+    strip_colour(line, first_escape, scratch);
+    if object(scratch).is_some() { coloured_json(dialect, scratch) } else { plain(dialect, scratch) }
+}
+
+/// A line that is an object, and what stands before it.
+fn object(line: &str) -> Option<(Outer<'_>, &str)> {
+    match line.as_bytes().first()? {
+        b'{' => Some((Outer::default(), line)),
+        b'(' | b'0'..=b'9' => head::outer(line).ok().map(|(rest, before)| (before, rest)),
+        _ => None,
     }
+    .filter(|(_, text)| text.starts_with('{'))
 }
 
 fn plain<'a>(dialect: &Dialect, text: &'a str) -> Parsed<'a> {
@@ -65,35 +72,50 @@ fn head_and_message<'a>(dialect: &Dialect, text: &'a str) -> Result<LogLine<'a>,
     Ok(line_of(head, event))
 }
 
-fn json<'a>(dialect: &Dialect, text: &'a str, scratch: &'a mut String) -> Parsed<'a> {
+fn json<'a>(dialect: &Dialect, before: &Outer<'a>, text: &'a str, scratch: &'a mut String) -> Parsed<'a> {
     match json_line::fields(text) {
         Err(expected) => Parsed::Unknown(expected.into_error(dialect.name, text)),
         Ok(fields) => match fields.raw_message(text) {
             Some(raw) if memchr::memchr(b'\\', raw.as_bytes()).is_some() => {
+                scratch.clear();
                 decode(raw, scratch);
-                json_message(dialect, &fields, text, Some(scratch))
+                json_message(dialect, head_of(before, &fields, text), text, Some(scratch))
             }
-            raw => json_message(dialect, &fields, text, raw),
+            raw => json_message(dialect, head_of(before, &fields, text), text, raw),
         },
+    }
+}
+
+/// What the object says of its time is its program's own word; vLLM's brackets name a process that Python does not.
+fn head_of<'a>(before: &Outer<'a>, fields: &Fields, text: &'a str) -> Head<'a> {
+    let head = fields.head(text);
+    let (process, pid) = before.process.unzip();
+    Head {
+        process: process.or(head.process),
+        pid: pid.or(head.pid),
+        time: head.time.or(before.stamp),
+        ..head
     }
 }
 
 /// A JSON line that something coloured: rare enough to be read through a copy. The text and the
 /// decoded message share the buffer.
 fn coloured_json<'a>(dialect: &Dialect, scratch: &'a mut String) -> Parsed<'a> {
-    let text = scratch.clone();
-    let fields = match json_line::fields(&text) {
-        Err(expected) => return Parsed::Unknown(expected.into_error(dialect.name, &text)),
+    let line = scratch.clone();
+    let text = object(&line).map_or(line.as_str(), |(_, text)| text);
+    let fields = match json_line::fields(text) {
+        Err(expected) => return Parsed::Unknown(expected.into_error(dialect.name, text)),
         Ok(fields) => fields,
     };
     let mut message = String::new();
-    if let Some(raw) = fields.raw_message(&text) {
+    if let Some(raw) = fields.raw_message(text) {
         decode(raw, &mut message);
     }
-    let has_message = fields.raw_message(&text).is_some();
+    let has_message = fields.raw_message(text).is_some();
     scratch.push_str(&message);
-    let (text, message) = scratch.split_at(text.len());
-    json_message(dialect, &fields, text, has_message.then_some(message))
+    let (line, message) = scratch.split_at(line.len());
+    let (before, text) = object(line).unwrap_or_default();
+    json_message(dialect, head_of(&before, &fields, text), text, has_message.then_some(message))
 }
 
 /// The escapes of a JSON string, and then the colours that were escaped in it.
@@ -107,11 +129,10 @@ fn decode(raw: &str, out: &mut String) {
 
 fn json_message<'a>(
     dialect: &Dialect,
-    fields: &Fields,
+    head: Head<'a>,
     text: &'a str,
     message: Option<&'a str>,
 ) -> Parsed<'a> {
-    let head = fields.head(text);
     let Some(message) = message else {
         let expected = "a `message` field";
         return Parsed::Unknown(ParseError::at(dialect.name, expected, text, text));
@@ -131,4 +152,34 @@ fn json_message<'a>(
 
 fn line_of<'a>(head: Head<'a>, event: Event<'a>) -> LogLine<'a> {
     LogLine { process: head.process, pid: head.pid, level: head.level, time: head.time, event }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use crate::event::{Event, Parsed};
+    use crate::time::LogTime;
+    use crate::vllm;
+
+    /// vLLM 0.10 to 0.30 writes its brackets before whatever goes to standard output, a line of JSON too, with colours
+    /// unless they are forbidden.
+    #[test]
+    fn an_object_is_read_behind_what_others_put_before_it() {
+        let object = r#"{"asctime": "2026-11-24 15:14:53,462", "levelname": "INFO", "processName": "MainProcess", "message": "Added request \"a\"."}"#;
+        for before in [
+            "(APIServer pid=7) ",
+            "\u{1b}[0;36m(APIServer pid=7)\u{1b}[0;0m ",
+            "2026-11-24T15:14:53.462123456Z stdout F (APIServer pid=7) ",
+        ] {
+            let (line, mut scratch) = (format!("{before}{object}"), String::new());
+            let Parsed::Line(line) = vllm::parse(&line, &mut scratch) else { panic!("{line}") };
+            assert_eq!(line.event, Event::Added { request_id: "\"a\"" }, "{before}");
+            assert_eq!((line.process, line.pid, line.level), (Some("APIServer"), Some(7), Some("INFO")));
+            assert!(matches!(line.time, Some(LogTime::Local { .. })), "its program's own: {:?}", line.time);
+        }
+        // No object after all.
+        for line in ["(APIServer pid=7) {'a': 1}", "(APIServer pid=7) {", "7 {}"] {
+            assert!(matches!(vllm::parse(line, &mut String::new()), Parsed::Unknown(_)), "{line}");
+        }
+    }
 }

@@ -72,7 +72,8 @@ haproxy)
   template=haproxy.cfg
   [ "$variant" != timed ] || template=haproxy-timed.cfg
   fill "$template" haproxy.cfg haproxy.cfg
-  exec haproxy -db -f "$dir/haproxy.cfg" >>"$log"
+  # Not `>>`: HAProxy takes O_APPEND from it, and would write over the beginning of an older log.
+  exec haproxy -db -f "$dir/haproxy.cfg" >"$log"
   ;;
 envoy)
   need envoy

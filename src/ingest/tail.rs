@@ -7,7 +7,7 @@ use std::io::{self, Read, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
@@ -152,6 +152,9 @@ pub async fn follow_file(
         let _ = ready.send(());
     }
     follower.finish_line(Freshness::Fresh);
+    if open.is_some_and(|file| file.is_written_over()) {
+        follower.note(&follower.kind().written_over(&path));
+    }
     LogCounts { files_between: rotated.between, files_lost: rotated.lost, ..follower.end() }
 }
 
@@ -216,6 +219,8 @@ struct Open {
     buffer: Vec<u8>,
     /// When it was last looked whether this is still the file at its path.
     looked: Instant,
+    /// As it was opened: how far it went, and when it was last changed.
+    at_first: (u64, Option<SystemTime>),
 }
 
 impl Open {
@@ -255,7 +260,15 @@ impl Open {
         }
         let is_file = meta.is_file();
         let looked = Instant::now();
-        Ok(Some(Self { file, std, identity, is_file, position, trace, freshness, buffer, looked }))
+        let at_first = (position, meta.modified().ok());
+        Ok(Some(Self { file, std, identity, is_file, position, trace, freshness, buffer, looked, at_first }))
+    }
+
+    /// Whether it was written to, but not behind what was there: no line of that can be told from an old one.
+    fn is_written_over(&self) -> bool {
+        let (position, changed) = self.at_first;
+        let now = self.std.metadata().and_then(|meta| meta.modified()).ok();
+        self.is_file && position > 0 && self.position == position && now > changed
     }
 
     /// Reads what there is, then looks whether the file was truncated or another took its place.

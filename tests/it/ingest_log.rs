@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Local};
 use tare::clock::UnixNs;
@@ -298,6 +299,22 @@ fn a_truncated_file_is_read_on_from_its_start() {
     assert_eq!(id(&next(&rows)), "b");
     let report = collector.stop();
     assert!(report.notes[0].contains("was truncated"), "{:?}", report.notes);
+}
+
+/// `HAProxy`, restarted with `log stdout` and `>> server.log`: it takes `O_APPEND` from what it is given.
+#[test]
+fn a_file_whose_beginning_is_written_over_is_said_to_be_so() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("server.log");
+    append(&path, &(0..20).map(|n| received(&format!("old-{n}"))).collect::<String>());
+    let file = File::options().write(true).open(&path).unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_hours(1)).unwrap();
+    let (collector, rows) = follow(&path, Begin::End);
+    (&file).write_all(received("new").as_bytes()).unwrap();
+    let report = collector.stop();
+    assert_eq!(rows.try_iter().count(), 0);
+    let said = "was written to while it was followed, but did not grow: whoever writes it does not append";
+    assert!(report.notes.len() == 1 && report.notes[0].contains(said), "{:?}", report.notes);
 }
 
 #[test]

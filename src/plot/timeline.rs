@@ -52,8 +52,11 @@ impl Plot for Timeline {
             let last = lanes.len().saturating_sub(1);
             for (i, content) in lanes.into_iter().enumerate() {
                 let lane = Lane { x: &x, y: content.axis, top, height: content.height };
-                marked(canvas, &lane, run, i == 0)?;
+                marked(canvas, &lane, run)?;
                 lane.draw(canvas, &content.heading, &content.legend)?;
+                if i == 0 {
+                    named(canvas, &lane, run)?;
+                }
                 (content.draw)(canvas, &lane)?;
                 if i == last {
                     lane.ticks(canvas, "s since the first start")?;
@@ -116,24 +119,30 @@ fn notes(run: &OverTime) -> Vec<String> {
     notes
 }
 
-/// The part that stands out, behind a lane, and named once.
-fn marked(canvas: &Canvas, lane: &Lane, run: &OverTime, named: bool) -> anyhow::Result<()> {
+/// The part that stands out, behind a lane.
+fn marked(canvas: &Canvas, lane: &Lane, run: &OverTime) -> anyhow::Result<()> {
+    let Some((_, from, to)) = &run.marked else { return Ok(()) };
+    lane.shade(canvas, *from, *to, theme::GRID)
+}
+
+/// What that part is called, and what comes before it: over the grid, whose lines would strike it through.
+fn named(canvas: &Canvas, lane: &Lane, run: &OverTime) -> anyhow::Result<()> {
     let Some((what, from, to)) = &run.marked else { return Ok(()) };
-    lane.shade(canvas, *from, *to, theme::GRID)?;
-    if !named {
-        return Ok(());
-    }
     let ink = Ink::new(theme::SMALL, theme::QUIET);
     let (from, to) = (lane::x(lane.x, *from), lane::x(lane.x, *to));
     let at = lane.top + lane::HEAD - 2.0;
-    let name = |text: &str, begin: f64, end: f64| {
-        if canvas::width_of(text, theme::SMALL) + 4.0 > end - begin {
+    let name = |text: &str, begin: f64, end: f64, shade: f64| {
+        let width = canvas::width_of(text, theme::SMALL);
+        if width + 4.0 > end - begin {
             return Ok(());
         }
+        let corners = [(begin + 2.0, at + 2.0), (begin + 6.0 + width, at + 16.0)];
+        canvas.rect(corners[0], corners[1], theme::PAPER, 1.0)?;
+        canvas.rect(corners[0], corners[1], theme::GRID, shade)?;
         canvas.text(text, (begin + 4.0, at + 9.0), ink)
     };
-    name(what, from, to)?;
-    if run.warm_up { name("warm-up", lane::reach().0, from) } else { Ok(()) }
+    name(what, from, to, lane::SHADE)?;
+    if run.warm_up { name("warm-up", lane::reach().0, from, 0.0) } else { Ok(()) }
 }
 
 fn most(values: impl Iterator<Item = f64>) -> f64 {

@@ -9,6 +9,8 @@ use crate::plot::theme::{self, Colour};
 const LABELS: f64 = 46.0;
 /// From the top of a lane to its axis: the heading's room.
 pub const HEAD: f64 = 26.0;
+/// How strong what lies behind is.
+pub const SHADE: f64 = 0.55;
 /// Up to so many points are marked one by one.
 const MARKED: usize = 120;
 
@@ -62,7 +64,7 @@ impl Lane<'_> {
 
     /// Something behind what is drawn.
     pub fn shade(&self, canvas: &Canvas, from: f64, to: f64, colour: Colour) -> anyhow::Result<()> {
-        canvas.rect((self.x(from), self.top + HEAD), (self.x(to), self.bottom()), colour, 0.55)
+        canvas.rect((self.x(from), self.top + HEAD), (self.x(to), self.bottom()), colour, SHADE)
     }
 
     /// Heading, legend, grid lines and tick labels.

@@ -1,9 +1,12 @@
 //! The load against a server that sends exactly the bytes it is told to: framings, cuts, leftovers,
 //! kept connections, refusals and silences, each of which must end in exactly one row that says so.
 
+mod connections;
+mod ends;
+
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
@@ -13,10 +16,8 @@ use tare::load::openai::BodyOptions;
 use tare::load::{self, Live, Outcome, Plan, Requests};
 use tare::net::HttpUrl;
 use tare::record::share::Share;
-use tare::record::{Connection, Endpoint, Finished, Prompt, PromptKind, StampSource, Status};
+use tare::record::{Endpoint, Finished, Prompt, PromptKind, StampSource, Status};
 use tokio_util::sync::CancellationToken;
-
-use crate::support::closed_port;
 
 /// What the server does on one connection, step by step.
 #[derive(Clone)]
@@ -404,253 +405,5 @@ fn a_flood_of_tokens_is_counted_to_the_last() {
             "not the last of its read, and exact: {pair:?}"
         );
         assert_eq!(pair[0].stamp_hi_unix_ns, pair[1].stamp_hi_unix_ns);
-    }
-}
-
-#[test]
-fn connections_are_kept_where_that_is_lawful_and_only_there() {
-    let excess = [good(), b"HTTP/1.1 200 OK\r\n".to_vec()].concat();
-    let closes =
-        String::from_utf8(good()).unwrap().replacen("\r\n", "\r\nConnection: close\r\n", 1).into_bytes();
-    let body = [token(1), finish()].concat();
-    let head10 = |more: &str| {
-        format!(
-            "HTTP/1.0 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\n{more}\r\n{body}",
-            body.len()
-        )
-    };
-    for (name, first, kept) in [
-        ("kept", good(), true),
-        ("Connection: close", closes, false),
-        ("more than one answer", excess, false),
-        ("HTTP/1.0", head10("").into_bytes(), false),
-        ("HTTP/1.0 keep-alive", head10("Connection: keep-alive\r\n").into_bytes(), true),
-    ] {
-        let script = vec![Request, Send(first), Request, Send(good()), Hold];
-        let server = serve(vec![script, vec![Request, Send(good()), Hold]]);
-        let mut plan = plan(server.address);
-        plan.load.requests = Some(2);
-        let (rows, _) = run(&plan);
-        assert!(rows.iter().all(|f| f.row.status == Status::Ok), "{name}: {:?}", rows[0].row.error);
-        let second = &rows[1].row;
-        assert_eq!(second.connection, if kept { Connection::Reused } else { Connection::New }, "{name}");
-        assert_eq!(second.connect_begin_unix_ns.is_none(), kept, "{name}");
-        assert_eq!(rows[0].row.local_port == second.local_port, kept, "{name}");
-    }
-}
-
-#[test]
-fn a_kept_connection_that_died_costs_no_request() {
-    // Closed while idle, or at the moment of the next request: with an end, or with a reset.
-    for dies in [vec![Pause], vec![Request], vec![Request, Reset]] {
-        let first = [vec![Request, Send(good())], dies].concat();
-        let server = serve(vec![first, vec![Request, Send(good()), Hold]]);
-        let mut plan = plan(server.address);
-        plan.load.requests = Some(2);
-        let (rows, _) = run(&plan);
-        assert!(rows.iter().all(|f| f.row.status == Status::Ok), "{:?}", rows[1].row.error);
-        assert_ne!(rows[1].row.connection, Connection::Reused);
-        assert_ne!(rows[0].row.local_port, rows[1].row.local_port);
-    }
-}
-
-/// A new connection that dies is the server's failure, and so is one that dies within the answer.
-#[test]
-fn nothing_else_is_sent_twice() {
-    let server = serve(vec![
-        vec![Request, Reset],
-        vec![Request, Send(good()), Request, Send(b"HTTP/1.1 200".to_vec())],
-    ]);
-    let mut plan = plan(server.address);
-    plan.load.requests = Some(3);
-    let (rows, _) = run(&plan);
-    let statuses: Vec<Status> = rows.iter().map(|f| f.row.status).collect();
-    assert_eq!(statuses, [Status::ConnectError, Status::Ok, Status::ConnectError]);
-    assert_eq!(server.requests.lock().unwrap().len(), 3);
-}
-
-#[test]
-fn a_server_that_does_not_know_continuous_usage_is_asked_without_it() {
-    let refusal = "{\"error\":{\"message\":\"stream_options: extra fields not permitted\"}}";
-    let refused = format!("HTTP/1.1 422 No\r\ncontent-length: {}\r\n\r\n{refusal}", refusal.len());
-    let script =
-        vec![Request, Send(refused.into_bytes()), Request, Send(good()), Request, Send(good()), Hold];
-    let server = serve(vec![script]);
-    let mut plan = plan(server.address);
-    plan.load.requests = Some(2);
-    Arc::get_mut(&mut plan.requests).unwrap().continuous_usage = AtomicBool::new(true);
-    let (rows, outcome) = run(&plan);
-    assert!(rows.iter().all(|f| f.row.status == Status::Ok));
-    assert_eq!(outcome.refused_usage, 1);
-    let asked: Vec<bool> =
-        server.requests.lock().unwrap().iter().map(|r| r.contains("continuous_usage_stats")).collect();
-    assert_eq!(asked, [true, false, false]);
-    assert!(!plan.requests.continuous_usage.load(Ordering::Relaxed));
-}
-
-#[test]
-fn a_warm_up_that_is_refused_for_that_is_sent_again_too() {
-    let refusal = "HTTP/1.1 400 No\r\ncontent-length: 35\r\n\r\nunknown field continuous_usage_stat";
-    let server =
-        serve(vec![vec![Request, Send(refusal.into()), Request, Send(good()), Request, Send(good()), Hold]]);
-    let mut plan = plan(server.address);
-    plan.load.warmups = 2;
-    Arc::get_mut(&mut plan.requests).unwrap().continuous_usage = AtomicBool::new(true);
-    let rows = load::warm_up(&plan, 0, &CancellationToken::new()).unwrap();
-    assert_eq!(rows.iter().map(|row| row.status).collect::<Vec<_>>(), [Status::Ok, Status::Ok]);
-}
-
-/// A silent server, and one that never stops: both meet the time limit.
-#[test]
-fn time_limits_hold_against_silence_and_against_floods() {
-    // Long ones, or a quick machine would come to the bound of events before.
-    let endless = chunk(&token(1).replace("t1", &"t".repeat(8192))).repeat(100);
-    for (steps, says) in [
-        (vec![Hold], "no response head within the time limit"),
-        (vec![Send(SSE.into()), Hold], "the answer did not end within the time limit"),
-        (vec![Send(SSE.into()), Flood(endless)], "the answer did not end within the time limit"),
-    ] {
-        let server = serve(vec![[vec![Request], steps].concat()]);
-        let mut plan = plan(server.address);
-        plan.load.timeout_s = 0.3;
-        let (rows, _) = run(&plan);
-        assert_eq!((rows[0].row.status, rows[0].row.error.as_deref()), (Status::Timeout, Some(says)));
-    }
-}
-
-#[test]
-fn what_is_in_flight_at_the_end_is_a_row_of_its_own_kind() {
-    let begun = [SSE.as_bytes(), &chunk(&token(1))].concat();
-    let server = serve(vec![vec![Request, Send(begun), Hold]]);
-    let mut plan = plan(server.address);
-    plan.load.arrival = Arrival::Closed { users: 4, ramp_s: 0.05 };
-    (plan.load.requests, plan.load.duration_s, plan.load.grace_period_s) = (None, Some(0.3), 0.05);
-    let (rows, outcome) = run(&plan);
-    assert_eq!(rows.len(), 4);
-    for f in &rows {
-        assert_eq!((f.row.status, f.row.error.as_deref(), f.row.e2e_s), (Status::InFlight, None, None));
-        // What had come by then is kept.
-        assert_eq!(
-            (f.row.ttft_s.is_some(), f.row.n_events),
-            (f.row.http_status.is_some(), f.events.len() as u32)
-        );
-    }
-    assert!(!outcome.interrupted);
-}
-
-#[test]
-fn an_interrupt_ends_everything_at_once() {
-    let server = serve(vec![vec![Request, Hold]]);
-    let mut plan = plan(server.address);
-    plan.load.arrival = Arrival::Closed { users: 3, ramp_s: 0.0 };
-    plan.load.requests = None;
-    plan.load.duration_s = Some(3600.0);
-    let interrupt = CancellationToken::new();
-    let (cancel, seen) = (interrupt.clone(), Arc::clone(&server.requests));
-    let waiting = std::thread::spawn(move || {
-        while seen.lock().unwrap().len() < 3 {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        cancel.cancel();
-    });
-    let (rows, outcome) = run_until(&plan, &interrupt);
-    waiting.join().unwrap();
-    assert!(outcome.interrupted);
-    assert_eq!(rows.iter().filter(|f| f.row.status == Status::InFlight).count(), 3);
-}
-
-#[test]
-fn a_load_that_is_interrupted_before_it_begins_sends_nothing() {
-    let server = serve(vec![vec![Request, Send(good()), Hold]]);
-    let interrupt = CancellationToken::new();
-    interrupt.cancel();
-    for arrival in [Arrival::Closed { users: 2, ramp_s: 0.0 }, Arrival::Constant { rate_rps: 1e4 }] {
-        let mut plan = plan(server.address);
-        (plan.load.arrival, plan.load.requests) = (arrival.clone(), Some(50));
-        let (rows, _) = run_until(&plan, &interrupt);
-        assert!(rows.is_empty(), "{arrival:?}: {}", rows.len());
-    }
-    assert!(server.requests.lock().unwrap().is_empty());
-}
-
-#[test]
-fn so_many_requests_are_sent_as_were_asked_for() {
-    let server = serve(vec![again(60, &[Request, Send(good())])]);
-    for arrival in [
-        Arrival::Closed { users: 8, ramp_s: 0.0 },
-        Arrival::Closed { users: 100, ramp_s: 0.05 },
-        Arrival::Constant { rate_rps: 500.0 },
-        Arrival::Poisson { rate_rps: 500.0 },
-    ] {
-        server.requests.lock().unwrap().clear();
-        let mut plan = plan(server.address);
-        (plan.load.arrival, plan.load.requests) = (arrival.clone(), Some(37));
-        let (rows, outcome) = run(&plan);
-        let indexes: Vec<u64> = rows.iter().map(|f| f.row.index).collect();
-        assert_eq!(indexes, (0..37).collect::<Vec<u64>>(), "{arrival:?}");
-        assert!(rows.iter().all(|f| f.row.status == Status::Ok));
-        assert_eq!((server.requests.lock().unwrap().len(), outcome.unsent), (37, 0));
-    }
-}
-
-/// An open loop's schedule is kept whatever the answers do, and is not made up for afterwards.
-#[test]
-fn an_open_loop_keeps_its_schedule() {
-    let server = serve(vec![again(60, &[Request, Send(good())])]);
-    let mut plan = plan(server.address);
-    plan.load.arrival = Arrival::Constant { rate_rps: 100.0 };
-    (plan.load.requests, plan.load.duration_s) = (None, Some(0.3));
-    let (rows, outcome) = run(&plan);
-    // The thirtieth at 0.29 s; a machine that stands still may not come so far.
-    assert!(!rows.is_empty() && rows.len() as u64 + outcome.unsent <= 30);
-    for f in &rows {
-        let offset = f.row.scheduled_unix_ns.seconds_since(outcome.begun_unix_ns);
-        assert!((offset - f.row.index as f64 / 100.0).abs() < 1e-6, "{offset}");
-    }
-}
-
-/// Held back by the limit of concurrency until the end: never sent, and counted.
-#[test]
-fn what_was_never_sent_is_counted_and_not_sent_late() {
-    let server = serve(vec![vec![Request, Hold]]);
-    let mut plan = plan(server.address);
-    plan.load.arrival = Arrival::Constant { rate_rps: 100.0 };
-    plan.load.max_concurrency = Some(2);
-    (plan.load.requests, plan.load.duration_s, plan.load.grace_period_s) = (None, Some(0.3), 0.1);
-    let (rows, outcome) = run(&plan);
-    assert!(rows.len() <= 2 && outcome.unsent > 0 && rows.len() as u64 + outcome.unsent <= 30, "{outcome:?}");
-    assert!(rows.iter().all(|f| f.row.status == Status::InFlight));
-    assert!(server.requests.lock().unwrap().len() <= 2);
-}
-
-#[test]
-fn a_limit_of_concurrency_shows_as_lateness() {
-    let script = again(20, &[Request, Pause, Send(good())]);
-    let server = serve(vec![script]);
-    let mut plan = plan(server.address);
-    plan.load.arrival = Arrival::Constant { rate_rps: 1000.0 };
-    (plan.load.max_concurrency, plan.load.requests) = (Some(1), Some(6));
-    let (rows, _) = run(&plan);
-    assert_eq!(rows.len(), 6);
-    // Scheduled a millisecond apart, answered 20 ms apart, one after another.
-    let mut by_start: Vec<_> = rows.iter().map(|f| &f.row).collect();
-    by_start.sort_by_key(|row| row.started_unix_ns);
-    assert!(by_start.windows(2).all(|w| w[0].done_unix_ns <= w[1].started_unix_ns));
-    let last = by_start.last().unwrap();
-    assert!(last.started_unix_ns.seconds_since(last.scheduled_unix_ns) > 0.05);
-    assert!(last.ttft_scheduled_s > last.ttft_s);
-}
-
-#[test]
-fn a_server_that_is_gone_gives_rows_and_no_storm() {
-    let mut plan = plan(closed_port());
-    plan.load.arrival = Arrival::Closed { users: 2, ramp_s: 0.0 };
-    (plan.load.requests, plan.load.duration_s) = (None, Some(0.5));
-    let (rows, _) = run(&plan);
-    assert!(!rows.is_empty() && rows.len() < 40, "{}", rows.len());
-    for f in &rows {
-        assert_eq!(f.row.status, Status::ConnectError);
-        assert!(f.row.error.as_ref().unwrap().starts_with("could not connect to 127.0.0.1:"));
-        assert!(f.row.send_begin_unix_ns.is_none() && f.row.connect_begin_unix_ns.is_some());
     }
 }

@@ -25,7 +25,7 @@ mod tokens;
 mod writer;
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -125,8 +125,11 @@ pub fn run(
 /// A tap that is its own upstream would connect to itself without end.
 fn not_itself(listens: SocketAddr, options: &Options) -> anyhow::Result<()> {
     let is_here = |address: &&SocketAddr| {
-        let everywhere = listens.ip().is_unspecified() && address.ip().is_loopback();
-        address.port() == listens.port() && (address.ip() == listens.ip() || everywhere)
+        let (here, there) = (reached_at(listens.ip()), reached_at(address.ip()));
+        let everywhere = listens.ip().is_unspecified();
+        listens.port() != 0
+            && address.port() == listens.port()
+            && (here == there || everywhere && UdpSocket::bind((there, 0)).is_ok())
     };
     let Some(found) = options.upstream.iter().find(is_here) else { return Ok(()) };
     let hint = if options.listen.port() == 0 {
@@ -135,6 +138,15 @@ fn not_itself(listens: SocketAddr, options: &Options) -> anyhow::Result<()> {
         "--listen is where clients connect, --upstream where the server listens"
     };
     Err(usage(format!("expected an upstream other than the tap itself, found {found}")).hint(hint).into())
+}
+
+/// What a connection to this address comes to: the system takes an unspecified one for loopback.
+fn reached_at(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    }
 }
 
 fn cannot_listen(address: SocketAddr, error: std::io::Error) -> anyhow::Error {

@@ -32,11 +32,8 @@ pub(crate) struct Head<'a> {
 /// writes its brackets before whatever a configuration of one's own makes.
 pub(crate) fn plain(input: &str) -> Read<'_, Head<'_>> {
     let (rest, Outer { stamp, process: bracketed, is_there }) = outer(input)?;
-    let (rest, stamp) = match if is_there { stamps(rest)? } else { (rest, None) } {
-        // Its program's own.
-        (rest, own @ Some(LogTime::Unix { .. })) => (rest, own),
-        (rest, own) => (rest, stamp.or(own)),
-    };
+    let (rest, own) = if is_there { stamps(rest)? } else { (rest, None) };
+    let stamp = LogTime::better(stamp, own);
     let (rest, level) = match level(rest) {
         // Nothing of a head was there at all.
         Err(_) if rest.len() == input.len() => return fail(input, "the head of a log line"),

@@ -136,6 +136,9 @@ pub fn read<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> (Vec<Told<
     found.finish()
 }
 
+/// Durations by `Server-Timing` in one answer's heads; what is beyond is unread.
+pub const MOST_TIMINGS: usize = 64;
+const FEWER: &str = "64 metrics with a duration in an answer at most";
 const MS: &str = "milliseconds, 0 or more";
 const NUMBER: &str = "a whole number";
 
@@ -216,6 +219,9 @@ impl<'a> Found<'a> {
                 Ok(metric) => {
                     let Some(seconds) = metric.took_s else { continue };
                     let stated = &mut self.timings.stated;
+                    if stated.len() >= MOST_TIMINGS {
+                        return Err(FEWER);
+                    }
                     let name = metric.label();
                     // Two proxies of one kind in a row say the same name: each is a duration of its own.
                     let same = stated.iter().filter(|(other, _)| is_same(other, &name)).count();

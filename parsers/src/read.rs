@@ -6,6 +6,7 @@ use crate::event::{Event, LogLine, Parsed};
 use crate::head::{self, Head, Outer};
 use crate::json_line::{self, Fields};
 use crate::line::{Read, after_carriage_return, expected_of, strip_colour, without_line_end};
+use crate::time::LogTime;
 
 /// How one format's lines read once they are plain text.
 pub(crate) struct Dialect {
@@ -86,14 +87,14 @@ fn json<'a>(dialect: &Dialect, before: &Outer<'a>, text: &'a str, scratch: &'a m
     }
 }
 
-/// What the object says of its time is its program's own word; vLLM's brackets name a process that Python does not.
+/// vLLM's brackets name a process that Python does not.
 fn head_of<'a>(before: &Outer<'a>, fields: &Fields, text: &'a str) -> Head<'a> {
     let head = fields.head(text);
     let (process, pid) = before.process.unzip();
     Head {
         process: process.or(head.process),
         pid: pid.or(head.pid),
-        time: head.time.or(before.stamp),
+        time: LogTime::better(before.stamp, head.time),
         ..head
     }
 }
@@ -157,8 +158,7 @@ fn line_of<'a>(head: Head<'a>, event: Event<'a>) -> LogLine<'a> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use crate::event::{Event, Parsed};
-    use crate::time::LogTime;
+    use super::*;
     use crate::vllm;
 
     /// vLLM 0.10 to 0.30 writes its brackets before whatever goes to standard output, a line of JSON too, with colours
@@ -175,7 +175,8 @@ mod tests {
             let Parsed::Line(line) = vllm::parse(&line, &mut scratch) else { panic!("{line}") };
             assert_eq!(line.event, Event::Added { request_id: "\"a\"" }, "{before}");
             assert_eq!((line.process, line.pid, line.level), (Some("APIServer"), Some(7), Some("INFO")));
-            assert!(matches!(line.time, Some(LogTime::Local { .. })), "its program's own: {:?}", line.time);
+            let absolute = matches!(line.time, Some(LogTime::Unix { .. }));
+            assert_eq!(absolute, before.starts_with('2'), "{:?}", line.time);
         }
         // No object after all.
         for line in ["(APIServer pid=7) {'a': 1}", "(APIServer pid=7) {", "7 {}"] {

@@ -25,6 +25,14 @@ pub enum LogTime {
     },
 }
 
+impl LogTime {
+    /// Of a stamp that others put before a line and its program's own: the program's, if it is absolute; else the
+    /// others', which a civil time without a zone is not worth.
+    pub fn better(outer: Option<Self>, own: Option<Self>) -> Option<Self> {
+        if matches!(own, Some(Self::Unix { .. })) { own } else { outer.or(own) }
+    }
+}
+
 const SECOND_NS: i64 = 1_000_000_000;
 
 /// `11-24 15:08:56`: vLLM's own stamp.

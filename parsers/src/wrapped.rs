@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use crate::hop_text::{Value, fields};
 use crate::json_line::unescape;
 use crate::syslog_frame;
-use crate::time::iso;
+use crate::time::{LogTime, iso};
 
 /// Bytes in which a compose prefix ends, its name among them.
 const LONGEST_NAME: usize = 96;
@@ -21,6 +21,8 @@ pub const DOCKER_PART_BYTES: usize = 16 << 10;
 /// and each stream's parts follow each other.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RunTimeLine<'a> {
+    /// When the run-time read it, where that is said.
+    pub time: Option<LogTime>,
     pub stream: &'a str,
     /// The program's line goes on in the stream's next line, or ends with this one.
     pub goes_on: bool,
@@ -34,7 +36,8 @@ pub fn run_time_line(line: &str) -> Option<RunTimeLine<'_>> {
     if !line.as_bytes().first().is_some_and(u8::is_ascii_digit) {
         return None;
     }
-    let rest = iso(line).ok().and_then(|(rest, _)| rest.strip_prefix(' '))?;
+    let (rest, time) = iso(line).ok()?;
+    let rest = rest.strip_prefix(' ')?;
     let (stream, rest) = rest.split_once(' ').filter(|(stream, _)| STREAMS.contains(stream))?;
     // Tags are parted by colons, this one is the first; an empty message may end with it.
     let (tags, message) = rest.split_once(' ').unwrap_or((rest, ""));
@@ -44,7 +47,7 @@ pub fn run_time_line(line: &str) -> Option<RunTimeLine<'_>> {
         Some("F") => false,
         _ => return None,
     };
-    Some(RunTimeLine { stream, goes_on, message })
+    Some(RunTimeLine { time: Some(time), stream, goes_on, message })
 }
 
 /// `{"log":"message\n","stream":"stdout","time":"…"}` of docker's json-file; `None`: it is no such line. Only a part
@@ -66,7 +69,7 @@ pub fn docker_line(line: &str) -> Option<RunTimeLine<'_>> {
     unescape(log?, &mut message);
     let goes_on = !message.ends_with('\n') && message.len() >= DOCKER_PART_BYTES;
     message.truncate(message.trim_end_matches(['\n', '\r']).len());
-    Some(RunTimeLine { stream, goes_on, message: Cow::Owned(message) })
+    Some(RunTimeLine { time: None, stream, goes_on, message: Cow::Owned(message) })
 }
 
 /// The line as its program wrote it, syslog's framing left on.

@@ -85,7 +85,7 @@ impl HopReader {
                 self.counts.other += 1;
                 None
             }
-            Part::Ended { line, cut } => {
+            Part::Ended { line, cut, .. } => {
                 self.counts.cut += u64::from(cut);
                 self.one(&line, read, freshness)
             }
@@ -96,7 +96,6 @@ impl HopReader {
     fn one(&mut self, text: &str, read: UnixNs, freshness: Freshness) -> Option<HopRow> {
         let Some(format) = self.format.or_else(|| tare_parsers::detect(std::iter::once(text))) else {
             self.counts.unparsed += 1;
-            self.seen.note_unread(&self.hop);
             self.first_unknown.get_or_insert_with(|| {
                 format!("line {}: `{}`", self.line_no, without_credentials(&excerpt(text, 80)))
             });
@@ -121,7 +120,6 @@ impl HopReader {
             }
             Parsed::Unknown(error) => {
                 self.counts.bad += 1;
-                self.seen.note_unread(&self.hop);
                 if self.first_bad.is_none() {
                     let other = tare_parsers::detect(std::iter::once(text));
                     self.looks_like = other.map(|other| other.name).filter(|other| *other != format.name);

@@ -23,13 +23,7 @@ struct Hop {
     name: String,
     /// Request id and trace id of each row; empty where it has none.
     ids: Vec<[String; 2]>,
-    /// Lines that tell of nothing, for they could not be read.
-    unread: u64,
 }
-
-/// A log of which no line could be read is waited for no longer than this, once it has had a line for each request:
-/// some gateways write readable lines a little after others.
-const UNREADABLE: Duration = Duration::from_secs(2);
 
 impl HopsSeen {
     /// A hop whose log is followed from now on.
@@ -44,19 +38,10 @@ impl HopsSeen {
         self.0.changed.notify_all();
     }
 
-    /// A line of this hop's log could not be read.
-    pub fn note_unread(&self, name: &str) {
-        if let Some(hop) = self.lock().iter_mut().find(|hop| hop.name == name) {
-            hop.unread += 1;
-        }
-        self.0.changed.notify_all();
-    }
-
     /// Waits until every hop has told of so many requests, whose ids begin as given, or `max_wait` is
-    /// over. Rows without ids may be anyone's, and are taken for them. A log that cannot be read has told all it will.
+    /// over. Rows without ids may be anyone's, and are taken for them.
     pub fn wait(&self, max_wait: Duration, expected: u64, request_ids: &str, trace_ids: &str) -> bool {
-        let begun = Instant::now();
-        let deadline = begun + max_wait;
+        let deadline = Instant::now() + max_wait;
         let may_be_ours = |[request_id, trace_id]: &&[String; 2]| {
             let is_nameless = request_id.is_empty() && trace_id.is_empty();
             is_nameless || request_id.starts_with(request_ids) || trace_id.starts_with(trace_ids)
@@ -72,13 +57,10 @@ impl HopsSeen {
                 *ours += new.iter().filter(may_be_ours).count() as u64;
                 *seen = hop.ids.len();
             }
-            let mut silent = hops.iter().zip(&told).filter(|(_, (_, ours))| *ours < expected).peekable();
-            if silent.peek().is_none() {
+            if told.iter().all(|(_, ours)| *ours >= expected) {
                 return true;
             }
-            let in_vain = silent.all(|(hop, _)| hop.ids.is_empty() && hop.unread >= expected);
-            let until = if in_vain { deadline.min(begun + UNREADABLE) } else { deadline };
-            let left = until.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
             }
@@ -131,26 +113,6 @@ mod tests {
         let late = seen.clone();
         let writer = std::thread::spawn(move || late.note(&row("edge", Some("tare-12-0"), None)));
         assert!(seen.wait(Duration::from_mins(1), 1, "tare-12-", "ab"));
-        writer.join().unwrap();
-    }
-
-    #[test]
-    fn a_log_that_cannot_be_read_is_not_waited_for_to_the_end() {
-        let seen = HopsSeen::default();
-        seen.expect("edge");
-        for _ in 0..3 {
-            seen.note_unread("edge");
-        }
-        // An hour, if it were waited for.
-        assert!(!seen.wait(Duration::from_hours(1), 3, "tare-12-", "ab"));
-        // A row among such lines: more may come.
-        seen.note(&row("edge", Some("tare-12-0"), None));
-        let late = seen.clone();
-        let writer = std::thread::spawn(move || {
-            std::thread::sleep(UNREADABLE + Duration::from_millis(200));
-            late.note(&row("edge", Some("tare-12-1"), None));
-        });
-        assert!(seen.wait(Duration::from_hours(1), 2, "tare-12-", "ab"));
         writer.join().unwrap();
     }
 }

@@ -120,20 +120,26 @@ impl LogReader {
         self.counts.cut += u64::from(line.cut);
         self.remember(&line.text);
         match self.parts.next(&line.text) {
-            Part::Whole => self.one(&line.text, read, freshness),
+            Part::Whole => self.one(&line.text, None, read, freshness),
             Part::Kept => {
                 self.counts.other += 1;
                 (None, None)
             }
-            Part::Ended { line, cut } => {
+            Part::Ended { line, cut, time } => {
                 self.counts.cut += u64::from(cut);
-                self.one(&line, read, freshness)
+                self.one(&line, time, read, freshness)
             }
         }
     }
 
-    /// A line that is whole.
-    fn one(&mut self, text: &str, read: UnixNs, freshness: Freshness) -> (Option<LogRow>, Option<Sign>) {
+    /// A line that is whole; `outer` is a container run-time's stamp.
+    fn one(
+        &mut self,
+        text: &str,
+        outer: Option<LogTime>,
+        read: UnixNs,
+        freshness: Freshness,
+    ) -> (Option<LogRow>, Option<Sign>) {
         let format = format_of(text, self.format);
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
@@ -142,7 +148,10 @@ impl LogReader {
                 self.counts.blank += 1;
                 (None, None)
             }
-            Parsed::Line(parsed) => self.understood(&parsed, text, read, freshness),
+            Parsed::Line(parsed) => {
+                let parsed = LogLine { time: LogTime::better(outer, parsed.time), ..parsed };
+                self.understood(&parsed, text, read, freshness)
+            }
             Parsed::Unknown(error) => {
                 if (format.recognises)(text) {
                     self.counts.bad += 1;

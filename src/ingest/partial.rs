@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use tare_parsers::{DOCKER_PART_BYTES, RunTimeLine, docker_line, run_time_line};
+use tare_parsers::{DOCKER_PART_BYTES, LogTime, RunTimeLine, docker_line, run_time_line};
 
 use super::lines::MAX_LINE_BYTES;
 
@@ -21,8 +21,8 @@ pub enum Part {
     Whole,
     /// The beginning or the middle of one: kept for the next.
     Kept,
-    /// A run-time's, ended: all of it, longer than is kept or not.
-    Ended { line: String, cut: bool },
+    /// A run-time's, ended: all of it, longer than is kept or not; and when the run-time read its end, where that is said.
+    Ended { line: String, cut: bool, time: Option<LogTime> },
 }
 
 impl Parts {
@@ -36,7 +36,7 @@ impl Parts {
         }
         let mut whole = self.waiting.remove(found.stream).unwrap_or_default();
         push(&mut whole, &found.message);
-        Part::Ended { cut: whole.len() >= MAX_LINE_BYTES, line: whole }
+        Part::Ended { cut: whole.len() >= MAX_LINE_BYTES, line: whole, time: found.time }
     }
 
     /// Docker's objects are looked into only where one can be a part: whoever reads the line sees through a whole one.
@@ -58,15 +58,17 @@ mod tests {
     use super::*;
 
     const AT: &str = "2026-11-26T20:15:43.123456789Z";
+    const TIME: Option<LogTime> =
+        Some(LogTime::Unix { unix_ns: 1_795_724_143_123_456_789, resolution_ns: 1 });
 
     #[test]
     fn the_parts_of_a_line_are_joined_stream_by_stream() {
         let mut parts = Parts::default();
         assert_eq!(parts.next(&format!("{AT} stdout P {{\"a\": ")), Part::Kept);
-        let other = Part::Ended { line: "other".to_owned(), cut: false };
+        let other = Part::Ended { line: "other".to_owned(), cut: false, time: TIME };
         assert_eq!(parts.next(&format!("{AT} stderr F other")), other);
         assert_eq!(parts.next(&format!("{AT} stdout P 1, ")), Part::Kept);
-        let ended = Part::Ended { line: "{\"a\": 1, \"b\": 2}".to_owned(), cut: false };
+        let ended = Part::Ended { line: "{\"a\": 1, \"b\": 2}".to_owned(), cut: false, time: TIME };
         assert_eq!(parts.next(&format!("{AT} stdout F \"b\": 2}}")), ended);
         assert_eq!(parts.next("{\"plain\": 1}"), Part::Whole);
     }
@@ -79,10 +81,10 @@ mod tests {
         let (mut parts, text) = (Parts::default(), "0123456789".repeat(4000));
         assert_eq!(parts.next(&object("stdout", "before\\n")), Part::Whole);
         assert_eq!(parts.next(&object("stdout", &text[..16384])), Part::Kept);
-        let other = Part::Ended { line: "other".to_owned(), cut: false };
+        let other = Part::Ended { line: "other".to_owned(), cut: false, time: None };
         assert_eq!(parts.next(&object("stderr", "other\\n")), other);
         assert_eq!(parts.next(&object("stdout", &text[16384..32768])), Part::Kept);
-        let ended = Part::Ended { line: text.clone(), cut: false };
+        let ended = Part::Ended { line: text.clone(), cut: false, time: None };
         assert_eq!(parts.next(&object("stdout", &format!("{}\\n", &text[32768..]))), ended);
         assert_eq!(parts.next(&object("stdout", "after\\n")), Part::Whole);
     }
@@ -94,7 +96,9 @@ mod tests {
         for _ in 0..5 {
             assert_eq!(parts.next(&format!("{AT} stdout P {long}")), Part::Kept);
         }
-        let Part::Ended { line, cut } = parts.next(&format!("{AT} stdout F end")) else { panic!("it ended") };
+        let Part::Ended { line, cut, .. } = parts.next(&format!("{AT} stdout F end")) else {
+            panic!("it ended")
+        };
         assert!(cut && line.len() == MAX_LINE_BYTES, "{}", line.len());
     }
 }

@@ -151,11 +151,11 @@ impl Kind {
 
     pub fn written_over(&self, path: &Path) -> Problem {
         Problem::new(format!(
-            "the {} {} was written to while it was followed, but did not grow: whoever writes it does not append",
+            "the {} {} was changed while it was followed, but did not grow: does whoever writes it append?",
             self.short,
             path.display()
         ))
-        .hint("begin with an empty file, or let `cat >>` write it: HAProxy writes over the beginning of what `>>` names")
+        .hint("if not, begin with an empty file, or let `cat >>` write it: HAProxy writes over the beginning of what `>>` names")
     }
 
     /// `gone`: files of the row that are missing; 0 where it cannot be known.

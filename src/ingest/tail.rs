@@ -267,8 +267,12 @@ impl Open {
     /// Whether it was written to, but not behind what was there: no line of that can be told from an old one.
     fn is_written_over(&self) -> bool {
         let (position, changed) = self.at_first;
-        let now = self.std.metadata().and_then(|meta| meta.modified()).ok();
-        self.is_file && position > 0 && self.position == position && now > changed
+        let Ok(now) = self.std.metadata() else { return false };
+        self.is_file
+            && position > 0
+            && self.position == position
+            && now.len() == position
+            && now.modified().ok() > changed
     }
 
     /// Reads what there is, then looks whether the file was truncated or another took its place.

@@ -99,8 +99,8 @@ impl Live {
 
     /// Requests sent and not yet ended.
     pub fn in_flight(&self) -> u64 {
-        // In this order: who sends its next request between the two is not counted twice.
-        let sent = self.sent.load(Ordering::Relaxed);
+        // In this order: what is sent between the two would otherwise be in flight beside what ended before it.
+        let sent = self.sent.load(Ordering::Acquire);
         sent.saturating_sub(self.ended.load(Ordering::Relaxed))
     }
 

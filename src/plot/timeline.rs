@@ -133,7 +133,7 @@ fn named(canvas: &Canvas, lane: &Lane, run: &OverTime) -> anyhow::Result<()> {
     let at = lane.top + lane::HEAD - 2.0;
     let name = |text: &str, begin: f64, end: f64, shade: f64| {
         let width = canvas::width_of(text, theme::SMALL);
-        if width + 4.0 > end - begin {
+        if width + 6.0 > end - begin {
             return Ok(());
         }
         let corners = [(begin + 2.0, at + 2.0), (begin + 6.0 + width, at + 16.0)];

@@ -15,6 +15,8 @@ use crate::units::{self, milliseconds};
 const WIDTH: usize = 60;
 /// So many stalls are told; the others are counted.
 const STALLS_TOLD: usize = 5;
+/// And so many durations that one gateway states.
+const STATED_TOLD: usize = 12;
 
 /// Prints one request.
 pub fn print(out: &mut impl Write, waterfall: &Waterfall) -> io::Result<()> {
@@ -87,9 +89,16 @@ fn head(w: &Waterfall) -> String {
 pub fn in_head(of_one: &[InHead]) -> String {
     let by = of_one.first().map_or("", |one| one.by.as_str());
     let whole = if of_one.iter().any(|one| one.whole_ms) { ", in whole milliseconds" } else { "" };
-    let all: Vec<String> =
-        of_one.iter().map(|one| format!("{} {}", one.what, units::seconds(one.seconds))).collect();
-    format!("{by} states {} (in the head of its answer{whole})", all.join(", "))
+    let all: Vec<String> = of_one
+        .iter()
+        .take(STATED_TOLD)
+        .map(|one| format!("{} {}", one.what, units::seconds(one.seconds)))
+        .collect();
+    let more = match of_one.len().saturating_sub(STATED_TOLD) {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    format!("{by} states {}{more} (in the head of its answer{whole})", all.join(", "))
 }
 
 fn client_figures(c: &RequestRow) -> [(&'static str, Option<f64>); 4] {

@@ -71,13 +71,13 @@ fn send(
     planned: Planned,
 ) -> anyhow::Result<(load::Plan, load::Outcome)> {
     let config = run.config;
-    let Planned { plan, through, stamps, following, requests } = planned;
+    let Planned { plan, through, stamps, following, count } = planned;
     let over = CancellationToken::new();
     let shown = progress::Progress {
         load: Arc::clone(&run.live),
         server: server.collector.live(),
         duration_s: config.load.duration_s,
-        requests,
+        requests: count,
         quiet: run.options.quiet || !run.observes(),
     }
     .start(over.clone());

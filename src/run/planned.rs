@@ -20,7 +20,7 @@ pub(super) struct Planned {
     pub stamps: stamps::Chosen,
     pub following: Following,
     /// How many requests are sent here, where that is known.
-    pub requests: Option<u64>,
+    pub count: Option<u64>,
 }
 
 impl Planned {
@@ -39,7 +39,7 @@ impl Planned {
         facts::note_workload(run.manifest, &workload);
         let history = workload.history;
         let own_load = load::share::own(&config.load, run.share());
-        let requests = own_load.requests.map(|n| if history.is_some() { workload.requests(n) } else { n });
+        let count = own_load.requests.map(|n| if history.is_some() { workload.requests(n) } else { n });
 
         let address = target
             .reachable(Duration::from_secs_f64(config.load.connect_timeout_s))
@@ -72,6 +72,6 @@ impl Planned {
         for short in load::needs::reach(&own_load, address)? {
             run.manifest.warn(short);
         }
-        Ok(Self { plan, through, stamps, following, requests })
+        Ok(Self { plan, through, stamps, following, count })
     }
 }

@@ -53,6 +53,7 @@ impl UnderWay<'_> {
         self.save()
     }
 
+    /// Notes which part of the load is sent here.
     pub fn note_shard(&mut self) -> anyhow::Result<()> {
         if let Some(session) = &self.beside.session {
             let shard = serde_json::to_value(session.shard())?;

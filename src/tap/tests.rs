@@ -397,4 +397,7 @@ fn a_tap_that_was_given_its_upstreams_port_is_refused() {
     assert_eq!(to(loopback, any, 41729), refused);
     assert_eq!(to(loopback, loopback, 41730), Ok(()));
     assert_eq!(to(other, loopback, 41729), Ok(()), "another host's");
+    // As vLLM prints where it serves.
+    assert!(to(any, loopback, 41729).is_err_and(|said| said.ends_with("found 0.0.0.0:41729")));
+    assert!(to([127, 0, 0, 2], any, 41729).is_err(), "an address of this host");
 }

@@ -13,7 +13,7 @@ use tare::config::Observe;
 use tare::ingest::lines::Line;
 use tare::ingest::log::{Freshness, LogReader};
 use tare::ingest::problem::Notes;
-use tare::ingest::tail::Begin;
+use tare::ingest::tail::{Begin, read_whole};
 use tare::ingest::{Collector, IngestReport, Ingested, Plan, read_log};
 use tare::record::{LogEvent, LogRow};
 use tare::server::trust::Trust;
@@ -276,6 +276,35 @@ fn a_whole_log_is_read_afterwards() {
     assert_eq!((id(&rows[0]), id(&rows[3]), rows[3].line_no), ("a", "b", 4));
     assert!(
         matches!(&rows[1].event, LogEvent::Access { port: Some(55518), status: 200, path, .. } if path == "/v1/completions")
+    );
+}
+
+/// The run-time of a container in another time zone, which no line of its log names.
+#[test]
+fn a_container_run_times_stamp_is_worth_more_than_a_civil_time() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("0.log");
+    let plain = received("a");
+    let json = r#"{"asctime": "2026-11-24 15:12:07,462", "levelname": "INFO", "message": "Received request b: params: SamplingParams(n=1)."}"#;
+    let own = "1795533127.216578 2026-11-24T15:12:07 INFO APIServer pid=1 vllm.x [x.py:1] Received request c: params";
+    let stamp = "2026-11-24T06:12:07.5Z stdout F ";
+    append(&path, &format!("{stamp}{plain}{stamp}{json}\n{stamp}{own}\n"));
+    let (mut reader, mut rows) = (LogReader::new("0.log", None, Notes::default()).unwrap(), Vec::new());
+    read_whole(&path, &mut reader, None, |row| rows.push(row)).unwrap();
+    let told = rows.into_iter().map(|row| match row {
+        Ingested::Log(row) => {
+            (id(&row).to_owned(), row.time_unix_ns.unwrap().0, row.time_resolution_ns.unwrap())
+        }
+        other => panic!("{other:?}"),
+    });
+    let run_times = 1_795_500_727_500_000_000;
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [
+            ("a".to_owned(), run_times, 100_000_000),
+            ("b".to_owned(), run_times, 100_000_000),
+            ("c".to_owned(), 1_795_533_127_216_578_000, 1_000),
+        ]
     );
 }
 

@@ -53,3 +53,12 @@ fn heads_of_real_proxies() {
       varnish = 0.000009 s, s = 0.000009 s
     ");
 }
+
+/// A head of 64 KiB has room for ten thousand.
+#[test]
+fn an_answer_tells_of_so_many_durations_at_most() {
+    let value = (0..70).map(|n| format!("m{n};dur=1")).collect::<Vec<_>>().join(", ");
+    let (told, unread) = hop_headers::read([("server-timing", value.as_str())].into_iter());
+    assert_eq!(told[0].stated.len(), hop_headers::MOST_TIMINGS);
+    assert_eq!(unread[0].expected, "64 metrics with a duration in an answer at most");
+}

@@ -198,6 +198,6 @@ fn a_file_whose_beginning_is_written_over_is_said_to_be_so() {
     (&file).write_all(received("new").as_bytes()).unwrap();
     let report = collector.stop();
     assert_eq!(rows.try_iter().count(), 0);
-    let said = "was written to while it was followed, but did not grow: whoever writes it does not append";
+    let said = "was changed while it was followed, but did not grow: does whoever writes it append?";
     assert!(report.notes.len() == 1 && report.notes[0].contains(said), "{:?}", report.notes);
 }

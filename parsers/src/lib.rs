@@ -54,7 +54,7 @@ pub use event::{Event, GeneratedPhase, LogLine, Parsed, TimingOf, split_ids};
 pub use hop::{Completeness, Hop, HopTime, Phases, Product, Try};
 pub use tare_stat_log::RequestStats;
 pub use time::LogTime;
-pub use wrapped::{DOCKER_PART_BYTES, RunTimeLine, docker_line, run_time_line};
+pub use wrapped::{RunTimeLine, docker_line, run_time_line};
 
 /// A log format: one file of this crate and one line in [`FORMATS`].
 #[derive(Clone, Copy, Debug)]

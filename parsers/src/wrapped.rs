@@ -15,7 +15,7 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
 const STREAMS: [&str; 2] = ["stdout", "stderr"];
 
 /// Docker cuts a program's line into parts of so many bytes.
-pub const DOCKER_PART_BYTES: usize = 16 << 10;
+const DOCKER_PART_BYTES: usize = 16 << 10;
 
 /// A line of a container run-time's file: what the program wrote, whole or in part. A run-time cuts long lines,
 /// and each stream's parts follow each other.
@@ -57,10 +57,11 @@ pub fn docker_line(line: &str) -> Option<RunTimeLine<'_>> {
     if !line.starts_with("{\"log\":\"") {
         return None;
     }
-    let (mut log, mut stream) = (None, None);
+    let (mut log, mut stream, mut time) = (None, None, None);
     let whole = fields(line, |key, value: Value<'_>| match key {
         "log" if value.quoted => log = Some(value.raw),
         "stream" if value.quoted => stream = Some(value.raw),
+        "time" if value.quoted => time = iso(value.raw).ok().map(|(_, time)| time),
         _ => {}
     });
     whole.ok()?;
@@ -69,7 +70,7 @@ pub fn docker_line(line: &str) -> Option<RunTimeLine<'_>> {
     unescape(log?, &mut message);
     let goes_on = !message.ends_with('\n') && message.len() >= DOCKER_PART_BYTES;
     message.truncate(message.trim_end_matches(['\n', '\r']).len());
-    Some(RunTimeLine { time: None, stream, goes_on, message: Cow::Owned(message) })
+    Some(RunTimeLine { time, stream, goes_on, message: Cow::Owned(message) })
 }
 
 /// The line as its program wrote it, syslog's framing left on.

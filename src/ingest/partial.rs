@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use tare_parsers::{DOCKER_PART_BYTES, LogTime, RunTimeLine, docker_line, run_time_line};
+use tare_parsers::{LogTime, docker_line, run_time_line};
 
 use super::lines::MAX_LINE_BYTES;
 
@@ -28,7 +28,7 @@ pub enum Part {
 impl Parts {
     /// Takes the next line of a log.
     pub fn next(&mut self, line: &str) -> Part {
-        let Some(found) = run_time_line(line).or_else(|| self.docker(line)) else { return Part::Whole };
+        let Some(found) = run_time_line(line).or_else(|| docker_line(line)) else { return Part::Whole };
         if found.goes_on {
             let waiting = self.waiting.entry(found.stream.to_owned()).or_default();
             push(waiting, &found.message);
@@ -37,12 +37,6 @@ impl Parts {
         let mut whole = self.waiting.remove(found.stream).unwrap_or_default();
         push(&mut whole, &found.message);
         Part::Ended { cut: whole.len() >= MAX_LINE_BYTES, line: whole, time: found.time }
-    }
-
-    /// Docker's objects are looked into only where one can be a part: whoever reads the line sees through a whole one.
-    fn docker<'a>(&self, line: &'a str) -> Option<RunTimeLine<'a>> {
-        let can_be = line.len() >= DOCKER_PART_BYTES || !self.waiting.is_empty();
-        can_be.then(|| docker_line(line)).flatten()
     }
 }
 
@@ -79,14 +73,16 @@ mod tests {
         let object =
             |stream: &str, log: &str| format!(r#"{{"log":"{log}","stream":"{stream}","time":"{AT}"}}"#);
         let (mut parts, text) = (Parts::default(), "0123456789".repeat(4000));
-        assert_eq!(parts.next(&object("stdout", "before\\n")), Part::Whole);
+        let before = Part::Ended { line: "before".to_owned(), cut: false, time: TIME };
+        assert_eq!(parts.next(&object("stdout", "before\\n")), before);
         assert_eq!(parts.next(&object("stdout", &text[..16384])), Part::Kept);
-        let other = Part::Ended { line: "other".to_owned(), cut: false, time: None };
+        let other = Part::Ended { line: "other".to_owned(), cut: false, time: TIME };
         assert_eq!(parts.next(&object("stderr", "other\\n")), other);
         assert_eq!(parts.next(&object("stdout", &text[16384..32768])), Part::Kept);
-        let ended = Part::Ended { line: text.clone(), cut: false, time: None };
+        let ended = Part::Ended { line: text.clone(), cut: false, time: TIME };
         assert_eq!(parts.next(&object("stdout", &format!("{}\\n", &text[32768..]))), ended);
-        assert_eq!(parts.next(&object("stdout", "after\\n")), Part::Whole);
+        let after = Part::Ended { line: "after".to_owned(), cut: false, time: TIME };
+        assert_eq!(parts.next(&object("stdout", "after\\n")), after);
     }
 
     #[test]

@@ -288,7 +288,11 @@ fn a_container_run_times_stamp_is_worth_more_than_a_civil_time() {
     let json = r#"{"asctime": "2026-11-24 15:12:07,462", "levelname": "INFO", "message": "Received request b: params: SamplingParams(n=1)."}"#;
     let own = "1795533127.216578 2026-11-24T15:12:07 INFO APIServer pid=1 vllm.x [x.py:1] Received request c: params";
     let stamp = "2026-11-24T06:12:07.5Z stdout F ";
-    append(&path, &format!("{stamp}{plain}{stamp}{json}\n{stamp}{own}\n"));
+    let docker = format!(
+        r#"{{"log":"{}\n","stream":"stderr","time":"2026-11-24T06:12:07.5Z"}}"#,
+        received("d").trim_end()
+    );
+    append(&path, &format!("{stamp}{plain}{stamp}{json}\n{stamp}{own}\n{docker}\n"));
     let (mut reader, mut rows) = (LogReader::new("0.log", None, Notes::default()).unwrap(), Vec::new());
     read_whole(&path, &mut reader, None, |row| rows.push(row)).unwrap();
     let told = rows.into_iter().map(|row| match row {
@@ -304,6 +308,7 @@ fn a_container_run_times_stamp_is_worth_more_than_a_civil_time() {
             ("a".to_owned(), run_times, 100_000_000),
             ("b".to_owned(), run_times, 100_000_000),
             ("c".to_owned(), 1_795_533_127_216_578_000, 1_000),
+            ("d".to_owned(), run_times, 100_000_000),
         ]
     );
 }

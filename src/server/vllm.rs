@@ -8,7 +8,7 @@ pub static VLLM: Server = Server {
     name: "vllm",
     aliases: &["vllm-chat", "vllm-openai"],
     description: "vLLM 0.2 and later, with the Python or the Rust front end",
-    seen: Seen::Real("0.32.0"),
+    seen: Seen::Real("0.24.0 on a GPU, 0.32.0 on a CPU"),
     signs: Signs { owned_by: &["vllm"], headers: &[] },
     versions: &[Version { path: "/version", key: "version", only_here: false }],
     metrics_path: Some("/metrics"),

@@ -321,6 +321,11 @@ impl RequestRow {
         self.arm != Some(Arm::Direct)
     }
 
+    /// [`Self::answer_headers`] as parsers take them.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.answer_headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// Ids that the answer's head told.
     pub fn answered_ids(&self) -> impl Iterator<Item = &str> {
         let is_id = |name: &str| name.ends_with("request-id") || name.ends_with("call-id");

@@ -2,6 +2,8 @@
 //! the shapes that vLLM, uvicorn and the container run-times around them write. It must not know
 //! what messages say.
 
+use std::borrow::Cow;
+
 use nom::Parser;
 use nom::branch::alt;
 use nom::bytes::complete::{tag, take_till1, take_while1};
@@ -11,6 +13,7 @@ use nom::sequence::{delimited, separated_pair, terminated};
 
 use crate::line::{Expected, Read, byte, expect, fail};
 use crate::time::{LogTime, iso, month_day_time, unix_seconds};
+use crate::wrapped::{RunTimeLine, run_time_line};
 
 /// Everything a line says before its message.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -77,11 +80,12 @@ pub(crate) struct Outer<'a> {
 }
 
 pub(crate) fn outer(input: &str) -> Read<'_, Outer<'_>> {
-    let (rest, stamp) = stamps(input)?;
-    let (rest, stream) =
-        opt(alt((tag("stdout F "), tag("stderr F "), tag("stdout P "), tag("stderr P ")))).parse(rest)?;
+    let (rest, stamp, is_framed) = match run_time_line(input) {
+        Some(RunTimeLine { time, message: Cow::Borrowed(message), .. }) => (message, time, true),
+        _ => stamps(input).map(|(rest, stamp)| (rest, stamp, false))?,
+    };
     let (rest, process) = opt(process_in_brackets).parse(rest)?;
-    Ok((rest, Outer { stamp, process, is_there: stream.is_some() || process.is_some() }))
+    Ok((rest, Outer { stamp, process, is_there: is_framed || process.is_some() }))
 }
 
 /// Up to two stamps before anything else; an absolute one is worth more than a civil one.

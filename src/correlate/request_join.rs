@@ -288,10 +288,9 @@ const LOST_SPAN: &str = "its span was lost, not exported or not sampled";
 
 /// Why a request has no server side (or, where others have one, no span).
 fn why(client: &RequestRow, trouble: Option<&Side>, shares: bool, available: Available) -> &'static str {
-    let headers = || client.answer_headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     match client.status {
         Status::ConnectError => return "it never reached the server: no connection",
-        Status::HttpError if hop_headers::is_gateways_own(client.http_status, headers()) => {
+        Status::HttpError if hop_headers::is_gateways_own(client.http_status, client.headers()) => {
             return "the gateway answered it in the server's place";
         }
         Status::HttpError if client.http_status.is_some_and(|s| s >= 500) => {

@@ -13,8 +13,7 @@ pub const SOURCE: &str = "headers";
 /// The hop's name is its product's. There are no instants in it: a head is sent before the first token,
 /// and what it says are durations up to there.
 pub fn rows(request: &RequestRow) -> (Vec<HopRow>, Vec<String>) {
-    let headers = request.answer_headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let (told, unread) = read(headers);
+    let (told, unread) = read(request.headers());
     let bad = unread.into_iter().map(|one| {
         format!("request {}: {}: expected {}, found `{}`", request.index, one.header, one.expected, one.value)
     });

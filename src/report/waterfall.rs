@@ -79,14 +79,18 @@ fn head(w: &Waterfall) -> String {
     if !told.is_empty() {
         line(&mut out, &format!("  server  {told} ({})", sources(w)));
     }
-    for of_one in w.in_head.chunk_by(|a, b| a.by == b.by) {
-        line(&mut out, &format!("  {}", in_head(of_one)));
+    for said in in_heads(w) {
+        line(&mut out, &format!("  {said}"));
     }
     out
 }
 
-/// What one gateway states.
-pub fn in_head(of_one: &[InHead]) -> String {
+/// What gateways state of it, each in a sentence.
+pub fn in_heads(w: &Waterfall) -> Vec<String> {
+    w.in_head.chunk_by(|a, b| a.by == b.by).map(in_head).collect()
+}
+
+fn in_head(of_one: &[InHead]) -> String {
     let by = of_one.first().map_or("", |one| one.by.as_str());
     let whole = if of_one.iter().any(|one| one.whole_ms) { ", in whole milliseconds" } else { "" };
     let all: Vec<String> = of_one

@@ -266,7 +266,7 @@ fn a_torn_folder_is_read_as_far_as_it_goes() {
 fn what_gateways_state_of_the_request_is_told_beside_both_sides() {
     let place = recorded();
     let path = place.path("run/results.jsonl");
-    let headers = r#""answer_headers":[["x-kong-proxy-latency","3"],["x-kong-upstream-latency","24"],["server-timing","cache;desc=\"hit rate\";dur=0.5"],["x-litellm-overhead-duration-ms","fast"]],"#;
+    let headers = r#""answer_headers":[["x-kong-proxy-latency","3"],["x-kong-upstream-latency","24"],["server-timing","cache;desc=\"hit\u202e rate\";dur=0.5"],["x-litellm-overhead-duration-ms","fast"]],"#;
     let rows = std::fs::read_to_string(&path).unwrap();
     let told = rows.lines().map(|row| row.replacen('{', &format!("{{{headers}"), 1) + "\n");
     std::fs::write(&path, told.collect::<String>()).unwrap();
@@ -276,7 +276,10 @@ fn what_gateways_state_of_the_request_is_told_beside_both_sides() {
         lines,
         [
             "  kong states proxy_latency 3.00 ms, upstream_latency 24.00 ms (in the head of its answer, in whole milliseconds)",
-            "  server_timing states cache (hit rate) 500.0 µs (in the head of its answer)",
+            "  server_timing states cache (hit\u{fffd} rate) 500.0 µs (in the head of its answer)",
         ]
     );
+    assert_eq!(place.tare("report run").code, Some(0));
+    let page = std::fs::read_to_string(place.path("run/report.html")).unwrap();
+    assert!(page.contains("kong states proxy_latency 3.00 ms") && page.contains("cache (hit\u{fffd} rate)"));
 }

@@ -51,7 +51,7 @@ pub fn head_s(client: &RequestRow) -> Option<f64> {
 }
 
 fn told(client: &RequestRow) -> Vec<Told<'_>> {
-    hop_headers::read(client.answer_headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))).0
+    hop_headers::read(client.headers()).0
 }
 
 fn stated(told: &[Told<'_>], by: &str, name: &str) -> Option<f64> {

@@ -44,8 +44,7 @@ pub fn of(rows: &[JoinedRow], rounds: &Rounds, seed: u64) -> (Vec<Stated>, Vec<U
     let answered =
         rows.iter().map(|row| &row.client).filter(|c| c.http_status.is_none_or(|status| status < 500));
     for client in answered {
-        let headers = client.answer_headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let (told, bad) = hop_headers::read(headers);
+        let (told, bad) = hop_headers::read(client.headers());
         for one in bad {
             let alike = |u: &&mut Unread| u.header == one.header && u.expected == one.expected;
             match unread.iter_mut().find(alike) {

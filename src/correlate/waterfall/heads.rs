@@ -7,8 +7,7 @@ use crate::record::waterfall::InHead;
 
 /// Every duration, in the order of products and of their headers; what cannot be read is left out.
 pub fn of(client: &RequestRow) -> Vec<InHead> {
-    let headers = client.answer_headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let (told, _) = hop_headers::read(headers);
+    let (told, _) = hop_headers::read(client.headers());
     let all = told.into_iter().flat_map(|told| {
         let whole_ms = hop_headers::WHOLE_MILLISECONDS.contains(&told.product);
         told.stated.into_iter().map(move |(what, seconds)| InHead {

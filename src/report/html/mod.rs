@@ -26,6 +26,7 @@ use serde::Serialize;
 
 use self::page::{Page, Section};
 use super::{Artifact, Report};
+use crate::plain::plain;
 
 pub(super) const ARTIFACT: Artifact =
     Artifact { file: "report.html", what: "the report as one page, with figures to point at", write };
@@ -67,5 +68,6 @@ fn write(report: &Report<'_>) -> anyhow::Result<String> {
         sections.extend(section(&mut page)?);
     }
     let whole = Whole { css: CSS, js: JS, top, sections: &sections, island: page.island()? };
-    page.render("page.html", whole)
+    // As on a terminal: what others say turns no text that stands beside it.
+    Ok(plain(&page.render("page.html", whole)?).into_owned())
 }

@@ -140,7 +140,7 @@ fn of<'a>(page: &Page<'_>, n: usize, chosen: &'a Chosen) -> anyhow::Result<One<'
             ("decode", r.server_decode_s),
             ("E2E", r.server_e2e_s),
         ]),
-        in_head: w.in_head.chunk_by(|a, b| a.by == b.by).map(waterfall::in_head).collect(),
+        in_head: waterfall::in_heads(w),
         error: c.error.as_deref(),
         parts: w.parts.iter().map(|p| part(p, axis.as_ref())).collect(),
         lanes: axis.as_ref().map(|axis| lanes(&w.stamps, axis)).unwrap_or_default(),
